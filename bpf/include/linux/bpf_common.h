@@ -1,0 +1,1 @@
+/* Wanted by the headers that BCC brings; nothing of it is needed. */

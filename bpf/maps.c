@@ -1,0 +1,30 @@
+/* Everything that the programs share with one another and with user space. */
+#include "event.h"
+#include "read.h"
+#include "settings.h"
+
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+BPF_PERCPU_ARRAY(seen, u64, SOURCES);
+BPF_PERCPU_ARRAY(unsent, u64, LOSSES);
+BPF_ARRAY(configuration, struct settings, 1);
+
+inline_always struct settings *current_settings(void)
+{
+	int zero = 0;
+	return configuration.lookup(&zero);
+}
+
+/* Atomic although per CPU: an interrupt may come between the load and the store. */
+inline_always void count_seen(int source)
+{
+	u64 *count = seen.lookup(&source);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+inline_always void count_unsent(int why)
+{
+	u64 *count = unsent.lookup(&why);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}

@@ -1,0 +1,122 @@
+/* Explicit readers of kernel memory. The names that begin with OFF, SIZE and ENUM come from the running
+ * kernel's BTF: dropwatch/probe/program.py finds the names in this text and defines them. */
+#ifndef WHYDROP_READ_H
+#define WHYDROP_READ_H
+
+#include "event.h"
+
+#define inline_always static __attribute__((always_inline)) inline
+
+/* Writes zeros where the memory cannot be read; not 0 then. */
+#define read_bytes(to, size, from) bpf_probe_read_kernel((to), (size), (void *)(from))
+#define read_member(to, base, offset) read_bytes(&(to), sizeof(to), (base) + (offset))
+
+/* Where helpers write to. The compiler gives each variable of an inlined function its own place on the stack, and
+ * there are 512 bytes: what is needed only for a moment shares this. */
+union scratch {
+	u8 bytes[(SIZE_sk_buff + 7) / 8 * 8];
+	u8 byte;
+	u16 half;
+	u32 word;
+	u64 address;
+};
+
+inline_always u64 read_pointer(union scratch *scratch, u64 from)
+{
+	read_bytes(&scratch->address, sizeof(scratch->address), from);
+	return scratch->address;
+}
+
+inline_always u32 read_u32(union scratch *scratch, u64 from)
+{
+	read_bytes(&scratch->word, sizeof(scratch->word), from);
+	return scratch->word;
+}
+
+inline_always u16 read_u16(union scratch *scratch, u64 from)
+{
+	read_bytes(&scratch->half, sizeof(scratch->half), from);
+	return scratch->half;
+}
+
+inline_always u8 read_u8(union scratch *scratch, u64 from)
+{
+	read_bytes(&scratch->byte, sizeof(scratch->byte), from);
+	return scratch->byte;
+}
+
+/* What is needed of a struct sk_buff. */
+struct buffer {
+	u64 address;
+	u64 head;
+	u64 data;
+	u64 end; /* of the linear part */
+	u64 device;
+	u64 sock;
+	u64 dst;
+	u64 extensions;
+	u32 length;
+	u32 mark;
+	u32 skb_iif;
+	u16 protocol; /* host order */
+	u16 network; /* offset from head, 0: unset */
+	u8 active_extensions;
+};
+
+#define member(copy, type, offset) (*(const type *)((copy) + (offset)))
+
+/* One read of the whole struct instead of a dozen. */
+inline_always int read_buffer(struct buffer *buffer, u64 address, union scratch *scratch)
+{
+	const u8 *copy = scratch->bytes;
+
+	if (read_bytes(scratch->bytes, SIZE_sk_buff, address))
+		return 0;
+	buffer->address = address;
+	buffer->head = member(copy, u64, OFF_sk_buff__head);
+	buffer->data = member(copy, u64, OFF_sk_buff__data);
+	buffer->end = buffer->head + member(copy, u32, OFF_sk_buff__tail);
+	buffer->device = member(copy, u64, OFF_sk_buff__dev);
+	buffer->sock = member(copy, u64, OFF_sk_buff__sk);
+	buffer->dst = member(copy, u64, OFF_sk_buff___skb_refdst) & ~1ULL; /* bit 0: SKB_DST_NOREF */
+	buffer->extensions = member(copy, u64, OFF_sk_buff__extensions);
+	buffer->length = member(copy, u32, OFF_sk_buff__len);
+	buffer->mark = member(copy, u32, OFF_sk_buff__mark);
+	buffer->skb_iif = member(copy, u32, OFF_sk_buff__skb_iif);
+	buffer->protocol = bpf_ntohs(member(copy, u16, OFF_sk_buff__protocol));
+	buffer->network = member(copy, u16, OFF_sk_buff__network_header);
+	buffer->active_extensions = member(copy, u8, OFF_sk_buff__active_extensions);
+	return 1;
+}
+
+/* Where the IP header is believed to be. The network header offset is unset (0) on packets that never had one,
+ * and may be stale before the stack has looked at a frame: the version nibble decides, then skb->data. */
+inline_always u64 network_header(const struct buffer *buffer, union scratch *scratch)
+{
+	u64 network = buffer->head + buffer->network;
+	u8 version;
+
+	if (buffer->network) {
+		version = read_u8(scratch, network) >> 4;
+		if (version == 4 || version == 6)
+			return network;
+	}
+	version = read_u8(scratch, buffer->data) >> 4;
+	if (!buffer->network || version == 4 || version == 6)
+		return buffer->data;
+	return network;
+}
+
+/* Inode number of a struct net; 0 when the address is not one (a union or a freed device gave garbage). */
+inline_always u32 netns_inode(u64 net, u64 netns_operations, union scratch *scratch)
+{
+	u64 common = net + OFF_net__ns;
+
+	if (!net)
+		return 0;
+	if (netns_operations && read_pointer(scratch, common + OFF_ns_common__ops) != netns_operations)
+		return 0;
+	return read_u32(scratch, common + OFF_ns_common__inum);
+}
+
+#endif

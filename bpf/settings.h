@@ -1,0 +1,55 @@
+/* What user space tells the programs before they are attached: the filter and two kernel addresses.
+ * dropwatch/wire.py is the typed mirror. A kind with more than ALTERNATIVES values is left out here (count 0)
+ * and decided in user space, which repeats the whole filter in any case. */
+#ifndef WHYDROP_SETTINGS_H
+#define WHYDROP_SETTINGS_H
+
+#include "event.h"
+
+#define ALTERNATIVES 4
+
+struct prefix {
+	__u32 address[4]; /* network order; IPv4 as ::ffff:a.b.c.d */
+	__u32 mask[4];
+};
+
+struct port_range {
+	__u16 first; /* host order, inclusive */
+	__u16 last;
+};
+
+struct mark {
+	__u32 value;
+	__u32 mask;
+};
+
+struct settings {
+	__u64 netns_operations; /* address of netns_operations, 0: unknown. Tells a struct net from garbage */
+	__u64 per_cpu_offset; /* address of __per_cpu_offset[], 0: unknown */
+	__u64 protos[4]; /* bit set of IANA protocol numbers */
+	__u32 send_all; /* also what is no network packet */
+	__u32 asks_flow; /* any of the kinds that an outer header may hide */
+	__u32 families; /* bit 0: IPv4, bit 1: IPv6; 0: any */
+	__u32 asks_proto;
+	__u32 saddrs;
+	__u32 daddrs;
+	__u32 hosts;
+	__u32 sports;
+	__u32 dports;
+	__u32 ports;
+	__u32 netnses;
+	__u32 marks;
+	__u32 ifaces;
+	__u32 pad;
+	struct prefix saddr[ALTERNATIVES];
+	struct prefix daddr[ALTERNATIVES];
+	struct prefix host[ALTERNATIVES];
+	struct port_range sport[ALTERNATIVES];
+	struct port_range dport[ALTERNATIVES];
+	struct port_range port[ALTERNATIVES];
+	__u32 netns[ALTERNATIVES];
+	struct mark mark[ALTERNATIVES];
+	char iface[ALTERNATIVES][NAME_BYTES];
+};
+
+#endif

@@ -1,0 +1,1 @@
+"""Names make an Event a Drop."""

@@ -1,0 +1,109 @@
+"""An Event becomes a Drop: the packet read, the stack resolved, the place, the reason and the namespace named."""
+
+import time
+from collections.abc import Callable
+
+from dropwatch import words
+from dropwatch.enrich.packet import parse
+from dropwatch.model import Direction, Drop, Event, Frame, Interface, Netns, Process, Where
+
+# Where a softirq begins: what lies further out on the stack is whoever was interrupted.
+_SOFTIRQ = frozenset(
+    {"__do_softirq", "handle_softirqs", "__softirqentry_text_start", "run_ksoftirqd", "do_softirq_own_stack"}
+)
+_SYSCALL = ("entry_SYSCALL", "do_syscall", "el0_svc", "invoke_syscall", "__x64_sys_", "__arm64_sys_")
+
+
+class Enricher:
+    """Looks names up through three functions, so that a recording can answer in their place.
+
+    `frame` resolves a kernel address, `reason` a drop-reason number, `netns` the name of a namespace's inode.
+    """
+
+    def __init__(
+        self,
+        frame: Callable[[int], Frame],
+        reason: Callable[[int | None], str | None],
+        netns: Callable[[int], str | None],
+    ) -> None:
+        self._frame = frame
+        self._reason = reason
+        self._netns = netns
+        self._frames: dict[int, Frame] = {}
+
+    def drop(self, event: Event) -> Drop:
+        stack = self._stack(event)
+        return Drop(
+            event=event,
+            time=time.time() - (time.monotonic_ns() - event.monotonic_ns) / 1e9,
+            packet=parse(event.packet, event.protocol, event.length, event.mark),
+            iface=Interface(event.ifindex, event.ifname or None) if event.ifindex else None,
+            netns=Netns(event.netns, self._netns(event.netns)) if event.netns else None,
+            where=_where(stack),
+            reason=self._reason(event.reason),
+            stack=stack,
+            process=_process(event, stack),
+        )
+
+    def _stack(self, event: Event) -> tuple[Frame, ...]:
+        """The frames from the place of death outwards, without those that only free on somebody's behalf.
+
+        `location` is a return address and so stands on the stack itself: what is above it is the tracing and
+        the freeing. It does not where the free was deferred (net_tx_action gives its own start address).
+        """
+        addresses = event.stack
+        if event.location in addresses:
+            addresses = addresses[addresses.index(event.location) :]
+        elif event.location:
+            addresses = (event.location, *self._without_tracing(addresses))
+        frames = tuple(self._resolve(address) for address in addresses)
+        for at, frame in enumerate(frames):
+            known = words.function(frame.function)
+            if not (known and known.free):
+                return frames[at:]
+        return frames
+
+    def _without_tracing(self, addresses: tuple[int, ...]) -> tuple[int, ...]:
+        for at, address in enumerate(addresses):
+            known = words.function(self._resolve(address).function)
+            if known and not known.free:
+                return addresses[at:]
+        return addresses
+
+    def _resolve(self, address: int) -> Frame:
+        """Remembered: a few hundred addresses make up every stack. Unresolved ones are asked again."""
+        found = self._frames.get(address)
+        if found is None:
+            found = self._frame(address)
+            if found.function is not None and len(self._frames) < 1 << 16:
+                self._frames[address] = found
+        return found
+
+
+def _where(stack: tuple[Frame, ...]) -> Where:
+    """The first frame, with the layer and the direction of the innermost frame that tells them."""
+    if not stack:
+        return Where(Frame(None, 0, None, 0), None, None)
+    layer: str | None = None
+    direction: Direction | None = None
+    for frame in stack:
+        if frame.function is not None and words.base_name(frame.function) in _SOFTIRQ:
+            break
+        known = words.function(frame.function)
+        if known and not known.free:
+            layer = layer or known.layer
+            direction = direction or known.direction
+        if layer and direction:
+            break
+    return Where(stack[0], layer, direction)
+
+
+def _process(event: Event, stack: tuple[Frame, ...]) -> Process | None:
+    """The current task, where the packet died in its own system call. In a softirq it is somebody else's."""
+    for frame in stack:
+        name = words.base_name(frame.function or "")
+        if name in _SOFTIRQ:
+            return None
+        if name.startswith(_SYSCALL):
+            return Process(event.pid, event.comm)
+    return None

@@ -1,0 +1,213 @@
+"""Layouts and enumerators of the running kernel, from its BTF.
+
+libbpf (which bcc already needs) does the searching: a walk over 150,000 types in Python takes seconds.
+The format is UAPI, include/uapi/linux/btf.h and Documentation/bpf/btf.rst.
+"""
+
+import ctypes
+import struct
+from functools import cache
+from pathlib import Path
+
+from dropwatch.errors import CannotRunHere
+
+_BTF_DIR = Path("/sys/kernel/btf")
+_KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 2, 4, 5, 6, 8
+_KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG = 9, 10, 11, 18
+_TRANSPARENT = frozenset({_KIND_TYPEDEF, _KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG})
+_KIND_FUNC_PROTO, _KIND_ENUM64 = 13, 19
+_HEADER = struct.Struct("=HBBIIIII")
+_BTF_TYPE = struct.Struct("=III")
+_ENUMERATOR = struct.Struct("=Ii")
+
+
+class _Type(ctypes.Structure):
+    """struct btf_type; `size_or_type` is its union."""
+
+    _fields_ = (("name_off", ctypes.c_uint32), ("info", ctypes.c_uint32), ("size_or_type", ctypes.c_uint32))
+
+    @property
+    def kind(self) -> int:
+        return int(self.info >> 24) & 0x1F
+
+    @property
+    def vlen(self) -> int:
+        return int(self.info) & 0xFFFF
+
+    def words(self, per_entry: int) -> list[tuple[int, ...]]:
+        """What follows the type: `vlen` entries of `per_entry` 32-bit words."""
+        start = ctypes.addressof(self) + ctypes.sizeof(_Type)
+        flat = (ctypes.c_uint32 * (per_entry * self.vlen)).from_address(start)
+        return [tuple(flat[i : i + per_entry]) for i in range(0, len(flat), per_entry)]
+
+
+@cache
+def _libbpf() -> ctypes.CDLL:
+    try:
+        lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    except OSError as error:
+        raise CannotRunHere(
+            f"libbpf cannot be loaded: {error}", "install it (Debian: apt install libbpf1); bcc needs it too"
+        ) from error
+    lib.libbpf_set_print.argtypes = [ctypes.c_void_p]
+    lib.libbpf_set_print(None)
+    lib.btf__load_vmlinux_btf.restype = ctypes.c_void_p
+    lib.btf__load_module_btf.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+    lib.btf__load_module_btf.restype = ctypes.c_void_p
+    lib.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
+    lib.btf__find_by_name_kind.restype = ctypes.c_int32
+    lib.btf__type_by_id.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    lib.btf__type_by_id.restype = ctypes.POINTER(_Type)
+    lib.btf__name_by_offset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    lib.btf__name_by_offset.restype = ctypes.c_char_p
+    return lib
+
+
+class Btf:
+    """One BTF object. Lives as long as the process: it is read at the start and never large."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._lib = _libbpf()
+
+    def size(self, struct_name: str) -> int | None:
+        """Bytes of a struct, None when the kernel has no such struct."""
+        found = self._find(struct_name, _KIND_STRUCT)
+        return found.size_or_type if found else None
+
+    def offset(self, struct_name: str, path: tuple[str, ...]) -> int | None:
+        """Bytes from the start of a struct to a member, through anonymous structs and unions.
+
+        None when the struct or the member is not there, or when the member is a bitfield.
+        """
+        at = self._find(struct_name, _KIND_STRUCT)
+        bits = 0
+        for member in path:
+            step = self._member(at, member) if at else None
+            if step is None:
+                return None
+            at, more = step
+            bits += more
+        return None if bits % 8 else bits // 8
+
+    def enum(self, name: str) -> dict[str, int] | None:
+        """Enumerators of a named enum, unsigned as far as 32 bits go; None when there is no such enum."""
+        found = self._find(name, _KIND_ENUM)
+        if found:
+            return {self._name(n): value for n, value in found.words(2)}
+        found = self._find(name, _KIND_ENUM64)
+        if found:
+            return {self._name(n): (high << 32) | low for n, low, high in found.words(3)}
+        return None
+
+    def tracepoint_arguments(self, tracepoint: str) -> list[str] | None:
+        """Names of the types that a raw tracepoint gets, pointers followed: `["sk_buff", "", ...]`.
+
+        The prototype is in BTF as `typedef void (*btf_trace_NAME)(void *, ...)` (include/trace/bpf_probe.h).
+        """
+        found = self._find(f"btf_trace_{tracepoint}", _KIND_TYPEDEF)
+        while found and found.kind in (_KIND_TYPEDEF, _KIND_PTR):
+            found = self._by_id(found.size_or_type)
+        if not found or found.kind != _KIND_FUNC_PROTO:
+            return None
+        return [self._pointed_name(type_id) for _, type_id in found.words(2)][1:]
+
+    def _pointed_name(self, type_id: int) -> str:
+        found = self._by_id(type_id)
+        while found and found.kind == _KIND_PTR and found.size_or_type:
+            found = self._by_id(found.size_or_type)
+        return self._name(found.name_off) if found and found.kind != _KIND_PTR else ""
+
+    def _member(self, parent: _Type, name: str) -> tuple[_Type | None, int] | None:
+        bitfields = parent.info >> 31
+        for name_off, type_id, place in parent.words(3):
+            bits = place & 0xFFFFFF if bitfields else place
+            if self._name(name_off) == name:
+                is_bitfield = bitfields and place >> 24
+                return (self._strip(type_id), bits) if not is_bitfield else None
+            if not name_off:
+                inner = self._strip(type_id)
+                if inner and inner.kind in (_KIND_STRUCT, _KIND_UNION):
+                    found = self._member(inner, name)
+                    if found:
+                        return found[0], bits + found[1]
+        return None
+
+    def _strip(self, type_id: int) -> _Type | None:
+        """The struct, union or other type behind typedefs and qualifiers."""
+        found = self._by_id(type_id)
+        while found and found.kind in _TRANSPARENT:
+            found = self._by_id(found.size_or_type)
+        return found
+
+    def _find(self, name: str, kind: int) -> _Type | None:
+        type_id = self._lib.btf__find_by_name_kind(self._handle, name.encode(), kind)
+        return self._by_id(type_id) if type_id > 0 else None
+
+    def _by_id(self, type_id: int) -> _Type | None:
+        pointer = self._lib.btf__type_by_id(self._handle, type_id)
+        return pointer.contents if pointer else None
+
+    def _name(self, offset: int) -> str:
+        return (self._lib.btf__name_by_offset(self._handle, offset) or b"").decode()
+
+
+@cache
+def vmlinux() -> Btf:
+    """BTF of the kernel itself. Raises CannotRunHere where there is none."""
+    handle = _libbpf().btf__load_vmlinux_btf()
+    if not handle:
+        raise CannotRunHere(
+            "this kernel carries no BTF (/sys/kernel/btf/vmlinux cannot be read)",
+            "run a kernel built with CONFIG_DEBUG_INFO_BTF=y; distribution kernels since 2021 are",
+        )
+    return Btf(handle)
+
+
+@cache
+def module(name: str) -> Btf | None:
+    """BTF of a loaded module; None when it is not loaded or has none (before 5.11 modules have none)."""
+    if not (_BTF_DIR / name).exists():
+        return None
+    handle = _libbpf().btf__load_module_btf(name.encode(), vmlinux()._handle)
+    return Btf(handle) if handle else None
+
+
+def anonymous_enum(first: str, prefix: str, path: Path = _BTF_DIR / "vmlinux") -> dict[str, int]:
+    """The enumerators that begin with `prefix` of the enum without a name whose first one is `first`, of value 0.
+
+    Searches the raw bytes: the place of the name in the string section, then the enumerator that names it right
+    after the head of an anonymous enum. Empty when there is none, or no BTF.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return {}
+    _, _, _, header_len, type_off, type_len, str_off, str_len = _HEADER.unpack_from(raw)
+    types = raw[header_len + type_off : header_len + type_off + type_len]
+    strings = raw[header_len + str_off : header_len + str_off + str_len]
+    name_off = strings.find(b"\0" + first.encode() + b"\0") + 1
+    entry = _ENUMERATOR.pack(name_off, 0)
+    at = types.find(entry) if name_off else -1
+    while at >= 0 and not _enumerators_of_anonymous(types, at):
+        at = types.find(entry, at + 1)
+    found: dict[str, int] = {}
+    for n in range(_enumerators_of_anonymous(types, at) if at >= 0 else 0):
+        name_off, value = _ENUMERATOR.unpack_from(types, at + n * _ENUMERATOR.size)
+        name = strings[name_off : strings.find(b"\0", name_off)].decode(errors="replace")
+        if name.startswith(prefix):
+            found[name] = value
+    return found
+
+
+def _enumerators_of_anonymous(types: bytes, at: int) -> int:
+    """How many enumerators begin at this place, 0 when it does not follow the head of an anonymous enum.
+
+    The same bytes occur elsewhere: as a struct's first member whose type has the number of the name's offset.
+    """
+    if at % 4 or at < _BTF_TYPE.size:
+        return 0
+    name_off, info, size = _BTF_TYPE.unpack_from(types, at - _BTF_TYPE.size)
+    head = _Type(name_off, info, size)
+    fits = at + head.vlen * _ENUMERATOR.size <= len(types)
+    return head.vlen if head.kind == _KIND_ENUM and not name_off and size == 4 and fits else 0

@@ -1,0 +1,128 @@
+"""Kernel addresses to names and back, from /proc/kallsyms.
+
+The file has 120,000 to 250,000 lines. The kernel's own symbols come first, sorted by address
+(kernel/kallsyms.c), so they are searched where they lie, without parsing them; only the lines of modules and
+BPF programs, which follow in any order, are parsed.
+"""
+
+import bisect
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dropwatch.model import Frame
+
+_PATH = Path("/proc/kallsyms")
+_MODULES = Path("/proc/modules")
+_MODULE_LINE = re.compile(rb"^([0-9a-f]+) ([a-zA-Z]) (\S+)\t\[(\S+)\]$", re.MULTILINE)
+_CODE = frozenset(b"tTwW")
+_BPF_PROGRAM_BYTES = 1 << 16  # BPF programs and trampolines are listed like modules, but without a size
+_PAUSE_SECONDS = 1.0
+
+
+class Kallsyms:
+    """Symbols as they were when the object was made; they are read again when an address is not found.
+
+    A reading takes a good part of a tenth of a second: one that was in vain is not repeated at once. `clock`
+    is in seconds.
+    """
+
+    def __init__(
+        self, path: Path = _PATH, modules: Path = _MODULES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._path = path
+        self._modules_path = modules
+        self._clock = clock
+        self._pause_until = float("-inf")
+        self._read()
+
+    def _read(self) -> None:
+        text = self._path.read_bytes()
+        first_module = text.find(b"\t[")
+        split = len(text) if first_module < 0 else text.rfind(b"\n", 0, first_module) + 1
+        self._core = text[:split]
+        found = [
+            (int(address, 16), name.decode(), module.decode())
+            for address, kind, name, module in _MODULE_LINE.findall(text, split)
+            if kind[0] in _CODE
+        ]
+        found.sort(key=lambda symbol: symbol[0])  # stable: aliases stay in the order of the file
+        self._module_symbols = found
+        self._module_addresses = [address for address, _, _ in found]
+        self._modules = _module_ranges(self._modules_path)
+        self._text_start, self._text_end = self.address("_stext") or 0, self.address("_etext") or 0
+
+    @property
+    def readable(self) -> bool:
+        """False when the kernel shows zeros for addresses (kernel.kptr_restrict, no CAP_SYSLOG)."""
+        return self._text_start != 0
+
+    def address(self, name: str) -> int | None:
+        """Address of a symbol of the kernel itself (not of a module); None when it is not listed or hidden."""
+        needle = name.encode()
+        at = self._core.find(b" " + needle + b"\n")
+        if at < 0:
+            return None
+        return int(self._core[self._core.rfind(b"\n", 0, at) + 1 : at - 2], 16) or None
+
+    def frame(self, address: int) -> Frame:
+        """The function that an address lies in. `function` is None when no symbol covers it."""
+        found = self._lookup(address)
+        if found is None and address and self.readable and self._clock() >= self._pause_until:
+            self._read()  # a module may have come since
+            found = self._lookup(address)
+            if found is None:
+                self._pause_until = self._clock() + _PAUSE_SECONDS
+        if found is None:
+            return Frame(None, 0, None, address)
+        start, name, module = found
+        return Frame(name, address - start, module, address)
+
+    def _lookup(self, address: int) -> tuple[int, str, str | None] | None:
+        if not self.readable:
+            return None
+        if self._text_start <= address < self._text_end:
+            return self._lookup_core(address)
+        after = bisect.bisect_right(self._module_addresses, address)
+        if not after:
+            return None
+        first = bisect.bisect_left(self._module_addresses, self._module_addresses[after - 1])
+        start, name, module = self._module_symbols[first]
+        base, size = self._modules.get(module, (start, _BPF_PROGRAM_BYTES))
+        return (start, name, module) if base <= address < base + size else None
+
+    def _lookup_core(self, address: int) -> tuple[int, str, None] | None:
+        low, high = 0, len(self._core)
+        while low < high:
+            middle = self._core.rfind(b"\n", 0, (low + high) // 2) + 1
+            middle = max(middle, low)
+            end = self._core.find(b"\n", middle)
+            if int(self._core[middle : self._core.find(b" ", middle)], 16) <= address:
+                low = end + 1
+            else:
+                high = middle
+        return self._code_symbol_before(low)
+
+    def _code_symbol_before(self, position: int) -> tuple[int, str, None] | None:
+        """The last code symbol on the lines before a position; of aliases at one address the first listed."""
+        best: tuple[int, str, None] | None = None
+        while position > 0:
+            start = self._core.rfind(b"\n", 0, position - 1) + 1
+            address, kind, name = self._core[start : position - 1].split(b" ")[:3]
+            value = int(address, 16)
+            if best is not None and value != best[0]:
+                break
+            if kind[0] in _CODE:
+                best = (value, name.decode(), None)
+            position = start
+        return best
+
+
+def _module_ranges(path: Path) -> dict[str, tuple[int, int]]:
+    """Module to base address and size in bytes, from /proc/modules (name, size, users, by, state, address)."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {fields[0]: (int(fields[5], 16), int(fields[1])) for fields in lines if len(fields) > 5}

@@ -1,0 +1,1 @@
+"""Gets Events out of a kernel: the one place that imports bcc."""

@@ -1,0 +1,132 @@
+"""Joins the BPF program text and finds the numbers it needs in the running kernel's BTF.
+
+The text is never edited: Python chooses which files, and defines names. `OFF_sk_buff__mark` is the offset of a
+member, `SIZE_sk_buff` the size of a struct, `ENUM_SKB_EXT_SEC_PATH` an enumerator. Two underscores part the
+steps of a path; a name that begins with two itself gives four (`OFF_sock____sk_common__skc_net`).
+"""
+
+import re
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from dropwatch.kernel import btf
+from dropwatch.resources import resource_dir
+
+_NAMES = re.compile(r"\b(OFF|SIZE|ENUM)_(\w+)\b")
+RING_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One C file that explains one way to die. `flag` tells the other files that it is there."""
+
+    name: str
+    file: str
+    flag: str
+
+
+BASE_FILES = ("maps.c", "filter.c")
+DROP_FILE = "drop.c"
+HEADERS = ("read.h",)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What BCC gets: one text and its flags; and the families that this kernel has no room for, with the reason."""
+
+    text: str
+    flags: tuple[str, ...]
+    families: tuple[Family, ...]
+    left_out: dict[str, str]
+
+
+def build(families: tuple[Family, ...], directory: Path | None = None) -> Program:
+    """Joins the files of the families whose structs this kernel has. Raises CannotRunHere without BTF."""
+    directory = directory or resource_dir("bpf")
+    defined: dict[str, int] = {}
+    for name in (*HEADERS, *BASE_FILES, DROP_FILE):
+        defined |= _require(name, (directory / name).read_text())
+    chosen, left_out = [], {}
+    for family in families:
+        found, missing = _resolve((directory / family.file).read_text())
+        if missing:
+            left_out[family.name] = f"this kernel's BTF has no {', '.join(sorted(missing))}"
+        else:
+            chosen.append(family)
+            defined |= found
+    files = (*BASE_FILES, *(family.file for family in chosen), DROP_FILE)
+    text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
+    pages = RING_BYTES // resource.getpagesize()
+    flags = [f"-D{name}={value}" for name, value in sorted(defined.items())]
+    flags += [f"-D{family.flag}" for family in chosen]
+    flags += [f"-DPAGE_SIZE={resource.getpagesize()}", f"-DRING_PAGES={pages}", *_tracepoint_flags()]
+    return Program(text, tuple(flags), tuple(chosen), left_out)
+
+
+def _tracepoint_flags() -> list[str]:
+    """Which argument of skb:kfree_skb is what: it has grown twice, and stable kernels took the change too."""
+    arguments = btf.vmlinux().tracepoint_arguments("kfree_skb") or []
+    flags = []
+    if "skb_drop_reason" in arguments:
+        flags.append(f"-DKFREE_SKB_REASON_ARGUMENT={arguments.index('skb_drop_reason')}")
+    if "sock" in arguments:
+        flags.append(f"-DKFREE_SKB_SOCKET_ARGUMENT={arguments.index('sock')}")
+    return flags
+
+
+def _require(file: str, text: str) -> dict[str, int]:
+    from dropwatch.errors import CannotRunHere
+
+    found, missing = _resolve(text)
+    if missing:
+        raise CannotRunHere(
+            f"this kernel's BTF has no {', '.join(sorted(missing))}, which bpf/{file} needs",
+            "whydrop check says what this machine can do; please report this kernel",
+        )
+    return found
+
+
+def _resolve(text: str) -> tuple[dict[str, int], set[str]]:
+    """Values of the names in a text, and what of them this kernel lacks (as `struct.member`)."""
+    found: dict[str, int] = {}
+    missing: set[str] = set()
+    for kind, rest in set(_NAMES.findall(text)):
+        path = _path(rest) if kind == "OFF" else (rest,)
+        value = _value(kind, path)
+        if value is None:
+            missing.add(".".join(path))
+        else:
+            found[f"{kind}_{rest}"] = value
+    return found, missing
+
+
+def _value(kind: str, path: tuple[str, ...]) -> int | None:
+    kernel = btf.vmlinux()
+    if kind == "OFF":
+        return kernel.offset(path[0], path[1:])
+    if kind == "SIZE":
+        return kernel.size(path[0])
+    return _enumerators().get(path[0])
+
+
+def _enumerators() -> dict[str, int]:
+    return (btf.vmlinux().enum("skb_ext_id") or {}) | xfrm_counters()
+
+
+def xfrm_counters() -> dict[str, int]:
+    """Enumerators of the xfrm statistics (include/uapi/linux/snmp.h), and `__LINUX_MIB_XFRMMAX`, their number."""
+    names = btf.anonymous_enum("LINUX_MIB_XFRMNUM", "LINUX_MIB_XFRM")
+    return names | ({"__LINUX_MIB_XFRMMAX": max(names.values()) + 1} if names else {})
+
+
+def _path(name: str) -> tuple[str, ...]:
+    steps: list[str] = []
+    leading = False
+    for part in name.split("__"):
+        if not part:
+            leading = True
+            continue
+        steps.append("__" + part if leading else part)
+        leading = False
+    return tuple(steps)

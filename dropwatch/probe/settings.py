@@ -1,0 +1,57 @@
+"""The user's filter in the form that the kernel's filter reads (bpf/settings.h)."""
+
+from collections.abc import Iterable
+
+from dropwatch.filter import Filter, Network, PortRange
+from dropwatch.wire import ALTERNATIVES, NAME_BYTES, Mark, Prefix, Settings
+from dropwatch.wire import PortRange as WirePorts
+
+
+def settings(wanted: Filter, netns_operations: int, per_cpu_offset: int, send_all: bool) -> Settings:
+    """A kind with more than ALTERNATIVES values is left to user space, which repeats the whole filter."""
+    made = Settings(
+        netns_operations=netns_operations,
+        per_cpu_offset=per_cpu_offset,
+        send_all=send_all,
+        asks_flow=wanted.names_flow,
+        families=sum({4: 1, 6: 2}[family] for family in wanted.families),
+        asks_proto=bool(wanted.protos),
+    )
+    for proto in wanted.protos:
+        made.protos[proto // 64] |= 1 << proto % 64
+    _fill(made, "saddr", [_prefix(network) for network in wanted.saddr])
+    _fill(made, "daddr", [_prefix(network) for network in wanted.daddr])
+    _fill(made, "host", [_prefix(network) for network in wanted.host])
+    _fill(made, "sport", _ranges(wanted.sport))
+    _fill(made, "dport", _ranges(wanted.dport))
+    _fill(made, "port", _ranges(wanted.port))
+    _fill(made, "netns", list(wanted.netns), "netnses")
+    _fill(made, "mark", [Mark(value & mask, mask) for value, mask in wanted.marks])
+    if len(wanted.ifaces) <= ALTERNATIVES:
+        made.ifaces = len(wanted.ifaces)
+        for at, name in enumerate(wanted.ifaces):
+            made.iface[at].value = name.encode()[: NAME_BYTES - 1]
+    return made
+
+
+def _fill(made: Settings, kind: str, values: Iterable[object], count: str | None = None) -> None:
+    values = list(values)
+    if len(values) > ALTERNATIVES:
+        return
+    setattr(made, count or f"{kind}s", len(values))
+    for at, value in enumerate(values):
+        getattr(made, kind)[at] = value
+
+
+def _ranges(ranges: Iterable[PortRange]) -> list[WirePorts]:
+    return [WirePorts(first, last) for first, last in ranges]
+
+
+def _prefix(network: Network) -> Prefix:
+    """IPv4 becomes ::ffff:a.b.c.d, so that one comparison serves both families."""
+    address = network.network_address.packed
+    mask = network.netmask.packed
+    if network.version == 4:
+        address = bytes(10) + b"\xff\xff" + address
+        mask = b"\xff" * 12 + mask
+    return Prefix.from_buffer_copy(address + mask)

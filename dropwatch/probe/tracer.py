@@ -1,0 +1,239 @@
+"""Compiles, loads, attaches and reads the BPF programs, through bcc."""
+
+import contextlib
+import ctypes
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from dropwatch.errors import CannotRunHere
+from dropwatch.filter import Filter
+from dropwatch.kernel import btf
+from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.model import Event
+from dropwatch.probe import program
+from dropwatch.probe.families import FAMILIES, HOOKS, Hook
+from dropwatch.probe.settings import settings
+from dropwatch.resources import resource_dir
+from dropwatch.wire import LOSS_DETAIL, LOSS_RING_FULL, NOT_A_PACKET, SOURCES, Decoder
+
+# Records taken from the ring before they are worked on: under a flood the ring never gets empty.
+_BATCH = 4096
+_STATES = "XFRM_STATE_"
+_RECURSION_MISSES_OFFSET = 208  # struct bpf_prog_info, include/uapi/linux/bpf.h
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the programs counted. `lost` is per cause of loss; `not_packets` are netlink and unix-domain buffers."""
+
+    seen_by: dict[str, int]
+    lost: dict[str, int]
+    not_packets: int
+
+
+class Tracer:
+    """The probes of one run. Leaving the context detaches them; so does the end of the process, however it ends."""
+
+    def __init__(self, wanted: Filter, symbols: Kallsyms, send_all: bool) -> None:
+        self._wanted = wanted
+        self._symbols = symbols
+        self._send_all = send_all
+        self._records: list[bytes] = []
+        self._blind_spots: list[str] = []
+        self._bpf: Any = None
+        self._missed: dict[str, int] = {}
+        self._decoder = Decoder(_state_names(), _counter_names())
+
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        return tuple(self._blind_spots)
+
+    def __enter__(self) -> Self:
+        built = program.build(FAMILIES)
+        for name, why in built.left_out.items():
+            self._blind_spots.append(f"probe {name}: not attached: {why}")
+        try:
+            self._compile(built)
+            self._configure()
+            self._bpf["events"].open_ring_buffer(self._take)
+            for family in built.families:
+                self._attach_family(family.name)
+            self._attach_drop()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, timeout_ms: int) -> list[Event]:
+        """Events that are there, after waiting at most that long for the first one."""
+        self._bpf.ring_buffer_poll(timeout_ms)
+        records, self._records = self._records, []
+        events = (self._decoder.feed(record) for record in records)
+        return [event for event in events if event is not None]
+
+    def detach(self) -> None:
+        """Takes the programs out of the kernel; `read(0)` still gives what is in the ring."""
+        if self._missed:
+            return
+        self._missed = {name.decode(): _recursion_misses(fn.fd) for name, fn in self._bpf.funcs.items()}
+        for tracepoint in list(self._bpf.raw_tracepoint_fds):
+            self._bpf.detach_raw_tracepoint(tracepoint)
+        for event in list(self._bpf.kprobe_fds):
+            self._bpf.detach_kprobe_event(event)
+
+    def counts(self) -> Counts:
+        """Exact once detached."""
+        seen = {name: self._sum("seen", n) for n, name in enumerate(SOURCES)}
+        missed = self._missed.get("on_kfree_skb", 0)
+        seen["kfree_skb"] += missed
+        lost = {
+            "ring buffer full": self._sum("unsent", LOSS_RING_FULL),
+            "interrupted probe": missed,
+        }
+        detail = self._sum("unsent", LOSS_DETAIL)
+        if detail:
+            self._note(f"{detail} findings without their IPsec detail: the ring buffer was full")
+        return Counts(seen, {why: n for why, n in lost.items() if n}, self._sum("unsent", NOT_A_PACKET))
+
+    def close(self) -> None:
+        if self._bpf is not None:
+            self._bpf.cleanup()
+            self._bpf = None
+
+    def _compile(self, built: program.Program) -> None:
+        try:
+            from bcc import BPF  # slow, and not there on every machine: only when it is needed
+        except (ImportError, OSError) as error:
+            raise CannotRunHere(
+                f"bcc cannot be imported: {error}",
+                "install the distribution's package (Debian: apt install python3-bpfcc) for this Python",
+            ) from error
+        directory = resource_dir("bpf")
+        # The stand-in headers instead of the kernel's; and no file of the caller's directory is ever included.
+        os.environ["BCC_KERNEL_SOURCE"] = str(directory)
+        flags = [f"-I{directory}", *built.flags]
+        with _quiet() as said, contextlib.chdir(directory):
+            try:
+                self._bpf = BPF(text=built.text, cflags=flags)
+            except Exception as error:
+                raise CannotRunHere(
+                    f"the BPF programs do not compile: {said() or error}",
+                    "this is a bug, or a bcc older than 0.26: please report the output of whydrop check",
+                ) from error
+
+    def _configure(self) -> None:
+        made = settings(
+            self._wanted,
+            self._symbols.address("netns_operations") or 0,
+            self._symbols.address("__per_cpu_offset") or 0,
+            self._send_all,
+        )
+        table = self._bpf["configuration"]
+        key = ctypes.c_int(0)
+        from bcc.libbcc import lib
+
+        if lib.bpf_update_elem(table.map_fd, ctypes.byref(key), ctypes.byref(made), 0):
+            raise CannotRunHere("the filter cannot be handed to the kernel", "please report this kernel")
+
+    def _attach_drop(self) -> None:
+        with _quiet() as said:
+            try:
+                self._bpf.attach_raw_tracepoint(tp=b"kfree_skb", fn_name=b"on_kfree_skb")
+            except Exception as error:
+                raise CannotRunHere(
+                    f"the program on_kfree_skb was refused by this kernel: {said() or error}",
+                    "run whydrop check; with --debug the verifier's whole answer is shown",
+                ) from error
+
+    def _attach_family(self, name: str) -> None:
+        first = True
+        for hook in HOOKS[name]:
+            why = self._attach_kprobe(hook)
+            if why:
+                self._note(f"probe {hook.function}: not attached: {why}")
+                if first:
+                    return
+            first = False
+
+    def _attach_kprobe(self, hook: Hook) -> str | None:
+        """None when it is attached, else why not."""
+        with _quiet() as said:
+            try:
+                self._bpf.attach_kprobe(event=hook.function.encode(), fn_name=hook.program.encode())
+            except Exception as error:
+                return said() or str(error)
+        return None
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._blind_spots:
+            self._blind_spots.append(sentence)
+
+    def _take(self, _context: object, data: int, size: int) -> int:
+        self._records.append(ctypes.string_at(data, size))
+        return -1 if len(self._records) >= _BATCH else 0
+
+    def _sum(self, table: str, index: int) -> int:
+        return int(self._bpf[table].sum(index).value)
+
+
+def _state_names() -> dict[int, str]:
+    """Words for xfrm_state.km.state: an enum without a name (include/net/xfrm.h)."""
+    found = btf.anonymous_enum(f"{_STATES}VOID", _STATES)
+    return {number: name.removeprefix(_STATES).lower() for name, number in found.items()}
+
+
+def _counter_names() -> dict[int, str]:
+    """Index of each xfrm counter to its name in /proc/net/xfrm_stat."""
+    try:
+        lines = Path("/proc/net/xfrm_stat").read_text().splitlines()
+        shown = {line.split()[0].upper(): line.split()[0] for line in lines if line.strip()}
+    except OSError:
+        shown = {}
+    names = {number: name.removeprefix("LINUX_MIB_") for name, number in program.xfrm_counters().items()}
+    return {
+        number: shown.get(name, name)
+        for number, name in names.items()
+        if not name.startswith("_") and name != "XFRMNUM"
+    }
+
+
+def _recursion_misses(fd: int) -> int:
+    """Runs that the kernel skipped because another BPF program was interrupted on that CPU (since 5.12)."""
+    lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    info = (ctypes.c_uint8 * 256)()
+    length = ctypes.c_uint32(len(info))
+    if lib.bpf_obj_get_info_by_fd(fd, info, ctypes.byref(length)):
+        return 0
+    if length.value < _RECURSION_MISSES_OFFSET + 8:
+        return 0
+    return int.from_bytes(bytes(info[_RECURSION_MISSES_OFFSET : _RECURSION_MISSES_OFFSET + 8]), "little")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[Any]:
+    """bcc and clang write to file descriptors 1 and 2; stdout carries data only. Gives a function: what they said."""
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(1), os.dup(2)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 400))
+            lines = file.read().decode(errors="replace").split("\n")
+            return " ".join(line.strip() for line in lines[-3:] if line.strip())
+
+        try:
+            yield said
+        finally:
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            os.close(saved[0])
+            os.close(saved[1])
