@@ -70,7 +70,7 @@ inline_always void copy_packet(struct drop_record *record, u64 network, u64 end)
 	record->packet_length = read_bytes(record->packet, length, network) ? 0 : length;
 }
 
-inline_always void send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver,
+inline_always void send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver, u32 notes,
 			     union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
@@ -123,6 +123,8 @@ inline_always void send_drop(void *ctx, const struct buffer *buffer, u64 locatio
 	record->cpu = bpf_get_smp_processor_id();
 	record->is_carrier = fits == 2;
 	record->protocol = buffer->protocol;
+	record->notes = notes;
+	record->pad = 0;
 	__builtin_memcpy(record->ifname, place.name, sizeof(record->ifname));
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 	record->stack_bytes = bpf_get_stack(ctx, record->stack, sizeof(record->stack), 0);
@@ -136,8 +138,12 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	union scratch scratch;
 	s64 reason = -1;
 	u64 receiver = 0;
+	u32 notes = 0;
 
 	count_seen(SOURCE_KFREE_SKB);
+#ifdef FAMILY_TCP
+	notes = tcp_notes(ctx->args[0]);
+#endif
 #ifdef KFREE_SKB_REASON_ARGUMENT
 	reason = (u32)ctx->args[KFREE_SKB_REASON_ARGUMENT];
 #endif
@@ -145,7 +151,7 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	receiver = ctx->args[KFREE_SKB_SOCKET_ARGUMENT];
 #endif
 	if (read_buffer(&buffer, ctx->args[0], &scratch))
-		send_drop(ctx, &buffer, ctx->args[1], reason, receiver, &scratch);
+		send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);
 #ifdef FAMILY_XFRM
 	end_visit(ctx->args[0]);
 #endif

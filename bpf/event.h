@@ -32,6 +32,11 @@ enum loss {
 	LOSSES,
 };
 
+/* What other probes noted of the packet: bits of drop_record.notes. */
+enum note {
+	NOTE_TIME_WAIT = 1, /* a time-wait socket dealt with it */
+};
+
 struct record_header {
 	__u64 time_ns; /* CLOCK_MONOTONIC, of the death; with skb it joins the records of one death */
 	__u64 skb; /* address: never shown */
@@ -55,7 +60,9 @@ struct drop_record {
 	__u32 is_carrier; /* passed only because it may carry, quote or be a part of the flow */
 	__u32 protocol; /* ethertype, host order, 0: not set */
 	__u32 packet_length; /* valid bytes of packet[] */
+	__u32 notes; /* enum note, OR-ed */
 	__s32 stack_bytes; /* valid bytes of stack[], negative: errno */
+	__u32 pad;
 	char ifname[NAME_BYTES];
 	char comm[NAME_BYTES];
 	__u64 stack[STACK_DEPTH];

@@ -107,7 +107,8 @@ inline_always u64 last_state(const struct buffer *buffer, union scratch *scratch
 		return 0;
 	/* offsets are in units of 8 bytes (SKB_EXT_ALIGN_VALUE) */
 	path += (u64)read_u8(scratch, path + OFF_skb_ext__offset + ENUM_SKB_EXT_SEC_PATH) << 3;
-	length = read_u32(scratch, path + OFF_sec_path__len);
+	/* an int, on newer kernels a u8: at most XFRM_MAX_DEPTH, and the first byte has it on a little-endian machine */
+	length = read_u8(scratch, path + OFF_sec_path__len);
 	if (!length || length > 16)
 		return 0;
 	return read_pointer(scratch, path + OFF_sec_path__xvec + (length - 1) * sizeof(u64));

@@ -145,7 +145,8 @@ class Event:
 
     `packet` starts at the network header. `protocol` is the ethertype in host order (0 when the kernel had not
     set it). `reason` is None on a kernel without drop reasons. `carrier` says that the kernel let it through
-    because it can only carry the filtered flow (ESP, AH, fragment, ICMP error, tunnel).
+    because it can only carry the filtered flow (ESP, AH, fragment, ICMP error, tunnel). `notes` are what other
+    probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it).
     """
 
     monotonic_ns: int
@@ -167,6 +168,7 @@ class Event:
     stack: tuple[int, ...]
     packet: bytes
     xfrm: XfrmNote | None = None
+    notes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

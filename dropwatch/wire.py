@@ -19,6 +19,7 @@ ALTERNATIVES = 4
 RECORD_DROP, RECORD_XFRM = 1, 2
 SOURCES = ("kfree_skb",)
 LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET = range(3)
+_NOTES = {1: "time-wait"}
 _AUDITS = {1: "icvfail", 2: "notfound", 4: "replay"}
 
 # include/uapi/linux/xfrm.h, linux/in.h and linux/udp.h: part of the kernel's ABI
@@ -50,7 +51,9 @@ class DropRecord(ctypes.Structure):
         ("is_carrier", c_uint32),
         ("protocol", c_uint32),
         ("packet_length", c_uint32),
+        ("notes", c_uint32),
         ("stack_bytes", c_int32),
+        ("pad", c_uint32),
         ("ifname", c_char * NAME_BYTES),
         ("comm", c_char * NAME_BYTES),
         ("stack", c_uint64 * STACK_DEPTH),
@@ -255,6 +258,7 @@ def _event(record: DropRecord) -> Event:
         cpu=record.cpu,
         carrier=bool(record.is_carrier),
         stack=tuple(record.stack[:depth]),
+        notes=frozenset(word for bit, word in _NOTES.items() if record.notes & bit),
         packet=bytes(record.packet[: record.packet_length]),
     )
 

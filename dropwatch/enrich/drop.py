@@ -11,7 +11,11 @@ from dropwatch.model import Direction, Drop, Event, Frame, Interface, Netns, Pro
 _SOFTIRQ = frozenset(
     {"__do_softirq", "handle_softirqs", "__softirqentry_text_start", "run_ksoftirqd", "do_softirq_own_stack"}
 )
-_SYSCALL = ("entry_SYSCALL", "do_syscall", "el0_svc", "invoke_syscall", "__x64_sys_", "__arm64_sys_")
+_SYSCALL = (
+    *("entry_SYSCALL", "do_syscall", "__x64_sys_"),
+    *("__do_fast_syscall_32", "do_int80_", "__ia32_"),  # 32-bit programs on x86
+    *("el0_svc", "invoke_syscall", "__arm64_sys_"),
+)
 
 
 class Enricher:

@@ -14,7 +14,8 @@ from dropwatch.errors import CannotRunHere
 _BTF_DIR = Path("/sys/kernel/btf")
 _KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 2, 4, 5, 6, 8
 _KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG = 9, 10, 11, 18
-_TRANSPARENT = frozenset({_KIND_TYPEDEF, _KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG})
+_QUALIFIERS = frozenset({_KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG})
+_TRANSPARENT = _QUALIFIERS | {_KIND_TYPEDEF}
 _KIND_FUNC_PROTO, _KIND_ENUM64 = 13, 19
 _HEADER = struct.Struct("=HBBIIIII")
 _BTF_TYPE = struct.Struct("=III")
@@ -101,7 +102,7 @@ class Btf:
         return None
 
     def tracepoint_arguments(self, tracepoint: str) -> list[str] | None:
-        """Names of the types that a raw tracepoint gets, pointers followed: `["sk_buff", "", ...]`.
+        """Names of the types that a raw tracepoint gets, without pointers and const: `["sk_buff", "", ...]`.
 
         The prototype is in BTF as `typedef void (*btf_trace_NAME)(void *, ...)` (include/trace/bpf_probe.h).
         """
@@ -113,10 +114,11 @@ class Btf:
         return [self._pointed_name(type_id) for _, type_id in found.words(2)][1:]
 
     def _pointed_name(self, type_id: int) -> str:
+        """Type 0 is void: no name."""
         found = self._by_id(type_id)
-        while found and found.kind == _KIND_PTR and found.size_or_type:
+        while found and (found.kind == _KIND_PTR or found.kind in _QUALIFIERS):
             found = self._by_id(found.size_or_type)
-        return self._name(found.name_off) if found and found.kind != _KIND_PTR else ""
+        return self._name(found.name_off) if found else ""
 
     def _member(self, parent: _Type, name: str) -> tuple[_Type | None, int] | None:
         bitfields = parent.info >> 31

@@ -14,6 +14,7 @@ from dropwatch.kernel import btf
 from dropwatch.resources import resource_dir
 
 _NAMES = re.compile(r"\b(OFF|SIZE|ENUM)_(\w+)\b")
+_ENUMS = ("skb_ext_id", "tcp_tw_status")
 RING_BYTES = 8 << 20
 
 
@@ -111,7 +112,8 @@ def _value(kind: str, path: tuple[str, ...]) -> int | None:
 
 
 def _enumerators() -> dict[str, int]:
-    return (btf.vmlinux().enum("skb_ext_id") or {}) | xfrm_counters()
+    named = (btf.vmlinux().enum(name) or {} for name in _ENUMS)
+    return {name: value for enum in named for name, value in enum.items()} | xfrm_counters()
 
 
 def xfrm_counters() -> dict[str, int]:

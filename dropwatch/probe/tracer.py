@@ -22,6 +22,7 @@ from dropwatch.wire import LOSS_DETAIL, LOSS_RING_FULL, NOT_A_PACKET, SOURCES, D
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
+_KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 _STATES = "XFRM_STATE_"
 _RECURSION_MISSES_OFFSET = 208  # struct bpf_prog_info, include/uapi/linux/bpf.h
 
@@ -59,7 +60,7 @@ class Tracer:
         try:
             self._compile(built)
             self._configure()
-            self._bpf["events"].open_ring_buffer(self._take)
+            self._bpf[b"events"].open_ring_buffer(self._take)
             for family in built.families:
                 self._attach_family(family.name)
             self._attach_drop()
@@ -90,17 +91,17 @@ class Tracer:
 
     def counts(self) -> Counts:
         """Exact once detached."""
-        seen = {name: self._sum("seen", n) for n, name in enumerate(SOURCES)}
+        seen = {name: self._sum(b"seen", n) for n, name in enumerate(SOURCES)}
         missed = self._missed.get("on_kfree_skb", 0)
         seen["kfree_skb"] += missed
         lost = {
-            "ring buffer full": self._sum("unsent", LOSS_RING_FULL),
+            "ring buffer full": self._sum(b"unsent", LOSS_RING_FULL),
             "interrupted probe": missed,
         }
-        detail = self._sum("unsent", LOSS_DETAIL)
+        detail = self._sum(b"unsent", LOSS_DETAIL)
         if detail:
             self._note(f"{detail} findings without their IPsec detail: the ring buffer was full")
-        return Counts(seen, {why: n for why, n in lost.items() if n}, self._sum("unsent", NOT_A_PACKET))
+        return Counts(seen, {why: n for why, n in lost.items() if n}, self._sum(b"unsent", NOT_A_PACKET))
 
     def close(self) -> None:
         if self._bpf is not None:
@@ -121,7 +122,7 @@ class Tracer:
         flags = [f"-I{directory}", *built.flags]
         with _quiet() as said, contextlib.chdir(directory):
             try:
-                self._bpf = BPF(text=built.text, cflags=flags)
+                self._bpf = BPF(text=built.text.encode(), cflags=flags)
             except Exception as error:
                 raise CannotRunHere(
                     f"the BPF programs do not compile: {said() or error}",
@@ -135,7 +136,7 @@ class Tracer:
             self._symbols.address("__per_cpu_offset") or 0,
             self._send_all,
         )
-        table = self._bpf["configuration"]
+        table = self._bpf[b"configuration"]
         key = ctypes.c_int(0)
         from bcc.libbcc import lib
 
@@ -164,9 +165,14 @@ class Tracer:
 
     def _attach_kprobe(self, hook: Hook) -> str | None:
         """None when it is attached, else why not."""
+        if (
+            not _KPROBE_PMU.exists()
+        ):  # bcc would write to tracefs instead, where a killed process leaves it behind
+            return "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
+        attach = self._bpf.attach_kretprobe if hook.at_return else self._bpf.attach_kprobe
         with _quiet() as said:
             try:
-                self._bpf.attach_kprobe(event=hook.function.encode(), fn_name=hook.program.encode())
+                attach(event=hook.function.encode(), fn_name=hook.program.encode())
             except Exception as error:
                 return said() or str(error)
         return None
@@ -179,7 +185,7 @@ class Tracer:
         self._records.append(ctypes.string_at(data, size))
         return -1 if len(self._records) >= _BATCH else 0
 
-    def _sum(self, table: str, index: int) -> int:
+    def _sum(self, table: bytes, index: int) -> int:
         return int(self._bpf[table].sum(index).value)
 
 
