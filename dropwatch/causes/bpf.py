@@ -1,0 +1,127 @@
+"""BPF programs that refuse packets: XDP, cgroups, lightweight tunnels, netfilter."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.when import NONE_GIVEN, when
+from dropwatch.model import Fix
+
+_LWT = ("bpf_input", "bpf_output", "bpf_xmit", "run_lwt_bpf")
+
+BPF = (
+    Cause(
+        id="bpf.xdp-generic",
+        title="an XDP program (in generic mode) drops it",
+        why="""
+An XDP program sees each packet before the network stack does. This interface has one in generic mode, and its
+verdict was XDP_DROP, or XDP_ABORTED after an error in the program, or no known verdict. Generic mode is used
+where the driver has no XDP of its own, or where somebody asked for it. In native mode the driver drops before
+a packet exists: that shows only in the counters of the driver and of the program.
+""",
+        confirm="""
+"xdpgeneric" and the program's id:
+$ ip -d link show DEV
+$ bpftool net show dev DEV
+$ bpftool prog show
+XDP_ABORTED (errors in the program) has a tracepoint of its own:
+$ perf trace -e xdp:xdp_exception
+""",
+        fix=(
+            Fix("see which program it is, and who loaded it", "bpftool net show dev DEV; bpftool prog show"),
+            Fix("detach it, for a test", "ip link set dev DEV xdpgeneric off"),
+        ),
+        reasons=("XDP",),
+        seen_at=("do_xdp_generic", "netif_receive_generic_xdp"),
+    ),
+    Cause(
+        id="bpf.cgroup-ingress",
+        title="a BPF program of the receiving program's cgroup refuses it",
+        why="""
+The cgroup of the receiving socket has a BPF program for incoming packets, and it said no. systemd attaches
+one to units with IPAddressDeny= or SocketBindDeny=, container managers for network policy. The kernel gives
+the same reason for the socket's own filter, so whydrop does not tell the two apart yet.
+""",
+        confirm="""
+$ bpftool cgroup tree
+$ systemctl show UNIT -p IPAddressDeny,IPAddressAllow,IPIngressFilterPath
+Which cgroup is the program in?
+$ cat /proc/PID/cgroup
+""",
+        fix=(
+            Fix("allow the sender in the unit", "systemctl set-property --runtime UNIT IPAddressAllow=SADDR"),
+            Fix("see which programs are attached to the cgroup", "bpftool cgroup show /sys/fs/cgroup/PATH"),
+        ),
+        seen_as=("SOCKET_FILTER",),
+        seen_at=("udp_queue_rcv_one_skb", "udpv6_queue_rcv_one_skb", "tcp_v4_rcv", "tcp_v6_rcv", "raw_rcv"),
+    ),
+    Cause(
+        id="bpf.cgroup-egress",
+        title="a BPF program of the sending program's cgroup refuses it",
+        why="""
+The cgroup of the sending socket has a BPF program for outgoing packets, and it said no; the program's send()
+usually fails with EPERM. systemd attaches one to units with IPAddressDeny= or RestrictNetworkInterfaces=,
+container managers for network policy.
+""",
+        confirm="""
+$ bpftool cgroup tree
+$ systemctl show UNIT -p IPAddressDeny,IPAddressAllow,RestrictNetworkInterfaces
+Which cgroup is the program in?
+$ cat /proc/PID/cgroup
+""",
+        fix=(
+            Fix(
+                "allow the destination in the unit",
+                "systemctl set-property --runtime UNIT IPAddressAllow=DADDR",
+            ),
+            Fix("see which programs are attached to the cgroup", "bpftool cgroup show /sys/fs/cgroup/PATH"),
+        ),
+        reasons=("BPF_CGROUP_EGRESS",),
+        seen_at=("ip_finish_output", "ip6_finish_output", "ip_mc_finish_output"),
+    ),
+    Cause(
+        id="bpf.lwt",
+        title="the BPF program of a route refuses it",
+        why="""
+The route has a BPF program attached (encap bpf in, out or xmit), and the program returned BPF_DROP, or
+something that is no verdict, or failed. Such routes are made for load balancing, encapsulation and segment
+routing by hand.
+""",
+        confirm="""
+$ ip route show table all | grep 'encap bpf'
+$ bpftool prog show | grep lwt
+""",
+        fix=(
+            Fix("find the route", "ip route get DADDR; ip route show table all | grep 'encap bpf'"),
+            Fix(
+                "for a test, replace it by one without a program",
+                "ip route replace DADDR via GATEWAY dev DEV",
+            ),
+        ),
+        judge=when(
+            reasons=(NONE_GIVEN,),
+            at=_LWT,
+            confidence="likely",
+            fact="the place where a route's BPF program runs; a broken route dies there as well",
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=_LWT,
+    ),
+    Cause(
+        id="bpf.netfilter",
+        title="a BPF program at a netfilter hook refuses it",
+        why="""
+Since Linux 6.4 a BPF program can be attached to a netfilter hook directly, beside the rules of nftables and
+iptables. It answered drop. Such programs do not appear in any listing of rules; the list of hooks names them,
+with the priority that decides whether they run before or after the rules.
+""",
+        confirm="""
+$ nft list hooks
+$ bpftool link show
+Look for links of type netfilter.
+""",
+        fix=(
+            Fix("find the program and who loaded it", "bpftool link show; bpftool prog show"),
+            Fix("see its place among the other hooks", "nft list hooks"),
+        ),
+        seen_as=("NETFILTER_DROP",),
+        seen_at=("nf_hook_slow",),
+    ),
+)

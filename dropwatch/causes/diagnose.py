@@ -1,0 +1,61 @@
+"""Judgement: which cause a drop has, how sure that is, and on what evidence."""
+
+from dataclasses import replace
+
+from dropwatch import words
+from dropwatch.causes import CATALOGUE, kernel_word
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.fill import fill
+from dropwatch.host.host import Host
+from dropwatch.model import Drop, Fix, Verdict
+
+
+def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
+    """The first cause of the catalogue whose reasons or judge settle this drop, with the verdict.
+
+    (None, verdict) when none does: the confidence is `unknown`, the title says what the kernel said. The evidence
+    always holds the kernel's own word, and the fix is never empty for a cause that has one.
+    """
+    for cause in CATALOGUE:
+        if drop.reason is not None and drop.reason in cause.reasons:
+            return cause, _complete(cause, kernel_word.certain(drop), drop)
+        verdict = cause.judge(drop, host) if cause.judge is not None else None
+        if verdict is not None:
+            return cause, _complete(cause, verdict, drop)
+    return None, _unknown(drop)
+
+
+def _complete(cause: Cause, verdict: Verdict, drop: Drop) -> Verdict:
+    said = kernel_word.evidence(drop)
+    evidence = verdict.evidence if said in verdict.evidence else (*verdict.evidence, said)
+    fix = verdict.fix or tuple(fill(one, drop) for one in cause.fix)
+    return replace(verdict, evidence=evidence, fix=fix)
+
+
+def _unknown(drop: Drop) -> Verdict:
+    return Verdict(
+        "unknown", evidence=(kernel_word.evidence(drop),), fix=_where_to_read(drop), title=_title(drop)
+    )
+
+
+def _title(drop: Drop) -> str:
+    if not kernel_word.gave_no_reason(drop):
+        return kernel_word.in_words(drop)
+    function = kernel_word.place(drop)
+    if function is None:
+        return "the kernel gave no reason, and the place has no name"
+    layer = f" ({drop.where.layer})" if drop.where.layer else ""
+    return f"the kernel gave no reason; it died in {function}{layer}"
+
+
+def _where_to_read(drop: Drop) -> tuple[Fix, ...]:
+    """whydrop's own pages: of the reason if it says something, else of the function."""
+    found = []
+    if not kernel_word.gave_no_reason(drop) and words.reason(drop.reason) is not None:
+        found.append(Fix("what this reason can mean, and where to look", f"whydrop explain {drop.reason}"))
+    function = words.function(drop.where.frame.function)
+    if function is not None:
+        found.append(
+            Fix("what this function does, and what is known to die there", f"whydrop explain {function.name}")
+        )
+    return tuple(found)

@@ -1,0 +1,138 @@
+"""Fragments: pieces that are missing, that came twice, that overlap, or that there is no memory for."""
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.when import NONE_GIVEN, first, when
+from dropwatch.host.host import Host
+from dropwatch.model import Drop, Fix, Verdict
+
+# The same reason is given to pieces that are thrown away because their network namespace ends, and by IP-TFS.
+_OTHER_ENDS = frozenset({"fqdir_pre_exit", "inet_frag_queue_flush", "iptfs_drop_timer"})
+_EXPIRED = ("ip6_frag_expire", "ip6frag_expire_frag_queue", "ip_expire", "nf_ct_frag6_expire")
+_COUNTERS = "nstat -az IpReasmTimeout IpReasmFails IpReasmReqds IpReasmOKs Ip6ReasmTimeout Ip6ReasmFails"
+
+
+def _timed_out(drop: Drop, host: Host) -> Verdict | None:
+    if drop.reason != "FRAG_REASM_TIMEOUT" or not kernel_word.way(drop).isdisjoint(_OTHER_ENDS):
+        return None
+    return kernel_word.certain(drop)
+
+
+FRAGMENT = (
+    Cause(
+        id="fragment.timeout",
+        title="the missing fragments of this packet never came",
+        why="""
+The packet was sent in fragments, and not all of them arrived within the time for reassembly (30 seconds for
+IPv4, 60 for IPv6). Everything that had arrived is dropped: one lost piece costs the whole packet. Firewalls
+that let only the first fragment pass (the others have no ports), load balancers that send the pieces to
+different hosts, and ordinary loss under load are the reasons. The drop comes from a timer, long after the
+packet was sent.
+""",
+        confirm="""
+$ nstat -az IpReasmTimeout IpReasmFails IpReasmReqds Ip6ReasmTimeout
+Do all pieces arrive? Same id, and an offset for each:
+$ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0 or ip6[6] = 44' and host SADDR
+""",
+        fix=(
+            Fix("see which pieces arrive", "tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0 and host SADDR'"),
+            Fix("firewalls and ACLs on the way must let fragments without ports pass"),
+            Fix("better: have the program send datagrams that fit the MTU (DNS: at most 1232 bytes)"),
+        ),
+        judge=first(
+            _timed_out,
+            when(
+                reasons=(NONE_GIVEN,), at=_EXPIRED, fact="this function is the timer of an incomplete packet"
+            ),
+        ),
+        seen_as=("FRAG_REASM_TIMEOUT", "NOT_SPECIFIED"),
+        seen_at=(*_EXPIRED, "inet_frag_destroy", "inet_frag_rbtree_purge"),
+    ),
+    Cause(
+        id="fragment.duplicate",
+        title="a fragment that was there already",
+        why="""
+The same piece of the same packet arrived a second time, or arrived after the packet had been put together.
+The first copy did its work, so nothing is lost. But something duplicates packets on the way: a loop in the
+layer below, a bond in broadcast mode, two paths, a mirror port that feeds back.
+""",
+        confirm="""
+$ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0' and host SADDR
+$ nstat -az IpReasmReqds IpReasmOKs
+""",
+        fix=(
+            Fix(
+                "find out where the second copy comes from",
+                "tcpdump -evni DEV 'ip[6:2] & 0x3fff != 0 and host SADDR'",
+            ),
+        ),
+        reasons=("DUP_FRAG",),
+        seen_at=("ip_frag_queue", "ip_defrag", "ip6_frag_queue", "ipv6_frag_rcv", "nf_ct_frag6_queue"),
+    ),
+    Cause(
+        id="fragment.overlap",
+        title="fragments that overlap: refused with the whole packet",
+        why="""
+Two pieces cover the same bytes of a packet and are not identical. That was used to smuggle data past
+firewalls, so both IPv4 and IPv6 throw the whole packet away (RFC 5722). Not an attack: packet ids that repeat
+too soon, because a fast sender has used up all 65536 of them within the 30 seconds for which fragments are
+kept.
+""",
+        confirm="""
+$ nstat -az IpExtReasmOverlaps IpReasmFails
+$ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0' and host SADDR
+""",
+        fix=(
+            Fix(
+                "fast senders: keep fragments for a shorter time, so that ids do not meet",
+                "sysctl -w net.ipv4.ipfrag_time=3",
+            ),
+            Fix("better: have the sender avoid fragmentation"),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("ip_frag_queue", "ip_defrag", "ip6_frag_queue", "ipv6_frag_rcv"),
+    ),
+    Cause(
+        id="fragment.too-far",
+        title="too many newer fragments from the same sender have overtaken this packet",
+        why="""
+While the packet was incomplete, more than ipfrag_max_dist (64) fragments of other packets arrived from the
+same sender. The kernel takes the old pieces for the rest of a packet that will never be complete, whose id
+has been used again. Much fragmented traffic from one host with losses, or strong reordering, leads here.
+""",
+        confirm="""
+$ sysctl net.ipv4.ipfrag_max_dist
+$ nstat -az IpReasmFails IpReasmReqds IpReasmOKs
+""",
+        fix=(
+            Fix(
+                "tolerate more reordering (0 switches the check off)", "sysctl -w net.ipv4.ipfrag_max_dist=0"
+            ),
+            Fix("look at the losses", _COUNTERS),
+        ),
+        reasons=("FRAG_TOO_FAR",),
+        seen_at=("ip_frag_reinit", "ip_defrag"),
+    ),
+    Cause(
+        id="fragment.memory",
+        title="the memory for putting fragments together is used up",
+        why="""
+Incomplete packets may take up to ipfrag_high_thresh bytes for each network namespace (4 MiB by default);
+above that no new packet is begun. Much fragmented traffic with losses fills it: each incomplete packet holds
+its memory for 30 seconds. Conntrack's own IPv6 reassembly has a limit of its own.
+""",
+        confirm="""
+"memory" of the FRAG line, to be compared with the limit:
+$ cat /proc/net/sockstat /proc/net/sockstat6
+$ sysctl net.ipv4.ipfrag_high_thresh net.ipv6.ip6frag_high_thresh net.netfilter.nf_conntrack_frag6_high_thresh
+$ nstat -az IpReasmFails Ip6ReasmFails
+""",
+        fix=(
+            Fix("IPv4: allow more memory", "sysctl -w net.ipv4.ipfrag_high_thresh=67108864"),
+            Fix("IPv6: allow more memory", "sysctl -w net.ipv6.ip6frag_high_thresh=67108864"),
+            Fix("free it sooner", "sysctl -w net.ipv4.ipfrag_time=5"),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("ip_defrag", "ipv6_frag_rcv"),
+    ),
+)

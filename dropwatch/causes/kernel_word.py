@@ -1,0 +1,55 @@
+"""What the kernel itself said of one drop: the place, the way there, the reason, and that as evidence."""
+
+from dropwatch import words
+from dropwatch.model import Drop, Evidence, Verdict
+
+_TRACEPOINTS = {"kfree_skb": "skb:kfree_skb", "consume_skb": "skb:consume_skb"}
+# A kernel before 5.15.58 gives no reason at all; later ones give this where the code names none.
+_SILENT = frozenset({None, "NOT_SPECIFIED"})
+
+
+def gave_no_reason(drop: Drop) -> bool:
+    """True where the kernel said nothing: it has no reasons, or the code that freed the packet names none."""
+    return drop.reason in _SILENT
+
+
+def place(drop: Drop) -> str | None:
+    """The function where the packet died, by its base name; None where the stack could not be resolved."""
+    function = drop.where.frame.function
+    return None if function is None else words.base_name(function)
+
+
+def way(drop: Drop) -> frozenset[str]:
+    """The base names of all functions on the stack, the place of death among them."""
+    return frozenset(words.base_name(frame.function) for frame in drop.stack if frame.function is not None)
+
+
+def evidence(drop: Drop) -> Evidence:
+    """The reason in words and the place: `skb:kfree_skb reason XDP`, `dropped by ..., in do_xdp_generic`."""
+    source = _TRACEPOINTS.get(drop.event.source, drop.event.source)
+    if drop.reason is not None:
+        source += f" reason {drop.reason}"
+    return Evidence(source, f"{in_words(drop)}, {_where(drop)}")
+
+
+def in_words(drop: Drop) -> str:
+    """The reason as a phrase; says so where this kernel knows no reasons, or whydrop no words for it."""
+    if drop.reason is None:
+        return "this kernel gives no reasons"
+    known = words.reason(drop.reason)
+    return known.words if known is not None else f"a reason that whydrop has no words for ({drop.reason})"
+
+
+def certain(drop: Drop, *facts: Evidence) -> Verdict:
+    """The kernel said so. Further facts come before the kernel's own word."""
+    return Verdict("certain", evidence=(*facts, evidence(drop)))
+
+
+def likely(drop: Drop, *facts: Evidence) -> Verdict:
+    """The best explanation, but not the only one. A fact should say what else it could be."""
+    return Verdict("likely", evidence=(*facts, evidence(drop)))
+
+
+def _where(drop: Drop) -> str:
+    function = place(drop)
+    return f"in {function}" if function is not None else f"at 0x{drop.where.frame.address:x}"

@@ -1,0 +1,118 @@
+"""Neighbours: ARP and IPv6 neighbour discovery, the way to the next hop's hardware address."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.when import NONE_GIVEN, when
+from dropwatch.model import Fix
+
+_UNANSWERED = ("arp_error_report", "ndisc_error_report", "neigh_invalidate")
+
+NEIGHBOUR = (
+    Cause(
+        id="neighbour.unresolved",
+        title="the next hop does not answer ARP or neighbour discovery",
+        why="""
+To send the packet, the kernel needs the hardware address of the next hop: of the destination itself if it is
+on the same network, else of the gateway. It asked three times, a second apart, and nobody answered. Then
+everything that waited is dropped and the senders get "no route to host". The next hop is off or its address
+is wrong, it is on another VLAN or behind a port that does not forward, its firewall drops ARP, or the prefix
+length here is wrong, so that a distant address is taken for a neighbour. The drop comes from a timer, about
+three seconds after the packet was sent.
+""",
+        confirm="""
+The entry is FAILED or INCOMPLETE:
+$ ip neigh show DADDR
+$ ip route get DADDR
+Does the question leave, and does an answer come?
+$ tcpdump -eni DEV 'arp or icmp6[0] = 135 or icmp6[0] = 136'
+$ arping -I DEV DADDR
+""",
+        fix=(
+            Fix("is the next hop really a neighbour? See route and prefix", "ip route get DADDR"),
+            Fix("look at the entry", "ip neigh show dev DEV"),
+            Fix(
+                "for a test, enter the hardware address by hand", "ip neigh replace DADDR lladdr MAC dev DEV"
+            ),
+        ),
+        reasons=("NEIGH_FAILED",),
+        judge=when(
+            reasons=(NONE_GIVEN, "QUEUE_PURGE"),
+            at=_UNANSWERED,
+            fact="this function only runs when the next hop has not answered",
+        ),
+        seen_at=(*_UNANSWERED, "__neigh_event_send"),
+    ),
+    Cause(
+        id="neighbour.queue-full",
+        title="too many packets wait for the next hop's hardware address",
+        why="""
+While the kernel asks for the hardware address of the next hop, packets wait in a queue of unres_qlen_bytes
+(about 200 kB, some hundred packets). It is full, so the oldest packet goes. A burst at the start of a
+conversation does that (UDP streams, many connections at once); the rest is sent as soon as the answer comes.
+If it goes on, the next hop does not answer at all.
+""",
+        confirm="""
+$ ip neigh show dev DEV
+$ cat /proc/net/stat/arp_cache
+"unresolved_discards" rises.
+$ sysctl net.ipv4.neigh.DEV.unres_qlen_bytes
+""",
+        fix=(
+            Fix("does the next hop answer?", "ip neigh show dev DEV"),
+            Fix(
+                "if bursts are normal, make the queue larger",
+                "sysctl -w net.ipv4.neigh.DEV.unres_qlen_bytes=1048576",
+            ),
+        ),
+        reasons=("NEIGH_QUEUEFULL",),
+        seen_at=("__neigh_event_send",),
+    ),
+    Cause(
+        id="neighbour.table-full",
+        title="the neighbour table is full: no entry for the next hop",
+        why="""
+Each neighbour that this host talks to takes an entry. When gc_thresh3 entries are in use (1024 by default,
+for all interfaces and containers together) and none can be thrown out, no new one is made and packets to new
+neighbours are dropped. Large flat networks, container hosts, and scans of whole subnets (by us, or through us
+as a router) get there. The log says "neighbour: arp_cache: neighbor table overflow!".
+""",
+        confirm="""
+$ cat /proc/net/stat/arp_cache
+$ cat /proc/net/stat/ndisc_cache
+"table_fulls" rises.
+$ ip neigh show nud all | wc -l
+$ sysctl net.ipv4.neigh.default.gc_thresh3 net.ipv6.neigh.default.gc_thresh3
+""",
+        fix=(
+            Fix("IPv4: allow more entries", "sysctl -w net.ipv4.neigh.default.gc_thresh3=16384"),
+            Fix("IPv6: allow more entries", "sysctl -w net.ipv6.neigh.default.gc_thresh3=16384"),
+            Fix("see who fills the table", "ip neigh show nud all"),
+        ),
+        judge=when(
+            reasons=("NEIGH_CREATEFAIL",),
+            confidence="likely",
+            fact="the usual reason for it; memory that could not be allocated is the other",
+        ),
+        seen_as=("NEIGH_CREATEFAIL",),
+        seen_at=("ip_finish_output2", "ip6_finish_output2"),
+    ),
+    Cause(
+        id="neighbour.entry-dead",
+        title="the neighbour entry was deleted just when the packet needed it",
+        why="""
+A packet had found the entry of its next hop, and before it could be used the entry was taken out of the
+table: the interface went down, its address changed, somebody flushed the table, or the garbage collector was
+faster. The next packet makes a new entry. Many of them mean that something keeps flushing neighbours.
+""",
+        confirm="""
+$ ip monitor neigh link address
+""",
+        fix=(
+            Fix(
+                "see what changes interfaces or neighbours at that moment",
+                "ip -ts monitor neigh link address",
+            ),
+        ),
+        reasons=("NEIGH_DEAD",),
+        seen_at=("__neigh_event_send",),
+    ),
+)
