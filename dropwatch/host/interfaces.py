@@ -1,0 +1,67 @@
+"""Which network interfaces there are, by namespace, index and name."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dropwatch.host.entering import entered
+from dropwatch.host.netns import NAMES_DIR, OWN_FILE
+
+_FRESH_SECONDS = 1.0
+
+
+def interfaces(netns_inode: int) -> dict[int, str]:
+    """Index to name. Raises OSError when the namespace is gone or may not be entered."""
+    with entered(netns_inode):
+        return dict(socket.if_nameindex())
+
+
+def interface_exists(name: str, netns_inodes: tuple[int, ...] = ()) -> bool | None:
+    """Whether one of these namespaces has it, or, when none are given, any namespace of this host.
+
+    None when none of them is seen to have it, but not all could be looked into.
+    """
+    found: bool | None = False
+    for inode in dict.fromkeys(netns_inodes or _all_namespaces()):
+        try:
+            if name in interfaces(inode).values():
+                return True
+        except OSError:
+            found = None
+    return found
+
+
+class InterfaceNames:
+    """Names by namespace and index, with a memory of one second: drops come faster than interfaces change."""
+
+    def __init__(self, look_up: Callable[[int], dict[int, str]] = interfaces) -> None:
+        self._look_up = look_up
+        self._known: dict[int, tuple[float, dict[int, str]]] = {}
+
+    def name(self, netns_inode: int, index: int) -> str | None:
+        """None when there is no such interface (any more), or the namespace cannot be looked into."""
+        now = time.monotonic()
+        known = self._known.get(netns_inode)
+        if known is None or now - known[0] > _FRESH_SECONDS:
+            known = self._known[netns_inode] = (now, self._read(netns_inode))
+        return known[1].get(index)
+
+    def _read(self, netns_inode: int) -> dict[int, str]:
+        try:
+            return self._look_up(netns_inode)
+        except OSError:
+            return {}
+
+
+def _all_namespaces() -> Iterator[int]:
+    """Its own first, then those with a name, then those of processes."""
+    for path in (OWN_FILE, *_matching(NAMES_DIR, "*"), *_matching(Path("/proc"), "[0-9]*/ns/net")):
+        try:
+            yield path.stat().st_ino
+        except OSError:
+            continue
+
+
+def _matching(directory: Path, pattern: str) -> list[Path]:
+    return sorted(directory.glob(pattern)) if directory.is_dir() else []

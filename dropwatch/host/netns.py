@@ -1,0 +1,197 @@
+"""Which network namespaces there are on this host: by inode, by name, by what a user wrote.
+
+A namespace is known by its inode number in nsfs; its file is a name that `ip netns` made, or the `ns/net` of
+a process. No file of another namespace stays open: that would keep it alive after its owner has gone.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dropwatch.errors import CannotRunHere, WrongUsage
+
+NAMES_DIR = Path("/run/netns")
+OWN_FILE = Path("/proc/thread-self/ns/net")
+OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+_NS_GET_NSTYPE = 0xB703  # linux/nsfs.h: _IO(0xb7, 3)
+_PROC = Path("/proc")
+_PID_MAX_LIMIT = 1 << 22  # linux/threads.h; the kernel numbers namespaces from 0xf0000000 on
+
+
+def own_inode() -> int:
+    """The inode of the namespace that this thread is in."""
+    return OWN_FILE.stat().st_ino
+
+
+def netns_name(inode: int) -> str | None:
+    """What a user knows a namespace by: its `ip netns` name, else a process in it, as `pid 812 (nginx)`.
+
+    None for the nameless namespace that whydrop itself runs in, and for one that is gone.
+    """
+    return _named(inode)[0]
+
+
+def _named(inode: int) -> tuple[str | None, Path | None]:
+    """The name, and the file that proves it."""
+    for path in _entries(NAMES_DIR):
+        if _is_namespace(path, inode):
+            return _printable(path.name), path
+    if inode == own_inode():
+        return None, OWN_FILE
+    for process in _processes():
+        if _is_namespace(process / "ns/net", inode):
+            return f"pid {process.name} ({_comm(process)})", process / "ns/net"
+    return None, None
+
+
+class NetnsNames:
+    """`netns_name` with a memory: a thousand drops do not walk /proc a thousand times.
+
+    The kernel gives the inode of a namespace that is gone to the next one, so that a name is believed only
+    while its file still is that namespace; that there is none is believed for a second.
+    """
+
+    def __init__(self, look_up: Callable[[int], tuple[str | None, Path | None]] = _named) -> None:
+        self._look_up = look_up
+        self._known: dict[int, tuple[float, str | None, Path | None]] = {}
+
+    def name(self, inode: int) -> str | None:
+        now = time.monotonic()
+        since, name, file = self._known.get(inode, (0.0, None, None))
+        fresh = _is_namespace(file, inode) if file is not None else now - since < 1.0
+        if not fresh or inode not in self._known:
+            name, file = self._look_up(inode)
+            self._known[inode] = (now, name, file)
+        return name
+
+
+def resolve_netns(text: str) -> int:
+    """The inode of the namespace that a user wrote as `ip netns` name, path, inode (also `net:[N]`) or PID.
+
+    A name that is all digits comes before the number. Raises WrongUsage when there is no such namespace,
+    CannotRunHere when this user may not look.
+    """
+    if "/" in text:
+        return _inode_of(Path(text), text)
+    if text not in {"", ".", ".."} and "\0" not in text and _exists(NAMES_DIR / text):
+        return _inode_of(NAMES_DIR / text, text)
+    digits = text.removeprefix("net:[").removesuffix("]") if text.startswith("net:[") else text
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 20:
+        raise WrongUsage(f"there is no network namespace named {text!r}", _known_names())
+    number = int(digits)
+    if digits == text and number <= _PID_MAX_LIMIT:
+        if not _exists(_PROC / str(number)):
+            raise WrongUsage(f"there is no process {number} whose network namespace to watch", _known_names())
+        return _inode_of(_PROC / str(number) / "ns/net", text)
+    _path_of(number, text)
+    return number
+
+
+def open_netns(inode: int) -> int:
+    """A descriptor of the namespace, for the caller to close at once. FileNotFoundError when it is gone."""
+    for path in _files():
+        if not _is_namespace(path, inode):
+            continue
+        try:
+            descriptor = os.open(path, OPEN_FLAGS)
+        except OSError:
+            continue
+        if _matches(os.fstat(descriptor), inode):
+            return descriptor
+        os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, f"no network namespace with inode {inode}")
+
+
+def _files() -> Iterator[Path]:
+    """Where the file of a namespace can be."""
+    yield OWN_FILE
+    yield from _entries(NAMES_DIR)
+    for process in _processes():
+        yield process / "ns/net"
+
+
+def _path_of(inode: int, text: str) -> Path:
+    for path in _files():
+        if _is_namespace(path, inode):
+            return path
+    raise WrongUsage(f"there is no network namespace with inode {text}", _known_names())
+
+
+def _inode_of(path: Path, text: str) -> int:
+    """The inode behind a file that has to be a network namespace."""
+    try:
+        if path.stat().st_dev == _nsfs_device():
+            descriptor = os.open(path, OPEN_FLAGS)
+            try:
+                if fcntl.ioctl(descriptor, _NS_GET_NSTYPE) == CLONE_NEWNET:
+                    return os.fstat(descriptor).st_ino
+            finally:
+                os.close(descriptor)
+    except PermissionError as error:
+        raise CannotRunHere(
+            f"may not look at the network namespace {text!r}: {error.strerror}",
+            "run whydrop as root, in a container with CAP_SYS_PTRACE",
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise WrongUsage(f"cannot use {text!r} as a network namespace: {reason}", _known_names()) from error
+    raise WrongUsage(f"{text!r} is not a network namespace", _known_names())
+
+
+def _known_names() -> str:
+    names = [_printable(path.name) for path in _entries(NAMES_DIR)]
+    known = f"`ip netns` knows {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else ""
+    return f"{known or '`ip netns` knows no names here'}; a path, an inode or a PID will do as well"
+
+
+def _is_namespace(path: Path, inode: int) -> bool:
+    try:
+        return _matches(path.stat(), inode)
+    except OSError:
+        return False
+
+
+def _matches(found: os.stat_result, inode: int) -> bool:
+    return found.st_ino == inode and found.st_dev == _nsfs_device()
+
+
+def _nsfs_device() -> int:
+    return OWN_FILE.stat().st_dev
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _entries(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []
+
+
+def _processes() -> list[Path]:
+    numbers = sorted(int(path.name) for path in _entries(_PROC) if path.name.isdecimal())
+    return [_PROC / str(number) for number in numbers]
+
+
+def _comm(process: Path) -> str:
+    try:
+        return _printable((process / "comm").read_bytes().removesuffix(b"\n").decode(errors="replace"))
+    except OSError:
+        return "?"
+
+
+def _printable(text: str) -> str:
+    """A process or a file may be called anything, also what a terminal would take for a command."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,1 @@
+"""Whether a drop is one that the user asked to see."""
