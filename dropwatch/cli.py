@@ -1,0 +1,197 @@
+"""The command line: arguments become Options, an error becomes two lines and an exit code."""
+
+import difflib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from dropwatch import arguments
+from dropwatch.errors import CannotRunHere, WhydropError, WrongUsage
+from dropwatch.render.layout import layout_for, printable
+from dropwatch.render.screen import Screen
+from dropwatch.stopping import Stop
+
+_NAME = "whydrop"
+_USAGE = """whydrop [FILTER] [OPTIONS] [-- CMD...]
+       whydrop explain [NAME]
+       whydrop check"""
+_ABOUT = """Says why, where, and by which line of your configuration the Linux kernel dropped a packet:
+one finding for each dropped packet that matches. With `-- CMD...` it starts CMD once it is ready, and ends
+when CMD has ended and its drops were read."""
+_COMMANDS = (
+    ("explain [NAME]", "What a cause, a drop reason or a kernel function means."),
+    ("check", "What this machine can and cannot do, and what to do about it."),
+)
+_EXAMPLES = """Examples:
+  sudo whydrop --dport 5000               why does nothing arrive at port 5000?
+  sudo whydrop --host 10.9.0.2 --stack    ... with the kernel's stack
+  sudo whydrop --netns b --cause 'ipsec.*'
+  sudo whydrop --json --count 1 -- ping -c 1 10.9.0.2
+  whydrop explain ipsec.auth-failed       what it means and what to do
+"""
+_EXIT_CODES = "Exit codes: 0 fine, 1 failed while running, 2 wrong usage, 3 cannot run here."
+
+
+class Whydrop(click.Group):
+    """The live command has no word of its own: it is what runs when no other is named."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"Usage: {_USAGE}\n")
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        formatter.write_text(_ABOUT)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        arguments.write_sections(self.get_params(ctx), ctx, formatter)
+        with formatter.section("Other commands"):
+            formatter.write_dl(_COMMANDS, col_max=24)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"\n{_EXAMPLES}\n{_EXIT_CODES}\n")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None:
+            close = difflib.get_close_matches(args[0], self.commands, n=1)
+            hint = (
+                f"did you mean {_NAME} {close[0]}?"
+                if close
+                else f"to run a command: {_NAME} -- {' '.join(args)}"
+            )
+            raise WrongUsage(f"there is no command {args[0]!r} in {_NAME}", hint)
+        return super().resolve_command(ctx, args)
+
+
+def _live(**given: Any) -> None:
+    context = click.get_current_context()
+    if context.invoked_subcommand is not None:
+        _refuse_before_word(context)
+        return
+    from dropwatch.options import parse  # each command imports what it needs: only this one needs the probes
+
+    options = parse(given, context.obj)
+    with Stop() as stop:
+        from dropwatch.session import live
+
+        live(options, Screen(sys.stdout, sys.stderr), stop)
+
+
+def _refuse_before_word(context: click.Context) -> None:
+    word = context.invoked_subcommand
+    for param in context.command.params:
+        given = (
+            param.name and context.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
+        )
+        if given and param.name != "debug":
+            raise WrongUsage(
+                f"{param.opts[0]} means nothing before {word}",
+                f"what {word} understands comes after it: {_NAME} {word} --help",
+            )
+    if context.obj:
+        raise WrongUsage(
+            f"{_NAME} {word} runs no command", f"leave `--` away, or: {_NAME} -- {' '.join(context.obj)}"
+        )
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
+whydrop = Whydrop(
+    _NAME,
+    callback=_live,
+    invoke_without_command=True,
+    params=[*arguments.filter_and_options(), arguments.version_option()],
+    context_settings=_SETTINGS,
+)
+
+
+@whydrop.command()
+@click.argument("name", required=False)
+@click.option("--no-color", is_flag=True, help="No colours, also on a terminal.")
+@click.option("--debug", is_flag=True, help="Show Python's traceback with an error.")
+def explain(name: str | None, no_color: bool, debug: bool) -> None:
+    """What a cause (ipsec.auth-failed), a drop reason (NO_SOCKET) or a kernel function (xfrm_input) means,
+    how to confirm it, and how to fix it. Without NAME: what there is to explain."""
+    from dropwatch.causes.pages import page
+    from dropwatch.render.explain import explain_text
+
+    Screen(sys.stdout, sys.stderr).show(explain_text(page(name), layout_for(sys.stdout, no_color)))
+
+
+@whydrop.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.option("--no-color", is_flag=True, help="No colours, also on a terminal.")
+@click.option("--debug", is_flag=True, help="Show Python's traceback with an error.")
+def check(as_json: bool, no_color: bool, debug: bool) -> int:
+    """What this machine and this user can and cannot do, and what to do about it.
+
+    Exit code 0 when `whydrop` can run here, 3 when it cannot."""
+    from dropwatch.probe.outlook import all_facts, can_run
+    from dropwatch.render.check import check_json, check_text
+
+    facts = all_facts()
+    works = can_run(facts)
+    layout = layout_for(sys.stdout, no_color)
+    text = check_json(facts, works) if as_json else check_text(facts, works, layout)
+    Screen(sys.stdout, sys.stderr).show(text)
+    return 0 if works else CannotRunHere.exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    _keep_standard_streams()
+    words = list(sys.argv[1:] if argv is None else argv)
+    at = words.index("--") if "--" in words else len(words)
+    before, after = words[:at], tuple(words[at + 1 :])
+    debug = "--debug" in before
+    try:
+        if at < len(words) and not after:
+            raise WrongUsage("there is no command after `--`", f"{_NAME} --dport 5000 -- ping -c 1 10.9.0.2")
+        return whydrop.main(before, _NAME, standalone_mode=False, obj=after) or 0
+    except click.UsageError as error:
+        return _tell(_wrong_usage(error), debug)
+    except WhydropError as error:
+        return _tell(error, debug)
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    except SystemExit:  # click's way out when nobody reads its help
+        return 0
+    except Exception as error:
+        text = f"this should not have happened: {type(error).__name__}: {error}"
+        return _tell(WhydropError(text, "please report it, with what --debug shows"), debug)
+
+
+def _tell(error: WhydropError, debug: bool) -> int:
+    """To be called while the error is handled: that is what --debug shows."""
+    screen = Screen(sys.stdout, sys.stderr)
+    if debug:
+        screen.say(traceback.format_exc())
+    screen.say(f"{_NAME}: error: {printable(error.message)}\nhint: {printable(error.hint)}\n")
+    return error.exit_code
+
+
+def _wrong_usage(error: click.UsageError) -> WrongUsage:
+    """click's errors, in our form."""
+    name = (
+        f"{_NAME} {error.ctx.info_name}" if error.ctx is not None and error.ctx.parent is not None else _NAME
+    )
+    if isinstance(error, click.NoSuchOption):
+        close = " or ".join(error.possibilities or ())
+        hint = f"did you mean {close}?" if close else f"{name} --help lists the options"
+        return WrongUsage(f"there is no option {error.option_name}", hint)
+    message = error.format_message().rstrip(".")
+    return WrongUsage(message[:1].lower() + message[1:], f"{name} --help shows how it is used")
+
+
+def _keep_standard_streams() -> None:
+    """A descriptor from 0 to 2 that is closed would be given to the next file that is opened."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

@@ -1,0 +1,105 @@
+"""The command after `--`: started once whydrop is ready, watched, and not left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+from dropwatch.errors import WrongUsage
+
+_GRACE_SECONDS = 2.0
+_LOOK_EVERY_SECONDS = 0.02
+
+
+def refuse_missing(argv: tuple[str, ...]) -> None:
+    """Raise WrongUsage when there is no such program to start."""
+    if not argv[0] or shutil.which(argv[0]) is None:
+        raise WrongUsage(
+            f"the command after `--` cannot be run: there is no program {argv[0]!r}",
+            "write what you would type in a shell; for several commands: -- sh -c 'one; two'",
+        )
+
+
+class Command:
+    """One run of the user's command.
+
+    Its standard output goes to our standard error: our standard output carries findings only. In the
+    foreground of a terminal it shares our process group, so that Ctrl-C and Ctrl-Z reach both, as with `time`
+    or `strace`; otherwise it gets a group of its own, so that whatever it started ends with it.
+    """
+
+    def __init__(self, argv: tuple[str, ...]) -> None:
+        self._argv = argv
+        self._own_group = not _in_foreground()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended_by_us = False
+
+    def start(self) -> None:
+        """Raises WrongUsage when the system cannot execute it."""
+        group = 0 if self._own_group else None
+        try:
+            self._process = subprocess.Popen(self._argv, stdout=2, process_group=group)
+        except OSError as error:
+            raise WrongUsage(
+                f"the command after `--` cannot be run: {self._argv[0]}: {error.strerror}",
+                "it must be a program that this machine can execute",
+            ) from error
+
+    def ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def stop(self, impatient: Callable[[], bool]) -> None:
+        """End it if it still runs: SIGTERM, then SIGKILL after a grace that `impatient` can cut short."""
+        if self._process is None or self.ended():
+            return
+        self._ended_by_us = True
+        self._signal(self._process, signal.SIGTERM)
+        until = time.monotonic() + _GRACE_SECONDS
+        while _runs(self._process.pid) and time.monotonic() < until and not impatient():
+            time.sleep(_LOOK_EVERY_SECONDS)
+        self._signal(self._process, signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+        """Not after it was waited for: until then its number, and its group's, belong to nobody else."""
+        if self._own_group:
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
+
+    def failure(self) -> str | None:
+        """How it failed, in words; None when it ended well, was ended by us or was never started."""
+        status = self._process.returncode if self._process is not None else None
+        if status is None or status == 0 or self._ended_by_us:
+            return None
+        if status < 0:
+            return f"the command {self._argv[0]!r} was ended by {_signal_name(-status)}"
+        return f"the command {self._argv[0]!r} ended with exit code {status}"
+
+
+def _runs(pid: int) -> bool:
+    """Looks without waiting for it, so that the number stays taken."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _in_foreground() -> bool:
+    """True when a terminal sends its Ctrl-C to our process group."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -1,0 +1,144 @@
+"""What the command line asked for, as one frozen value; everything wrong with it is told from here."""
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dropwatch import command, ready, values, words
+from dropwatch.causes import CATALOGUE
+from dropwatch.contradictions import refuse_impossible
+from dropwatch.errors import CannotRunHere
+from dropwatch.filter import Filter
+from dropwatch.host.interfaces import interface_exists
+from dropwatch.host.netns import resolve_netns
+from dropwatch.kernel.reasons import ReasonNames
+
+UNKNOWN = "unknown"
+_REASON_PREFIX = "SKB_DROP_REASON_"
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One live run. `count` is in findings, `duration` in seconds; `command` is empty without `-- CMD`."""
+
+    wanted: Filter = field(default_factory=Filter)
+    json: bool = False
+    stack: bool = False
+    all_drops: bool = False
+    no_color: bool = False
+    count: int | None = None
+    duration: float | None = None
+    ready_file: Path | None = None
+    command: tuple[str, ...] = ()
+    debug: bool = False
+
+
+def parse(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:
+    """Options from the texts of the command line, by option name (`dport` is a tuple of texts).
+
+    Raises WrongUsage: first for what the words alone show to be wrong, then for what is not on this host.
+    CannotRunHere only when a network namespace may not be looked at.
+    """
+    wanted = _filter(given)
+    refuse_impossible(wanted)
+    options = Options(
+        json=given["json"],
+        stack=given["stack"],
+        all_drops=given["all"],
+        no_color=given["no_color"],
+        count=None if given["count"] is None else values.count("--count", given["count"]),
+        duration=None if given["duration"] is None else values.seconds("--duration", given["duration"]),
+        ready_file=None if given["ready_file"] is None else Path(given["ready_file"]),
+        command=after_dashes,
+        debug=given["debug"],
+    )
+    if options.ready_file is not None:
+        ready.refuse_bad_path(options.ready_file)
+    if options.command:
+        command.refuse_missing(options.command)
+    wanted = replace(wanted, netns=tuple(resolve_netns(text) for text in given["netns"]))
+    for name in wanted.ifaces:
+        _refuse_missing_interface(name, wanted.netns)
+    return replace(options, wanted=wanted)
+
+
+def _filter(given: Mapping[str, Any]) -> Filter:
+    causes, not_causes = _names("--cause", given["cause"], cause_ids)
+    reasons, not_reasons = _names("--reason", given["reason"], reason_names)
+    return Filter(
+        families=frozenset(family for family, option in ((4, "ipv4"), (6, "ipv6")) if given[option]),
+        protos=frozenset(_each(values.protocol, "--proto", given)),
+        saddr=_each(values.network, "--saddr", given),
+        daddr=_each(values.network, "--daddr", given),
+        host=_each(values.network, "--host", given),
+        sport=sum(_each(values.ports, "--sport", given), ()),
+        dport=sum(_each(values.ports, "--dport", given), ()),
+        port=sum(_each(values.ports, "--port", given), ()),
+        ifaces=given["iface"],
+        marks=_each(values.mark, "--mark", given),
+        causes=causes,
+        not_causes=not_causes,
+        reasons=reasons,
+        not_reasons=not_reasons,
+    )
+
+
+def _each(value: Callable[[str, str], _Value], option: str, given: Mapping[str, Any]) -> tuple[_Value, ...]:
+    return tuple(value(option, text) for text in given[option.removeprefix("--")])
+
+
+def _names(
+    option: str, texts: tuple[str, ...], find: Callable[[str, str], frozenset[str]]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """What is asked for, and what is excluded by a leading `!`."""
+    asked = [find(option, text) for text in texts if not text.startswith("!")]
+    excluded = [find(option, text[1:]) for text in texts if text.startswith("!")]
+    return frozenset().union(*asked), frozenset().union(*excluded)
+
+
+def cause_ids(option: str, text: str) -> frozenset[str]:
+    """The ids behind `ipsec.auth-failed`, `ipsec`, `ipsec.out-*` or `unknown`."""
+    ids = {cause.id for cause in CATALOGUE} | {UNKNOWN}
+    found = frozenset(fnmatch.filter(ids, text.lower())) | frozenset(fnmatch.filter(ids, f"{text.lower()}.*"))
+    if not found:
+        raise values.refuse(option, text, "no such cause", _closest(text.lower(), ids, "whydrop explain"))
+    return found
+
+
+def reason_names(option: str, text: str) -> frozenset[str]:
+    """The name of a drop reason in upper case, which this kernel has or whydrop has words for."""
+    name = text.upper().removeprefix(_REASON_PREFIX)
+    known = {reason.upper() for reason in words.reasons()}
+    if name not in known:
+        known |= {reason.upper() for reason in _reasons_of_this_kernel()}
+    if name not in known:
+        raise values.refuse(option, text, "no such drop reason", _closest(name, known, "whydrop explain"))
+    return frozenset({name})
+
+
+def _reasons_of_this_kernel() -> frozenset[str]:
+    try:
+        return ReasonNames().known
+    except CannotRunHere:
+        return frozenset()
+
+
+def _closest(text: str, known: Collection[str], listing: str) -> str:
+    close = difflib.get_close_matches(text, known, n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(close)}?" if close else f"{listing} lists them"
+
+
+def _refuse_missing_interface(name: str, netns: tuple[int, ...]) -> None:
+    """Namespaces that may not be looked into are given the benefit of the doubt."""
+    if interface_exists(name, netns) is False:
+        where = "the network namespaces asked for" if netns else "any network namespace of this host"
+        raise values.refuse(
+            "--iface",
+            name,
+            f"there is no such interface in {where}",
+            "ip link lists those of one namespace, ip -all netns exec ip link those of all with names",
+        )

@@ -1,0 +1,53 @@
+"""The first and the last words of a run: what it cannot see, then what it saw, told, lost and kept back."""
+
+from collections.abc import Mapping, Sequence
+
+from dropwatch.model import Totals
+from dropwatch.render.layout import Layout
+
+
+def opening(blind_spots: Sequence[str], layout: Layout) -> str:
+    """One line for standard error when the watch begins, and what it will not see."""
+    lines = layout.paragraph("watching for dropped packets; Ctrl-C ends", "whydrop: ", "  ")
+    return "\n".join([*lines, *_not_seen(blind_spots, layout)]) + "\n"
+
+
+def closing(totals: Totals, layout: Layout, told: Sequence[str] = ()) -> str:
+    """A few lines for standard error; says the same as the end object of the JSON.
+
+    `told` are blind spots that the opening named: they are counted, not listed again.
+    """
+    lines = layout.paragraph(_main(totals), "whydrop: ", "  ")
+    if totals.lost:
+        lost = sum(totals.lost.values())
+        text = (
+            f"{_number(lost, 'event')} lost on the way to whydrop, counted but not told: {_list(totals.lost)}"
+        )
+        lines += layout.paragraph(text, "  lost: ", "    ")
+    if totals.suppressed:
+        lines += layout.paragraph(_list(totals.suppressed), "  harmless, not shown without --all: ", "    ")
+    lines += _not_seen([spot for spot in totals.blind_spots if spot not in told], layout)
+    if told:
+        lines += _not_seen([f"what the first lines say ({_number(len(told), 'blind spot')})"], layout)
+    return "\n".join(lines) + "\n"
+
+
+def _not_seen(blind_spots: Sequence[str], layout: Layout) -> list[str]:
+    return [line for spot in blind_spots for line in layout.paragraph(spot, "  not seen: ", "    ")]
+
+
+def _main(totals: Totals) -> str:
+    seen = sum(totals.seen_by.values())
+    matched = f"{_number(totals.matched, 'dropped packet')} matched"
+    if totals.reported != totals.matched:
+        matched += f", {totals.reported} told"
+    return f"{matched}; {_number(seen, 'drop')} seen in all ({_list(totals.seen_by) or 'no source'})"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _list(counts: Mapping[str, int]) -> str:
+    """`kfree_skb 117, tcp_conn_request 3`, the largest first."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

@@ -1,0 +1,120 @@
+"""One JSON object a line: each finding, then what the run amounted to."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from dropwatch.model import Drop, Finding, Frame, Packet, Totals
+
+SCHEMA = 1
+
+
+class JsonRenderer:
+    """Findings for programs: one object for each packet, nothing folded."""
+
+    def finding(self, finding: Finding, now: float) -> str:
+        return _line(finding_object(finding))
+
+    def tick(self, now: float) -> str:
+        return ""
+
+    def end(self, totals: Totals, now: float) -> str:
+        return _line(end_object(totals))
+
+
+def finding_object(finding: Finding) -> dict[str, Any]:
+    """The finding as the schema has it: every key present, None where nothing is known."""
+    drop = finding.drop
+    return {
+        "type": "drop",
+        "schema": SCHEMA,
+        "time": f"{datetime.fromtimestamp(drop.time, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "monotonic_ns": drop.event.monotonic_ns,
+        "match": finding.match.how,
+        "match_why": finding.match.why,
+        "packet": _packet(drop.packet),
+        "iface": {"index": drop.iface.index, "name": drop.iface.name} if drop.iface else None,
+        "netns": {"inode": drop.netns.inode, "name": drop.netns.name} if drop.netns else None,
+        "where": _where(drop),
+        "source": drop.event.source,
+        "reason": drop.reason,
+        "cause": {"id": finding.cause_id, "title": finding.title, "confidence": finding.confidence},
+        "object": _object(finding),
+        "evidence": [{"source": evidence.source, "text": evidence.text} for evidence in finding.evidence],
+        "fix": [{"text": fix.text, "command": fix.command} for fix in finding.fix],
+        "stack": [_frame(frame) for frame in drop.stack],
+        "process": {"pid": drop.process.pid, "comm": drop.process.comm} if drop.process else None,
+    }
+
+
+def end_object(totals: Totals) -> dict[str, Any]:
+    """The closing statement as the schema has it."""
+    return {
+        "type": "end",
+        "schema": SCHEMA,
+        "drops_seen": sum(totals.seen_by.values()),
+        "seen_by": totals.seen_by,
+        "drops_matched": totals.matched,
+        "drops_reported": totals.reported,
+        "events_lost": sum(totals.lost.values()),
+        "lost_by": totals.lost,
+        "suppressed": totals.suppressed,
+        "blind_spots": list(totals.blind_spots),
+    }
+
+
+def _packet(packet: Packet) -> dict[str, Any]:
+    return {
+        "family": packet.family,
+        "proto": packet.proto,
+        "saddr": _text(packet.saddr),
+        "daddr": _text(packet.daddr),
+        "sport": packet.sport,
+        "dport": packet.dport,
+        "length": packet.length,
+        "mark": packet.mark,
+        "spi": _spi(packet.spi),
+        "seq": packet.seq,
+        "ttl": packet.ttl,
+        "tcp_flags": packet.tcp_flags,
+        "icmp_type": packet.icmp_type,
+        "icmp_code": packet.icmp_code,
+        "fragment_id": packet.fragment_id,
+        "fragment_offset": packet.fragment_offset,
+        "more_fragments": packet.more_fragments,
+        "header_error": packet.header_error,
+    }
+
+
+def _where(drop: Drop) -> dict[str, Any]:
+    return {**_frame(drop.where.frame), "layer": drop.where.layer, "direction": drop.where.direction}
+
+
+def _frame(frame: Frame) -> dict[str, Any]:
+    """A place without a name keeps its address, the only thing that is known of it."""
+    if frame.function is None:
+        return {"function": None, "offset": None, "module": frame.module, "address": f"0x{frame.address:x}"}
+    return {"function": frame.function, "offset": frame.offset, "module": frame.module}
+
+
+def _object(finding: Finding) -> dict[str, Any] | None:
+    if finding.culprit is None:
+        return None
+    details = {key: _detail(key, value) for key, value in finding.culprit.details.items()}
+    return {"kind": finding.culprit.kind, "text": finding.culprit.text} | details
+
+
+def _detail(key: str, value: object) -> object:
+    return _spi(value) if key == "spi" and isinstance(value, int) else value
+
+
+def _spi(spi: int | None) -> str | None:
+    return None if spi is None else f"0x{spi:08x}"
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _line(value: dict[str, Any]) -> str:
+    return json.dumps(value, default=str, separators=(", ", ": ")) + "\n"

@@ -1,0 +1,83 @@
+"""Where the text goes: standard output and standard error, also when nobody reads them any more."""
+
+import errno
+import io
+import os
+import select
+from typing import TextIO
+
+from dropwatch.errors import WhydropError
+
+_NOBODY_READS = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
+
+
+class Screen:
+    """Findings go to `out`, everything else to `err`.
+
+    A pipe whose reader left and a terminal that is gone are no errors: `reader_left` tells, and what comes
+    after is thrown away. Raises WhydropError when the output cannot be written otherwise (disk full).
+    """
+
+    def __init__(self, out: TextIO | None, err: TextIO | None) -> None:
+        self.out = out
+        self.err = err
+        self._gone = out is None
+        for stream in (out, err):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+
+    @property
+    def reader_left(self) -> bool:
+        """True when the output cannot reach anybody: noticed by a write, or by asking the pipe."""
+        if not self._gone and self.out is not None and _hung_up(self.out):
+            self._give_up()
+        return self._gone
+
+    def show(self, text: str) -> None:
+        """Write findings; they have left the process when this returns."""
+        if self._gone or self.out is None or not text:
+            return
+        try:
+            self.out.write(text)
+            self.out.flush()
+        except OSError as error:
+            self._give_up()
+            if error.errno not in _NOBODY_READS:
+                raise WhydropError(
+                    f"the findings cannot be written: {error.strerror}", "look at where the output goes"
+                ) from error
+
+    def say(self, text: str) -> None:
+        """Write to standard error, as far as there is one."""
+        if self.err is None or not text:
+            return
+        try:
+            self.err.write(text)
+            self.err.flush()
+        except OSError:
+            _point_at_nothing(self.err)
+            self.err = None
+
+    def _give_up(self) -> None:
+        self._gone = True
+        if self.out is not None:
+            _point_at_nothing(self.out)
+
+
+def _hung_up(stream: TextIO) -> bool:
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return any(flags & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, flags in poll.poll(0))
+    except (OSError, ValueError):
+        return False
+
+
+def _point_at_nothing(stream: TextIO) -> None:
+    """What is left in the buffer goes to /dev/null, or Python complains about it when it ends."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,185 @@
+"""The pipeline, in the order a packet meets it: the only place where the stages meet."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dropwatch import ready
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.command import Command
+from dropwatch.enrich.drop import Enricher
+from dropwatch.errors import CannotRunHere
+from dropwatch.filter import Filter
+from dropwatch.host.host import Host
+from dropwatch.host.interfaces import InterfaceNames
+from dropwatch.host.netns import NetnsNames, own_inode
+from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.kernel.reasons import ReasonNames
+from dropwatch.match.flow import FlowMatcher
+from dropwatch.match.ipsec import match_ipsec
+from dropwatch.model import Drop, Event, Finding, MatchResult, Totals, Verdict
+from dropwatch.options import UNKNOWN, Options
+from dropwatch.probe.preflight import first_obstacle
+from dropwatch.probe.tracer import Tracer
+from dropwatch.render.closing import closing, opening
+from dropwatch.render.json_lines import JsonRenderer
+from dropwatch.render.layout import Layout, layout_for, printable
+from dropwatch.render.screen import Screen
+from dropwatch.render.text import TextRenderer
+from dropwatch.stopping import Stop
+from dropwatch.watching import Watch
+
+_BENIGN = "benign."
+_NOT_PACKETS = "benign.unix-socket"
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What is done with one Event: each a function, so that a recording or a test can stand in for the host."""
+
+    enrich: Callable[[Event], Drop]
+    match: Callable[[Drop], MatchResult | None]
+    diagnose: Callable[[Drop], tuple[Cause | None, Verdict]]
+
+
+class Judgement:
+    """Event to Finding, with the counts of what fitted and of what is known to be harmless."""
+
+    def __init__(self, stages: Stages, options: Options) -> None:
+        self._stages = stages
+        self._options = options
+        self.matched = 0
+        self.suppressed: Counter[str] = Counter()
+
+    def finding(self, event: Event) -> Finding | None:
+        """None for a drop that the user did not ask for, or that is harmless and not asked for by name."""
+        drop = self._stages.enrich(event)
+        match = self._stages.match(drop)
+        if match is None:
+            return None
+        cause, verdict = self._stages.diagnose(drop)
+        cause_id = cause.id if cause is not None else UNKNOWN
+        wanted = self._options.wanted
+        if (wanted.causes and cause_id not in wanted.causes) or cause_id in wanted.not_causes:
+            return None
+        if cause_id.startswith(_BENIGN) and not self._options.all_drops and cause_id not in wanted.causes:
+            self.suppressed[cause_id] += 1
+            return None
+        self.matched += 1
+        return Finding(
+            drop=drop,
+            match=match,
+            cause_id=cause_id,
+            title=verdict.title or (cause.title if cause is not None else UNKNOWN),
+            confidence=verdict.confidence,
+            culprit=verdict.culprit,
+            evidence=verdict.evidence,
+            fix=verdict.fix or (cause.fix if cause is not None else ()),
+        )
+
+
+class IpsecMatching:
+    """Asks match_ipsec with what is configured in the drop's namespace, and counts what could not be asked."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._unreadable: Counter[int] = Counter()
+
+    def __call__(self, drop: Drop, wanted: Filter) -> MatchResult | None:
+        config = self._host.xfrm(drop.event.netns, drop.event.monotonic_ns)
+        result = match_ipsec(drop, wanted, config)
+        if config is None and result is None:
+            self._unreadable[drop.event.netns] += 1
+        return result
+
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        return tuple(_not_matched(count, inode) for inode, count in self._unreadable.items())
+
+
+def _not_matched(count: int, inode: int) -> str:
+    packets = "1 IPsec packet" if count == 1 else f"{count} IPsec packets"
+    where = f"in network namespace {inode}" if inode else "in an unknown network namespace"
+    return (
+        f"{packets} {where} could not be matched with the filter: its policies cannot be read, it may be gone"
+    )
+
+
+def live(options: Options, screen: Screen, stop: Stop) -> None:
+    """One live run, from the first look at the machine to the last line.
+
+    Raises CannotRunHere where it cannot start, WhydropError where it cannot go on; nothing stays attached.
+    """
+    obstacle = first_obstacle()
+    if obstacle is not None:
+        raise obstacle
+    reasons, symbols, host = ReasonNames(), Kallsyms(), Host()
+    refuse_reasons_without_names(options.wanted, reasons.known)
+    absent = absent_reasons(options.wanted, reasons.known)
+    if options.ready_file is not None:
+        ready.clear(options.ready_file)
+    host.prepare()
+    ipsec = IpsecMatching(host)
+    judgement = Judgement(
+        Stages(
+            enrich=Enricher(symbols.frame, reasons, NetnsNames().name).drop,
+            match=FlowMatcher(options.wanted, ipsec, InterfaceNames().name).match,
+            diagnose=lambda drop: diagnose(drop, host),
+        ),
+        options,
+    )
+    layout = layout_for(screen.out, options.no_color)
+    renderer = (
+        JsonRenderer() if options.json else TextRenderer(layout, stack=options.stack, own_netns=own_inode())
+    )
+    command = Command(options.command) if options.command else None
+    with Tracer(options.wanted, symbols, options.all_drops) as tracer:
+        watch = Watch(tracer, judgement.finding, renderer, screen, options, stop, command)
+        told = (*absent, *tracer.blind_spots)
+        watch.run(lambda: _tell_ready(options, screen, layout, told))
+        counts = tracer.counts()
+        totals = Totals(
+            seen_by=counts.seen_by,
+            matched=judgement.matched,
+            reported=watch.reported,
+            lost=counts.lost,
+            suppressed=dict(judgement.suppressed + Counter({_NOT_PACKETS: counts.not_packets})),
+            blind_spots=(
+                *absent,
+                *tracer.blind_spots,
+                *host.blind_spots,
+                *ipsec.blind_spots,
+                *watch.blind_spots,
+            ),
+        )
+    screen.show(renderer.end(totals, time.monotonic()))
+    if not options.json:
+        screen.say(closing(totals, layout, told))
+    if command is not None and not stop.asked and (failure := command.failure()):
+        screen.say(f"whydrop: {printable(failure)}\n")
+
+
+def _tell_ready(options: Options, screen: Screen, layout: Layout, blind_spots: tuple[str, ...]) -> None:
+    if options.ready_file is not None:
+        ready.create(options.ready_file)
+    if not options.json:
+        screen.say(opening(blind_spots, layout))
+
+
+def refuse_reasons_without_names(wanted: Filter, known: frozenset[str]) -> None:
+    """`--reason` asks for names that a kernel before 5.17 does not give: better told than waited for."""
+    if wanted.reasons and not known:
+        raise CannotRunHere(
+            "--reason cannot match anything here: this kernel gives no drop reasons",
+            "ask for causes instead (--cause), which do not depend on them; whydrop explain lists them",
+        )
+
+
+def absent_reasons(wanted: Filter, known: frozenset[str]) -> tuple[str, ...]:
+    """A sentence for each drop reason asked for that this kernel does not have, at least not yet."""
+    names = sorted(wanted.reasons - {name.upper() for name in known})
+    return tuple(
+        f"drop reason {name}: this kernel has none of that name, unless a module brings it" for name in names
+    )

@@ -1,0 +1,35 @@
+"""Turns the signals that end a program into a question that the read loop can ask."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class Stop:
+    """A context in which SIGINT, SIGTERM and SIGHUP are noted instead of obeyed.
+
+    `asked` is how many have come: one ends the run in good order, a second one cuts the good order short.
+    SIGHUP stays ignored where it was (nohup). Works in the main thread only, as Python's signals do.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            before = signal.getsignal(number)
+            if number == signal.SIGHUP and before == signal.SIG_IGN:
+                continue
+            self._before[number] = before
+            signal.signal(number, self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked += 1
