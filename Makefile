@@ -1,0 +1,61 @@
+# make setup | test | demo | shell | run | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+
+# What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
+KERNELS ?=
+ARGS ?=
+# Where `make shell` and `make run` go.
+KERNEL ?= 6.1
+CMD ?= uname -a
+
+# bcc is the distribution's (PyPI's package of that name is something else), so is the Python that it is built for.
+PACKAGES := bpftool busybox-static clang-format gcc iproute2 iptables iputils-ping kmod libc6-dev \
+            nftables procps python3-bpfcc python3-venv qemu-system-x86
+SYSTEM_PYTHON := /usr/bin/python3
+PYTHON := .venv/bin/python
+LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
+
+.DEFAULT_GOAL := help
+.PHONY: help packages setup test demo shell run lint
+
+help:
+	@echo 'make setup                  packages and .venv/bin/whydrop'
+	@echo 'make demo                   a broken IPsec tunnel in an emulated kernel, and what whydrop says about it'
+	@echo 'make test [KERNELS="6.1"]   every test, on every kernel of tests/kernel/matrix.toml or on these'
+	@echo 'make shell KERNEL=6.12      a root shell in one of these kernels; make run CMD=... for one command'
+	@echo 'make lint                   ruff, mypy, clang-format'
+
+packages:
+	@missing=$$(for package in $(PACKAGES); do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; done); \
+	if [ -n "$$missing" ]; then \
+	    echo "setup: installing" $$missing; \
+	    apt-get update -q=2; DEBIAN_FRONTEND=noninteractive \
+	        apt-get install -q=2 -y --no-install-recommends $$missing >/dev/null; \
+	fi
+
+.venv/.ready: pyproject.toml | packages
+	@echo 'setup: .venv with what pyproject.toml asks for'
+	@$(PYTHON) -c 'import bcc, pip' 2>/dev/null || $(SYSTEM_PYTHON) -m venv --clear --system-site-packages .venv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: packages .venv/.ready
+
+test: setup lint
+	@$(PYTHON) -m compileall -q dropwatch tests  # not in the guests, where it would take long
+	@KERNELS='$(KERNELS)' $(PYTHON) -m pytest $(ARGS)
+
+demo: setup
+	@$(LAB) run --kernel 6.1 -- $(PYTHON) tests/kernel/demo.py
+
+shell: setup
+	@$(LAB) shell --kernel $(KERNEL) || true
+
+run: setup
+	@$(LAB) run --kernel $(KERNEL) -- sh -c '$(subst ','\'',$(CMD))'
+
+lint: setup
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --quiet --check .
+	@$(PYTHON) -m mypy --no-error-summary
+	@clang-format --dry-run --Werror $$(find bpf -name '*.[ch]')

@@ -1,0 +1,221 @@
+"""Every drop is reported with place, layer and the kernel's own reason; what is healthy is not."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from scenarios import esp
+from scenarios.namespaces import Lab, Namespace
+from scenarios.waiting import eventually
+from scenarios.whydrop_process import Line, Whydrop
+
+BURST = 100_000
+
+
+@pytest.fixture(scope="module")
+def whydrop() -> Iterator[Whydrop]:
+    with Whydrop() as running:
+        yield running
+
+
+def in_namespace(end: Namespace, line: Line) -> bool:
+    return line.get("type") == "drop" and (line.get("netns") or {}).get("name") == end.name
+
+
+def kernel_gives_reasons() -> bool:
+    return "reason" in Path("/sys/kernel/tracing/events/skb/kfree_skb/format").read_text()
+
+
+def snmp(end: Namespace, group: str, name: str) -> int:
+    lines = [line.split() for line in end.run("cat /proc/net/snmp").stdout.splitlines()]
+    names, values = (line for line in lines if line[0] == f"{group}:")
+    return int(values[names.index(name)])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_nobody_listens(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    address = lab.b.v4 if family == 4 else lab.b.v6
+    esp.send(lab.a, address, 3, port=9)
+    found = whydrop.wait_for(lambda line: in_namespace(lab.b, line) and line["packet"]["dport"] == 9, 3)
+    assert len(found) == 3
+    for line in found:
+        assert line["match"] == "direct"
+        assert (line["packet"]["family"], line["packet"]["proto"]) == (family, "udp")
+        assert line["packet"]["daddr"] == address
+        assert line["iface"]["name"] == lab.b.iface
+        assert line["netns"] == {"inode": lab.b.inode, "name": lab.b.name}
+        assert (line["where"]["layer"], line["where"]["direction"]) == ("udp", "in")
+        assert line["where"]["offset"] > 0
+        assert line["process"] is None, (
+            "the process that was running has nothing to do with a packet that came in"
+        )
+        if kernel_gives_reasons():
+            assert line["reason"] == "NO_SOCKET"
+            assert (line["cause"]["id"], line["cause"]["confidence"]) == ("socket.udp-no-listener", "certain")
+        else:
+            assert line["reason"] is None
+    if family == 4:
+        assert snmp(lab.b, "Udp", "NoPorts") == 3
+
+
+def test_reverse_path_filter(lab: Lab, whydrop: Whydrop) -> None:
+    lab.b.run("sysctl -qw net.ipv4.conf.all.rp_filter=1")
+    lab.a.run("ip address add 172.16.9.9/32 dev lo")
+    lab.a.run(
+        "sysctl -qw net.ipv4.conf.all.arp_announce=2"
+    )  # or ARP itself would ask from the refused address
+    esp.send(lab.a, lab.b.v4, 5, port=9, source="172.16.9.9")
+    found = whydrop.wait_for(
+        lambda line: in_namespace(lab.b, line) and line["packet"]["saddr"] == "172.16.9.9", 5
+    )
+    assert {line["where"]["layer"] for line in found} == {"routing"}
+    if kernel_gives_reasons():
+        assert {(line["reason"], line["cause"]["id"]) for line in found} == {
+            ("IP_RPFILTER", "routing.reverse-path")
+        }
+    assert "IPReversePathFilter" in lab.b.run("cat /proc/net/netstat").stdout
+
+
+def test_healthy_traffic_is_no_finding(lab: Lab, whydrop: Whydrop) -> None:
+    """UDP that is read, also in fragments, and TCP connections closed from either side."""
+    for family, address in ((socket.AF_INET, lab.b.v4), (socket.AF_INET6, lab.b.v6)):
+        udp_conversation(lab, family, address)
+        for closes_first in ("client", "server"):
+            tcp_conversation(lab, family, address, closes_first)
+    esp.send(lab.a, lab.b.v4, 1, port=9)
+    whydrop.wait_for(lambda line: in_namespace(lab.b, line) and line["packet"]["dport"] == 9)
+    ours = {lab.a.name, lab.b.name}
+    found = [line for line in whydrop.lines() if (line.get("netns") or {}).get("name") in ours]
+    others = [line for line in found if line["packet"]["dport"] != 9 and not quotes_port_9(line)]
+    assert not others, json.dumps(others[0])
+    everywhere = [
+        line for line in whydrop.lines() if 5000 in (line["packet"]["sport"], line["packet"]["dport"])
+    ]
+    assert not everywhere, json.dumps(everywhere[0])
+
+
+def quotes_port_9(line: Line) -> bool:
+    """The ICMP error about the datagram that this very scenario sends to a closed port."""
+    return line["packet"]["icmp_type"] is not None
+
+
+def udp_conversation(lab: Lab, family: int, address: str) -> None:
+    with lab.b.entered():
+        reader = socket.socket(family, socket.SOCK_DGRAM)
+    with reader:
+        reader.bind((address, 5000))
+        reader.settimeout(60)
+        with lab.a.entered():
+            sender = socket.socket(family, socket.SOCK_DGRAM)
+        with sender:
+            for size in (10, 1000, 4000):
+                sender.sendto(b"x" * size, (address, 5000))
+                assert len(reader.recv(8000)) == size
+
+
+def tcp_conversation(lab: Lab, family: int, address: str, closes_first: str) -> None:
+    with lab.b.entered():
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, 5000))
+        listener.listen()
+        with lab.a.entered():
+            client = socket.socket(family, socket.SOCK_STREAM)
+        client.connect((address, 5000))
+        server, _ = listener.accept()
+        sending = threading.Thread(target=client.sendall, args=(b"x" * 200_000,))
+        sending.start()
+        left = 200_000
+        while left:
+            left -= len(server.recv(left))
+        sending.join()
+        first, second = (client, server) if closes_first == "client" else (server, client)
+        first.close()
+        assert second.recv(1) == b""
+        second.close()
+
+
+def test_a_burst_is_counted_exactly(lab: Lab) -> None:
+    """What did not fit into the ring is in events_lost; nothing is missing."""
+    lab.a.run("iptables-legacy -A INPUT -p icmp -j DROP")  # the errors would take half of the time
+    lab.b.run("sysctl -qw net.ipv4.icmp_ratelimit=1000 net.ipv4.icmp_msgs_per_sec=1")
+    with Whydrop("--proto", "udp", "--dport", "9", "--netns", lab.b.name) as running:
+        esp.send(lab.a, lab.b.v4, BURST, port=9)
+        eventually(lambda: snmp(lab.b, "Udp", "NoPorts") == BURST, f"{BURST} datagrams die")
+        finished = running.finish()
+    end = finished.end
+    assert end is not None
+    assert finished.status == 0
+    assert end["drops_matched"] + end["events_lost"] == BURST, end
+    assert end["drops_reported"] == end["drops_matched"] == len(finished.lines)
+    assert end["drops_seen"] >= BURST
+    assert sum(end["seen_by"].values()) == end["drops_seen"]
+
+
+def attached_programs() -> list[str]:
+    shown = json.loads(
+        subprocess.run(["bpftool", "-j", "prog"], capture_output=True, text=True, check=True).stdout
+    )
+    return [program["name"] for program in shown if program.get("name", "").startswith("on_")]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nothing_stays_attached(how: signal.Signals) -> None:
+    kprobes = Path("/sys/kernel/tracing/kprobe_events").read_text()
+    with Whydrop("--dport", "5000") as running:
+        mine = set(attached_programs())
+        assert "on_kfree_skb" in mine
+        if how == signal.SIGKILL:
+            os.kill(running.pid, how)
+        else:
+            finished = running.finish(how)
+            assert finished.status == 0
+            assert finished.end is not None
+    eventually(lambda: attached_programs().count("on_kfree_skb") <= len(elsewhere()), "the programs go")
+    assert Path("/sys/kernel/tracing/kprobe_events").read_text() == kprobes
+
+
+def elsewhere() -> list[str]:
+    """Other runs of whydrop in this guest: the one that the whole file shares."""
+    found = subprocess.run(["pgrep", "-f", "bin/whydrop"], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+def test_an_interface_with_a_shortened_name(lab: Lab) -> None:
+    """The kernel leaves the tail of the old name behind the new one's end."""
+    lab.b.run(f"ip link set {lab.b.iface} down")
+    lab.b.run(f"ip link set {lab.b.iface} name a-longer-name")
+    lab.b.run("ip link set a-longer-name name eth0")
+    lab.b.run("ip link set eth0 up")
+    with Whydrop("--iface", "eth0", "--netns", lab.b.name, "--dport", "9") as running:
+        esp.send(lab.a, lab.b.v4, 3, port=9)
+        assert len(running.wait_for(lambda line: line["type"] == "drop", 3)) == 3
+
+
+def test_a_command_and_its_drops(lab: Lab) -> None:
+    program = f"import socket; s = socket.socket(2, 2); [s.sendto(b'x', ('{lab.b.v4}', 9)) for _ in range(5)]"
+    command = ["ip", "netns", "exec", lab.a.name, "python3", "-c", program]
+    with Whydrop("--dport", "9", "--netns", lab.b.name, command=command) as running:
+        finished = running.finish(None)
+    assert finished.status == 0
+    assert len(finished.lines) == 5
+    assert finished.end is not None
+    assert finished.end["drops_reported"] == 5
+
+
+def test_check_says_that_it_works_here() -> None:
+    command = [str(Path(__file__).parents[3] / ".venv/bin/whydrop"), "check"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stdout
+    assert "ipsec input" in shown.stdout
+    without = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", *command], capture_output=True, text=True
+    )
+    assert without.returncode == 3, without.stdout

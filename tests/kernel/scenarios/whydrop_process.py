@@ -1,0 +1,127 @@
+"""A running `whydrop --json`: started until it is ready, read line by line, ended with its closing statement."""
+
+import json
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Self
+
+WHYDROP = Path(__file__).parents[3] / ".venv" / "bin" / "whydrop"
+PATIENCE = 120.0  # seconds; under emulation on a busy host everything takes its time
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How it ended: the exit status, the last line of stdout (None if there is none), all other lines, stderr."""
+
+    status: int
+    end: Line | None
+    lines: list[Line]
+    stderr: str
+
+
+class Whydrop:
+    """`with Whydrop("--dport", "5000") as whydrop:` runs it inside the block, ready when the block begins.
+
+    With `command` it is `whydrop ... -- COMMAND`, which has no ready moment to wait for. Leaving the block kills it if
+    it still runs; a scenario that wants the end calls finish(). Every wait fails with all that came and all of stderr.
+    """
+
+    def __init__(self, *options: str, command: list[str] | None = None) -> None:
+        self._options = options
+        self._command_words = command
+        self._lines: list[Line] = []
+        self._changed = threading.Condition()
+        self._stdout_ended = False
+
+    def __enter__(self) -> Self:
+        self._home = tempfile.TemporaryDirectory(prefix="whydrop-run-")
+        ready = Path(self._home.name, "ready")
+        words = [str(WHYDROP), *self._options, "--json", "--ready-file", str(ready)]
+        if self._command_words is not None:
+            words += ["--", *self._command_words]
+        self._stderr_path = Path(self._home.name, "stderr")
+        with self._stderr_path.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
+            )
+        assert self._process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), daemon=True)
+        self._reader.start()
+        if self._command_words is None:
+            self._wait_until_ready(ready)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        self._home.cleanup()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def lines(self) -> list[Line]:
+        """What has come so far."""
+        with self._changed:
+            return list(self._lines)
+
+    def wait_for(self, wanted: Callable[[Line], bool], count: int = 1) -> list[Line]:
+        """The matching lines, as soon as there are `count` of them; fails when they do not come."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._stdout_ended or len([line for line in self._lines if wanted(line)]) >= count,
+                PATIENCE,
+            )
+            found = [line for line in self._lines if wanted(line)]
+        if len(found) < count:
+            raise AssertionError(f"{len(found)} of {count} lines came\n{self._all()}")
+        return found
+
+    def finish(self, with_signal: signal.Signals | None = signal.SIGINT) -> Finished:
+        """Ask it to end (None: it ends by itself) and wait for that."""
+        if with_signal is not None:
+            self._process.send_signal(with_signal)
+        try:
+            status = self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"does not end\n{self._all()}") from None
+        self._reader.join()
+        lines = self.lines()
+        end = lines.pop() if lines and lines[-1].get("type") == "end" else None
+        return Finished(status, end, lines, self._stderr_path.read_text())
+
+    def _wait_until_ready(self, ready: Path) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not ready.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self._process.kill()
+                self._process.wait()
+                self._reader.join()
+                report = self._all()
+                self._home.cleanup()
+                raise AssertionError(f"never became ready, exit {self._process.returncode}\n{report}")
+            time.sleep(0.05)
+
+    def _read(self, stdout: IO[str]) -> None:
+        with stdout:
+            for text in stdout:
+                line = json.loads(text) if text.startswith("{") else {"type": "not JSON", "text": text}
+                with self._changed:
+                    self._lines.append(line)
+                    self._changed.notify_all()
+        with self._changed:
+            self._stdout_ended = True
+            self._changed.notify_all()
+
+    def _all(self) -> str:
+        lines = "\n".join(json.dumps(line) for line in self.lines())
+        return f"--- stdout ---\n{lines}\n--- stderr ---\n{self._stderr_path.read_text()}"

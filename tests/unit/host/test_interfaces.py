@@ -1,0 +1,44 @@
+"""Interfaces by namespace; the kernel's own list is the witness."""
+
+import socket
+
+from dropwatch.host import interfaces
+from dropwatch.host.interfaces import InterfaceNames, interface_exists
+from dropwatch.host.netns import own_inode
+
+
+def test_ones_own_namespace_has_what_the_c_library_lists():
+    assert interfaces.interfaces(own_inode()) == dict(socket.if_nameindex())
+
+
+def test_an_interface_exists_in_the_namespaces_asked_for_or_in_any():
+    assert interface_exists("lo")
+    assert interface_exists("lo", (own_inode(),))
+    assert interface_exists("no-such-if", (own_inode(),)) is False
+
+
+def test_a_namespace_that_cannot_be_looked_into_leaves_it_open(monkeypatch):
+    def refused(inode):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(interfaces, "interfaces", refused)
+    assert interface_exists("vb", (1,)) is None
+
+
+def test_names_are_asked_for_once_a_second():
+    asked = []
+
+    def look_up(inode):
+        asked.append(inode)
+        if inode == 9:
+            raise FileNotFoundError(2, "gone")
+        return {2: f"eth{inode}"}
+
+    names = InterfaceNames(look_up)
+    assert [names.name(1, 2), names.name(1, 3), names.name(8, 2), names.name(9, 2)] == [
+        "eth1",
+        None,
+        "eth8",
+        None,
+    ]
+    assert asked == [1, 8, 9]

@@ -1,0 +1,284 @@
+"""The program text: every number found in this kernel's BTF, whatever is missing told, and it compiles."""
+
+import contextlib
+import importlib.util
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dropwatch.errors import CannotRunHere
+from dropwatch.kernel import btf
+from dropwatch.probe import program
+from dropwatch.probe.families import FAMILIES, HOOKS, Hook
+from dropwatch.probe.program import Family, Program
+from dropwatch.resources import resource_dir
+from dropwatch.wire import XfrmRecord
+
+NAME = re.compile(r"\b((?:OFF|SIZE|ENUM)_\w+)\b")
+pytestmark = pytest.mark.skipif(
+    not Path("/sys/kernel/btf/vmlinux").exists(), reason="feature BTF: this kernel has none"
+)
+
+
+def definitions(built: Program) -> dict[str, str]:
+    pairs = [flag.removeprefix("-D").partition("=") for flag in built.flags]
+    assert len({name for name, _, _ in pairs}) == len(pairs), "something is defined twice"
+    return {name: value for name, _, value in pairs}
+
+
+@pytest.fixture
+def bpf(tmp_path: Path) -> Path:
+    """A copy of bpf/ to spoil."""
+    return Path(shutil.copytree(resource_dir("bpf"), tmp_path / "bpf"))
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("sk_buff__mark", ("sk_buff", "mark")),
+        ("sk_buff___skb_refdst", ("sk_buff", "_skb_refdst")),
+        ("sock____sk_common__skc_net", ("sock", "__sk_common", "skc_net")),
+        ("xfrm_state__props__replay_window", ("xfrm_state", "props", "replay_window")),
+        ("net__mib__xfrm_statistics", ("net", "mib", "xfrm_statistics")),
+        ("xfrm_state__id", ("xfrm_state", "id")),
+    ],
+)
+def test_a_name_gives_a_path(name: str, steps: tuple[str, ...]) -> None:
+    assert program._path(name) == steps
+
+
+def test_every_name_in_the_text_is_defined() -> None:
+    built = program.build(FAMILIES)
+    names = set(NAME.findall(built.text)) | set(NAME.findall((resource_dir("bpf") / "read.h").read_text()))
+    assert len(names) > 40
+    defined = {name for name in definitions(built) if NAME.fullmatch(name)}
+    assert defined == names
+
+
+def test_the_values_are_this_kernels() -> None:
+    kernel, defined = btf.vmlinux(), definitions(program.build(FAMILIES))
+    for name, *path in (
+        ("OFF_sk_buff__mark", "sk_buff", "mark"),
+        ("OFF_sk_buff___skb_refdst", "sk_buff", "_skb_refdst"),
+        ("OFF_sock____sk_common__skc_net", "sock", "__sk_common", "skc_net"),
+        ("OFF_xfrm_state__id__spi", "xfrm_state", "id", "spi"),
+    ):
+        assert int(defined[name]) == kernel.offset(path[0], tuple(path[1:])), name
+    assert int(defined["SIZE_sk_buff"]) == kernel.size("sk_buff")
+    assert int(defined["ENUM_SKB_EXT_SEC_PATH"]) == (kernel.enum("skb_ext_id") or {})["SKB_EXT_SEC_PATH"]
+
+
+def width(name: str) -> int:
+    """Bytes of the member that an OFF_ name is about."""
+    kernel = btf.vmlinux()
+    struct, *path = program._path(name)
+    found = kernel._find(struct, btf._KIND_STRUCT)
+    for step in path:
+        assert found is not None
+        member = kernel._member(found, step)
+        assert member is not None, name
+        found = member[0]
+    assert found is not None
+    return 8 if found.kind == btf._KIND_PTR else int(found.size_or_type)
+
+
+def text_of_all() -> str:
+    return program.build(FAMILIES).text + (resource_dir("bpf") / "read.h").read_text()
+
+
+def test_members_are_read_in_their_full_width() -> None:
+    """A member that another kernel has wider or narrower would be read wrongly, and nothing else would tell."""
+    text = text_of_all()
+    place = r"[\w>.-]+ \+ OFF_(\w+)\)"
+    reads = [(int(bits) // 8, name) for bits, name in re.findall(r"member\(copy, u(\d+), OFF_(\w+)\)", text)]
+    reads += [(int(bits) // 8, name) for bits, name in re.findall(rf"read_u(\d+)\(&?scratch, {place}", text)]
+    reads += [(8, name) for name in re.findall(rf"read_pointer\(&?scratch, {place}", text)]
+    assert len(reads) > 25
+    wider = {name for size, name in reads if size > width(name)}
+    narrower = {name for size, name in reads if size < width(name)}
+    assert wider == set()
+    assert narrower <= {"sec_path__len"}, "told in bpf/xfrm.c"
+
+
+def test_members_are_copied_no_further_than_they_go() -> None:
+    copies = re.findall(r"read_member\(record->(\w+), state, OFF_(\w+)\)", text_of_all())
+    assert len(copies) > 10
+    for field, name in copies:
+        assert getattr(XfrmRecord, field).size <= width(name), f"{field} from {name}"
+
+
+def test_counters_are_as_many_as_the_kernel_lists() -> None:
+    try:
+        lines = Path("/proc/net/xfrm_stat").read_text().splitlines()
+    except OSError:
+        pytest.skip("feature XFRM_STATISTICS: /proc/net/xfrm_stat cannot be read")
+    counters = program.xfrm_counters()
+    received = {f"LINUX_MIB_{line.split()[0].upper()}" for line in lines if line.startswith("XfrmIn")}
+    assert len(received) > 10
+    assert received <= counters.keys()
+    assert counters["__LINUX_MIB_XFRMMAX"] == len(lines) + 1, "the first one, XFRMNUM, is not shown"
+
+
+def test_arguments_of_the_tracepoint() -> None:
+    """Where the kernel has drop reasons, its tracepoint has an argument for them: the third so far."""
+    defined, kernel = definitions(program.build(())), btf.vmlinux()
+    assert ("KFREE_SKB_REASON_ARGUMENT" in defined) == (kernel.enum("skb_drop_reason") is not None)
+    arguments = kernel.tracepoint_arguments("kfree_skb")
+    assert arguments is not None
+    for name, type_name in (("REASON", "skb_drop_reason"), ("SOCKET", "sock")):
+        number = defined.get(f"KFREE_SKB_{name}_ARGUMENT")
+        assert (number is not None) == (type_name in arguments)
+        assert number is None or arguments[int(number)] == type_name
+
+
+def test_the_ring_has_a_size_that_a_ring_can_have() -> None:
+    pages = int(definitions(program.build(()))["RING_PAGES"])
+    assert pages * resource.getpagesize() == program.RING_BYTES
+    assert pages.bit_count() == 1
+
+
+def test_without_families_their_files_and_numbers_are_not_there() -> None:
+    built = program.build(())
+    assert "on_kfree_skb" in built.text
+    assert "on_xfrm_input" not in built.text
+    assert "FAMILY_XFRM" not in definitions(built)
+    assert not [name for name in definitions(built) if "xfrm" in name]
+
+
+def test_a_family_that_this_kernel_cannot_have_is_left_out_and_told(bpf: Path) -> None:
+    spoilt = "\nint x = OFF_no_such_struct__member + SIZE_nor_this + ENUM_NOR_THAT + OFF_sk_buff__no_such_member;\n"
+    (bpf / "spoilt.c").write_text((bpf / "xfrm.c").read_text() + spoilt)
+    family = Family("a spoilt one", "spoilt.c", "FAMILY_SPOILT")
+    built = program.build((*FAMILIES, family), bpf)
+    assert built.families == FAMILIES
+    assert built.left_out == {
+        "a spoilt one": "this kernel's BTF has no NOR_THAT, no_such_struct.member, nor_this, sk_buff.no_such_member"
+    }
+    assert "FAMILY_SPOILT" not in definitions(built)
+    assert built == Program(
+        *(getattr(program.build(FAMILIES, bpf), at) for at in ("text", "flags", "families")), built.left_out
+    )
+
+
+@pytest.mark.parametrize("file", ["read.h", "maps.c", "filter.c", "drop.c"])
+def test_what_every_run_needs_must_be_there(file: str, bpf: Path) -> None:
+    with (bpf / file).open("a") as text:
+        text.write("\nint x = OFF_sk_buff__no_such_member;\n")
+    with pytest.raises(CannotRunHere, match=f"no sk_buff.no_such_member, which bpf/{file} needs"):
+        program.build(FAMILIES, bpf)
+
+
+def test_hooks_and_functions_belong_together() -> None:
+    """A hook of the table names a function of its family's file, and no function is forgotten."""
+    for family in FAMILIES:
+        text = (resource_dir("bpf") / family.file).read_text()
+        assert sorted(re.findall(r"^int (on_\w+)\(", text, re.M)) == sorted(
+            hook.program for hook in HOOKS[family.name]
+        )
+        assert f"#ifdef {family.flag}" in (resource_dir("bpf") / "drop.c").read_text()
+
+
+# Parameters that the programs take, by their place in the registers.
+PARAMETERS = {
+    "xfrm_input": {"skb": 1},
+    "xfrm_audit_state_icvfail": {"skb": 2},
+    "xfrm_audit_state_notfound": {"skb": 1, "net_spi": 3, "net_seq": 4},
+    "xfrm_audit_state_replay": {"skb": 2, "net_seq": 3},
+    "tcp_timewait_state_process": {"skb": 2},
+}
+
+
+@pytest.mark.parametrize(
+    "hook", [hook for hooks in HOOKS.values() for hook in hooks], ids=lambda hook: hook.program
+)
+def test_parameters_are_where_the_program_takes_them(hook: Hook) -> None:
+    body = re.search(rf"^int {hook.program}\(.*?^}}", program.build(FAMILIES).text, re.M | re.S)
+    assert body is not None
+    taken = {int(number) for number in re.findall(r"PT_REGS_PARM(\d)\(ctx\)", body[0])}
+    assert taken == (set() if hook.at_return else set(PARAMETERS[hook.function].values()))
+    assert ("PT_REGS_RC(ctx)" in body[0]) <= hook.at_return, "only a return has a value"
+    kernel = btf.vmlinux()
+    function = kernel._find(hook.function, 12)  # BTF_KIND_FUNC
+    if function is None:
+        pytest.skip(f"feature {hook.function}: this kernel has no such function")
+    prototype = kernel._by_id(function.size_or_type)
+    assert prototype is not None
+    names = [kernel._name(name) for name, _ in prototype.words(2)]
+    for name, number in PARAMETERS[hook.function].items():
+        assert names[number - 1] == name
+
+
+def test_the_current_directory_is_of_no_account(tmp_path: Path) -> None:
+    """It may belong to anybody, and the program runs as root."""
+    for name in ("bpf", "symbols", "dropwatch", "linux", "bcc"):
+        (tmp_path / name).mkdir()
+    for name in ("bpf/maps.c", "bpf/drop.c", "event.h", "read.h", "symbols/reasons.toml", "linux/types.h"):
+        (tmp_path / name).write_text("#error from the current directory\n")
+    code = "from dropwatch.probe import families, program; print(program.build(families.FAMILIES).text)"
+    environment = {**os.environ, "PYTHONPATH": str(resource_dir("bpf").parent), "PYTHONSAFEPATH": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.rstrip("\n") == program.build(FAMILIES).text.rstrip("\n")
+
+
+def with_arguments(flags: tuple[str, ...], *arguments: str) -> list[str]:
+    return [flag for flag in flags if not flag.startswith("-DKFREE_SKB_")] + [
+        f"-DKFREE_SKB_{a}" for a in arguments
+    ]
+
+
+@pytest.fixture
+def compiling(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As probe/tracer.py does it."""
+    if importlib.util.find_spec("bcc") is None:
+        pytest.skip("feature bcc: not installed for this Python")
+    if os.geteuid() != 0:
+        pytest.skip("feature root: bcc makes the maps while it compiles")
+    monkeypatch.setenv("BCC_KERNEL_SOURCE", str(resource_dir("bpf")))
+    with contextlib.chdir(resource_dir("bpf")):
+        yield
+
+
+@pytest.mark.usefixtures("compiling")
+@pytest.mark.parametrize("families", [(), FAMILIES], ids=["alone", "with-families"])
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("REASON_ARGUMENT=2",), ("REASON_ARGUMENT=2", "SOCKET_ARGUMENT=3")],
+    ids=["5.10", "6.1", "6.12"],
+)
+def test_it_compiles(families: tuple[Family, ...], arguments: tuple[str, ...]) -> None:
+    """For every shape that the tracepoint has had, without a warning; loading it needs another kernel than most."""
+    from bcc import BPF
+
+    built = program.build(families)
+    strict = (
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unused-function",
+        "-Wno-unused-parameter",
+        "-Wno-sign-compare",
+    )
+    flags = [f"-I{resource_dir('bpf')}", *with_arguments(built.flags, *arguments), *strict]
+    compiled = BPF(text=built.text.encode(), cflags=flags)
+    try:
+        hooks = [hook.program for family in built.families for hook in HOOKS[family.name]]
+        for function in ("on_kfree_skb", *hooks):
+            code = compiled.dump_func(function.encode())
+            assert code, f"{function} is not in the object"
+            assert len(code) // 8 < 4096, f"{function} is longer than kernels before 5.2 would take"
+    finally:
+        compiled.cleanup()

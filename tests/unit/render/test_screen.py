@@ -1,0 +1,85 @@
+"""Output whose reader leaves, whose terminal goes away, whose disk is full: real pipes and real files."""
+
+import os
+import pty
+from pathlib import Path
+
+import pytest
+
+from dropwatch.errors import WhydropError
+from dropwatch.render.screen import Screen
+
+
+def opened(descriptor):
+    return os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+def test_what_is_shown_has_left_the_process_at_once():
+    reading, writing = os.pipe()
+    with opened(writing) as out:
+        screen = Screen(out, None)
+        screen.show("one\n")
+        assert os.read(reading, 100) == b"one\n"
+        assert not screen.reader_left
+    os.close(reading)
+
+
+def test_a_reader_that_left_is_noticed_without_a_write():
+    reading, writing = os.pipe()
+    with opened(writing) as out:
+        screen = Screen(out, None)
+        assert not screen.reader_left
+        os.close(reading)
+        assert screen.reader_left
+
+
+def test_a_reader_that_left_is_no_error_and_the_rest_goes_nowhere():
+    reading, writing = os.pipe()
+    with opened(writing) as out:
+        screen = Screen(out, None)
+        os.close(reading)
+        screen.show("one\n" * 100_000)
+        assert screen.reader_left
+        screen.show("two\n")  # and closing the file flushes into /dev/null without a complaint
+
+
+def test_a_terminal_that_is_gone_is_no_error():
+    master, slave = pty.openpty()
+    with opened(slave) as out:
+        screen = Screen(out, None)
+        screen.show("one\n")
+        assert not screen.reader_left
+        os.close(master)
+        screen.show("two\n")
+        assert screen.reader_left
+
+
+def test_a_full_disk_is_an_error_with_a_hint():
+    with Path("/dev/full").open("w") as out:
+        screen = Screen(out, None)
+        with pytest.raises(WhydropError, match="No space left on device"):
+            screen.show("one\n")
+
+
+def test_without_standard_output_nobody_reads():
+    screen = Screen(None, None)
+    screen.show("one\n")
+    screen.say("two\n")
+    assert screen.reader_left
+
+
+def test_standard_error_that_is_gone_disturbs_nothing():
+    reading, writing = os.pipe()
+    with opened(writing) as err:
+        screen = Screen(None, err)
+        os.close(reading)
+        screen.say("one\n")
+        screen.say("two\n")
+
+
+def test_what_an_encoding_cannot_say_is_spelt_out():
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w", encoding="ascii") as out:
+        Screen(out, None).show("größe\n")
+        assert os.read(reading, 100) == b"gr\\xf6\\xdfe\n"
+    os.close(reading)

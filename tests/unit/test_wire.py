@@ -1,0 +1,238 @@
+"""bpf/event.h and bpf/settings.h against their mirror in Python, with the C compiler as the judge."""
+
+import ctypes
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dropwatch import wire
+from dropwatch.probe import tracer
+from dropwatch.resources import resource_dir
+
+BPF = resource_dir("bpf")
+MIRROR: dict[str, type[ctypes.Structure]] = {
+    "record_header": wire.RecordHeader,
+    "drop_record": wire.DropRecord,
+    "xfrm_algorithm": wire.XfrmAlgorithm,
+    "xfrm_record": wire.XfrmRecord,
+    "prefix": wire.Prefix,
+    "port_range": wire.PortRange,
+    "mark": wire.Mark,
+    "settings": wire.Settings,
+}
+TEXT = re.sub(
+    r"/\*.*?\*/", "", "".join((BPF / name).read_text() for name in ("event.h", "settings.h")), flags=re.S
+)
+
+
+def members(struct: str) -> list[str]:
+    """Names of the members in the C text, in order."""
+    body = re.search(rf"^struct {struct} {{(.*?)^}};", TEXT, re.S | re.M)
+    assert body, f"no struct {struct} in bpf/*.h"
+    declarations = [re.sub(r"\s*\[[^]]*\]", "", line).strip() for line in body[1].split(";")]
+    return [declaration.split()[-1] for declaration in declarations if declaration]
+
+
+def enumerators() -> list[str]:
+    bodies = re.findall(r"^enum \w+ {(.*?)^};", TEXT, re.S | re.M)
+    return [name for body in bodies for name in re.findall(r"^\s*(\w+)", body, re.M)]
+
+
+def numbers(mirror: type[ctypes.Structure]) -> dict[str, type[ctypes.c_uint32]]:
+    return {
+        name: kind
+        for name, kind, *_ in mirror._fields_
+        if hasattr(kind, "_type_") and not hasattr(kind, "_length_")
+    }
+
+
+def is_signed(struct: str, member: str) -> str:
+    return f"(__typeof__(((struct {struct} *)0)->{member}))-1 < 1"
+
+
+def ask_compiler(
+    directory: Path, expressions: list[str], includes: tuple[str, ...], *flags: str
+) -> dict[str, int]:
+    """What C integer expressions are worth."""
+    source, binary = directory / "ask.c", directory / "ask"
+    lines = [f'\tprintf("%lld\\n", (long long)({expression}));' for expression in expressions]
+    headers = [f"#include {name}" for name in ("<stddef.h>", "<stdio.h>", *includes)]
+    source.write_text("\n".join([*headers, "int main(void)", "{", *lines, "\treturn 0;", "}", ""]))
+    command = ["cc", "-std=gnu11", "-Wall", "-Wpadded", "-Werror", *flags, "-o", str(binary), str(source)]
+    compiled = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert compiled.returncode == 0, compiled.stderr
+    answers = subprocess.run([binary], capture_output=True, text=True, check=True).stdout.split()
+    return dict(zip(expressions, map(int, answers), strict=True))
+
+
+@pytest.fixture(scope="module")
+def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """Sizes, offsets and constants of our headers, compiled with the integer types that BCC gets."""
+    wanted = [f"sizeof(struct {struct})" for struct in MIRROR]
+    for struct in MIRROR:
+        for member in members(struct):
+            wanted += [
+                f"offsetof(struct {struct}, {member})",
+                f"sizeof(((struct {struct} *)0)->{member})",
+            ]
+        wanted += [is_signed(struct, name) for name in numbers(MIRROR[struct])]
+    constants = ["STACK_DEPTH", "PACKET_BYTES", "NAME_BYTES", "ALGORITHM_NAME_BYTES", "ALTERNATIVES"]
+    return ask_compiler(
+        tmp_path_factory.mktemp("ours"),
+        wanted + constants + enumerators(),
+        ('"event.h"', '"settings.h"'),
+        f"-I{BPF}",
+        f"-I{BPF / 'include'}",
+    )
+
+
+@pytest.fixture(scope="module")
+def uapi(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    """The same of the kernel's own user-space headers. Their structs may have holes."""
+    selector = [f"offsetof(struct xfrm_selector, {name})" for name, *_ in wire._Selector._fields_]
+    limits = [f"offsetof(struct xfrm_lifetime_cfg, {name})" for name in LIMITS]
+    use = [f"offsetof(struct xfrm_lifetime_cur, {name})" for name in USE]
+    words = [name for table in (MODES, PROTOS, ENCAPS) for name in table.values()]
+    sizes = ["sizeof(struct xfrm_selector)", "sizeof(((struct xfrm_algo *)0)->alg_name)"]
+    return ask_compiler(
+        tmp_path_factory.mktemp("uapi"),
+        [*selector, *limits, *use, *words, *sizes, *GRANTED, "XFRM_STATE_ESN"],
+        ("<netinet/in.h>", "<linux/bpf.h>", "<linux/xfrm.h>", "<linux/udp.h>"),
+        "-Wno-padded",
+    )
+
+
+LIMITS = (
+    "soft_byte_limit",
+    "hard_byte_limit",
+    "soft_packet_limit",
+    "hard_packet_limit",
+    "soft_add_expires_seconds",
+    "hard_add_expires_seconds",
+    "soft_use_expires_seconds",
+    "hard_use_expires_seconds",
+)
+USE = ("bytes", "packets", "add_time", "use_time")
+MODES = {
+    "transport": "XFRM_MODE_TRANSPORT",
+    "tunnel": "XFRM_MODE_TUNNEL",
+    "ro": "XFRM_MODE_ROUTEOPTIMIZATION",
+    "in_trigger": "XFRM_MODE_IN_TRIGGER",
+    "beet": "XFRM_MODE_BEET",
+}
+PROTOS = {
+    "esp": "IPPROTO_ESP",
+    "ah": "IPPROTO_AH",
+    "comp": "IPPROTO_COMP",
+    "route2": "IPPROTO_ROUTING",
+    "hao": "IPPROTO_DSTOPTS",
+}
+ENCAPS = {"espinudp-nonike": "UDP_ENCAP_ESPINUDP_NON_IKE", "espinudp": "UDP_ENCAP_ESPINUDP"}
+
+# Offsets in structs of the kernel's ABI that bpf/xfrm.c and probe/tracer.py have as numbers.
+GRANTED = {
+    "offsetof(struct xfrm_algo, alg_key_len)": 64,
+    "offsetof(struct xfrm_algo_auth, alg_key_len)": 64,
+    "offsetof(struct xfrm_algo_auth, alg_trunc_len)": 68,
+    "offsetof(struct xfrm_algo_aead, alg_key_len)": 64,
+    "offsetof(struct xfrm_algo_aead, alg_icv_len)": 68,
+    "offsetof(struct xfrm_replay_state, oseq)": 0,
+    "offsetof(struct xfrm_replay_state, seq)": 4,
+    "offsetof(struct xfrm_replay_state_esn, oseq)": 4,
+    "offsetof(struct xfrm_replay_state_esn, seq)": 8,
+    "offsetof(struct xfrm_replay_state_esn, seq_hi)": 16,
+    "offsetof(struct xfrm_replay_state_esn, replay_window)": 20,
+    "offsetof(struct xfrm_encap_tmpl, encap_type)": 0,
+    "offsetof(struct xfrm_encap_tmpl, encap_sport)": 2,
+    "offsetof(struct xfrm_encap_tmpl, encap_dport)": 4,
+    "offsetof(struct xfrm_mark, v)": 0,
+    "offsetof(struct xfrm_mark, m)": 4,
+    "offsetof(struct xfrm_stats, replay_window)": 0,
+    "offsetof(struct xfrm_stats, replay)": 4,
+    "offsetof(struct xfrm_stats, integrity_failed)": 8,
+    "offsetof(struct bpf_prog_info, recursion_misses)": tracer._RECURSION_MISSES_OFFSET,
+}
+
+
+def test_every_struct_of_the_headers_is_mirrored() -> None:
+    assert set(re.findall(r"^struct (\w+) {", TEXT, re.M)) == set(MIRROR)
+
+
+@pytest.mark.parametrize("struct", MIRROR)
+def test_same_members_in_the_same_order(struct: str) -> None:
+    assert [name for name, *_ in MIRROR[struct]._fields_] == members(struct)
+
+
+@pytest.mark.parametrize("struct", MIRROR)
+def test_same_sizes_and_offsets(struct: str, compiler: dict[str, int]) -> None:
+    mirror = MIRROR[struct]
+    assert ctypes.sizeof(mirror) == compiler[f"sizeof(struct {struct})"]
+    for member in members(struct):
+        field = getattr(mirror, member)
+        assert field.offset == compiler[f"offsetof(struct {struct}, {member})"], member
+        assert field.size == compiler[f"sizeof(((struct {struct} *)0)->{member})"], member
+
+
+@pytest.mark.parametrize("struct", MIRROR)
+def test_same_signs(struct: str, compiler: dict[str, int]) -> None:
+    for name, kind in numbers(MIRROR[struct]).items():
+        assert (kind(-1).value < 0) == compiler[is_signed(struct, name)], name
+
+
+@pytest.mark.parametrize("struct", MIRROR)
+def test_the_members_fill_the_struct(struct: str, compiler: dict[str, int]) -> None:
+    """No hole, and no member that the reading of the C text missed."""
+    filled = sum(compiler[f"sizeof(((struct {struct} *)0)->{member})"] for member in members(struct))
+    assert filled == compiler[f"sizeof(struct {struct})"]
+
+
+def test_constants(compiler: dict[str, int]) -> None:
+    assert compiler["STACK_DEPTH"] == wire.STACK_DEPTH
+    assert compiler["PACKET_BYTES"] == wire.PACKET_BYTES
+    assert compiler["NAME_BYTES"] == wire.NAME_BYTES
+    assert compiler["ALTERNATIVES"] == wire.ALTERNATIVES
+
+
+def test_enumerators(compiler: dict[str, int]) -> None:
+    """All of them: one that is added in C is wanted here as well."""
+    sources = {f"SOURCE_{name.upper()}": number for number, name in enumerate(wire.SOURCES)}
+    audits = {f"XFRM_AUDIT_{word.upper()}": number for number, word in wire._AUDITS.items()}
+    notes = {f"NOTE_{word.upper().replace('-', '_')}": number for number, word in wire._NOTES.items()}
+    assert {name: compiler[name] for name in enumerators()} == {
+        "RECORD_DROP": wire.RECORD_DROP,
+        "RECORD_XFRM": wire.RECORD_XFRM,
+        **sources,
+        "SOURCES": len(wire.SOURCES),
+        "LOSS_RING_FULL": wire.LOSS_RING_FULL,
+        "LOSS_DETAIL": wire.LOSS_DETAIL,
+        "NOT_A_PACKET": wire.NOT_A_PACKET,
+        "LOSSES": max(wire.LOSS_RING_FULL, wire.LOSS_DETAIL, wire.NOT_A_PACKET) + 1,
+        **notes,
+        **audits,
+    }
+
+
+def test_structs_of_the_kernels_headers(uapi: dict[str, int], compiler: dict[str, int]) -> None:
+    assert ctypes.sizeof(wire._Selector) == uapi["sizeof(struct xfrm_selector)"]
+    assert wire.XfrmRecord.selector.size == uapi["sizeof(struct xfrm_selector)"]
+    assert compiler["ALGORITHM_NAME_BYTES"] == uapi["sizeof(((struct xfrm_algo *)0)->alg_name)"]
+    for name, *_ in wire._Selector._fields_:
+        assert getattr(wire._Selector, name).offset == uapi[f"offsetof(struct xfrm_selector, {name})"], name
+    for at, name in enumerate(LIMITS):
+        assert uapi[f"offsetof(struct xfrm_lifetime_cfg, {name})"] == at * 8
+    for at, name in enumerate(USE):
+        assert uapi[f"offsetof(struct xfrm_lifetime_cur, {name})"] == at * 8
+
+
+@pytest.mark.parametrize("place", GRANTED)
+def test_offsets_that_the_programs_take_for_granted(place: str, uapi: dict[str, int]) -> None:
+    assert uapi[place] == GRANTED[place]
+
+
+def test_words_for_the_kernels_numbers(uapi: dict[str, int]) -> None:
+    for found, expected in ((wire._MODES, MODES), (wire._PROTOS, PROTOS), (wire._ENCAPS, ENCAPS)):
+        for word, name in expected.items():
+            assert found[uapi[name]] == word
+    assert uapi["XFRM_STATE_ESN"] == wire._XFRM_STATE_ESN
