@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -43,6 +43,7 @@ class FunctionWords:
     free: bool = False
 
 
+@lru_cache(maxsize=8192)
 def base_name(function: str) -> str:
     """`ip_rcv_finish_core` for `ip_rcv_finish_core.isra.0.cold`: the name without what a compiler added."""
     return _CLONE.sub("", function)

@@ -10,6 +10,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
+from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.resources import resource_dir
 
@@ -77,8 +78,6 @@ def _tracepoint_flags() -> list[str]:
 
 
 def _require(file: str, text: str) -> dict[str, int]:
-    from dropwatch.errors import CannotRunHere
-
     found, missing = _resolve(text)
     if missing:
         raise CannotRunHere(

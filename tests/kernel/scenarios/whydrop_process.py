@@ -91,7 +91,7 @@ class Whydrop:
         if with_signal is not None:
             self._process.send_signal(with_signal)
         try:
-            status = self._process.wait(PATIENCE)
+            status = self._process.wait(3 * PATIENCE)  # there may be a ring full of events to work off
         except subprocess.TimeoutExpired:
             raise AssertionError(f"does not end\n{self._all()}") from None
         self._reader.join()
