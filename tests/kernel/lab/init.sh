@@ -1,6 +1,7 @@
 #!/busybox sh
 # The guest's first process: makes the host's root file system, read-only under an overlay in memory, the guest's own,
-# then becomes /run/lab/stage2, which the host has written. /settings names the kernel's release and its modules.
+# then becomes /run/lab/stage2, which the host has written. /settings names the kernel's release, its modules and the checkout,
+# which stays visible wherever it is: also below /tmp, of which the guest has its own.
 set -e
 b=/busybox
 . /settings
@@ -20,8 +21,11 @@ $b mount --move /dev /new/dev
 $b mkdir -p /new/dev/pts /new/dev/shm
 $b mount -t devpts -o mode=620,ptmxmode=666 devpts /new/dev/pts
 $b mount -t tmpfs -o mode=1777 shm /new/dev/shm
+$b mount --bind "/new$tree" /tree
 $b mount -t tmpfs -o mode=755 run /new/run
 $b mount -t tmpfs -o mode=1777 tmp /new/tmp
+$b mkdir -p "/new$tree"
+$b mount --move /tree "/new$tree"
 $b mkdir -p /new/run/lab /new/run/lock "/new/lib/modules/$release"
 $b mount -t 9p -o rw,cache=none,$p9 lab /new/run/lab
 $b mount --bind "/layers/lower$modules" "/new/lib/modules/$release"

@@ -9,13 +9,17 @@ from lab.fetch import Fetched
 
 BUSYBOX = Path("/bin/busybox")  # Debian's busybox-static
 INIT = Path(__file__).with_name("init.sh")
+TREE = Path(__file__).resolve().parents[3]
 NEEDED = ("virtio_pci", "virtio_rng", "virtio_console", "9pnet_virtio", "9p", "overlay")
 
 
 def pack(kernel: Fetched) -> bytes:
     """A cpio archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
-    settings = f"release={shlex.quote(kernel.release)}\nmodules={shlex.quote(str(kernel.modules))}\n"
-    archive = [_entry(name, stat.S_IFDIR | 0o755) for name in ("dev", "layers", "modules", "new", "proc")]
+    words = {"release": kernel.release, "modules": str(kernel.modules), "tree": str(TREE)}
+    settings = "".join(f"{name}={shlex.quote(word)}\n" for name, word in words.items())
+    archive = [
+        _entry(name, stat.S_IFDIR | 0o755) for name in ("dev", "layers", "modules", "new", "proc", "tree")
+    ]
     archive.append(_entry("busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes()))
     archive.append(_entry("init", stat.S_IFREG | 0o755, INIT.read_bytes()))
     archive.append(_entry("settings", stat.S_IFREG | 0o644, settings.encode()))
