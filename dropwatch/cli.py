@@ -130,16 +130,16 @@ def explain(name: str | None, no_color: bool, debug: bool) -> None:
 def check(as_json: bool, no_color: bool, debug: bool) -> int:
     """What this machine and this user can and cannot do, and what to do about it.
 
-    Exit code 0 when `whydrop` can run here, 3 when it cannot."""
-    from dropwatch.probe.outlook import all_facts, can_run
+    Exit code 0 when everything works here, 3 when `whydrop` cannot run or a family of probes cannot."""
+    from dropwatch.probe.outlook import all_facts, can_explain, can_run
     from dropwatch.render.check import check_json, check_text
 
     facts = all_facts()
-    works = can_run(facts)
+    works, complete = can_run(facts), can_explain(facts)
     layout = layout_for(sys.stdout, no_color)
-    text = check_json(facts, works) if as_json else check_text(facts, works, layout)
+    text = check_json(facts, works, complete) if as_json else check_text(facts, works, layout)
     Screen(sys.stdout, sys.stderr).show(text)
-    return 0 if works else CannotRunHere.exit_code
+    return 0 if complete else CannotRunHere.exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

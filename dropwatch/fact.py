@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Fact:
     """One line of `whydrop check`. `works` is None when it could not be found out.
 
-    Without a `vital` one whydrop cannot run; without another it sees or says less. `todo` is what to do about it.
+    Without a `vital` one whydrop cannot run, without a `probe` it cannot explain what that family explains, without
+    another it says less. `todo` is what to do about it.
     """
 
     name: str
@@ -15,3 +16,4 @@ class Fact:
     text: str
     todo: str | None = None
     vital: bool = False
+    probe: bool = False

@@ -10,13 +10,13 @@ from dropwatch.fact import Fact
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.probe import trial
 from dropwatch.probe.families import FAMILIES, HOOKS
+from dropwatch.probe.lockdown import lockdown_mode
 from dropwatch.probe.preflight import (
     CAP_BPF,
     CAP_NET_ADMIN,
     CAP_PERFMON,
     CAP_SYS_ADMIN,
     User,
-    lockdown_mode,
     read_user,
     vital_facts,
 )
@@ -34,6 +34,11 @@ def all_facts() -> tuple[Fact, ...]:
 def can_run(facts: tuple[Fact, ...]) -> bool:
     """Everything that a live run needs was tried and works."""
     return all(fact.works for fact in facts if fact.vital)
+
+
+def can_explain(facts: tuple[Fact, ...]) -> bool:
+    """And so do the probes that tell how a subsystem came to drop a packet."""
+    return can_run(facts) and all(fact.works for fact in facts if fact.probe)
 
 
 def _extra_facts(user: User) -> Iterator[Fact]:
@@ -67,9 +72,7 @@ def _kernel() -> Fact:
 def _lockdown() -> Fact:
     mode = lockdown_mode()
     if mode is None:
-        return Fact(
-            "lockdown", None, "/sys/kernel/security/lockdown cannot be read (securityfs not mounted?)"
-        )
+        return Fact("lockdown", None, "cannot be found out: no securityfs, or no right to look at it")
     if mode == "confidentiality":
         return Fact(
             "lockdown", False, "confidentiality: nothing in the kernel may be read", "boot without it"
@@ -129,16 +132,16 @@ def _kprobes() -> Fact:
 def _family(name: str, user: User) -> Fact:
     """A family works when the first of its hooks does."""
     if not user.has(CAP_BPF, CAP_PERFMON):
-        return Fact(name, None, "not tried: takes the right to load BPF programs")
+        return Fact(name, None, "not tried: takes the right to load BPF programs", probe=True)
     first, *others = (hook.function for hook in HOOKS[name])
     outcome = trial.kprobe(first)
     if outcome.worked:
         missing = [function for function in others if not trial.kprobe(function).worked]
         text = f"kprobes on {first} and {len(others) - len(missing)} more functions"
-        return Fact(name, True, f"{text}; not on {', '.join(missing)}" if missing else text)
+        return Fact(name, True, f"{text}; not on {', '.join(missing)}" if missing else text, probe=True)
     if outcome.error is None:
-        return Fact(name, None, "not tried: whydrop does not know this machine's system calls")
-    return Fact(name, False, f"no kprobe on {first}: {_why_no_kprobe(outcome)}", _todo(outcome))
+        return Fact(name, None, "not tried: whydrop does not know this machine's system calls", probe=True)
+    return Fact(name, False, f"no kprobe on {first}: {_why_no_kprobe(outcome)}", _todo(outcome), probe=True)
 
 
 def _why_no_kprobe(outcome: trial.Outcome) -> str:

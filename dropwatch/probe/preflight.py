@@ -4,7 +4,6 @@ import ctypes
 import os
 import platform
 import pwd
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from dropwatch.fact import Fact
 from dropwatch.probe import program, trial
 from dropwatch.probe.bcc_package import find_bcc
 from dropwatch.probe.families import FAMILIES
+from dropwatch.probe.lockdown import lockdown_mode
 
 # linux/capability.h
 CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYSLOG, CAP_PERFMON, CAP_BPF = 12, 21, 34, 38, 39
@@ -151,13 +151,3 @@ def _tried(name: str, outcome: trial.Outcome, good: str, bad: str, todo: str) ->
             name, None, f"not tried: whydrop does not know this machine ({platform.machine()})", vital=True
         )
     return Fact(name, False, f"{bad} ({outcome.log or outcome.words})", todo, vital=True)
-
-
-def lockdown_mode() -> str | None:
-    """`none`, `integrity` or `confidentiality` (kernel_lockdown(7)); None where securityfs is not to be seen."""
-    try:
-        text = Path("/sys/kernel/security/lockdown").read_text()
-    except OSError:
-        return None
-    found = re.search(r"\[(\w+)\]", text)
-    return found[1] if found else None

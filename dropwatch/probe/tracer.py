@@ -54,16 +54,14 @@ class Tracer:
         return tuple(self._blind_spots)
 
     def __enter__(self) -> Self:
-        built = program.build(FAMILIES)
-        for name, why in built.left_out.items():
-            self._blind_spots.append(f"probe {name}: not attached: {why}")
         try:
-            self._compile(built)
-            self._configure()
-            self._bpf[b"events"].open_ring_buffer(self._take)
-            for family in built.families:
-                self._attach_family(family.name)
-            self._attach_drop()
+            try:
+                self._start(FAMILIES)
+            except CannotRunHere as refused:
+                # The families have a part in the program that sees the drops: better that one alone than nothing.
+                self.close()
+                self._blind_spots = [f"every probe but skb:kfree_skb: not attached: {refused.message}"]
+                self._start(())
         except BaseException:
             self.close()
             raise
@@ -108,6 +106,17 @@ class Tracer:
             self._bpf.cleanup()
             self._bpf = None
 
+    def _start(self, families: tuple[program.Family, ...]) -> None:
+        built = program.build(families)
+        for name, why in built.left_out.items():
+            self._note(f"probe {name}: not attached: {why}")
+        self._compile(built)
+        self._configure()
+        self._bpf[b"events"].open_ring_buffer(self._take)
+        for family in built.families:
+            self._attach_family(family.name)
+        self._attach_drop()
+
     def _compile(self, built: program.Program) -> None:
         try:
             from bcc import BPF  # slow, and not there on every machine: only when it is needed
@@ -150,7 +159,7 @@ class Tracer:
             except Exception as error:
                 raise CannotRunHere(
                     f"the program on_kfree_skb was refused by this kernel: {said() or error}",
-                    "run whydrop check; with --debug the verifier's whole answer is shown",
+                    "whydrop check says what this machine can do; please report this kernel",
                 ) from error
 
     def _attach_family(self, name: str) -> None:
@@ -233,8 +242,11 @@ def _quiet() -> Iterator[Any]:
         def said() -> str:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 400))
-            lines = file.read().decode(errors="replace").split("\n")
-            return " ".join(line.strip() for line in lines[-3:] if line.strip())
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+            told = [
+                line for line in lines if line and not line.startswith("processed ")
+            ]  # the verifier's statistics
+            return " ".join(told[-2:])
 
         try:
             yield said

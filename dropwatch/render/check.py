@@ -26,10 +26,13 @@ def check_text(facts: Sequence[Fact], can_run: bool, layout: Layout) -> str:
     return "\n".join([*lines, "", *layout.paragraph(_summary(facts, can_run))]) + "\n"
 
 
-def check_json(facts: Sequence[Fact], can_run: bool) -> str:
-    """One object: `works` for the whole, and each fact as it is."""
+def check_json(facts: Sequence[Fact], can_run: bool, can_explain: bool) -> str:
+    """One object: `works` for a live run, `complete` for every family of probes, and each fact as it is."""
     found = [asdict(fact) for fact in facts]
-    return json.dumps({"type": "check", "schema": 1, "works": can_run, "facts": found}) + "\n"
+    return (
+        json.dumps({"type": "check", "schema": 1, "works": can_run, "complete": can_explain, "facts": found})
+        + "\n"
+    )
 
 
 def _summary(facts: Sequence[Fact], can_run: bool) -> str:

@@ -22,6 +22,7 @@ def furnished_machine(monkeypatch):
     """bcc, libbpf and BTF are there, whatever this machine has; a test says what is not."""
     monkeypatch.setattr(preflight, "find_bcc", lambda: BccPackage("0.26.0"))
     monkeypatch.setattr(preflight.ctypes, "CDLL", lambda name: None)
+    monkeypatch.setattr(preflight, "lockdown_mode", lambda: "none")
     monkeypatch.setattr(preflight.program, "build", lambda families: Program("", (), families, {}))
 
 

@@ -41,12 +41,13 @@ def test_colour_marks_the_answer_only():
 
 
 def test_json_has_every_fact_as_it_is():
-    found = json.loads(check_json(FACTS, False))
-    assert (found["type"], found["schema"], found["works"]) == ("check", 1, False)
+    found = json.loads(check_json(FACTS, True, False))
+    assert (found["type"], found["schema"], found["works"], found["complete"]) == ("check", 1, True, False)
     assert found["facts"][1] == {
         "name": "user",
         "works": False,
         "text": "nobody may not load BPF programs",
         "todo": "run it as root: sudo whydrop",
         "vital": True,
+        "probe": False,
     }
