@@ -6,10 +6,9 @@ A unit test lets the C compiler compare every offset and size.
 import ctypes
 from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
-from socket import AF_INET, ntohs
 
-from dropwatch.model import Address, Encap, Event, Lifetime, Selector, XfrmNote, XfrmState
+from dropwatch import xfrm_abi
+from dropwatch.model import Encap, Event, Lifetime, XfrmNote, XfrmState
 
 STACK_DEPTH = 64
 PACKET_BYTES = 256
@@ -21,13 +20,6 @@ SOURCES = ("kfree_skb",)
 LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET = range(3)
 _NOTES = {1: "time-wait"}
 _AUDITS = {1: "icvfail", 2: "notfound", 4: "replay"}
-
-# include/uapi/linux/xfrm.h, linux/in.h and linux/udp.h: part of the kernel's ABI
-_MODES = {0: "transport", 1: "tunnel", 2: "ro", 3: "in_trigger", 4: "beet", 5: "iptfs"}
-_PROTOS = {50: "esp", 51: "ah", 108: "comp", 43: "route2", 60: "hao"}
-_ENCAPS = {1: "espinudp-nonike", 2: "espinudp", 7: "espintcp"}
-_XFRM_INF = (1 << 64) - 1
-_XFRM_STATE_ESN = 128
 
 
 class RecordHeader(ctypes.Structure):
@@ -202,14 +194,13 @@ class Decoder:
             )
             if found.name
         )
-        family = 4 if record.family == AF_INET else 6
         return XfrmState(
-            family=family,
-            saddr=_address(record.saddr, family),
-            daddr=_address(record.daddr, family),
-            proto=_PROTOS.get(record.proto, str(record.proto)),
+            family=xfrm_abi.family_number(record.family),
+            saddr=xfrm_abi.address(record.family, bytes(record.saddr)),
+            daddr=xfrm_abi.address(record.family, bytes(record.daddr)),
+            proto=xfrm_abi.proto_word(record.proto),
             spi=_number(record.spi),
-            mode=_MODES.get(record.mode, str(record.mode)),
+            mode=xfrm_abi.mode_word(record.mode),
             reqid=record.reqid,
             if_id=record.if_id,
             mark=record.mark,
@@ -217,12 +208,12 @@ class Decoder:
             state=self._state_names.get(record.state, str(record.state)),
             replay_window=record.replay_window,
             # replay_esn is also there for a long replay window without extended sequence numbers
-            esn=bool(record.flags & _XFRM_STATE_ESN),
+            esn=bool(record.flags & xfrm_abi.STATE_ESN),
             seq=record.seq | record.seq_hi << 32,
             oseq=record.oseq,
             algorithms=algorithms,
             encap=_encap(record) if record.has_encap else None,
-            selector=_selector(bytes(record.selector), family),
+            selector=xfrm_abi.selector(bytes(record.selector), record.family),
             lifetime=_lifetime(record),
             stat_replay_window=record.stat_replay_window,
             stat_replay=record.stat_replay,
@@ -267,70 +258,25 @@ def _number(raw: ctypes.Array[c_uint8]) -> int:
     return int.from_bytes(bytes(raw), "big")
 
 
-def _address(raw: ctypes.Array[c_uint8] | bytes, family: int) -> Address:
-    return IPv4Address(bytes(raw)[:4]) if family == 4 else IPv6Address(bytes(raw)[:16])
-
-
 def _encap(record: XfrmRecord) -> Encap:
-    kind = _ENCAPS.get(record.encap_type, str(record.encap_type))
-    return Encap(kind, _number(record.encap_sport), _number(record.encap_dport))
-
-
-class _Selector(ctypes.Structure):
-    """struct xfrm_selector (include/uapi/linux/xfrm.h); ports in network order."""
-
-    _fields_ = (
-        ("daddr", c_uint8 * 16),
-        ("saddr", c_uint8 * 16),
-        ("dport", c_uint16),
-        ("dport_mask", c_uint16),
-        ("sport", c_uint16),
-        ("sport_mask", c_uint16),
-        ("family", c_uint16),
-        ("prefixlen_d", c_uint8),
-        ("prefixlen_s", c_uint8),
-        ("proto", c_uint8),
-        ("ifindex", c_int32),
-        ("user", c_uint32),
-    )
-
-
-def _selector(raw: bytes, outer_family: int) -> Selector:
-    """A struct xfrm_selector as bytes. Where it leaves its family open, its addresses are of the SA's family."""
-    found = _Selector.from_buffer_copy(raw)
-    family = {0: 0, int(AF_INET): 4}.get(found.family, 6)
-    return Selector(
-        family=family,
-        saddr=_address(found.saddr, family or outer_family) if found.prefixlen_s else None,
-        prefixlen_s=found.prefixlen_s,
-        daddr=_address(found.daddr, family or outer_family) if found.prefixlen_d else None,
-        prefixlen_d=found.prefixlen_d,
-        proto=found.proto,
-        sport=ntohs(found.sport),
-        sport_mask=ntohs(found.sport_mask),
-        dport=ntohs(found.dport),
-        dport_mask=ntohs(found.dport_mask),
-        ifindex=found.ifindex,
+    return Encap(
+        xfrm_abi.encap_word(record.encap_type), _number(record.encap_sport), _number(record.encap_dport)
     )
 
 
 def _lifetime(record: XfrmRecord) -> Lifetime:
-    """struct xfrm_lifetime_cfg and _cur; all ones is infinite for bytes and packets, 0 for times."""
+    """struct xfrm_lifetime_cfg and _cur."""
     soft_bytes, hard_bytes, soft_packets, hard_packets, _, hard_add, _, hard_use = record.limits
     used_bytes, used_packets, add_time, use_time = record.current_use
     return Lifetime(
-        soft_bytes=_finite(soft_bytes),
-        hard_bytes=_finite(hard_bytes),
-        soft_packets=_finite(soft_packets),
-        hard_packets=_finite(hard_packets),
-        hard_add_seconds=hard_add or None,
-        hard_use_seconds=hard_use or None,
+        soft_bytes=xfrm_abi.limit(soft_bytes),
+        hard_bytes=xfrm_abi.limit(hard_bytes),
+        soft_packets=xfrm_abi.limit(soft_packets),
+        hard_packets=xfrm_abi.limit(hard_packets),
+        hard_add_seconds=xfrm_abi.seconds(hard_add),
+        hard_use_seconds=xfrm_abi.seconds(hard_use),
         bytes=used_bytes,
         packets=used_packets,
         add_time=add_time,
         use_time=use_time,
     )
-
-
-def _finite(limit: int) -> int | None:
-    return None if limit == _XFRM_INF else limit

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dropwatch.host import xfrm_abi
+from dropwatch import xfrm_abi
 from dropwatch.host.xfrm_messages import TEMPLATE
 from dropwatch.model import Encap, Lifetime, XfrmPolicy, XfrmState, XfrmTemplate
 

@@ -1,11 +1,15 @@
 """Pages of knowledge as text: paragraphs wrapped, commands left as they are, names in a column."""
 
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
 from dropwatch.page import Page, Section
 from dropwatch.render.layout import Layout, printable
 
 _INDENT = "  "
 _COMMAND_INDENT = "      "
-_WIDEST_COLUMN = 34
+_NARROWEST = 20  # columns for words beside the longest name
 
 
 def explain_text(page: Page, layout: Layout) -> str:
@@ -21,9 +25,8 @@ def _section(section: Section, layout: Layout) -> list[str]:
     lines = [layout.paint(section.heading, "bold")] if section.heading else []
     if section.text:
         lines += _text(section.text, layout)
-    column = min(max((len(name) for name, _ in section.entries), default=0), _WIDEST_COLUMN)
-    for name, words in section.entries:
-        lines += _entry(name, words, column, layout)
+    if section.entries:
+        lines += _entries(section.entries, layout)
     return lines
 
 
@@ -50,11 +53,10 @@ def _text(text: str, layout: Layout) -> list[str]:
     return lines
 
 
-def _entry(name: str, words: str, column: int, layout: Layout) -> list[str]:
-    """A name and its words beside it; below it where the name is wider than the column."""
-    room = _INDENT + " " * column + "  "
-    if len(name) > column:
-        return [_INDENT + layout.paint(printable(name), "cyan"), *layout.paragraph(words, room, room)]
-    lines = layout.paragraph(words, room, room)
-    lines[0] = _INDENT + layout.paint(printable(name), "cyan") + lines[0][len(_INDENT) + len(name) :]
-    return lines
+def _entries(entries: Sequence[tuple[str, str]], layout: Layout) -> list[str]:
+    """Names in one column, their words wrapped beside them."""
+    longest = max(len(name) for name, _ in entries)
+    room = max(layout.width - len(_INDENT) - longest - len(_INDENT), _NARROWEST)
+    rows = [(layout.paint(printable(name), "cyan"), printable(words)) for name, words in entries]
+    table = tabulate(rows, tablefmt="plain", maxcolwidths=[None, room], disable_numparse=True)
+    return [(_INDENT + line).rstrip() for line in table.split("\n")]

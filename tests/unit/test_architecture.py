@@ -24,7 +24,7 @@ LAYERS = (
     {"kernel", "host", "wire"},
     # what the command line is made of: each knows the filter, the protocols and how to complain
     {"command", "contradictions", "ready", "stopping", "values"},
-    {"fact", "page", "words"},
+    {"fact", "page", "words", "xfrm_abi"},
     {"model", "filter", "protocols"},
     {"errors", "resources"},
 )

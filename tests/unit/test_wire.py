@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch import wire
+from dropwatch import wire, xfrm_abi
 from dropwatch.probe import tracer
 from dropwatch.resources import resource_dir
 
@@ -91,14 +91,13 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def uapi(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     """The same of the kernel's own user-space headers. Their structs may have holes."""
-    selector = [f"offsetof(struct xfrm_selector, {name})" for name, *_ in wire._Selector._fields_]
     limits = [f"offsetof(struct xfrm_lifetime_cfg, {name})" for name in LIMITS]
     use = [f"offsetof(struct xfrm_lifetime_cur, {name})" for name in USE]
     words = [name for table in (MODES, PROTOS, ENCAPS) for name in table.values()]
     sizes = ["sizeof(struct xfrm_selector)", "sizeof(((struct xfrm_algo *)0)->alg_name)"]
     return ask_compiler(
         tmp_path_factory.mktemp("uapi"),
-        [*selector, *limits, *use, *words, *sizes, *GRANTED, "XFRM_STATE_ESN"],
+        [*limits, *use, *words, *sizes, *GRANTED, "XFRM_STATE_ESN"],
         ("<netinet/in.h>", "<linux/bpf.h>", "<linux/xfrm.h>", "<linux/udp.h>"),
         "-Wno-padded",
     )
@@ -215,11 +214,8 @@ def test_enumerators(compiler: dict[str, int]) -> None:
 
 
 def test_structs_of_the_kernels_headers(uapi: dict[str, int], compiler: dict[str, int]) -> None:
-    assert ctypes.sizeof(wire._Selector) == uapi["sizeof(struct xfrm_selector)"]
     assert wire.XfrmRecord.selector.size == uapi["sizeof(struct xfrm_selector)"]
     assert compiler["ALGORITHM_NAME_BYTES"] == uapi["sizeof(((struct xfrm_algo *)0)->alg_name)"]
-    for name, *_ in wire._Selector._fields_:
-        assert getattr(wire._Selector, name).offset == uapi[f"offsetof(struct xfrm_selector, {name})"], name
     for at, name in enumerate(LIMITS):
         assert uapi[f"offsetof(struct xfrm_lifetime_cfg, {name})"] == at * 8
     for at, name in enumerate(USE):
@@ -232,7 +228,8 @@ def test_offsets_that_the_programs_take_for_granted(place: str, uapi: dict[str, 
 
 
 def test_words_for_the_kernels_numbers(uapi: dict[str, int]) -> None:
-    for found, expected in ((wire._MODES, MODES), (wire._PROTOS, PROTOS), (wire._ENCAPS, ENCAPS)):
+    tables = ((xfrm_abi.mode_word, MODES), (xfrm_abi.proto_word, PROTOS), (xfrm_abi.encap_word, ENCAPS))
+    for find, expected in tables:
         for word, name in expected.items():
-            assert found[uapi[name]] == word
-    assert uapi["XFRM_STATE_ESN"] == wire._XFRM_STATE_ESN
+            assert find(uapi[name]) == word
+    assert uapi["XFRM_STATE_ESN"] == xfrm_abi.STATE_ESN

@@ -215,7 +215,26 @@ def test_ipv6_state_with_encapsulation_and_unknown_numbers(decoder: wire.Decoder
     assert state.algorithms == (("enc", "cbc(aes)", 128, 0), ("auth", "hmac(sha256)", 256, 128))
 
 
-def selector_of(decoder: wire.Decoder, selector: wire._Selector, family: int) -> Selector:
+class RawSelector(ctypes.Structure):
+    """struct xfrm_selector (include/uapi/linux/xfrm.h); ports in network order."""
+
+    _fields_ = (
+        ("daddr", Sixteen),
+        ("saddr", Sixteen),
+        ("dport", ctypes.c_uint16),
+        ("dport_mask", ctypes.c_uint16),
+        ("sport", ctypes.c_uint16),
+        ("sport_mask", ctypes.c_uint16),
+        ("family", ctypes.c_uint16),
+        ("prefixlen_d", ctypes.c_uint8),
+        ("prefixlen_s", ctypes.c_uint8),
+        ("proto", ctypes.c_uint8),
+        ("ifindex", ctypes.c_int32),
+        ("user", ctypes.c_uint32),
+    )
+
+
+def selector_of(decoder: wire.Decoder, selector: RawSelector, family: int) -> Selector:
     raw = bytes_of(ctypes.c_uint8 * 56, bytes(selector))
     decoder.feed(bytes(whole_state(selector=raw, family=family)))
     note = fed(decoder, drop_record()).xfrm
@@ -226,7 +245,7 @@ def selector_of(decoder: wire.Decoder, selector: wire._Selector, family: int) ->
 
 
 def test_selector(decoder: wire.Decoder) -> None:
-    raw = wire._Selector(
+    raw = RawSelector(
         saddr=bytes_of(Sixteen, b"\x0a\x09\x00\x00"),
         daddr=bytes_of(Sixteen, b"\x0a\x08\x00\x02"),
         prefixlen_s=24,
@@ -255,12 +274,12 @@ def test_selector(decoder: wire.Decoder) -> None:
 
 
 def test_selector_for_anything(decoder: wire.Decoder) -> None:
-    assert selector_of(decoder, wire._Selector(), int(AF_INET)) == Selector()
+    assert selector_of(decoder, RawSelector(), int(AF_INET)) == Selector()
 
 
 def test_selector_without_family_is_of_the_states_family(decoder: wire.Decoder) -> None:
     """An SA that is being negotiated has such a selector (net/xfrm/xfrm_state.c, xfrm_init_tempstate)."""
-    raw = wire._Selector(saddr=bytes_of(Sixteen, b"\x0a\x09\x00\x01"), prefixlen_s=32)
+    raw = RawSelector(saddr=bytes_of(Sixteen, b"\x0a\x09\x00\x01"), prefixlen_s=32)
     found = selector_of(decoder, raw, int(AF_INET))
     assert (found.family, found.saddr, found.daddr) == (0, IPv4Address("10.9.0.1"), None)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch.host import xfrm_abi
+from dropwatch import xfrm_abi
 from dropwatch.host.xfrm_messages import KEY_OFFSETS, TEMPLATE, NewPolicy, NewSa, XfrmAttributes
 
 LIFETIME = {
