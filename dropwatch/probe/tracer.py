@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,6 +37,10 @@ class Counts:
     not_packets: int
 
 
+class Refused(CannotRunHere):
+    """The compiler or the verifier does not take the programs as they are."""
+
+
 class Tracer:
     """The probes of one run. Leaving the context detaches them; so does the end of the process, however it ends."""
 
@@ -55,13 +60,7 @@ class Tracer:
 
     def __enter__(self) -> Self:
         try:
-            try:
-                self._start(FAMILIES)
-            except CannotRunHere as refused:
-                # The families have a part in the program that sees the drops: better that one alone than nothing.
-                self.close()
-                self._blind_spots = [f"every probe but skb:kfree_skb: not attached: {refused.message}"]
-                self._start(())
+            self._start_with_what_is_accepted()
         except BaseException:
             self.close()
             raise
@@ -106,6 +105,21 @@ class Tracer:
             self._bpf.cleanup()
             self._bpf = None
 
+    def _start_with_what_is_accepted(self) -> None:
+        """Families have a part in the program that sees the drops: if it is refused, the one at fault is left out."""
+        why = ""
+        for families in (FAMILIES, *combinations(FAMILIES, len(FAMILIES) - 1), ()):
+            left_out = [family.name for family in FAMILIES if family not in families]
+            self._blind_spots = [f"probe {name}: not attached: {why}" for name in left_out]
+            try:
+                self._start(families)
+                return
+            except Refused as refused:
+                if not families:
+                    raise
+                self.close()
+                why = refused.message
+
     def _start(self, families: tuple[program.Family, ...]) -> None:
         built = program.build(families)
         for name, why in built.left_out.items():
@@ -133,7 +147,7 @@ class Tracer:
             try:
                 self._bpf = BPF(text=built.text.encode(), cflags=flags)
             except Exception as error:
-                raise CannotRunHere(
+                raise Refused(
                     f"the BPF programs do not compile: {said() or error}",
                     "this is a bug, or a bcc older than 0.26: please report the output of whydrop check",
                 ) from error
@@ -157,7 +171,7 @@ class Tracer:
             try:
                 self._bpf.attach_raw_tracepoint(tp=b"kfree_skb", fn_name=b"on_kfree_skb")
             except Exception as error:
-                raise CannotRunHere(
+                raise Refused(
                     f"the program on_kfree_skb was refused by this kernel: {said() or error}",
                     "whydrop check says what this machine can do; please report this kernel",
                 ) from error
@@ -246,7 +260,7 @@ def _quiet() -> Iterator[Any]:
             told = [
                 line for line in lines if line and not line.startswith("processed ")
             ]  # the verifier's statistics
-            return " ".join(told[-2:])
+            return " ".join([line for line in told if "error:" in line][:2] or told[-2:])
 
         try:
             yield said

@@ -1,0 +1,38 @@
+"""A family whose part in the common program the verifier refuses is left out, by name, and the rest goes on."""
+
+import dataclasses
+import socket
+
+import pytest
+from scenarios import esp
+from scenarios.namespaces import Lab
+
+from dropwatch.filter import Filter
+from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.probe import program, tracer
+
+LAST_LINE = "return NOTE_TIME_WAIT;"
+FORBIDDEN = "*(volatile u64 *)skb = 1;"  # a store into the packet's memory
+
+
+def test_the_rest_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = program.build
+
+    def spoilt(families: tuple[program.Family, ...]) -> program.Program:
+        built = honest(families)
+        return dataclasses.replace(built, text=built.text.replace(LAST_LINE, f"{FORBIDDEN} {LAST_LINE}"))
+
+    monkeypatch.setattr(tracer.program, "build", spoilt)
+    wanted = Filter(protos=frozenset({socket.IPPROTO_UDP}), dport=((9, 9),))
+    with tracer.Tracer(wanted, Kallsyms(), send_all=False) as running:
+        (why,) = running.blind_spots
+        assert why.startswith("probe tcp: not attached: the program on_kfree_skb was refused"), why
+        esp.send(lab.a, lab.b.v4, 3, port=9)
+        found = []
+        while len(found) < 3:
+            batch = running.read(60_000)
+            assert batch, "no drop came"
+            found += batch
+        assert {event.source for event in found} == {"kfree_skb"}
+        running.detach()
+        assert running.counts().seen_by["kfree_skb"] >= 3
