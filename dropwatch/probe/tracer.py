@@ -80,11 +80,11 @@ class Tracer:
         """Takes the programs out of the kernel; `read(0)` still gives what is in the ring."""
         if self._missed:
             return
-        self._missed = {name.decode(): _recursion_misses(fn.fd) for name, fn in self._bpf.funcs.items()}
         for tracepoint in list(self._bpf.raw_tracepoint_fds):
             self._bpf.detach_raw_tracepoint(tracepoint)
         for event in list(self._bpf.kprobe_fds):
             self._bpf.detach_kprobe_event(event)
+        self._missed = {name.decode(): _recursion_misses(fn.fd) for name, fn in self._bpf.funcs.items()}
 
     def counts(self) -> Counts:
         """Exact once detached."""
