@@ -15,7 +15,7 @@ _ETHERTYPES = {
     0x8863: "pppoe-d",
 }
 _EXTENSIONS = frozenset({0, 43, 60, 135})  # hop-by-hop, routing, destination, mobility
-_FRAGMENT, _AH = 44, 51
+_FRAGMENT = 44
 _LONGEST_CHAIN = 16
 _DEEPEST = 2
 

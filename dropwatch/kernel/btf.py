@@ -43,7 +43,8 @@ class _Type(ctypes.Structure):
 
 
 @cache
-def _libbpf() -> ctypes.CDLL:
+def libbpf() -> ctypes.CDLL:
+    """The library, loaded once. Raises CannotRunHere where there is none."""
     try:
         lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError as error:
@@ -69,7 +70,7 @@ class Btf:
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
-        self._lib = _libbpf()
+        self._lib = libbpf()
 
     def size(self, struct_name: str) -> int | None:
         """Bytes of a struct, None when the kernel has no such struct."""
@@ -157,7 +158,7 @@ class Btf:
 @cache
 def vmlinux() -> Btf:
     """BTF of the kernel itself. Raises CannotRunHere where there is none."""
-    handle = _libbpf().btf__load_vmlinux_btf()
+    handle = libbpf().btf__load_vmlinux_btf()
     if not handle:
         raise CannotRunHere(
             "this kernel carries no BTF (/sys/kernel/btf/vmlinux cannot be read)",
@@ -171,7 +172,7 @@ def module(name: str) -> Btf | None:
     """BTF of a loaded module; None when it is not loaded or has none (before 5.11 modules have none)."""
     if not (_BTF_DIR / name).exists():
         return None
-    handle = _libbpf().btf__load_module_btf(name.encode(), vmlinux()._handle)
+    handle = libbpf().btf__load_module_btf(name.encode(), vmlinux()._handle)
     return Btf(handle) if handle else None
 
 

@@ -235,7 +235,7 @@ def _counter_names() -> dict[int, str]:
 
 def _recursion_misses(fd: int) -> int:
     """Runs that the kernel skipped because another BPF program was interrupted on that CPU (since 5.12)."""
-    lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
+    lib = btf.libbpf()
     info = (ctypes.c_uint8 * 256)()
     length = ctypes.c_uint32(len(info))
     if lib.bpf_obj_get_info_by_fd(fd, info, ctypes.byref(length)):
