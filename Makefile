@@ -8,7 +8,7 @@ KERNEL ?= 6.1
 CMD ?= uname -a
 
 # bcc is the distribution's (PyPI's package of that name is something else), so is the Python that it is built for.
-PACKAGES := bpftool busybox-static clang-format gcc iproute2 iptables iputils-ping kmod libc6-dev \
+PACKAGES := arptables bpftool busybox-static clang-format conntrack ebtables gcc iproute2 iptables iputils-ping kmod libc6-dev \
             nftables procps python3-bpfcc python3-venv qemu-system-x86
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python

@@ -70,8 +70,57 @@ inline_always void copy_packet(struct drop_record *record, u64 network, u64 end)
 	record->packet_length = read_bytes(record->packet, length, network) ? 0 : length;
 }
 
-inline_always void send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver, u32 notes,
-			     union scratch *scratch)
+/* Who knows more of this death than can be told at once: enum drop_detail. */
+inline_always u32 netfilter_detail(u64 skb, u64 location)
+{
+	struct netfilter_layout *layout = current_layout();
+
+	if (!layout)
+		return 0;
+#ifdef FAMILY_NFT
+	if (nft_has_detail(skb, location, layout))
+		return DETAIL_NFT;
+#endif
+#ifdef FAMILY_XT
+	if (xt_has_detail(skb, location, layout))
+		return DETAIL_XT;
+#endif
+#ifdef FAMILY_EBT
+	if (ebt_visit_of(skb))
+		return DETAIL_EBT;
+#endif
+	return 0;
+}
+
+inline_always void begin_death(u64 skb, u64 location)
+{
+	struct death *death = current_death();
+
+	if (!death)
+		return;
+	death->skb = skb;
+	death->detail = netfilter_detail(skb, location);
+}
+
+/* enum record_type of the record that follows the DROP record, 0: none */
+inline_always u32 detail_to_come(void)
+{
+	struct death *death = current_death();
+
+	switch (death ? death->detail : 0) {
+	case DETAIL_NFT:
+		return RECORD_NFT;
+	case DETAIL_XT:
+		return RECORD_XT;
+	case DETAIL_EBT:
+		return RECORD_EBT;
+	}
+	return 0;
+}
+
+/* The time of the DROP record, 0 when there is none. */
+inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver, u32 notes,
+			    union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
 	struct drop_record *record;
@@ -81,30 +130,33 @@ inline_always void send_drop(void *ctx, const struct buffer *buffer, u64 locatio
 	int fits;
 
 	if (!wanted)
-		return;
+		return 0;
 	if (!buffer->protocol && !buffer->network) {
 		count_unsent(NOT_A_PACKET);
 		if (!wanted->send_all)
-			return;
+			return 0;
 	}
 	if (!mark_wanted(wanted, buffer->mark))
-		return;
+		return 0;
 	network = network_header(buffer, scratch);
 	fits = flow_wanted(wanted, network, scratch);
 	if (!fits)
-		return;
+		return 0;
 	find_place(&place, buffer, receiver, wanted->netns_operations, scratch);
 	if (!netns_wanted(wanted, place.netns) || !iface_wanted(wanted, place.name, place.ifindex, buffer->skb_iif))
-		return;
+		return 0;
 
 	now = bpf_ktime_get_ns();
 #ifdef FAMILY_XFRM
 	send_xfrm(buffer, now, scratch);
 #endif
+#ifdef FAMILY_ENGINES
+	send_engines(buffer->address, now, scratch);
+#endif
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		count_unsent(LOSS_RING_FULL);
-		return;
+		return 0;
 	}
 	record->header.time_ns = now;
 	record->header.skb = buffer->address;
@@ -124,12 +176,54 @@ inline_always void send_drop(void *ctx, const struct buffer *buffer, u64 locatio
 	record->is_carrier = fits == 2;
 	record->protocol = buffer->protocol;
 	record->notes = notes;
-	record->pad = 0;
+	record->detail = detail_to_come();
 	__builtin_memcpy(record->ifname, place.name, sizeof(record->ifname));
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
 	record->stack_bytes = bpf_get_stack(ctx, record->stack, sizeof(record->stack), 0);
 	copy_packet(record, network, buffer->end);
 	events.ringbuf_submit(record, 0);
+	return now;
+}
+
+/* With the packet's death, asked for or not: the next packet may get its address, and must not get its guilt. What
+ * the detail's program needs is left to it. */
+inline_always void end_visits(u64 skb, u32 detail)
+{
+#ifdef FAMILY_XFRM
+	end_visit(skb);
+#endif
+#ifdef FAMILY_ENGINES
+	end_engines_visit(skb);
+#endif
+#ifdef FAMILY_NFT
+	if (detail != DETAIL_NFT)
+		end_nft_visit(skb);
+#endif
+#ifdef FAMILY_XT
+	if (detail != DETAIL_XT)
+		end_xt_visit(skb);
+#endif
+#ifdef FAMILY_EBT
+	if (detail != DETAIL_EBT)
+		end_ebt_visit(skb);
+#endif
+}
+
+/* The rest of a death, after its DROP record: enum drop_detail of what is to follow it, 0: nothing. */
+inline_always u32 finish(u64 skb, u64 sent)
+{
+	struct death *death = current_death();
+	u32 detail;
+
+	if (!death)
+		return 0;
+	detail = death->detail;
+	if (!sent && detail != DETAIL_XT)
+		detail = 0; /* nobody asked; but the counters of its table have risen */
+	end_visits(skb, detail);
+	death->time = sent ? sent : bpf_ktime_get_ns();
+	death->is_sent = !!sent;
+	return detail;
 }
 
 int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
@@ -138,9 +232,12 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	union scratch scratch;
 	s64 reason = -1;
 	u64 receiver = 0;
+	u64 sent = 0;
 	u32 notes = 0;
+	u32 detail;
 
 	count_seen(SOURCE_KFREE_SKB);
+	begin_death(ctx->args[0], ctx->args[1]);
 #ifdef FAMILY_TCP
 	notes = tcp_notes(ctx->args[0]);
 #endif
@@ -151,9 +248,9 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	receiver = ctx->args[KFREE_SKB_SOCKET_ARGUMENT];
 #endif
 	if (read_buffer(&buffer, ctx->args[0], &scratch))
-		send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);
-#ifdef FAMILY_XFRM
-	end_visit(ctx->args[0]);
-#endif
+		sent = send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);
+	detail = finish(ctx->args[0], sent);
+	if (detail)
+		drop_details.call(ctx, detail);
 	return 0;
 }

@@ -2,7 +2,8 @@
  * dropwatch/wire.py is the typed mirror; tests/unit/test_wire.py lets the C compiler compare the two.
  *
  * One death gives one DROP record. What a subsystem's probe knows of the same packet is a record of its own
- * with the same time and skb, written before the DROP record. */
+ * with the same time and skb, written before the DROP record; what must be searched for comes after it, and then
+ * the DROP record says so. */
 #ifndef WHYDROP_EVENT_H
 #define WHYDROP_EVENT_H
 
@@ -12,10 +13,22 @@
 #define PACKET_BYTES 256
 #define NAME_BYTES 16
 #define ALGORITHM_NAME_BYTES 64
+#define NFT_NAME_BYTES 64 /* longer names are cut */
+#define NFT_VISITED 8 /* chains kept of a packet's way */
+#define XT_NAME_BYTES 32
+#define XT_CANDIDATES 8
+#define XT_RULE_BYTES 512
+#define EBT_WATCHED 256 /* rules; larger tables are not watched */
+#define INVALID_WORDS 96
 
 enum record_type {
 	RECORD_DROP = 1,
 	RECORD_XFRM = 2,
+	RECORD_ENGINES = 3,
+	RECORD_NFT = 4,
+	RECORD_XT = 5,
+	RECORD_EBT = 6,
+	RECORD_MODULE = 7, /* a record_header alone: the kernel has just loaded a module */
 };
 
 /* What saw the death: the index into the seen counters. */
@@ -62,7 +75,7 @@ struct drop_record {
 	__u32 packet_length; /* valid bytes of packet[] */
 	__u32 notes; /* enum note, OR-ed */
 	__s32 stack_bytes; /* valid bytes of stack[], negative: errno */
-	__u32 pad;
+	__u32 detail; /* enum record_type of the record that follows, 0: none */
 	char ifname[NAME_BYTES];
 	char comm[NAME_BYTES];
 	__u64 stack[STACK_DEPTH];
@@ -123,6 +136,80 @@ struct xfrm_record {
 	struct xfrm_algorithm enc;
 	struct xfrm_algorithm auth;
 	struct xfrm_algorithm comp;
+};
+
+/* What the engines of netfilter beside the rules did with the packet (bpf/engines.c). */
+struct engines_record {
+	struct record_header header;
+	__u64 refuser; /* address of the function whose answer was NF_DROP, 0: none */
+	__u32 tracked; /* nf_conntrack_in had it */
+	__u32 invalid; /* and it has no connection, nor is it untracked; valid when tracked */
+	__u32 table_full; /* no entry could be allocated */
+	__u32 queued; /* nf_queue had it: the rest is valid */
+	__u32 queue; /* number */
+	__s32 queue_errno; /* 0: not told, else negative */
+	__u32 bpf_id; /* of the program that nf_hook_run_bpf ran, 0: unknown */
+	__u32 nat; /* bits of nf_conn.status: IPS_SRC_NAT, IPS_DST_NAT; 0: none or unknown */
+	char bpf_name[NAME_BYTES];
+	char words[INVALID_WORDS]; /* the kernel's reason why it is invalid: a format, as printk takes it */
+};
+
+enum nft_verdict {
+	NFT_NO_VERDICT = 0, /* no expression gave one: the chain's policy */
+	NFT_RULE = 1,
+};
+
+struct nft_chain_seen {
+	__u64 handle;
+	char name[NFT_NAME_BYTES];
+};
+
+struct nft_record {
+	struct record_header header;
+	__u64 function; /* address of the expression's eval function, 0: none */
+	__u64 table_handle;
+	__u64 rule_handle; /* 0: no rule header found before the expression */
+	__u32 verdict; /* enum nft_verdict */
+	__u32 family; /* NFPROTO_* */
+	__u32 hook;
+	__s32 priority;
+	__u32 policy; /* NF_DROP, NF_ACCEPT */
+	__u32 visits; /* jumps and gotos taken; the last NFT_VISITED of them are in visited[], oldest first */
+	char table[NFT_NAME_BYTES];
+	struct nft_chain_seen base;
+	struct nft_chain_seen chain; /* handle 0: not told by this kernel's layout */
+	struct nft_chain_seen visited[NFT_VISITED];
+};
+
+struct xt_record {
+	struct record_header header;
+	__u64 function; /* address of the target's function that was called, 0: none */
+	__u32 family; /* NFPROTO_* */
+	__u32 hook;
+	__u32 entries;
+	__u32 size; /* bytes of all entries */
+	__u32 policy; /* offset of the hook's policy entry */
+	__u32 generation;
+	__u32 exact; /* the candidate is the entry whose function was called */
+	__u32 incomplete; /* some counters had not been read before */
+	__u32 risen; /* by how much the counters of all candidates rose */
+	__u32 unaccounted; /* packets that died in this table since its counters were read last, this one not among them */
+	__u32 candidates; /* number; more than XT_CANDIDATES do not fit */
+	__u32 jumps;
+	__u32 candidate[XT_CANDIDATES]; /* offsets */
+	__u32 jump[XT_CANDIDATES]; /* offsets of the entries on the jump stack */
+	char table[XT_NAME_BYTES];
+	__u8 rule[XT_RULE_BYTES]; /* candidate[0], as far as it goes, then zeros */
+};
+
+struct ebt_record {
+	struct record_header header;
+	__u32 hook;
+	__u32 entries;
+	__u32 generation;
+	__u32 watched; /* the counters were read before: the rest is valid */
+	__u64 counted[EBT_WATCHED / 64]; /* bit n: the rule of index n counted the frame */
+	char table[XT_NAME_BYTES];
 };
 
 #endif

@@ -21,6 +21,10 @@ union scratch {
 	u64 address;
 };
 
+/* At the end of a loop's body. Before 5.13 the verifier takes a helper call right in front of the loop's first
+ * instruction for a loop without end (push_insn in check_cfg, kernel/bpf/verifier.c): this puts one between them. */
+#define end_of_body(index) asm volatile("%0 = %0" : "+r"(index))
+
 inline_always u64 read_pointer(union scratch *scratch, u64 from)
 {
 	read_bytes(&scratch->address, sizeof(scratch->address), from);

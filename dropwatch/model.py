@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal
 
+from dropwatch.netfilter_notes import NetfilterNote
+
 Address = IPv4Address | IPv6Address
 Confidence = Literal["certain", "likely", "unknown"]
 Match = Literal["direct", "ipsec", "fragment", "icmp-quote", "tunnel"]
@@ -169,6 +171,7 @@ class Event:
     packet: bytes
     xfrm: XfrmNote | None = None
     notes: frozenset[str] = frozenset()
+    netfilter: NetfilterNote | None = None
 
 
 @dataclass(frozen=True, slots=True)

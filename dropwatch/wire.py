@@ -1,29 +1,31 @@
 """Bytes from the kernel become an Event: the typed mirror of bpf/event.h and bpf/settings.h.
 
-A unit test lets the C compiler compare every offset and size.
+The parts of IPsec and of netfilter stand in xfrm_wire.py and netfilter_wire.py. A unit test lets the C compiler compare
+every offset and size.
 """
 
 import ctypes
+from collections.abc import Callable
 from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 from dataclasses import replace
+from typing import NamedTuple
 
-from dropwatch import xfrm_abi
-from dropwatch.model import Encap, Event, Lifetime, XfrmNote, XfrmState
+from dropwatch import netfilter_wire
+from dropwatch.model import Event, XfrmNote
+from dropwatch.netfilter_notes import NetfilterNote
+from dropwatch.netfilter_wire import EbtRecord, EnginesRecord, NftRecord, XtRecord
+from dropwatch.record_header import RecordHeader
+from dropwatch.xfrm_wire import XfrmRecord, xfrm_note
 
 STACK_DEPTH = 64
 PACKET_BYTES = 256
 NAME_BYTES = 16
 ALTERNATIVES = 4
 
-RECORD_DROP, RECORD_XFRM = 1, 2
+RECORD_DROP, RECORD_XFRM, RECORD_ENGINES, RECORD_NFT, RECORD_XT, RECORD_EBT, RECORD_MODULE = range(1, 8)
 SOURCES = ("kfree_skb",)
 LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET = range(3)
 _NOTES = {1: "time-wait"}
-_AUDITS = {1: "icvfail", 2: "notfound", 4: "replay"}
-
-
-class RecordHeader(ctypes.Structure):
-    _fields_ = (("time_ns", c_uint64), ("skb", c_uint64), ("type", c_uint32), ("size", c_uint32))
 
 
 class DropRecord(ctypes.Structure):
@@ -45,59 +47,11 @@ class DropRecord(ctypes.Structure):
         ("packet_length", c_uint32),
         ("notes", c_uint32),
         ("stack_bytes", c_int32),
-        ("pad", c_uint32),
+        ("detail", c_uint32),
         ("ifname", c_char * NAME_BYTES),
         ("comm", c_char * NAME_BYTES),
         ("stack", c_uint64 * STACK_DEPTH),
         ("packet", c_uint8 * PACKET_BYTES),
-    )
-
-
-class XfrmAlgorithm(ctypes.Structure):
-    _fields_ = (("name", c_char * 64), ("key_bits", c_uint32), ("icv_bits", c_uint32))
-
-
-class XfrmRecord(ctypes.Structure):
-    _fields_ = (
-        ("header", RecordHeader),
-        ("counters", c_uint64),
-        ("audit", c_uint32),
-        ("has_state", c_uint32),
-        ("spi_seen", c_uint8 * 4),
-        ("seq_seen", c_uint8 * 4),
-        ("spi", c_uint8 * 4),
-        ("proto", c_uint32),
-        ("saddr", c_uint8 * 16),
-        ("daddr", c_uint8 * 16),
-        ("family", c_uint32),
-        ("mode", c_uint32),
-        ("reqid", c_uint32),
-        ("if_id", c_uint32),
-        ("mark", c_uint32),
-        ("mark_mask", c_uint32),
-        ("state", c_uint32),
-        ("replay_window", c_uint32),
-        ("flags", c_uint32),
-        ("seq", c_uint32),
-        ("oseq", c_uint32),
-        ("has_esn", c_uint32),
-        ("seq_hi", c_uint32),
-        ("has_encap", c_uint32),
-        ("encap_type", c_uint16),
-        ("encap_sport", c_uint8 * 2),
-        ("encap_dport", c_uint8 * 2),
-        ("pad", c_uint8 * 2),
-        ("stat_replay_window", c_uint32),
-        ("stat_replay", c_uint32),
-        ("stat_integrity_failed", c_uint32),
-        ("pad2", c_uint32),
-        ("limits", c_uint64 * 8),
-        ("current_use", c_uint64 * 4),
-        ("selector", c_uint8 * 56),
-        ("aead", XfrmAlgorithm),
-        ("enc", XfrmAlgorithm),
-        ("auth", XfrmAlgorithm),
-        ("comp", XfrmAlgorithm),
     )
 
 
@@ -144,85 +98,102 @@ class Settings(ctypes.Structure):
     )
 
 
+class _Before(NamedTuple):
+    """What came of a death before its DROP record."""
+
+    xfrm: XfrmNote | None = None
+    netfilter: NetfilterNote | None = None
+
+
 class Decoder:
-    """Joins the records of one death: what subsystems know comes first, the DROP record completes it.
+    """Joins the records of one death: what comes before its DROP record, and the detail that may follow it.
 
     `state_names` and `counter_names` map the running kernel's numbers (enum of xfrm states, indexes of
-    /proc/net/xfrm_stat) to words. A record of another type or size than expected raises ValueError.
+    /proc/net/xfrm_stat) to words, `function_name` an address. A record of another type or size than expected raises
+    ValueError.
     """
 
-    def __init__(self, state_names: dict[int, str], counter_names: dict[int, str]) -> None:
+    def __init__(
+        self,
+        state_names: dict[int, str],
+        counter_names: dict[int, str],
+        function_name: Callable[[int], str | None],
+    ) -> None:
         self._state_names = state_names
         self._counter_names = counter_names
-        self._notes: dict[tuple[int, int], XfrmNote] = {}
+        self._function_name = function_name
+        self._before: dict[tuple[int, int], _Before] = {}
+        self._waiting: dict[tuple[int, int], Event] = {}
+        self.module_came = False  # since the reader set it to False
 
     def feed(self, data: bytes) -> Event | None:
         """One record; an Event when it completes one."""
         header = RecordHeader.from_buffer_copy(data)
         _check(data, header)
         key = (header.time_ns, header.skb)
-        if header.type == RECORD_XFRM:
-            self._notes[key] = self._note(XfrmRecord.from_buffer_copy(data))
-            return None
-        event = _event(DropRecord.from_buffer_copy(data))
-        if not self._notes:
+        if header.type == RECORD_DROP:
+            return self._drop(key, DropRecord.from_buffer_copy(data))
+        if header.type == RECORD_MODULE:
+            self.module_came = True
+        elif header.type == RECORD_XFRM:
+            note = xfrm_note(XfrmRecord.from_buffer_copy(data), self._state_names, self._counter_names)
+            self._before[key] = self._before.get(key, _Before())._replace(xfrm=note)
+        elif header.type == RECORD_ENGINES:
+            engines = netfilter_wire.engines_note(EnginesRecord.from_buffer_copy(data), self._function_name)
+            self._before[key] = self._before.get(key, _Before())._replace(netfilter=engines)
+        else:
+            return self._detailed(key, header.type, data)
+        return None
+
+    def overdue(self) -> list[Event]:
+        """The events whose detail did not come: for when there is nothing more to read."""
+        events = list(self._waiting.values())
+        self._waiting.clear()
+        return events
+
+    def _drop(self, key: tuple[int, int], record: DropRecord) -> Event | None:
+        event = _event(record)
+        if self._before:
+            before = self._before.pop(key, _Before())
+            event = replace(event, xfrm=before.xfrm, netfilter=before.netfilter)
+            # What is much older lost its DROP record to a full ring.
+            self._before = {k: n for k, n in self._before.items() if k[0] + 10**9 > key[0]}
+        if not record.detail:
             return event
-        note = self._notes.pop(key, None)
-        # What is much older lost its DROP record to a full ring.
-        self._notes = {k: n for k, n in self._notes.items() if k[0] + 10**9 > header.time_ns}
-        return replace(event, xfrm=note) if note else event
+        self._waiting[key] = event
+        return None
 
-    def _note(self, record: XfrmRecord) -> XfrmNote:
-        audit = frozenset(word for bit, word in _AUDITS.items() if record.audit & bit)
-        risen = tuple(name for n, name in self._counter_names.items() if record.counters >> n & 1)
-        return XfrmNote(
-            audit=audit,
-            counters=risen,
-            spi=_number(record.spi_seen) if "notfound" in audit else None,
-            seq=_number(record.seq_seen) if audit & {"notfound", "replay"} else None,
-            state=self._state(record) if record.has_state else None,
-        )
-
-    def _state(self, record: XfrmRecord) -> XfrmState:
-        algorithms = tuple(
-            (word, found.name.decode(errors="replace"), found.key_bits, found.icv_bits)
-            for word, found in (
-                ("aead", record.aead),
-                ("enc", record.enc),
-                ("auth", record.auth),
-                ("comp", record.comp),
+    def _detailed(self, key: tuple[int, int], kind: int, data: bytes) -> Event | None:
+        event = self._waiting.pop(key, None)
+        if event is None:
+            return None
+        note = event.netfilter or NetfilterNote()
+        if kind == RECORD_NFT:
+            note = replace(
+                note, nft=netfilter_wire.nft_note(NftRecord.from_buffer_copy(data), self._function_name)
             )
-            if found.name
-        )
-        return XfrmState(
-            family=xfrm_abi.family_number(record.family),
-            saddr=xfrm_abi.address(record.family, bytes(record.saddr)),
-            daddr=xfrm_abi.address(record.family, bytes(record.daddr)),
-            proto=xfrm_abi.proto_word(record.proto),
-            spi=_number(record.spi),
-            mode=xfrm_abi.mode_word(record.mode),
-            reqid=record.reqid,
-            if_id=record.if_id,
-            mark=record.mark,
-            mark_mask=record.mark_mask,
-            state=self._state_names.get(record.state, str(record.state)),
-            replay_window=record.replay_window,
-            # replay_esn is also there for a long replay window without extended sequence numbers
-            esn=bool(record.flags & xfrm_abi.STATE_ESN),
-            seq=record.seq | record.seq_hi << 32,
-            oseq=record.oseq,
-            algorithms=algorithms,
-            encap=_encap(record) if record.has_encap else None,
-            selector=xfrm_abi.selector(bytes(record.selector), record.family),
-            lifetime=_lifetime(record),
-            stat_replay_window=record.stat_replay_window,
-            stat_replay=record.stat_replay,
-            stat_integrity_failed=record.stat_integrity_failed,
-        )
+        elif kind == RECORD_XT:
+            note = replace(
+                note, xt=netfilter_wire.xt_note(XtRecord.from_buffer_copy(data), self._function_name)
+            )
+        else:
+            note = replace(note, ebt=netfilter_wire.ebt_note(EbtRecord.from_buffer_copy(data)))
+        return replace(event, netfilter=note)
+
+
+_RECORDS: dict[int, type[ctypes.Structure]] = {
+    RECORD_DROP: DropRecord,
+    RECORD_XFRM: XfrmRecord,
+    RECORD_ENGINES: EnginesRecord,
+    RECORD_NFT: NftRecord,
+    RECORD_XT: XtRecord,
+    RECORD_EBT: EbtRecord,
+    RECORD_MODULE: RecordHeader,
+}
 
 
 def _check(data: bytes, header: RecordHeader) -> None:
-    kind = {RECORD_DROP: DropRecord, RECORD_XFRM: XfrmRecord}.get(header.type)
+    kind = _RECORDS.get(header.type)
     if kind is None:
         raise ValueError(f"record of unknown type {header.type}")
     if header.size != ctypes.sizeof(kind) or len(data) < header.size:
@@ -251,32 +222,4 @@ def _event(record: DropRecord) -> Event:
         stack=tuple(record.stack[:depth]),
         notes=frozenset(word for bit, word in _NOTES.items() if record.notes & bit),
         packet=bytes(record.packet[: record.packet_length]),
-    )
-
-
-def _number(raw: ctypes.Array[c_uint8]) -> int:
-    return int.from_bytes(bytes(raw), "big")
-
-
-def _encap(record: XfrmRecord) -> Encap:
-    return Encap(
-        xfrm_abi.encap_word(record.encap_type), _number(record.encap_sport), _number(record.encap_dport)
-    )
-
-
-def _lifetime(record: XfrmRecord) -> Lifetime:
-    """struct xfrm_lifetime_cfg and _cur."""
-    soft_bytes, hard_bytes, soft_packets, hard_packets, _, hard_add, _, hard_use = record.limits
-    used_bytes, used_packets, add_time, use_time = record.current_use
-    return Lifetime(
-        soft_bytes=xfrm_abi.limit(soft_bytes),
-        hard_bytes=xfrm_abi.limit(hard_bytes),
-        soft_packets=xfrm_abi.limit(soft_packets),
-        hard_packets=xfrm_abi.limit(hard_packets),
-        hard_add_seconds=xfrm_abi.seconds(hard_add),
-        hard_use_seconds=xfrm_abi.seconds(hard_use),
-        bytes=used_bytes,
-        packets=used_packets,
-        add_time=add_time,
-        use_time=use_time,
     )

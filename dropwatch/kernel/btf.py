@@ -16,7 +16,7 @@ _KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 2, 4, 5, 6, 8
 _KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG = 9, 10, 11, 18
 _QUALIFIERS = frozenset({_KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG})
 _TRANSPARENT = _QUALIFIERS | {_KIND_TYPEDEF}
-_KIND_FUNC_PROTO, _KIND_ENUM64 = 13, 19
+_KIND_FUNC, _KIND_FUNC_PROTO, _KIND_ENUM64 = 12, 13, 19
 _HEADER = struct.Struct("=HBBIIIII")
 _BTF_TYPE = struct.Struct("=III")
 _ENUMERATOR = struct.Struct("=Ii")
@@ -110,9 +110,18 @@ class Btf:
         found = self._find(f"btf_trace_{tracepoint}", _KIND_TYPEDEF)
         while found and found.kind in (_KIND_TYPEDEF, _KIND_PTR):
             found = self._by_id(found.size_or_type)
-        if not found or found.kind != _KIND_FUNC_PROTO:
+        types = self._argument_types(found)
+        return None if types is None else types[1:]
+
+    def parameters(self, function: str) -> list[str] | None:
+        """Names of the types that a function takes, as of a tracepoint; None when there is no such function."""
+        found = self._find(function, _KIND_FUNC)
+        return self._argument_types(self._by_id(found.size_or_type)) if found else None
+
+    def _argument_types(self, prototype: _Type | None) -> list[str] | None:
+        if not prototype or prototype.kind != _KIND_FUNC_PROTO:
             return None
-        return [self._pointed_name(type_id) for _, type_id in found.words(2)][1:]
+        return [self._pointed_name(type_id) for _, type_id in prototype.words(2)]
 
     def _pointed_name(self, type_id: int) -> str:
         """Type 0 is void: no name."""
@@ -167,11 +176,13 @@ def vmlinux() -> Btf:
     return Btf(handle)
 
 
-@cache
 def module(name: str) -> Btf | None:
-    """BTF of a loaded module; None when it is not loaded or has none (before 5.11 modules have none)."""
-    if not (_BTF_DIR / name).exists():
-        return None
+    """BTF of a loaded module; None while it is not loaded, or has none (before 5.11 modules have none)."""
+    return _module(name) if (_BTF_DIR / name).exists() else None
+
+
+@cache
+def _module(name: str) -> Btf | None:
     handle = libbpf().btf__load_module_btf(name.encode(), vmlinux()._handle)
     return Btf(handle) if handle else None
 

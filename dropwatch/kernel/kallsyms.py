@@ -35,6 +35,7 @@ class Kallsyms:
         self._modules_path = modules
         self._clock = clock
         self._pause_until = float("-inf")
+        self._core_names: dict[str, int | None] = {}
         self._read()
 
     def _read(self) -> None:
@@ -49,6 +50,7 @@ class Kallsyms:
         ]
         found.sort(key=lambda symbol: symbol[0])  # stable: aliases stay in the order of the file
         self._module_symbols = found
+        self._module_names = {name: address for address, name, _ in found}
         self._module_addresses = [address for address, _, _ in found]
         self._modules = _module_ranges(self._modules_path)
         self._text_start, self._text_end = self.address("_stext") or 0, self.address("_etext") or 0
@@ -65,6 +67,34 @@ class Kallsyms:
         if at < 0:
             return None
         return int(self._core[self._core.rfind(b"\n", 0, at) + 1 : at - 2], 16) or None
+
+    def extent(self, name: str) -> tuple[int, int]:
+        """First address of a function and the first behind it; (0, 0) when there is no such symbol.
+
+        Only as good as the list: the next symbol ends the function. Modules are read as they were last.
+        """
+        start = self.address(name)
+        if start is not None:
+            return start, self._next_core(start)
+        for at, (address, found, module) in enumerate(self._module_symbols):
+            if found == name:
+                base, size = self._modules.get(module, (address, _BPF_PROGRAM_BYTES))
+                later = (a for a in self._module_addresses[at + 1 :] if a > address)
+                return address, min(next(later, base + size), base + size)
+        return 0, 0
+
+    def find(self, name: str) -> int | None:
+        """Address of a symbol of the kernel or of a module, as read last. The kernel's own are looked up once."""
+        found = self._module_names.get(name)
+        if found is None:
+            if name not in self._core_names:
+                self._core_names[name] = self.address(name)
+            found = self._core_names[name]
+        return found
+
+    def refresh(self) -> None:
+        """Reads again: modules have come or gone."""
+        self._read()
 
     def frame(self, address: int) -> Frame:
         """The function that an address lies in. `function` is None when no symbol covers it."""
@@ -91,6 +121,16 @@ class Kallsyms:
         start, name, module = self._module_symbols[first]
         base, size = self._modules.get(module, (start, _BPF_PROGRAM_BYTES))
         return (start, name, module) if base <= address < base + size else None
+
+    def _next_core(self, start: int) -> int:
+        """The address of the first symbol after this one; they are sorted."""
+        at = self._core.find(b"%016x " % start)
+        while at >= 0:
+            address = int(self._core[at : at + 16], 16)
+            if address > start:
+                return address
+            at = self._core.find(b"\n", at) + 1 or -1
+        return start
 
     def _lookup_core(self, address: int) -> tuple[int, str, None] | None:
         low, high = 0, len(self._core)

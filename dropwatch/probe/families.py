@@ -14,11 +14,52 @@ class Hook:
     at_return: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TailCall:
+    """A program that others jump to: the place in their table of programs (bpf/netfilter.c, enum drop_detail)."""
+
+    table: str
+    index: int
+    program: str
+    is_kprobe: bool = False
+
+
 XFRM = Family("ipsec input", "xfrm.c", "FAMILY_XFRM")
-
 TCP = Family("tcp", "tcp.c", "FAMILY_TCP")
+NFT = Family("nf_tables", "nft.c", "FAMILY_NFT")
+XT = Family("iptables", "xt.c", "FAMILY_XT")
+EBT = Family("ebtables", "ebt.c", "FAMILY_EBT")
+ENGINES = Family("conntrack and hooks", "engines.c", "FAMILY_ENGINES")
 
-FAMILIES = (XFRM, TCP)
+FAMILIES = (XFRM, TCP, NFT, XT, EBT, ENGINES)
+
+# Attached when their functions appear: what is not loaded drops nothing, so that it is not there is no blind spot.
+COME_AND_GO = frozenset({NFT.name, XT.name, EBT.name, ENGINES.name})
+
+
+def _both(entry: str, back: str, *functions: str) -> tuple[Hook, ...]:
+    """Entry and return of the same functions; the return first, so that no entry waits for one that is not seen."""
+    return tuple(hook for name in functions for hook in (Hook(back, name, at_return=True), Hook(entry, name)))
+
+
+# Expressions that may say drop beside what they are there for: each regs->verdict.code = NF_DROP in net/.
+_NFT_EVALS = (
+    *("nft_lookup_eval", "nft_target_eval_xt", "nft_target_eval_bridge"),
+    *("nft_objref_eval", "nft_objref_map_eval", "nft_synproxy_eval", "nft_tproxy_eval", "nft_connlimit_eval"),
+    *("nft_nat_eval", "nft_nat_inet_eval", "nft_ct_set_zone_eval", "nft_exthdr_tcp_strip_eval"),
+    *("nft_masq_eval", "nft_masq_ipv4_eval", "nft_masq_ipv6_eval", "nft_masq_inet_eval"),
+    *("nft_redir_eval", "nft_redir_ipv4_eval", "nft_redir_ipv6_eval", "nft_redir_inet_eval"),
+    *("nft_fwd_neigh_eval", "nft_fwd_netdev_eval"),
+)
+_NFT_REJECTS = tuple(f"nft_reject_{family}_eval" for family in ("inet", "ipv4", "ipv6", "bridge", "netdev"))
+_HOOK_FUNCTIONS = (
+    *("nf_hook_run_bpf", "ipv4_synproxy_hook", "ipv6_synproxy_hook"),
+    *("ip_vs_in_hook", "ip_vs_out_hook", "ip_vs_forward_icmp", "ip_vs_forward_icmp_v6"),
+    *("ip_vs_remote_request4", "ip_vs_remote_request6", "ip_vs_local_request4", "ip_vs_local_request6"),
+    *("ip_vs_reply4", "ip_vs_reply6", "ip_vs_local_reply4", "ip_vs_local_reply6"),
+    *("br_nf_pre_routing", "br_nf_forward", "br_nf_forward_ip", "br_nf_forward_arp", "br_nf_post_routing"),
+    *("nf_flow_offload_ip_hook", "nf_flow_offload_ipv6_hook", "nf_flow_offload_inet_hook"),
+)
 
 # A family works only with its first hook: the others lean on what it notes.
 HOOKS = {
@@ -32,4 +73,43 @@ HOOKS = {
         Hook("on_tcp_timewait_return", "tcp_timewait_state_process", at_return=True),
         Hook("on_tcp_timewait", "tcp_timewait_state_process"),
     ),
+    NFT.name: (
+        Hook("on_nft_do_chain", "nft_do_chain"),
+        Hook("on_nft_do_chain_return", "nft_do_chain", at_return=True),
+        Hook("on_nft_immediate_eval", "nft_immediate_eval"),
+        *_both("on_nft_eval", "on_nft_eval_return", *_NFT_EVALS),
+        *(Hook("on_nft_reject_eval", function) for function in _NFT_REJECTS),
+    ),
+    XT.name: (
+        *_both("on_table_change", "on_table_change", "xt_replace_table"),
+        *_both("on_table_change", "on_table_change", "do_ipt_set_ctl", "do_ip6t_set_ctl", "do_arpt_set_ctl"),
+        Hook("on_ipt_do_table", "ipt_do_table"),
+        Hook("on_ip6t_do_table", "ip6t_do_table"),
+        Hook("on_arpt_do_table", "arpt_do_table"),
+        *(Hook("on_drop_target", function) for function in ("reject_tg", "reject_tg6")),
+    ),
+    EBT.name: (
+        Hook("on_ebt_do_table", "ebt_do_table"),
+        *_both("on_table_change", "on_table_change", "do_ebt_set_ctl"),
+    ),
+    ENGINES.name: (
+        *_both("on_conntrack_in", "on_answer_return", "nf_conntrack_in"),
+        *_both("on_answer", "on_answer_return", "__nf_conntrack_confirm", "synproxy_tg4", "synproxy_tg6"),
+        Hook("on_conntrack_alloc_return", "__nf_conntrack_alloc", at_return=True),
+        Hook("on_ct_log_invalid", "nf_ct_l4proto_log_invalid"),
+        Hook("on_log_invalid", "nf_l4proto_log_invalid"),
+        *_both("on_hook_answer", "on_answer_return", *_HOOK_FUNCTIONS),
+        Hook("on_nf_queue", "nf_queue"),
+        Hook("on_enqueue_return", "nfqnl_enqueue_packet", at_return=True),
+    ),
+}
+
+TAIL_CALLS = {
+    NFT.name: (TailCall("drop_details", 1, "search_nft"), TailCall("drop_details", 5, "send_nft")),
+    XT.name: (
+        TailCall("drop_details", 2, "scan_xt"),
+        TailCall("drop_details", 3, "send_xt"),
+        TailCall("xt_first", 0, "read_first", is_kprobe=True),
+    ),
+    EBT.name: (TailCall("drop_details", 4, "send_ebt"),),
 }

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
+from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.resources import resource_dir
 
 _NAMES = re.compile(r"\b(OFF|SIZE|ENUM)_(\w+)\b")
 _ENUMS = ("skb_ext_id", "tcp_tw_status")
 RING_BYTES = 8 << 20
+_XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Family:
     flag: str
 
 
-BASE_FILES = ("maps.c", "filter.c")
+BASE_FILES = ("maps.c", "filter.c", "netfilter.c")
 DROP_FILE = "drop.c"
 HEADERS = ("read.h",)
 
@@ -63,6 +65,7 @@ def build(families: tuple[Family, ...], directory: Path | None = None) -> Progra
     flags = [f"-D{name}={value}" for name, value in sorted(defined.items())]
     flags += [f"-D{family.flag}" for family in chosen]
     flags += [f"-DPAGE_SIZE={resource.getpagesize()}", f"-DRING_PAGES={pages}", *_tracepoint_flags()]
+    flags.append(f"-DXT_CHUNKS={_XT_CHUNKS_PER_CPU * possible_cpus()}")
     return Program(text, tuple(flags), tuple(chosen), left_out)
 
 

@@ -3,8 +3,6 @@
 import contextlib
 import ctypes
 import os
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -16,14 +14,14 @@ from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.model import Event
 from dropwatch.probe import program
-from dropwatch.probe.families import FAMILIES, HOOKS, Hook
+from dropwatch.probe.attaching import Attaching, quiet, write
+from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.settings import settings
 from dropwatch.resources import resource_dir
 from dropwatch.wire import LOSS_DETAIL, LOSS_RING_FULL, NOT_A_PACKET, SOURCES, Decoder
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
-_KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 _STATES = "XFRM_STATE_"
 _RECURSION_MISSES_OFFSET = 208  # struct bpf_prog_info, include/uapi/linux/bpf.h
 
@@ -52,7 +50,7 @@ class Tracer:
         self._blind_spots: list[str] = []
         self._bpf: Any = None
         self._missed: dict[str, int] = {}
-        self._decoder = Decoder(_state_names(), _counter_names())
+        self._decoder = Decoder(_state_names(), _counter_names(), lambda at: symbols.frame(at).function)
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
@@ -73,8 +71,15 @@ class Tracer:
         """Events that are there, after waiting at most that long for the first one."""
         self._bpf.ring_buffer_poll(timeout_ms)
         records, self._records = self._records, []
-        events = (self._decoder.feed(record) for record in records)
-        return [event for event in events if event is not None]
+        events = [event for record in records if (event := self._decoder.feed(record)) is not None]
+        if self._decoder.module_came and not self._missed:
+            self._decoder.module_came = False
+            self._attaching.modules_changed()
+        return events if records else self._decoder.overdue()
+
+    def table_changes(self) -> int:
+        """How often a change of a legacy table began or ended since the start."""
+        return int(self._bpf[b"xt_changes"][0].value)
 
     def detach(self) -> None:
         """Takes the programs out of the kernel; `read(0)` still gives what is in the ring."""
@@ -97,7 +102,7 @@ class Tracer:
         }
         detail = self._sum(b"unsent", LOSS_DETAIL)
         if detail:
-            self._note(f"{detail} findings without their IPsec detail: the ring buffer was full")
+            self._note(f"{detail} findings without their detail: the ring buffer was full")
         return Counts(seen, {why: n for why, n in lost.items() if n}, self._sum(b"unsent", NOT_A_PACKET))
 
     def close(self) -> None:
@@ -127,8 +132,10 @@ class Tracer:
         self._compile(built)
         self._configure()
         self._bpf[b"events"].open_ring_buffer(self._take)
-        for family in built.families:
-            self._attach_family(family.name)
+        names = tuple(family.name for family in built.families)
+        self._attaching = Attaching(self._bpf, names, self._symbols, self._note)
+        self._attaching.start()
+        self._attach_module_load()
         self._attach_drop()
 
     def _compile(self, built: program.Program) -> None:
@@ -143,7 +150,7 @@ class Tracer:
         # The stand-in headers instead of the kernel's; and no file of the caller's directory is ever included.
         os.environ["BCC_KERNEL_SOURCE"] = str(directory)
         flags = [f"-I{directory}", *built.flags]
-        with _quiet() as said, contextlib.chdir(directory):
+        with quiet() as said, contextlib.chdir(directory):
             try:
                 self._bpf = BPF(text=built.text.encode(), cflags=flags)
             except Exception as error:
@@ -159,15 +166,22 @@ class Tracer:
             self._symbols.address("__per_cpu_offset") or 0,
             self._send_all,
         )
-        table = self._bpf[b"configuration"]
-        key = ctypes.c_int(0)
-        from bcc.libbcc import lib
+        try:
+            write(self._bpf, b"configuration", 0, made)
+        except OSError as error:
+            raise CannotRunHere(
+                f"the filter cannot be handed to the kernel: {error.strerror}", "please report this kernel"
+            ) from error
 
-        if lib.bpf_update_elem(table.map_fd, ctypes.byref(key), ctypes.byref(made), 0):
-            raise CannotRunHere("the filter cannot be handed to the kernel", "please report this kernel")
+    def _attach_module_load(self) -> None:
+        with quiet() as said:
+            try:
+                self._bpf.attach_raw_tracepoint(tp=b"module_load", fn_name=b"on_module_load")
+            except Exception as error:
+                self._note(f"modules loaded while whydrop runs get no probes: {said() or error}")
 
     def _attach_drop(self) -> None:
-        with _quiet() as said:
+        with quiet() as said:
             try:
                 self._bpf.attach_raw_tracepoint(tp=b"kfree_skb", fn_name=b"on_kfree_skb")
             except Exception as error:
@@ -175,30 +189,6 @@ class Tracer:
                     f"the program on_kfree_skb was refused by this kernel: {said() or error}",
                     "whydrop check says what this machine can do; please report this kernel",
                 ) from error
-
-    def _attach_family(self, name: str) -> None:
-        first = True
-        for hook in HOOKS[name]:
-            why = self._attach_kprobe(hook)
-            if why:
-                self._note(f"probe {hook.function}: not attached: {why}")
-                if first:
-                    return
-            first = False
-
-    def _attach_kprobe(self, hook: Hook) -> str | None:
-        """None when it is attached, else why not."""
-        if (
-            not _KPROBE_PMU.exists()
-        ):  # bcc would write to tracefs instead, where a killed process leaves it behind
-            return "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
-        attach = self._bpf.attach_kretprobe if hook.at_return else self._bpf.attach_kprobe
-        with _quiet() as said:
-            try:
-                attach(event=hook.function.encode(), fn_name=hook.program.encode())
-            except Exception as error:
-                return said() or str(error)
-        return None
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._blind_spots:
@@ -243,29 +233,3 @@ def _recursion_misses(fd: int) -> int:
     if length.value < _RECURSION_MISSES_OFFSET + 8:
         return 0
     return int.from_bytes(bytes(info[_RECURSION_MISSES_OFFSET : _RECURSION_MISSES_OFFSET + 8]), "little")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[Any]:
-    """bcc and clang write to file descriptors 1 and 2; stdout carries data only. Gives a function: what they said."""
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(1), os.dup(2)
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-
-        def said() -> str:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 400))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-            told = [
-                line for line in lines if line and not line.startswith("processed ")
-            ]  # the verifier's statistics
-            return " ".join([line for line in told if "error:" in line][:2] or told[-2:])
-
-        try:
-            yield said
-        finally:
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            os.close(saved[0])
-            os.close(saved[1])

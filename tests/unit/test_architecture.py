@@ -24,8 +24,10 @@ LAYERS = (
     {"kernel", "host", "wire"},
     # what the command line is made of: each knows the filter, the protocols and how to complain
     {"command", "contradictions", "ready", "stopping", "values"},
-    {"fact", "page", "words", "xfrm_abi"},
+    {"fact", "page", "words", "xfrm_wire", "netfilter_wire"},
+    {"xfrm_abi", "record_header"},
     {"model", "filter", "protocols"},
+    {"netfilter_notes"},
     {"errors", "resources"},
 )
 DEPENDENCIES = {"bcc", "click", "pyroute2", "tabulate"}

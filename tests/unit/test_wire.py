@@ -1,4 +1,4 @@
-"""bpf/event.h and bpf/settings.h against their mirror in Python, with the C compiler as the judge."""
+"""bpf/event.h, settings.h and layout.h against their mirror in Python, with the C compiler as the judge."""
 
 import ctypes
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch import wire, xfrm_abi
+from dropwatch import netfilter_notes, netfilter_wire, wire, xfrm_abi, xfrm_wire
 from dropwatch.probe import tracer
 from dropwatch.resources import resource_dir
 
@@ -15,16 +15,22 @@ BPF = resource_dir("bpf")
 MIRROR: dict[str, type[ctypes.Structure]] = {
     "record_header": wire.RecordHeader,
     "drop_record": wire.DropRecord,
-    "xfrm_algorithm": wire.XfrmAlgorithm,
-    "xfrm_record": wire.XfrmRecord,
+    "xfrm_algorithm": xfrm_wire.XfrmAlgorithm,
+    "xfrm_record": xfrm_wire.XfrmRecord,
     "prefix": wire.Prefix,
     "port_range": wire.PortRange,
     "mark": wire.Mark,
     "settings": wire.Settings,
+    "engines_record": netfilter_wire.EnginesRecord,
+    "nft_chain_seen": netfilter_wire.NftChainSeen,
+    "nft_record": netfilter_wire.NftRecord,
+    "xt_record": netfilter_wire.XtRecord,
+    "ebt_record": netfilter_wire.EbtRecord,
+    "xt_entry_layout": netfilter_wire.XtEntryLayout,
+    "netfilter_layout": netfilter_wire.NetfilterLayout,
 }
-TEXT = re.sub(
-    r"/\*.*?\*/", "", "".join((BPF / name).read_text() for name in ("event.h", "settings.h")), flags=re.S
-)
+HEADERS = ("event.h", "settings.h", "layout.h")
+TEXT = re.sub(r"/\*.*?\*/", "", "".join((BPF / name).read_text() for name in HEADERS), flags=re.S)
 
 
 def members(struct: str) -> list[str]:
@@ -79,10 +85,11 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
             ]
         wanted += [is_signed(struct, name) for name in numbers(MIRROR[struct])]
     constants = ["STACK_DEPTH", "PACKET_BYTES", "NAME_BYTES", "ALGORITHM_NAME_BYTES", "ALTERNATIVES"]
+    constants += ["EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES"]
     return ask_compiler(
         tmp_path_factory.mktemp("ours"),
         wanted + constants + enumerators(),
-        ('"event.h"', '"settings.h"'),
+        tuple(f'"{name}"' for name in HEADERS),
         f"-I{BPF}",
         f"-I{BPF / 'include'}",
     )
@@ -98,7 +105,12 @@ def uapi(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     return ask_compiler(
         tmp_path_factory.mktemp("uapi"),
         [*limits, *use, *words, *sizes, *GRANTED, "XFRM_STATE_ESN"],
-        ("<netinet/in.h>", "<linux/bpf.h>", "<linux/xfrm.h>", "<linux/udp.h>"),
+        (
+            *("<netinet/in.h>", "<linux/bpf.h>", "<linux/xfrm.h>", "<linux/udp.h>"),
+            *("<linux/netfilter_ipv4/ip_tables.h>", "<linux/netfilter_ipv6/ip6_tables.h>"),
+            *("<linux/netfilter_arp/arp_tables.h>", "<linux/netfilter_bridge/ebtables.h>"),
+            *("<linux/netfilter/nf_tables.h>", "<linux/netfilter/nf_conntrack_common.h>"),
+        ),
         "-Wno-padded",
     )
 
@@ -130,8 +142,33 @@ PROTOS = {
 }
 ENCAPS = {"espinudp-nonike": "UDP_ENCAP_ESPINUDP_NON_IKE", "espinudp": "UDP_ENCAP_ESPINUDP"}
 
-# Offsets in structs of the kernel's ABI that bpf/xfrm.c and probe/tracer.py have as numbers.
+NFPROTO_NAMES = {
+    **{word: word.upper() for word in netfilter_notes.FAMILIES.values()},
+    "ip": "IPV4",
+    "ip6": "IPV6",
+}
+# Offsets in structs of the kernel's ABI, and its numbers, that bpf/*.c, probe/ and *_notes.py have as numbers.
 GRANTED = {
+    "offsetof(struct ipt_entry, target_offset)": 88,
+    "offsetof(struct ipt_entry, next_offset)": 90,
+    "offsetof(struct ipt_entry, counters)": 96,
+    "offsetof(struct ip6t_entry, target_offset)": 140,
+    "offsetof(struct ip6t_entry, next_offset)": 142,
+    "offsetof(struct ip6t_entry, counters)": 152,
+    "offsetof(struct arpt_entry, target_offset)": 164,
+    "offsetof(struct arpt_entry, next_offset)": 166,
+    "offsetof(struct arpt_entry, counters)": 176,
+    "offsetof(struct xt_standard_target, verdict)": 32,
+    "sizeof(struct xt_entry_target)": 32,
+    "offsetof(struct xt_entry_target, u.kernel.target)": 8,
+    "sizeof(struct ebt_counter)": 16,
+    "offsetof(struct ebt_counter, pcnt)": 0,
+    "NFT_JUMP": -3,
+    "NFT_GOTO": -4,
+    "NF_DROP": 0,
+    "NF_VERDICT_MASK": 0xFF,
+    "IPS_SRC_NAT | IPS_DST_NAT": 0x30,
+    **{f"NFPROTO_{NFPROTO_NAMES[word]}": number for number, word in netfilter_notes.FAMILIES.items()},
     "offsetof(struct xfrm_algo, alg_key_len)": 64,
     "offsetof(struct xfrm_algo_auth, alg_key_len)": 64,
     "offsetof(struct xfrm_algo_auth, alg_trunc_len)": 68,
@@ -192,16 +229,19 @@ def test_constants(compiler: dict[str, int]) -> None:
     assert compiler["PACKET_BYTES"] == wire.PACKET_BYTES
     assert compiler["NAME_BYTES"] == wire.NAME_BYTES
     assert compiler["ALTERNATIVES"] == wire.ALTERNATIVES
+    for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES"):
+        assert compiler[name] == getattr(netfilter_wire, name)
 
 
 def test_enumerators(compiler: dict[str, int]) -> None:
     """All of them: one that is added in C is wanted here as well."""
     sources = {f"SOURCE_{name.upper()}": number for number, name in enumerate(wire.SOURCES)}
-    audits = {f"XFRM_AUDIT_{word.upper()}": number for number, word in wire._AUDITS.items()}
+    audits = {f"XFRM_AUDIT_{word.upper()}": number for number, word in xfrm_wire._AUDITS.items()}
     notes = {f"NOTE_{word.upper().replace('-', '_')}": number for number, word in wire._NOTES.items()}
     assert {name: compiler[name] for name in enumerators()} == {
-        "RECORD_DROP": wire.RECORD_DROP,
-        "RECORD_XFRM": wire.RECORD_XFRM,
+        **{name: number for name, number in vars(wire).items() if name.startswith("RECORD_")},
+        "NFT_NO_VERDICT": 0,
+        "NFT_RULE": netfilter_wire._NFT_RULE,
         **sources,
         "SOURCES": len(wire.SOURCES),
         "LOSS_RING_FULL": wire.LOSS_RING_FULL,
@@ -214,7 +254,7 @@ def test_enumerators(compiler: dict[str, int]) -> None:
 
 
 def test_structs_of_the_kernels_headers(uapi: dict[str, int], compiler: dict[str, int]) -> None:
-    assert wire.XfrmRecord.selector.size == uapi["sizeof(struct xfrm_selector)"]
+    assert xfrm_wire.XfrmRecord.selector.size == uapi["sizeof(struct xfrm_selector)"]
     assert compiler["ALGORITHM_NAME_BYTES"] == uapi["sizeof(((struct xfrm_algo *)0)->alg_name)"]
     for at, name in enumerate(LIMITS):
         assert uapi[f"offsetof(struct xfrm_lifetime_cfg, {name})"] == at * 8

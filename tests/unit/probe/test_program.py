@@ -16,10 +16,10 @@ import pytest
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.probe import program
-from dropwatch.probe.families import FAMILIES, HOOKS, Hook
+from dropwatch.probe.families import FAMILIES, HOOKS, TAIL_CALLS, TCP, XFRM, Hook
 from dropwatch.probe.program import Family, Program
 from dropwatch.resources import resource_dir
-from dropwatch.wire import XfrmRecord
+from dropwatch.xfrm_wire import XfrmRecord
 
 NAME = re.compile(r"\b((?:OFF|SIZE|ENUM)_\w+)\b")
 pytestmark = pytest.mark.skipif(
@@ -167,7 +167,7 @@ def test_a_family_that_this_kernel_cannot_have_is_left_out_and_told(bpf: Path) -
     )
 
 
-@pytest.mark.parametrize("file", ["read.h", "maps.c", "filter.c", "drop.c"])
+@pytest.mark.parametrize("file", ["read.h", "maps.c", "filter.c", "netfilter.c", "drop.c"])
 def test_what_every_run_needs_must_be_there(file: str, bpf: Path) -> None:
     with (bpf / file).open("a") as text:
         text.write("\nint x = OFF_sk_buff__no_such_member;\n")
@@ -175,13 +175,25 @@ def test_what_every_run_needs_must_be_there(file: str, bpf: Path) -> None:
         program.build(FAMILIES, bpf)
 
 
+BASE = {"on_table_change"}  # in netfilter.c: for the families of legacy tables
+
+
+def test_every_tail_call_has_a_place_of_its_own() -> None:
+    calls = [call for calls in TAIL_CALLS.values() for call in calls]
+    assert len({(call.table, call.index) for call in calls}) == len(calls)
+    text = (resource_dir("bpf") / "netfilter.c").read_text()
+    places = dict(re.findall(r"^\tDETAIL_(\w+) = (\d+),$", text, re.M))
+    assert sorted(map(int, places.values())) == sorted(c.index for c in calls if c.table == "drop_details")
+    assert len(places) == 5
+
+
 def test_hooks_and_functions_belong_together() -> None:
     """A hook of the table names a function of its family's file, and no function is forgotten."""
     for family in FAMILIES:
         text = (resource_dir("bpf") / family.file).read_text()
-        assert sorted(re.findall(r"^int (on_\w+)\(", text, re.M)) == sorted(
-            hook.program for hook in HOOKS[family.name]
-        )
+        used = {hook.program for hook in HOOKS[family.name]}
+        used |= {call.program for call in TAIL_CALLS.get(family.name, ())}
+        assert set(re.findall(r"^int (\w+)\(struct (?:pt_regs|bpf_raw)", text, re.M)) == used - BASE
         assert f"#ifdef {family.flag}" in (resource_dir("bpf") / "drop.c").read_text()
 
 
@@ -195,9 +207,7 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize(
-    "hook", [hook for hooks in HOOKS.values() for hook in hooks], ids=lambda hook: hook.program
-)
+@pytest.mark.parametrize("hook", [*HOOKS[XFRM.name], *HOOKS[TCP.name]], ids=lambda hook: hook.program)
 def test_parameters_are_where_the_program_takes_them(hook: Hook) -> None:
     body = re.search(rf"^int {hook.program}\(.*?^}}", program.build(FAMILIES).text, re.M | re.S)
     assert body is not None

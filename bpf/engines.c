@@ -1,0 +1,230 @@
+/* What decides beside the rules: connection tracking, queues to programs, and other hook functions.
+ *
+ * The answers of some functions are watched; connection tracking also says why it finds a packet invalid, whether
+ * that is logged or not (net/netfilter/nf_conntrack_proto.c). */
+
+#define IPS_NAT 0x30 /* IPS_SRC_NAT, IPS_DST_NAT: linux/netfilter/nf_conntrack_common.h */
+#define NO_MEMORY ((u64)-12) /* -ENOMEM */
+#define NFCT_POINTER (~7ULL) /* skb->_nfct: the low bits say how the packet belongs to the connection */
+
+struct engines_visit {
+	u64 skb;
+	struct engines_record record; /* without its header */
+};
+
+BPF_PERCPU_ARRAY(engines_visits, struct engines_visit, SLOTS * 2);
+BPF_PERCPU_ARRAY(answer_calls, struct call, CALLS);
+BPF_PERCPU_ARRAY(queueing, u64, 1); /* the packet that nf_queue has on this CPU */
+
+inline_always struct engines_visit *engines_visit_of(u64 skb)
+{
+	int slot = slot_of(skb);
+	struct engines_visit *visit = engines_visits.lookup(&slot);
+
+	return visit && visit->skb == skb ? visit : NULL;
+}
+
+inline_always struct engines_visit *new_engines_visit(u64 skb)
+{
+	int slot = slot_of(skb);
+	struct engines_visit *visit = engines_visits.lookup(&slot);
+
+	if (!visit || visit->skb == skb)
+		return visit;
+	visit->skb = skb;
+	visit->record.refuser = 0;
+	visit->record.tracked = 0;
+	visit->record.invalid = 0;
+	visit->record.table_full = 0;
+	visit->record.queued = 0;
+	visit->record.queue_errno = 0;
+	visit->record.bpf_id = 0;
+	visit->record.nat = 0;
+	visit->record.words[0] = 0;
+	return visit;
+}
+
+inline_always void end_engines_visit(u64 skb)
+{
+	struct engines_visit *visit = engines_visit_of(skb);
+
+	if (visit)
+		visit->skb = 0;
+}
+
+inline_always void note_call(struct pt_regs *ctx, u64 skb, u64 first)
+{
+	u64 sp = PT_REGS_SP(ctx);
+	int slot = call_slot(sp);
+	struct call *call = answer_calls.lookup(&slot);
+
+	if (!call)
+		return;
+	call->sp = sp;
+	call->function = PT_REGS_IP(ctx);
+	call->skb = skb;
+	call->registers = first;
+}
+
+int on_conntrack_in(struct pt_regs *ctx)
+{
+	u64 skb = PT_REGS_PARM1(ctx);
+	struct engines_visit *visit;
+
+	note_call(ctx, skb, 0);
+	end_engines_visit(skb);
+	visit = new_engines_visit(skb);
+	if (visit)
+		visit->record.tracked = 1;
+	return 0;
+}
+
+/* A function of the packet alone, or of the packet first. */
+int on_answer(struct pt_regs *ctx)
+{
+	note_call(ctx, PT_REGS_PARM1(ctx), 0);
+	return 0;
+}
+
+/* A hook function: (priv, skb, state). */
+int on_hook_answer(struct pt_regs *ctx)
+{
+	note_call(ctx, PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx));
+	return 0;
+}
+
+int on_answer_return(struct pt_regs *ctx)
+{
+	union scratch scratch;
+	u64 sp = PT_REGS_SP(ctx);
+	u64 program;
+
+	if ((PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int slot = 0; slot < CALLS; slot++) {
+		int key = slot;
+		struct call *call = answer_calls.lookup(&key);
+		struct engines_visit *visit;
+		if (!call || !returns_from(call, sp))
+			continue;
+		visit = new_engines_visit(call->skb);
+		if (!visit)
+			return 0;
+		visit->record.refuser = call->function;
+		/* nf_hook_run_bpf has a struct bpf_prog first. What others have there is no program, and nobody asks. */
+		program = read_pointer(&scratch, call->registers + OFF_bpf_prog__aux);
+		visit->record.bpf_id = read_u32(&scratch, program + OFF_bpf_prog_aux__id);
+		bpf_probe_read_kernel_str(visit->record.bpf_name, NAME_BYTES,
+					  (void *)(program + OFF_bpf_prog_aux__name));
+		return 0;
+	}
+	return 0;
+}
+
+/* Called in nf_conntrack_in for a packet that begins a connection: its call is the one that lies a little further up
+ * on this stack. */
+int on_conntrack_alloc_return(struct pt_regs *ctx)
+{
+	if (PT_REGS_RC(ctx) != NO_MEMORY)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int slot = 0; slot < CALLS; slot++) {
+		int key = slot;
+		struct call *call = answer_calls.lookup(&key);
+		u64 depth = call ? call->sp - PT_REGS_SP(ctx) : 0;
+		if (call && depth < 1024) {
+			struct engines_visit *visit = engines_visit_of(call->skb);
+			if (visit)
+				visit->record.table_full = 1;
+		}
+	}
+	return 0;
+}
+
+/* The format is a constant of the kernel. "%s" and "%pV" (struct va_format) only pass on what the next argument has. */
+inline_always void note_words(struct pt_regs *ctx, u32 format)
+{
+	struct engines_visit *visit = engines_visit_of(PT_REGS_PARM1(ctx));
+	u64 text = argument(ctx, format);
+	union scratch scratch;
+
+	if (!visit)
+		return;
+	bpf_probe_read_kernel_str(visit->record.words, INVALID_WORDS, (void *)text);
+	if (visit->record.words[0] != '%')
+		return;
+	text = argument(ctx, format + 1);
+	if (visit->record.words[1] == 'p')
+		text = read_pointer(&scratch, text);
+	bpf_probe_read_kernel_str(visit->record.words, INVALID_WORDS, (void *)text);
+}
+
+int on_ct_log_invalid(struct pt_regs *ctx)
+{
+	struct netfilter_layout *layout = current_layout();
+
+	if (layout)
+		note_words(ctx, layout->ct_log_format);
+	return 0;
+}
+
+int on_log_invalid(struct pt_regs *ctx)
+{
+	struct netfilter_layout *layout = current_layout();
+
+	if (layout)
+		note_words(ctx, layout->log_format);
+	return 0;
+}
+
+/* nf_queue(skb, state, index, verdict) */
+int on_nf_queue(struct pt_regs *ctx)
+{
+	u64 skb = PT_REGS_PARM1(ctx);
+	struct engines_visit *visit = new_engines_visit(skb);
+	int zero = 0;
+	u64 *current = queueing.lookup(&zero);
+
+	if (!visit || !current)
+		return 0;
+	*current = skb;
+	visit->record.queued = 1;
+	visit->record.queue = (u32)PT_REGS_PARM4(ctx) >> 16;
+	visit->record.queue_errno = 0;
+	return 0;
+}
+
+int on_enqueue_return(struct pt_regs *ctx)
+{
+	int zero = 0;
+	u64 *current = queueing.lookup(&zero);
+	struct engines_visit *visit = current ? engines_visit_of(*current) : NULL;
+
+	if (visit)
+		visit->record.queue_errno = (s32)PT_REGS_RC(ctx);
+	return 0;
+}
+
+/* Sends what is known, just before the DROP record. */
+inline_always void send_engines(u64 skb, u64 now, union scratch *scratch)
+{
+	struct netfilter_layout *layout = current_layout();
+	struct engines_visit *visit = engines_visit_of(skb);
+	u64 connection;
+
+	if (!visit)
+		return;
+	connection = read_pointer(scratch, skb + OFF_sk_buff___nfct);
+	visit->record.invalid = visit->record.tracked && !connection;
+	connection &= NFCT_POINTER;
+	visit->record.nat = 0;
+	if (connection && layout && layout->connection_status)
+		visit->record.nat = read_u32(scratch, connection + layout->connection_status) & IPS_NAT;
+	visit->record.header.time_ns = now;
+	visit->record.header.skb = skb;
+	visit->record.header.type = RECORD_ENGINES;
+	visit->record.header.size = sizeof(visit->record);
+	if (events.ringbuf_output(&visit->record, sizeof(visit->record), 0))
+		count_unsent(LOSS_DETAIL);
+}

@@ -1,0 +1,57 @@
+/* Where the structs of netfilter's modules have their members. The modules are loaded while whydrop runs, so this is
+ * told at run time (dropwatch/probe/netfilter_layout.py), not compiled in. dropwatch/wire.py is the typed mirror. */
+#ifndef WHYDROP_LAYOUT_H
+#define WHYDROP_LAYOUT_H
+
+#include <linux/types.h>
+
+/* Of struct ipt_entry, ip6t_entry, arpt_entry: user-space ABI (linux/netfilter*). */
+struct xt_entry_layout {
+	__u32 offsets; /* of target_offset and next_offset, both u16 */
+	__u32 counters;
+};
+
+struct netfilter_layout {
+	__u64 hook_slow_start; /* nf_hook_slow: addresses */
+	__u64 hook_slow_end;
+	__u64 do_chain_start; /* nft_do_chain, 0: not loaded */
+	__u64 do_chain_end;
+	/* struct nft_chain */
+	__u32 chain_rules[2]; /* blob_gen_0 and 1 */
+	__u32 chain_has_blob; /* 0: rules_gen, rules are allocated one by one */
+	__u32 chain_table;
+	__u32 chain_handle;
+	__u32 chain_name;
+	/* struct nft_table */
+	__u32 table_name;
+	__u32 table_handle;
+	/* struct nft_base_chain */
+	__u32 base_chain;
+	__u32 base_policy;
+	__u32 expression_size; /* struct nft_expr_ops */
+	/* struct xt_table and xt_table_info, xt_target */
+	__u32 xt_table_first; /* the table is the first argument of *t_do_table, not the third */
+	__u32 xt_private;
+	__u32 xt_name;
+	__u32 xt_size;
+	__u32 xt_number;
+	__u32 xt_underflow;
+	__u32 xt_jumpstack;
+	__u32 xt_entries;
+	__u32 xt_target_name;
+	__u32 one_cpu; /* counters stand in the entries themselves */
+	struct xt_entry_layout xt_entry[4]; /* ip, ip6, arp, none */
+	/* struct ebt_table and ebt_table_info */
+	__u32 ebt_table_first;
+	__u32 ebt_private;
+	__u32 ebt_name;
+	__u32 ebt_nentries;
+	__u32 ebt_counters;
+	__u32 cache_line; /* bytes: SMP_CACHE_BYTES */
+	/* index of the argument that is the format, from 1 */
+	__u32 ct_log_format; /* nf_ct_l4proto_log_invalid */
+	__u32 log_format; /* nf_l4proto_log_invalid */
+	__u32 connection_status; /* struct nf_conn, 0: unknown */
+};
+
+#endif

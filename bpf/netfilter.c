@@ -1,0 +1,138 @@
+/* What the probes of netfilter share. A probe notes what it sees of a packet on its CPU, in a slot that the packet's
+ * address chooses; the packet's death takes the notes up. A slot that another packet took in between says nothing. */
+#include "layout.h"
+
+/* Bits of NF verdicts and NFPROTO_*: linux/netfilter.h. */
+#define NF_VERDICT_MASK 0xff
+#define NF_DROP 0
+
+BPF_ARRAY(netfilter_layout, struct netfilter_layout, 1);
+/* Programs with a stack of their own, one for each detail: they run after the DROP record, on wanted packets. */
+BPF_PROG_ARRAY(drop_details, 8);
+/* Changes of the legacy tables that were seen, counted at their beginning and their end. */
+BPF_ARRAY(xt_changes, u64, 1);
+
+enum drop_detail {
+	DETAIL_NFT = 1,
+	DETAIL_XT = 2,
+	DETAIL_XT_SEND = 3,
+	DETAIL_EBT = 4,
+	DETAIL_NFT_SEND = 5,
+};
+
+/* The death whose detail is looked for, on this CPU. */
+struct death {
+	u64 skb;
+	u64 time;
+	u32 is_sent; /* 0: nobody asked for the packet */
+	u32 detail; /* enum drop_detail */
+};
+
+BPF_PERCPU_ARRAY(deaths, struct death, 1);
+
+#define SLOTS 8 /* times two ways */
+
+inline_always u32 slot_of(u64 skb)
+{
+	return (skb >> 8 ^ skb >> 12) % SLOTS * 2;
+}
+
+inline_always struct netfilter_layout *current_layout(void)
+{
+	int zero = 0;
+	return netfilter_layout.lookup(&zero);
+}
+
+inline_always struct death *current_death(void)
+{
+	int zero = 0;
+	return deaths.lookup(&zero);
+}
+
+inline_always u32 table_changes(void)
+{
+	int zero = 0;
+	u64 *changes = xt_changes.lookup(&zero);
+	return changes ? *changes : 0;
+}
+
+/* A call whose return is watched: the arguments are gone by then. The stack pointer tells which call returns, and a
+ * slot that an inner call took says nothing. */
+#define CALLS 4
+
+struct call {
+	u64 sp;
+	u64 function;
+	u64 skb;
+	u64 expression;
+	u64 registers;
+};
+
+inline_always int call_slot(u64 sp)
+{
+	return sp >> 9 & (CALLS - 1);
+}
+
+/* Between entry and return the machine pops the return address, on some, and the trampoline may push one. */
+inline_always int returns_from(const struct call *call, u64 sp)
+{
+	return sp - call->sp <= 2 * sizeof(u64);
+}
+
+/* The index of an argument is known at run time only. Each is read at a place of its own: the verifier refuses a
+ * computed offset into the registers, which the compiler would make of a choice between them. */
+inline_always u64 argument(struct pt_regs *ctx, u32 index)
+{
+	u64 third = PT_REGS_PARM3(ctx);
+	u64 fourth = PT_REGS_PARM4(ctx);
+	u64 fifth = PT_REGS_PARM5(ctx);
+	u64 sixth = PT_REGS_PARM6(ctx);
+
+	asm volatile("" : "+r"(third), "+r"(fourth), "+r"(fifth), "+r"(sixth));
+	return index == 3 ? third : index == 4 ? fourth : index == 5 ? fifth : index == 6 ? sixth : 0;
+}
+
+/* ipt_do_table and its like: (table, skb, state), before 5.16 (skb, state, table). */
+struct table_call {
+	u64 table;
+	u64 skb;
+	u64 state;
+};
+
+inline_always void read_table_call(struct table_call *call, struct pt_regs *ctx, u32 table_first)
+{
+	u64 first = PT_REGS_PARM1(ctx);
+	u64 second = PT_REGS_PARM2(ctx);
+	u64 third = PT_REGS_PARM3(ctx);
+
+	asm volatile("" : "+r"(first), "+r"(second), "+r"(third));
+	call->table = table_first ? first : third;
+	call->skb = table_first ? second : first;
+	call->state = table_first ? third : second;
+}
+
+/* xt_replace_table and the set-sockopt handlers: what was read of the counters is worth nothing after it, and while
+ * it lasts. */
+int on_table_change(struct pt_regs *ctx)
+{
+	int zero = 0;
+	u64 *changes = xt_changes.lookup(&zero);
+
+	if (changes)
+		__sync_fetch_and_add(changes, 1);
+	return 0;
+}
+
+int on_module_load(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct record_header *record = events.ringbuf_reserve(sizeof(*record));
+
+	if (!record)
+		return 0;
+	record->time_ns = bpf_ktime_get_ns();
+	record->skb = 0;
+	record->type = RECORD_MODULE;
+	record->size = sizeof(*record);
+	events.ringbuf_submit(record, 0);
+	return 0;
+}

@@ -1,0 +1,151 @@
+"""Attaches the probes of the families, and those of modules that come while whydrop runs."""
+
+import contextlib
+import ctypes
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.probe.families import COME_AND_GO, HOOKS, TAIL_CALLS, Hook, TailCall
+from dropwatch.probe.netfilter_layout import read_layout
+
+_KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
+
+
+class Attaching:
+    """What of the families' hooks is attached to one loaded program. `note` takes sentences for `blind_spots`."""
+
+    def __init__(
+        self, bpf: Any, families: tuple[str, ...], symbols: Kallsyms, note: Callable[[str], None]
+    ) -> None:
+        self._bpf = bpf
+        self._families = families
+        self._symbols = symbols
+        self._note = note
+        self._attached: dict[Hook, int] = {}  # to the address that the function had
+        self._ready: set[str] = set()
+        self._refused: set[Hook | TailCall] = set()
+
+    def start(self) -> None:
+        self._write_layout()
+        for family in self._families:
+            if family not in COME_AND_GO:
+                self._attach_all(family)
+        self._attach_present()
+
+    def modules_changed(self) -> None:
+        """A module has come: its functions get their probes, also when it was there before and has moved."""
+        self._symbols.refresh()
+        self._write_layout()
+        self._attach_present()
+
+    def _write_layout(self) -> None:
+        layout = read_layout(self._symbols)
+        write(self._bpf, b"netfilter_layout", 0, layout)
+
+    def _attach_all(self, family: str) -> None:
+        first = True
+        for hook in HOOKS[family]:
+            why = self._attach(hook)
+            if why:
+                self._note(f"probe {hook.function}: not attached: {why}")
+                if first:
+                    return
+            first = False
+
+    def _attach_present(self) -> None:
+        for family in self._families:
+            if family not in COME_AND_GO:
+                continue
+            for hook in HOOKS[family]:
+                address = self._symbols.find(hook.function)
+                if address is None or hook in self._refused or self._attached.get(hook) == address:
+                    continue
+                self._detach(hook)
+                self._prepare(family)
+                why = self._attach(hook)
+                if why:
+                    self._refused.add(hook)
+                    self._note(f"probe {hook.function}: not attached: {why}")
+                else:
+                    self._attached[hook] = address
+
+    def _prepare(self, family: str) -> None:
+        """Loads what the family's programs jump to, once."""
+        if family in self._ready:
+            return
+        self._ready.add(family)
+        for call in TAIL_CALLS.get(family, ()):
+            why = self._load(call)
+            if why:
+                self._note(f"probe {family}: what it saw is not told: {why}")
+
+    def _load(self, call: TailCall) -> str | None:
+        from bcc import BPF
+
+        kind = BPF.KPROBE if call.is_kprobe else BPF.RAW_TRACEPOINT
+        with quiet() as said:
+            try:
+                program = self._bpf.load_func(call.program.encode(), kind)
+                write(self._bpf, call.table.encode(), call.index, ctypes.c_int(program.fd))
+            except Exception as error:
+                return said() or str(error)
+        return None
+
+    def _attach(self, hook: Hook) -> str | None:
+        """None when it is attached, else why not."""
+        if not _KPROBE_PMU.exists():  # bcc would write to tracefs instead: a killed process leaves it behind
+            return "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
+        attach = self._bpf.attach_kretprobe if hook.at_return else self._bpf.attach_kprobe
+        with quiet() as said:
+            try:
+                attach(event=hook.function.encode(), fn_name=hook.program.encode())
+            except Exception as error:
+                return said() or str(error)
+        return None
+
+    def _detach(self, hook: Hook) -> None:
+        """From a function that is gone: its module was unloaded, and has come again elsewhere."""
+        if self._attached.pop(hook, None) is None:
+            return
+        detach = self._bpf.detach_kretprobe if hook.at_return else self._bpf.detach_kprobe
+        with quiet(), contextlib.suppress(Exception):
+            detach(event=hook.function.encode(), fn_name=hook.program.encode())
+
+
+def write(bpf: Any, table: bytes, index: int, value: Any) -> None:
+    """One element of an array map, whatever its type. Raises OSError."""
+    from bcc.libbcc import lib
+
+    key = ctypes.c_int(index)
+    if lib.bpf_update_elem(bpf[table].map_fd, ctypes.byref(key), ctypes.byref(value), 0):
+        raise OSError(ctypes.get_errno(), f"cannot write to the BPF map {table.decode()}")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[Any]:
+    """bcc and clang write to file descriptors 1 and 2; stdout carries data only. Gives a function: what they said."""
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(1), os.dup(2)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 400))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+            told = [
+                line for line in lines if line and not line.startswith("processed ")
+            ]  # the verifier's statistics
+            return " ".join([line for line in told if "error:" in line][:2] or told[-2:])
+
+        try:
+            yield said
+        finally:
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            os.close(saved[0])
+            os.close(saved[1])
