@@ -136,6 +136,7 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
     )
     command = Command(options.command) if options.command else None
     with Tracer(options.wanted, symbols, options.all_drops) as tracer:
+        host.xt_generation = tracer.table_changes
         watch = Watch(tracer, judgement.finding, renderer, screen, options, stop, command)
         told = (*absent, *tracer.blind_spots)
         watch.run(lambda: _tell_ready(options, screen, layout, told))

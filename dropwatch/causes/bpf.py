@@ -110,7 +110,8 @@ $ bpftool prog show | grep lwt
         why="""
 Since Linux 6.4 a BPF program can be attached to a netfilter hook directly, beside the rules of nftables and
 iptables. It answered drop. Such programs do not appear in any listing of rules; the list of hooks names them,
-with the priority that decides whether they run before or after the rules.
+with the priority that decides whether they run before or after the rules. whydrop reports such a drop as
+netfilter.hook-other, the cause of every function at a hook that is no table of rules, and names the program.
 """,
         confirm="""
 $ nft list hooks

@@ -1,6 +1,14 @@
 """Netfilter beyond rules: connection tracking, NAT, queues to programs, SYNPROXY, and other hooks."""
 
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.netfilter_engine_judges import (
+    conntrack_clash,
+    conntrack_full,
+    conntrack_invalid,
+    hook_other,
+    synproxy,
+)
+from dropwatch.causes.netfilter_queue_judges import queue_unheard, queue_verdict
 from dropwatch.model import Fix
 
 _SEEN_AS = ("NETFILTER_DROP",)
@@ -36,6 +44,7 @@ $ dmesg | grep 'table full'
                 "nft add rule inet TABLE CHAIN udp dport 53 notrack",
             ),
         ),
+        judge=conntrack_full,
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nf_conntrack_in"),
     ),
@@ -61,6 +70,7 @@ $ dmesg -w
                 "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
             ),
         ),
+        judge=conntrack_invalid,
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nft_do_chain"),
     ),
@@ -88,6 +98,7 @@ $ conntrack -L --src-nat | wc -l
                 "iptables -t nat -A POSTROUTING -o DEV -j MASQUERADE --random-fully",
             ),
         ),
+        judge=conntrack_clash,
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "__nf_conntrack_confirm", "nf_nat_inet_fn"),
     ),
@@ -113,6 +124,7 @@ $ iptables-save | grep NFQUEUE
                 "nft add rule inet TABLE CHAIN queue flags bypass,fanout to 0-3",
             ),
         ),
+        judge=queue_unheard,
         seen_as=(*_SEEN_AS, "NOT_SPECIFIED"),
         seen_at=("nf_queue", "nf_hook_slow", "nfqnl_enqueue_packet"),
     ),
@@ -133,6 +145,7 @@ $ ss -nlp -f netlink | grep nfnl
             Fix("look into the log of the program that listens", "journalctl -u suricata -e"),
             Fix("for a test, take the rule that sends to the queue out", "nft -a list ruleset | grep queue"),
         ),
+        judge=queue_verdict,
         seen_as=_SEEN_AS,
         seen_at=("nf_reinject", "nfqnl_recv_verdict"),
     ),
@@ -156,6 +169,7 @@ $ sysctl net.netfilter.nf_conntrack_tcp_loose net.ipv4.tcp_timestamps
             ),
             Fix("give SYNPROXY the options (mss, wscale, sack, timestamp) that the server really has"),
         ),
+        judge=synproxy,
         seen_as=_SEEN_AS,
         seen_at=("ipv4_synproxy_hook", "synproxy_tg4", "nf_hook_slow"),
     ),
@@ -177,6 +191,7 @@ $ bpftool link show
             Fix("see which functions hang on the hook", "nft list hooks"),
             Fix("SELinux: look for denials of packets", "ausearch -m avc -ts recent | grep packet"),
         ),
+        judge=hook_other,
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "ip_vs_in_hook", "br_handle_frame"),
     ),

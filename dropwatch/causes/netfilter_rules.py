@@ -1,6 +1,7 @@
 """Netfilter: rules and chain policies of nftables, iptables, ebtables and arptables."""
 
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.netfilter_judges import rule_judge
 from dropwatch.model import Fix
 
 _SEEN_AS = ("NETFILTER_DROP",)
@@ -14,7 +15,7 @@ The packet walked through the chains of a legacy iptables table and matched a ru
 function nf_hook_slow() then freed it; on the OUTPUT hook the sending program gets EPERM. The rule can be far
 from where one looks: in a chain of Docker, of fail2ban or of a distribution's firewall, in another table
 (raw, mangle), or in the other implementation (iptables-nft and iptables-legacy keep their rules apart, and
-both apply).
+both apply). A rule of iptables-nft is an nftables rule to the kernel, and is shown as one here.
 """,
         confirm="""
 The packet counter of the rule rises with each such packet:
@@ -32,6 +33,7 @@ $ iptables-legacy -t filter -vnL --line-numbers
                 "iptables-legacy -I INPUT -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
             ),
         ),
+        judge=rule_judge("netfilter.iptables-rule"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "ipt_do_table", "ip6t_do_table"),
     ),
@@ -57,6 +59,7 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
                 "iptables-legacy -I INPUT -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
             ),
         ),
+        judge=rule_judge("netfilter.iptables-reject"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "reject_tg"),
     ),
@@ -65,9 +68,9 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
         title="an nftables rule drops it",
         why="""
 A rule of an nftables chain ended with the verdict drop: directly, through a jump or goto, or out of a map.
-Rules of iptables-nft, firewalld, Docker and Kubernetes are nftables rules as well. Several base chains can
-hang on one hook: they run one after the other by priority, an accept in one does not end the others, but a
-drop is final.
+Rules of iptables-nft, firewalld, Docker and Kubernetes are nftables rules as well, and are shown as their
+own tool lists them. Several base chains can hang on one hook: they run one after the other by priority, an
+accept in one does not end the others, but a drop is final.
 """,
         confirm="""
 $ nft -a list ruleset
@@ -86,6 +89,7 @@ $ nft delete table inet look
                 "nft insert rule inet TABLE CHAIN ip saddr SADDR ip daddr DADDR th dport DPORT accept",
             ),
         ),
+        judge=rule_judge("netfilter.nft-rule"),
         seen_as=_SEEN_AS,
         seen_at=("nft_do_chain", "nf_hook_slow"),
     ),
@@ -105,6 +109,7 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
             Fix("find the rule with its handle", "nft -a list ruleset"),
             Fix("with firewalld", "firewall-cmd --add-port=DPORT/PROTO"),
         ),
+        judge=rule_judge("netfilter.nft-reject"),
         seen_as=_SEEN_AS,
         seen_at=("nft_do_chain", "nf_hook_slow"),
     ),
@@ -136,6 +141,7 @@ The counter behind the policy rises with each such packet.
                 "iptables -I DOCKER-USER -s SADDR -j ACCEPT",
             ),
         ),
+        judge=rule_judge("netfilter.chain-policy"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nft_do_chain"),
     ),
@@ -156,6 +162,7 @@ $ virsh nwfilter-list
             Fix("find the rule by its counter", "ebtables-legacy -L --Lc --Ln"),
             Fix("libvirt: look at the filter of the interface", "virsh dumpxml GUEST | grep -A3 filterref"),
         ),
+        judge=rule_judge("netfilter.ebtables-rule"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "br_handle_frame", "ebt_do_table"),
     ),
@@ -172,6 +179,7 @@ $ arptables-legacy -L -n -v
 $ arptables -L -n -v
 """,
         fix=(Fix("find the rule by its counter", "arptables -L -n -v --line-numbers"),),
+        judge=rule_judge("netfilter.arptables-rule"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "arpt_do_table"),
     ),
@@ -198,6 +206,7 @@ $ ip rule
             ),
             Fix("or make the route symmetric: a route for the source through the interface it came in on"),
         ),
+        judge=rule_judge("netfilter.rpfilter-match"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nft_do_chain"),
     ),

@@ -6,6 +6,7 @@ import pytest
 
 from dropwatch.host import host as host_module
 from dropwatch.host.host import Host
+from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.xfrm_config import XfrmConfig
 
 
@@ -111,3 +112,76 @@ def test_the_real_reader_is_found():
     from dropwatch.host.xfrm import read_config
 
     assert host._read_xfrm is read_config
+    assert (host._nft, host._xt, host._ebt) != (None, None, None)
+
+
+class Listings:
+    """Counts what it is asked, raises what it is told."""
+
+    def __init__(self, error=None):
+        self.asked = []
+        self.error = error
+
+    def rule(self, inode, note, not_before_ns, generation=None):
+        self.asked.append((inode, note, not_before_ns, generation))
+        if self.error is not None:
+            raise self.error
+        return (LISTED,) if note == "xt" else LISTED
+
+    def nft_tables(self, inode):
+        return ("inet filter",)
+
+    def legacy_tables(self, inode):
+        return ()
+
+
+LISTED = ListedRule("nft-rule", "nft", "drop", "nft -a list ruleset")
+
+
+def test_rules_are_asked_for_with_the_generation_of_now():
+    listings = Listings()
+    host = Host(nft=listings, xt=listings, ebt=listings)
+    host.xt_generation = lambda: 3
+    assert host.nft_rule(5, "nft", 900) is LISTED
+    assert host.xt_rules(5, "xt", 900) == (LISTED,)
+    assert host.ebt_rule(5, "ebt", 900) is LISTED
+    assert listings.asked == [(5, "nft", 900, None), (5, "xt", 900, 3), (5, "ebt", 900, 3)]
+
+
+def test_rules_of_a_namespace_that_is_gone_are_no_blind_spot():
+    listings = Listings(FileNotFoundError(errno.ENOENT, "gone"))
+    host = Host(nft=listings, xt=listings, ebt=listings)
+    assert (host.nft_rule(5, "nft", 900), host.xt_rules(5, "xt", 900), host.ebt_rule(5, "ebt", 900)) == (
+        None,
+        (),
+        None,
+    )
+    assert host.nft_rule(0, "nft", 900) is None
+    assert host.blind_spots == ()
+
+
+def test_rules_that_cannot_be_read_are_a_blind_spot():
+    listings = Listings(PermissionError(errno.EPERM, "Operation not permitted"))
+    host = Host(nft=listings, xt=listings)
+    assert host.nft_rule(5, "nft", 900) is None
+    assert host.xt_rules(5, "xt", 900) == ()
+    assert host.blind_spots == (
+        "nftables rules of namespace 5: Operation not permitted",
+        "legacy iptables rules of namespace 5: Operation not permitted",
+    )
+
+
+def test_the_rest_is_remembered_like_the_ipsec_configuration(clock):
+    asked = []
+
+    def read(inode, *more):
+        asked.append((inode, *more))
+        return ()
+
+    host = Host(nft=Listings(), xt=Listings(), read_conntrack=read, read_queues=read, read_route=read)
+    for _ in range(2):
+        host.conntrack(5, 900)
+        host.queues(5, 900)
+        host.route_back(5, "10.9.0.1", 0, 900)
+        assert host.firewalls(5, 900) == (("inet filter",), ())
+    assert asked == [(5,), (5,), (5, "10.9.0.1", 0)]
