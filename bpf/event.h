@@ -20,6 +20,7 @@
 #define XT_RULE_BYTES 512
 #define EBT_WATCHED 256 /* rules; larger tables are not watched */
 #define INVALID_WORDS 96
+#define MODULE_NAME_BYTES 56
 
 enum record_type {
 	RECORD_DROP = 1,
@@ -28,7 +29,7 @@ enum record_type {
 	RECORD_NFT = 4,
 	RECORD_XT = 5,
 	RECORD_EBT = 6,
-	RECORD_MODULE = 7, /* a record_header alone: the kernel has just loaded a module */
+	RECORD_MODULE = 7,
 };
 
 /* What saw the death: the index into the seen counters. */
@@ -200,6 +201,12 @@ struct xt_record {
 	__u32 jump[XT_CANDIDATES]; /* offsets of the entries on the jump stack */
 	char table[XT_NAME_BYTES];
 	__u8 rule[XT_RULE_BYTES]; /* candidate[0], as far as it goes, then zeros */
+};
+
+/* A module has come, or is about to go. */
+struct module_record {
+	struct record_header header;
+	char name[MODULE_NAME_BYTES];
 };
 
 struct ebt_record {

@@ -123,16 +123,18 @@ int on_table_change(struct pt_regs *ctx)
 	return 0;
 }
 
-int on_module_load(struct bpf_raw_tracepoint_args *ctx)
+/* module_load and module_free: (struct module *) */
+int on_module(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct record_header *record = events.ringbuf_reserve(sizeof(*record));
+	struct module_record *record = events.ringbuf_reserve(sizeof(*record));
 
 	if (!record)
 		return 0;
-	record->time_ns = bpf_ktime_get_ns();
-	record->skb = 0;
-	record->type = RECORD_MODULE;
-	record->size = sizeof(*record);
+	record->header.time_ns = bpf_ktime_get_ns();
+	record->header.skb = 0;
+	record->header.type = RECORD_MODULE;
+	record->header.size = sizeof(*record);
+	bpf_probe_read_kernel_str(record->name, sizeof(record->name), (void *)(ctx->args[0] + OFF_module__name));
 	events.ringbuf_submit(record, 0);
 	return 0;
 }

@@ -7,6 +7,7 @@
 
 #define XT_CHUNK 512 /* entries that one program looks at; 32 programs may follow each other */
 #define XT_TARGET_BYTES 32 /* struct xt_entry_target */
+#define XT_CONTINUE 0xffffffff /* the next rule decides: linux/netfilter/x_tables.h */
 #define XT_DROP (-NF_DROP - 1) /* as struct xt_standard_target has it */
 #define XT_PAUSE 16 /* unwanted packets may take one part of so many of a CPU's time */
 
@@ -61,7 +62,9 @@ BPF_PERCPU_ARRAY(xt_visits, struct xt_visit, SLOTS * 2);
 BPF_PERCPU_ARRAY(xt_scans, struct xt_scan, 1);
 BPF_PERCPU_ARRAY(xt_first_scans, struct xt_scan, 1);
 BPF_PERCPU_ARRAY(xt_blank, struct xt_chunk, 1);
-BPF_TABLE("lru_hash", struct xt_chunk_key, struct xt_chunk, xt_chunks, XT_CHUNKS);
+/* Each CPU has its own part of it (BPF_F_NO_COMMON_LRU): a shared one is cleared out long before it is full. */
+BPF_F_TABLE("lru_hash", struct xt_chunk_key, struct xt_chunk, xt_chunks, XT_CHUNKS, 1 << 1);
+BPF_PERCPU_ARRAY(target_calls, struct call, CALLS);
 BPF_PROG_ARRAY(xt_first, 1);
 
 inline_always struct xt_visit *xt_visit_of(u64 skb)
@@ -263,22 +266,20 @@ int on_arpt_do_table(struct pt_regs *ctx)
 	return 0;
 }
 
-/* reject_tg and its like: (skb, struct xt_action_param *), whose second member points to the target's data. That lies
- * in the entry of a legacy table, or in an expression of nf_tables (net/netfilter/nft_compat.c). */
-int on_drop_target(struct pt_regs *ctx)
+/* A target's function dropped the packet: (skb, struct xt_action_param *), whose second member points to the target's
+ * data. That lies in the entry of a legacy table, or in an expression of nf_tables (net/netfilter/nft_compat.c). */
+inline_always void note_target(u64 skb, u64 parameters, u64 function, union scratch *scratch)
 {
 	struct netfilter_layout *layout = current_layout();
-	u64 skb = PT_REGS_PARM1(ctx);
 	struct xt_visit *visit = xt_visit_of(skb);
-	union scratch scratch;
-	u64 data = read_pointer(&scratch, PT_REGS_PARM2(ctx) + sizeof(u64));
+	u64 data = read_pointer(scratch, parameters + sizeof(u64));
 
 	if (layout && visit) {
 		u64 entries = visit->private + layout->xt_entries;
-		if (data - entries < read_u32(&scratch, visit->private + layout->xt_size)) {
+		if (data - entries < read_u32(scratch, visit->private + layout->xt_size)) {
 			visit->exact = data;
-			visit->function = PT_REGS_IP(ctx);
-			return 0;
+			visit->function = function;
+			return;
 		}
 	}
 #ifdef FAMILY_NFT
@@ -286,9 +287,52 @@ int on_drop_target(struct pt_regs *ctx)
 
 	if (nft) {
 		nft->expression = data - sizeof(u64);
-		nft->function = PT_REGS_IP(ctx);
+		nft->function = function;
 	}
 #endif
+}
+
+/* reject_tg and reject_tg6 always drop, after they have answered. */
+int on_drop_target(struct pt_regs *ctx)
+{
+	union scratch scratch;
+
+	note_target(PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_IP(ctx), &scratch);
+	return 0;
+}
+
+/* Others may drop or not. */
+int on_target(struct pt_regs *ctx)
+{
+	u64 sp = PT_REGS_SP(ctx);
+	int slot = call_slot(sp);
+	struct call *call = target_calls.lookup(&slot);
+
+	if (!call)
+		return 0;
+	call->sp = sp;
+	call->function = PT_REGS_IP(ctx);
+	call->skb = PT_REGS_PARM1(ctx);
+	call->registers = PT_REGS_PARM2(ctx);
+	return 0;
+}
+
+int on_target_return(struct pt_regs *ctx)
+{
+	union scratch scratch;
+	u64 sp = PT_REGS_SP(ctx);
+
+	if ((u32)PT_REGS_RC(ctx) == XT_CONTINUE || (PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int slot = 0; slot < CALLS; slot++) {
+		int key = slot;
+		struct call *call = target_calls.lookup(&key);
+		if (call && returns_from(call, sp)) {
+			note_target(call->skb, call->registers, call->function, &scratch);
+			return 0;
+		}
+	}
 	return 0;
 }
 

@@ -55,6 +55,10 @@ class DropRecord(ctypes.Structure):
     )
 
 
+class ModuleRecord(ctypes.Structure):
+    _fields_ = (("header", RecordHeader), ("name", c_char * 56))
+
+
 class Prefix(ctypes.Structure):
     _fields_ = (("address", c_uint32 * 4), ("mask", c_uint32 * 4))
 
@@ -124,7 +128,7 @@ class Decoder:
         self._function_name = function_name
         self._before: dict[tuple[int, int], _Before] = {}
         self._waiting: dict[tuple[int, int], Event] = {}
-        self.module_came = False  # since the reader set it to False
+        self.modules: set[str] = set()  # that came or went, since the reader cleared it
 
     def feed(self, data: bytes) -> Event | None:
         """One record; an Event when it completes one."""
@@ -134,7 +138,7 @@ class Decoder:
         if header.type == RECORD_DROP:
             return self._drop(key, DropRecord.from_buffer_copy(data))
         if header.type == RECORD_MODULE:
-            self.module_came = True
+            self.modules.add(ModuleRecord.from_buffer_copy(data).name.decode(errors="replace"))
         elif header.type == RECORD_XFRM:
             note = xfrm_note(XfrmRecord.from_buffer_copy(data), self._state_names, self._counter_names)
             self._before[key] = self._before.get(key, _Before())._replace(xfrm=note)
@@ -145,11 +149,17 @@ class Decoder:
             return self._detailed(key, header.type, data)
         return None
 
-    def overdue(self) -> list[Event]:
-        """The events whose detail did not come: for when there is nothing more to read."""
-        events = list(self._waiting.values())
-        self._waiting.clear()
-        return events
+    @property
+    def waits(self) -> bool:
+        """Has an event not got its detail yet?"""
+        return bool(self._waiting)
+
+    def overdue(self, died_before_ns: int) -> list[Event]:
+        """Events that still wait for their detail, of deaths before this monotonic time: it was lost."""
+        if not self._waiting:
+            return []
+        late = [key for key in self._waiting if key[0] < died_before_ns]
+        return [self._waiting.pop(key) for key in late]
 
     def _drop(self, key: tuple[int, int], record: DropRecord) -> Event | None:
         event = _event(record)
@@ -188,7 +198,7 @@ _RECORDS: dict[int, type[ctypes.Structure]] = {
     RECORD_NFT: NftRecord,
     RECORD_XT: XtRecord,
     RECORD_EBT: EbtRecord,
-    RECORD_MODULE: RecordHeader,
+    RECORD_MODULE: ModuleRecord,
 }
 
 

@@ -130,8 +130,10 @@ def _nft_facts(nft: NftNote) -> tuple[Evidence, ...]:
     where = f"table {nft.family} {nft.table}"
     probe = f"probe {nft.expression}" if nft.expression else "probe nft_do_chain"
     if nft.verdict == "policy":
-        said = "no rule gave this packet a verdict"
-        said += f": the policy {nft.policy} of chain {netfilter_words.chain(base)} in {where} held"
+        chain = f"chain {netfilter_words.chain(base)} in {where}"
+        said = f"no rule gave this packet a verdict: the policy {nft.policy} of {chain} held"
+        if nft.policy != "drop":
+            said = f"it was dropped in {chain}, whose policy is {nft.policy}: by a rule that no probe saw"
     elif nft.rule is None:
         said = f"verdict drop for this packet, in {where}; the rule was not found"
     else:

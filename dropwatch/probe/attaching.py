@@ -25,7 +25,7 @@ class Attaching:
         self._families = families
         self._symbols = symbols
         self._note = note
-        self._attached: dict[Hook, int] = {}  # to the address that the function had
+        self._attached: dict[Hook, str | None] = {}  # with the module of its function
         self._ready: set[str] = set()
         self._refused: set[Hook | TailCall] = set()
 
@@ -36,8 +36,11 @@ class Attaching:
                 self._attach_all(family)
         self._attach_present()
 
-    def modules_changed(self) -> None:
-        """A module has come: its functions get their probes, also when it was there before and has moved."""
+    def modules_changed(self, names: set[str]) -> None:
+        """Modules have come or gone. A probe is dead when its module went, also if that has come back since."""
+        for hook, module in list(self._attached.items()):
+            if module in names:
+                self._detach(hook)
         self._symbols.refresh()
         self._write_layout()
         self._attach_present()
@@ -62,16 +65,15 @@ class Attaching:
                 continue
             for hook in HOOKS[family]:
                 address = self._symbols.find(hook.function)
-                if address is None or hook in self._refused or self._attached.get(hook) == address:
+                if address is None or hook in self._refused or hook in self._attached:
                     continue
-                self._detach(hook)
                 self._prepare(family)
                 why = self._attach(hook)
                 if why:
                     self._refused.add(hook)
                     self._note(f"probe {hook.function}: not attached: {why}")
                 else:
-                    self._attached[hook] = address
+                    self._attached[hook] = self._symbols.frame(address).module
 
     def _prepare(self, family: str) -> None:
         """Loads what the family's programs jump to, once."""
@@ -108,9 +110,7 @@ class Attaching:
         return None
 
     def _detach(self, hook: Hook) -> None:
-        """From a function that is gone: its module was unloaded, and has come again elsewhere."""
-        if self._attached.pop(hook, None) is None:
-            return
+        del self._attached[hook]
         detach = self._bpf.detach_kretprobe if hook.at_return else self._bpf.detach_kprobe
         with quiet(), contextlib.suppress(Exception):
             detach(event=hook.function.encode(), fn_name=hook.program.encode())

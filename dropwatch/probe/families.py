@@ -52,6 +52,10 @@ _NFT_EVALS = (
     *("nft_fwd_neigh_eval", "nft_fwd_netdev_eval"),
 )
 _NFT_REJECTS = tuple(f"nft_reject_{family}_eval" for family in ("inet", "ipv4", "ipv6", "bridge", "netdev"))
+_TARGETS = (
+    *("synproxy_tg4", "synproxy_tg6", "tcpmss_tg4", "tcpmss_tg6", "ttl_tg", "hl_tg6"),
+    *("tproxy_tg4_v0", "tproxy_tg4_v1", "tproxy_tg6_v1"),
+)
 _HOOK_FUNCTIONS = (
     *("nf_hook_run_bpf", "ipv4_synproxy_hook", "ipv6_synproxy_hook"),
     *("ip_vs_in_hook", "ip_vs_out_hook", "ip_vs_forward_icmp", "ip_vs_forward_icmp_v6"),
@@ -87,6 +91,7 @@ HOOKS = {
         Hook("on_ip6t_do_table", "ip6t_do_table"),
         Hook("on_arpt_do_table", "arpt_do_table"),
         *(Hook("on_drop_target", function) for function in ("reject_tg", "reject_tg6")),
+        *_both("on_target", "on_target_return", *_TARGETS),
     ),
     EBT.name: (
         Hook("on_ebt_do_table", "ebt_do_table"),
@@ -94,7 +99,7 @@ HOOKS = {
     ),
     ENGINES.name: (
         *_both("on_conntrack_in", "on_answer_return", "nf_conntrack_in"),
-        *_both("on_answer", "on_answer_return", "__nf_conntrack_confirm", "synproxy_tg4", "synproxy_tg6"),
+        *_both("on_answer", "on_answer_return", "__nf_conntrack_confirm"),
         Hook("on_conntrack_alloc_return", "__nf_conntrack_alloc", at_return=True),
         Hook("on_ct_log_invalid", "nf_ct_l4proto_log_invalid"),
         Hook("on_log_invalid", "nf_l4proto_log_invalid"),

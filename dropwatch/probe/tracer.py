@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import time
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +23,7 @@ from dropwatch.wire import LOSS_DETAIL, LOSS_RING_FULL, NOT_A_PACKET, SOURCES, D
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
+_PATIENCE_NS = 10**9  # for a record that another one has promised
 _STATES = "XFRM_STATE_"
 _RECURSION_MISSES_OFFSET = 208  # struct bpf_prog_info, include/uapi/linux/bpf.h
 
@@ -69,13 +71,21 @@ class Tracer:
 
     def read(self, timeout_ms: int) -> list[Event]:
         """Events that are there, after waiting at most that long for the first one."""
+        events = self._read(timeout_ms)
+        if self._missed:  # detached: what is in the ring is all that there will be
+            while self._decoder.waits and (more := self._read(0)):
+                events += more
+            return events + self._decoder.overdue(time.monotonic_ns())
+        if self._decoder.modules:
+            self._attaching.modules_changed(self._decoder.modules)
+            self._decoder.modules.clear()
+        # The program that writes the detail may still run, on another CPU.
+        return events + self._decoder.overdue(time.monotonic_ns() - _PATIENCE_NS)
+
+    def _read(self, timeout_ms: int) -> list[Event]:
         self._bpf.ring_buffer_poll(timeout_ms)
         records, self._records = self._records, []
-        events = [event for record in records if (event := self._decoder.feed(record)) is not None]
-        if self._decoder.module_came and not self._missed:
-            self._decoder.module_came = False
-            self._attaching.modules_changed()
-        return events if records else self._decoder.overdue()
+        return [event for record in records if (event := self._decoder.feed(record)) is not None]
 
     def table_changes(self) -> int:
         """How often a change of a legacy table began or ended since the start."""
@@ -135,7 +145,7 @@ class Tracer:
         names = tuple(family.name for family in built.families)
         self._attaching = Attaching(self._bpf, names, self._symbols, self._note)
         self._attaching.start()
-        self._attach_module_load()
+        self._attach_modules()
         self._attach_drop()
 
     def _compile(self, built: program.Program) -> None:
@@ -173,10 +183,11 @@ class Tracer:
                 f"the filter cannot be handed to the kernel: {error.strerror}", "please report this kernel"
             ) from error
 
-    def _attach_module_load(self) -> None:
+    def _attach_modules(self) -> None:
         with quiet() as said:
             try:
-                self._bpf.attach_raw_tracepoint(tp=b"module_load", fn_name=b"on_module_load")
+                for tracepoint in (b"module_load", b"module_free"):
+                    self._bpf.attach_raw_tracepoint(tp=tracepoint, fn_name=b"on_module")
             except Exception as error:
                 self._note(f"modules loaded while whydrop runs get no probes: {said() or error}")
 

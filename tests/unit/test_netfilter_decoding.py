@@ -202,20 +202,22 @@ def test_both_sides_of_the_drop_record_meet(decoder: wire.Decoder) -> None:
 
 def test_a_detail_that_does_not_come_is_not_waited_for(decoder: wire.Decoder) -> None:
     assert decoder.feed(drop(wire.RECORD_NFT)) is None
-    (event,) = decoder.overdue()
+    assert decoder.overdue(NOW) == []
+    (event,) = decoder.overdue(NOW + 1)
     assert event.netfilter is None
-    assert decoder.overdue() == []
+    assert decoder.overdue(NOW + 1) == []
     assert decoder.feed(bytes(nft())) is None, "too late"
 
 
 def test_a_detail_goes_with_its_own_death(decoder: wire.Decoder) -> None:
     assert decoder.feed(drop(wire.RECORD_NFT, NOW + 1)) is None
     assert decoder.feed(bytes(nft())) is None
-    (event,) = decoder.overdue()
+    (event,) = decoder.overdue(NOW + 2)
     assert event.netfilter is None
 
 
-def test_a_module_has_come(decoder: wire.Decoder) -> None:
-    assert not decoder.module_came
-    assert decoder.feed(bytes(header(wire.RECORD_MODULE, wire.RecordHeader))) is None
-    assert decoder.module_came
+def test_modules_that_come_and_go(decoder: wire.Decoder) -> None:
+    for name in (b"nf_tables", b"nft_compat", b"nf_tables"):
+        record = wire.ModuleRecord(header(wire.RECORD_MODULE, wire.ModuleRecord), name)
+        assert decoder.feed(bytes(record)) is None
+    assert decoder.modules == {"nf_tables", "nft_compat"}

@@ -21,6 +21,7 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "port_range": wire.PortRange,
     "mark": wire.Mark,
     "settings": wire.Settings,
+    "module_record": wire.ModuleRecord,
     "engines_record": netfilter_wire.EnginesRecord,
     "nft_chain_seen": netfilter_wire.NftChainSeen,
     "nft_record": netfilter_wire.NftRecord,

@@ -19,7 +19,7 @@ TAIL = 60  # lines of the console that go into a report
 # busy host the guest's clock calibration against the PIT fails: q35 has an HPET to fall back on, "microvm" has not.
 QEMU = (
     "setpriv --pdeathsig KILL qemu-system-x86_64 -M q35 -accel tcg,tb-size=512"
-    " -cpu Westmere,+rdrand -smp 1 -nodefaults -no-user-config -display none -no-reboot"
+    " -cpu Westmere,+rdrand -nodefaults -no-user-config -display none -no-reboot"
     " -device virtio-rng-pci"
     " -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"
     " -device virtio-9p-pci,fsdev=root,mount_tag=root"
@@ -31,7 +31,7 @@ class GuestDied(Exception):
 
 
 class Guest:
-    """A single-CPU guest that runs `command` in directory `cwd` and powers off. Nothing it does reaches the host.
+    """A guest that runs `command` in directory `cwd` and powers off. Nothing it does reaches the host.
 
     The exception is `shared`, a directory of the host that the guest sees as /run/lab. What the command prints goes to
     `stdout` and `stderr` as it comes; the guest's console is kept for reports. With `interactive` the console is
@@ -142,7 +142,7 @@ class Guest:
         append = "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off no_timer_check tsc=nowatchdog"
         return [
             *QEMU.split(),
-            *("-m", MEMORY, "-kernel", str(self.kernel.vmlinuz)),
+            *("-smp", str(self.kernel.cpus), "-m", MEMORY, "-kernel", str(self.kernel.vmlinuz)),
             *("-initrd", str(self._home / "initramfs"), "-append", append),
             *("-fsdev", f"local,id=lab,path={self.shared},security_model=none"),
             *("-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab"),

@@ -9,11 +9,12 @@ MATRIX = Path(__file__).parent.parent / "matrix.toml"
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One kernel of the matrix. `lacks` names the features whose scenarios may skip on it."""
+    """One kernel of the matrix. `lacks` names the features whose scenarios may skip on it, `cpus` the guest's size."""
 
     label: str
     suites: tuple[str, ...]
     lacks: frozenset[str]
+    cpus: int = 1
 
 
 def kernels(wanted: str = "") -> tuple[Kernel, ...]:
@@ -22,7 +23,9 @@ def kernels(wanted: str = "") -> tuple[Kernel, ...]:
     Raises ValueError for a label that the matrix does not have.
     """
     known = {
-        entry["label"]: Kernel(entry["label"], tuple(entry["suites"]), frozenset(entry["lacks"]))
+        entry["label"]: Kernel(
+            entry["label"], tuple(entry["suites"]), frozenset(entry["lacks"]), entry.get("cpus", 1)
+        )
         for entry in tomllib.loads(MATRIX.read_text())["kernel"]
     }
     labels = wanted.replace(",", " ").split()

@@ -114,6 +114,8 @@ class Whydrop:
     def _read(self, stdout: IO[str]) -> None:
         with stdout:
             for text in stdout:
+                if not text.endswith("\n"):
+                    break  # killed in the middle of a line
                 line = json.loads(text) if text.startswith("{") else {"type": "not JSON", "text": text}
                 with self._changed:
                     self._lines.append(line)

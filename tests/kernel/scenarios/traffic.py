@@ -1,0 +1,117 @@
+"""What is sent on purpose: datagrams, single TCP segments, pings and bare frames, each exactly once."""
+
+import errno
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from scenarios.namespaces import Namespace
+
+SYN, RST, ACK = 0x02, 0x04, 0x10
+ETH_P_IP, ETH_P_ARP = 0x0800, 0x0806
+BROADCAST = b"\xff" * 6
+
+
+def family_of(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+@contextmanager
+def open_socket(end: Namespace, family: int, kind: int, proto: int = 0) -> Iterator[socket.socket]:
+    with end.entered():
+        made = socket.socket(family, kind, proto)
+    with made:
+        yield made
+
+
+def datagrams(
+    end: Namespace, address: str, ports: Iterable[int], *, source: str = "", sport: int = 0
+) -> None:
+    """One UDP datagram to each of the ports, in this order. A refusal on the way out (EPERM) is no error."""
+    with open_socket(end, family_of(address), socket.SOCK_DGRAM) as sender:
+        if source or sport:
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sender.bind((source, sport))
+        for port in ports:
+            _send(sender, b"datagram", (address, port))
+
+
+def segments(
+    end: Namespace,
+    ends: tuple[str, str],
+    ports: tuple[int, int],
+    flags: int = SYN,
+    *,
+    seq: int = 1,
+    ack: int = 0,
+    count: int = 1,
+    spoilt: bool = False,
+) -> None:
+    """The same TCP segment `count` times, not retransmitted by anybody; `spoilt` has a wrong checksum."""
+    source, target = ends
+    bare = struct.pack("!HHIIBBHHH", *ports, seq, ack if flags & ACK else 0, 5 << 4, flags, 64240, 0, 0)
+    right = checksum(pseudo_header(ends, socket.IPPROTO_TCP, len(bare)) + bare)
+    segment = bare[:16] + struct.pack("!H", right ^ 0x5555 if spoilt else right) + bare[18:]
+    with open_socket(end, family_of(source), socket.SOCK_RAW, socket.IPPROTO_TCP) as sender:
+        sender.bind((source, 0))
+        for _ in range(count):
+            _send(sender, segment, (target, 0))
+
+
+def pings(end: Namespace, address: str, count: int) -> None:
+    """ICMP echo requests over IPv4."""
+    with open_socket(end, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sender:
+        for number in range(count):
+            bare = struct.pack("!BBHHH", 8, 0, 0, 77, number)
+            _send(sender, bare[:2] + struct.pack("!H", checksum(bare)) + bare[4:], (address, 0))
+
+
+def frames(end: Namespace, iface: str, *, to: bytes, kind: int, body: bytes, count: int) -> None:
+    """The same Ethernet frame `count` times, from the interface's own address."""
+    with open_socket(end, socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind((iface, 0))
+        own = sender.getsockname()[4]
+        for _ in range(count):
+            sender.send(to + own + struct.pack("!H", kind) + body)
+
+
+def hardware_address(end: Namespace, iface: str) -> bytes:
+    with open_socket(end, socket.AF_PACKET, socket.SOCK_RAW) as reader:
+        reader.bind((iface, 0))
+        return bytes(reader.getsockname()[4])
+
+
+def arp_request(sender: str, target: str, hardware: bytes) -> bytes:
+    pieces = (hardware, socket.inet_aton(sender), bytes(6), socket.inet_aton(target))
+    return struct.pack("!HHBBH", 1, ETH_P_IP, 6, 4, 1) + b"".join(pieces)
+
+
+def udp_packet(source: str, target: str, port: int) -> bytes:
+    """An IPv4 packet with a UDP datagram from port 40000, without a UDP checksum."""
+    udp = struct.pack("!HHHH", 40000, port, 16, 0) + b"datagram"
+    ends = socket.inet_aton(source) + socket.inet_aton(target)
+    bare = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, socket.IPPROTO_UDP, 0) + ends
+    return bare[:10] + struct.pack("!H", checksum(bare)) + bare[12:] + udp
+
+
+def pseudo_header(ends: tuple[str, str], proto: int, length: int) -> bytes:
+    addresses = b"".join(socket.inet_pton(family_of(end), end) for end in ends)
+    if len(addresses) == 8:
+        return addresses + struct.pack("!BBH", 0, proto, length)
+    return addresses + struct.pack("!II", length, proto)
+
+
+def checksum(data: bytes) -> int:
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _send(sender: socket.socket, data: bytes, address: tuple[str, int]) -> None:
+    try:
+        sender.sendto(data, address)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOBUFS, errno.ECONNREFUSED, errno.EHOSTUNREACH):
+            raise
