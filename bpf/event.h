@@ -16,7 +16,8 @@
 #define NFT_NAME_BYTES 64 /* longer names are cut */
 #define NFT_VISITED 8 /* chains kept of a packet's way */
 #define XT_NAME_BYTES 32
-#define XT_CANDIDATES 8
+#define XT_CANDIDATES 32
+#define XT_JUMPS 8
 #define XT_RULE_BYTES 512
 #define EBT_WATCHED 256 /* rules; larger tables are not watched */
 #define INVALID_WORDS 96
@@ -198,7 +199,7 @@ struct xt_record {
 	__u32 candidates; /* number; more than XT_CANDIDATES do not fit */
 	__u32 jumps;
 	__u32 candidate[XT_CANDIDATES]; /* offsets */
-	__u32 jump[XT_CANDIDATES]; /* offsets of the entries on the jump stack */
+	__u32 jump[XT_JUMPS]; /* offsets of the entries on the jump stack */
 	char table[XT_NAME_BYTES];
 	__u8 rule[XT_RULE_BYTES]; /* candidate[0], as far as it goes, then zeros */
 };

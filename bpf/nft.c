@@ -322,6 +322,7 @@ int search_nft(struct bpf_raw_tracepoint_args *ctx)
 			drop_details.call(ctx, DETAIL_NFT);
 	}
 	drop_details.call(ctx, DETAIL_NFT_SEND);
+	search->skb = 0; /* longer than programs may follow each other: given up */
 	return 0;
 }
 

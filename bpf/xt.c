@@ -388,6 +388,7 @@ int scan_xt(struct bpf_raw_tracepoint_args *ctx)
 	if (scan_chunk(scan, layout, this_cpu_offset(&scratch), &scratch))
 		drop_details.call(ctx, DETAIL_XT);
 	drop_details.call(ctx, DETAIL_XT_SEND);
+	scan->skb = 0; /* more entries than programs may follow each other: given up */
 	return 0;
 }
 
@@ -418,9 +419,9 @@ inline_always void fill_xt(struct xt_record *record, const struct xt_scan *scan,
 		length = sizeof(record->rule);
 	read_bytes(record->rule, length, entry);
 	jumpstack = read_pointer(scratch, jumpstack + scan->key.cpu * sizeof(u64));
-	record->jumps = XT_CANDIDATES;
+	record->jumps = XT_JUMPS;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < XT_CANDIDATES; i++)
+	for (int i = 0; i < XT_JUMPS; i++)
 		record->jump[i] = read_pointer(scratch, jumpstack + i * sizeof(u64)) - scan->entries;
 }
 

@@ -21,7 +21,8 @@ from dropwatch.record_header import RecordHeader
 NFT_NAME_BYTES = 64
 NFT_VISITED = 8
 XT_NAME_BYTES = 32
-XT_CANDIDATES = 8
+XT_CANDIDATES = 32
+XT_JUMPS = 8
 XT_RULE_BYTES = 512
 EBT_WATCHED = 256
 INVALID_WORDS = 96
@@ -91,7 +92,7 @@ class XtRecord(ctypes.Structure):
         ("candidates", c_uint32),
         ("jumps", c_uint32),
         ("candidate", c_uint32 * XT_CANDIDATES),
-        ("jump", c_uint32 * XT_CANDIDATES),
+        ("jump", c_uint32 * XT_JUMPS),
         ("table", c_char * XT_NAME_BYTES),
         ("rule", c_uint8 * XT_RULE_BYTES),
     )
@@ -209,9 +210,11 @@ def xt_note(record: XtRecord, function_name: FunctionName) -> XtNote:
         # as many rises as deaths that were passed over: this packet is not among them
         candidates=candidates if record.exact or record.risen > record.unaccounted else (),
         exact=bool(record.exact),
-        accounted=not record.incomplete and record.risen == record.unaccounted + 1,
+        accounted=not record.incomplete
+        and record.candidates <= XT_CANDIDATES
+        and record.risen == record.unaccounted + 1,
         target=function_name(record.function) if record.function else None,
-        jumps=tuple(record.jump[: min(record.jumps, XT_CANDIDATES)]),
+        jumps=tuple(record.jump[: min(record.jumps, XT_JUMPS)]),
         generation=record.generation,
         rule=bytes(record.rule) if one else b"",
     )

@@ -149,11 +149,6 @@ class Decoder:
             return self._detailed(key, header.type, data)
         return None
 
-    @property
-    def waits(self) -> bool:
-        """Has an event not got its detail yet?"""
-        return bool(self._waiting)
-
     def overdue(self, died_before_ns: int) -> list[Event]:
         """Events that still wait for their detail, of deaths before this monotonic time: it was lost."""
         if not self._waiting:

@@ -159,7 +159,7 @@ def _xt(drop: Drop, host: Host, note: NetfilterNote, xt: XtNote) -> Blamed | Non
         return None
     rules = host.xt_rules(drop.event.netns, xt, drop.event.monotonic_ns)
     if len(xt.candidates) > 1 and len(rules) != 1:
-        return _one_of_several(drop, xt, rules)
+        return _one_of_several(drop, xt, rules, note.conntrack)
     listed = rules[0] if len(rules) == 1 else None
     culprit = _xt_culprit(xt, listed)
     lost = listed is not None and listed.gone and listed.text is None
@@ -184,26 +184,38 @@ def _xt_tools(xt: XtNote) -> str:
     return "legacy arptables" if xt.family == "arp" else "legacy iptables"
 
 
-def _one_of_several(drop: Drop, xt: XtNote, rules: tuple[ListedRule, ...]) -> Blamed:
-    """Several counters rose at once: the rule is one of these, and only their words can tell which."""
+def _one_of_several(
+    drop: Drop, xt: XtNote, rules: tuple[ListedRule, ...], conntrack: ConntrackNote | None
+) -> Blamed:
+    """Several counters rose, this packet's and those of packets that were passed over. Where the packet's own
+    address, protocol or port contradicts all rules but one, and the counters account for every packet, it was that one.
+    """
     shown = [rule for rule in rules if rule.text is not None]
     fitting = [rule for rule in shown if rule_text.may_match(rule.text or "", drop.packet)]
     listed = fitting[0] if rules and len(shown) == len(rules) and len(fitting) == 1 else None
     candidates = tuple(
-        Evidence(rule.command, f"candidate: {rule.text or rule.problem or 'not listed'}") for rule in rules
+        Evidence(rule.command, f"{_fits(rule, drop)}: {rule.text or rule.problem or 'not listed'}")
+        for rule in rules
     )
     policy = listed is not None and listed.kind == "chain-policy"
-    return Blamed(
+    alone = listed is not None and xt.accounted and not any(rule.changed or rule.gone for rule in rules)
+    found = Blamed(
         "netfilter.chain-policy" if policy else _plain_cause(xt),
-        "likely",
+        "certain" if alone else "likely",
         "legacy",
         xt.family,
         _xt_culprit(xt, listed) if listed is not None else None,
         listed,
         (*_xt_facts(xt), *candidates),
         _xt_tools(xt),
-        f"one of {len(rules) or len(xt.candidates)} entries of table {xt.table} drops it",
+        None if alone else f"one of {len(rules) or len(xt.candidates)} entries of table {xt.table} drops it",
     )
+    return _named_after_its_text(found, conntrack, found.cause_id) if alone and not policy else found
+
+
+def _fits(rule: ListedRule, drop: Drop) -> str:
+    fits = rule.text is None or rule_text.may_match(rule.text, drop.packet)
+    return "candidate" if fits else "not for this packet"
 
 
 def _xt_facts(xt: XtNote) -> tuple[Evidence, ...]:

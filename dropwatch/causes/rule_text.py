@@ -18,7 +18,9 @@ _NFT_STATE_MAP = re.compile(r"\bct state vmap \{ ([^}]*) \}")
 _NFT_FIB = re.compile(
     r"\bfib ([a-z]+(?: \. [a-z]+)*) (?:(?:oif|check) missing|oif (?:eq |== )?0\b|oifname (?:eq |== )?\"\")"
 )
-_XT_PROTOCOLS = {"ipv6-icmp": "icmp6", "icmpv6": "icmp6", "ipencap": "ipip", "ipv6": "ip6"}
+_XT_PROTOCOLS = {"ipv6-icmp": "icmp6", "icmpv6": "icmp6"}
+# Those that iptables and whydrop call the same. /etc/protocols has other names, and numbers, for many.
+_PROTOCOLS = frozenset({"tcp", "udp", "icmp", "icmp6", "esp", "ah", "sctp"})
 
 Among = Literal["only", "among"]
 
@@ -93,9 +95,8 @@ def _fits(option: str, value: str, packet: Packet) -> bool | None:
             address = packet.saddr if option in ("-s", "--source") else packet.daddr
             return None if address is None else _within(str(address), value)
         case "-p" | "--protocol":
-            if packet.proto is None or value in ("all", "0"):
-                return None
-            return _XT_PROTOCOLS.get(value, value) == packet.proto
+            asked = _XT_PROTOCOLS.get(value, value)
+            return asked == packet.proto if {asked, packet.proto} <= _PROTOCOLS else None
         case "--sport" | "--sports" | "--source-port" | "--source-ports":
             return _port_fits(packet.sport, value)
         case "--dport" | "--dports" | "--destination-port" | "--destination-ports":

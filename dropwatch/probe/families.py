@@ -29,7 +29,7 @@ TCP = Family("tcp", "tcp.c", "FAMILY_TCP")
 NFT = Family("nf_tables", "nft.c", "FAMILY_NFT")
 XT = Family("iptables", "xt.c", "FAMILY_XT")
 EBT = Family("ebtables", "ebt.c", "FAMILY_EBT")
-ENGINES = Family("conntrack and hooks", "engines.c", "FAMILY_ENGINES")
+ENGINES = Family("conntrack", "engines.c", "FAMILY_ENGINES")
 
 FAMILIES = (XFRM, TCP, NFT, XT, EBT, ENGINES)
 

@@ -71,8 +71,8 @@ def _ebtables(found: NetfilterLayout) -> None:
     offset = _Offsets("ebtables")
     found.ebt_table_first = _table_comes_first("ebt_do_table", "ebtables")
     found.ebt_name = offset("ebt_table", "name", fallback=_LIST_HEAD)
-    found.ebt_private = offset("ebt_table", "private", fallback=80)  # name, table, valid_hooks, lock, check
-    found.ebt_nentries = offset("ebt_table_info", "nentries", fallback=8)
+    found.ebt_private = offset("ebt_table", "private", fallback=72)
+    found.ebt_nentries = offset("ebt_table_info", "nentries", fallback=4)
     found.ebt_counters = offset("ebt_table_info", "counters", fallback=128)
 
 

@@ -9,7 +9,7 @@ from dropwatch.errors import CannotRunHere
 from dropwatch.fact import Fact
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.probe import trial
-from dropwatch.probe.families import FAMILIES, HOOKS
+from dropwatch.probe.families import COME_AND_GO, FAMILIES, HOOKS
 from dropwatch.probe.lockdown import lockdown_mode
 from dropwatch.probe.preflight import (
     CAP_BPF,
@@ -133,8 +133,10 @@ def _family(name: str, user: User) -> Fact:
     """A family works when the first of its hooks does."""
     if not user.has(CAP_BPF, CAP_PERFMON):
         return Fact(name, None, "not tried: takes the right to load BPF programs", probe=True)
-    first, *others = (hook.function for hook in HOOKS[name])
+    first, *others = dict.fromkeys(hook.function for hook in HOOKS[name])
     outcome = trial.kprobe(first)
+    if name in COME_AND_GO and outcome.error in (0, errno.ENOENT):
+        return _module_family(name, (first, *others))
     if outcome.worked:
         missing = [function for function in others if not trial.kprobe(function).worked]
         text = f"kprobes on {first} and {len(others) - len(missing)} more functions"
@@ -142,6 +144,14 @@ def _family(name: str, user: User) -> Fact:
     if outcome.error is None:
         return Fact(name, None, "not tried: whydrop does not know this machine's system calls", probe=True)
     return Fact(name, False, f"no kprobe on {first}: {_why_no_kprobe(outcome)}", _todo(outcome), probe=True)
+
+
+def _module_family(name: str, functions: tuple[str, ...]) -> Fact:
+    """What is not loaded can drop nothing."""
+    found = [function for function in functions if trial.kprobe(function).worked]
+    if not found:
+        return Fact(name, True, "not loaded: it gets its probes when it is", probe=True)
+    return Fact(name, True, f"kprobes on {found[0]} and {len(found) - 1} more functions", probe=True)
 
 
 def _why_no_kprobe(outcome: trial.Outcome) -> str:

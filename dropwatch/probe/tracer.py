@@ -71,21 +71,22 @@ class Tracer:
 
     def read(self, timeout_ms: int) -> list[Event]:
         """Events that are there, after waiting at most that long for the first one."""
-        events = self._read(timeout_ms)
-        if self._missed:  # detached: what is in the ring is all that there will be
-            while self._decoder.waits and (more := self._read(0)):
-                events += more
-            return events + self._decoder.overdue(time.monotonic_ns())
-        if self._decoder.modules:
+        # The program that writes a detail may still run, on another CPU; once detached, none does.
+        long_ago = time.monotonic_ns() - (0 if self._missed else _PATIENCE_NS)
+        events: list[Event] = []
+        whole_ring = False
+        while not whole_ring and not events:
+            self._bpf.ring_buffer_poll(timeout_ms)
+            records, self._records = self._records, []
+            events += (event for record in records if (event := self._decoder.feed(record)) is not None)
+            whole_ring = len(records) < _BATCH
+            timeout_ms = 0
+        if whole_ring:  # else the detail may be in what has not been read
+            events += self._decoder.overdue(long_ago)
+        if self._decoder.modules and not self._missed:
             self._attaching.modules_changed(self._decoder.modules)
             self._decoder.modules.clear()
-        # The program that writes the detail may still run, on another CPU.
-        return events + self._decoder.overdue(time.monotonic_ns() - _PATIENCE_NS)
-
-    def _read(self, timeout_ms: int) -> list[Event]:
-        self._bpf.ring_buffer_poll(timeout_ms)
-        records, self._records = self._records, []
-        return [event for record in records if (event := self._decoder.feed(record)) is not None]
+        return events
 
     def table_changes(self) -> int:
         """How often a change of a legacy table began or ended since the start."""

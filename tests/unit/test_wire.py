@@ -86,7 +86,7 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
             ]
         wanted += [is_signed(struct, name) for name in numbers(MIRROR[struct])]
     constants = ["STACK_DEPTH", "PACKET_BYTES", "NAME_BYTES", "ALGORITHM_NAME_BYTES", "ALTERNATIVES"]
-    constants += ["EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES"]
+    constants += ["EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS"]
     return ask_compiler(
         tmp_path_factory.mktemp("ours"),
         wanted + constants + enumerators(),
@@ -230,7 +230,7 @@ def test_constants(compiler: dict[str, int]) -> None:
     assert compiler["PACKET_BYTES"] == wire.PACKET_BYTES
     assert compiler["NAME_BYTES"] == wire.NAME_BYTES
     assert compiler["ALTERNATIVES"] == wire.ALTERNATIVES
-    for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES"):
+    for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS"):
         assert compiler[name] == getattr(netfilter_wire, name)
 
 

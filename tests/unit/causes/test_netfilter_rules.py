@@ -257,11 +257,14 @@ def test_one_of_several_candidates_when_only_one_can_be_reached(refused, firewal
 
 
 def test_of_several_candidates_the_one_that_fits_the_packet(refused, firewall, judged):
+    """Packets that were passed over moved the other counter: this packet's port cannot have."""
     other = replace(XT_RULE, text="-A UU -p udp -m udp --dport 53 -j DROP")
-    cause, verdict = judged(refused(xt=replace(XT, candidates=(300, 640))), firewall((other, XT_RULE)))
-    assert (cause, verdict.confidence) == ("netfilter.iptables-rule", "likely")
-    assert verdict.culprit.text == XT_RULE.text
-    assert "candidate: -A UU -p udp -m udp --dport 53 -j DROP" in said(verdict)
+    for accounted, confidence in ((True, "certain"), (False, "likely")):
+        several = replace(XT, candidates=(300, 640), accounted=accounted)
+        cause, verdict = judged(refused(xt=several), firewall((other, XT_RULE)))
+        assert (cause, verdict.confidence) == ("netfilter.iptables-rule", confidence)
+        assert verdict.culprit.text == XT_RULE.text
+        assert "not for this packet: -A UU -p udp -m udp --dport 53 -j DROP" in said(verdict)
 
 
 def test_of_candidates_that_look_alike_none_is_named(refused, firewall, judged):
