@@ -18,11 +18,11 @@ struct ebt_visit {
 	struct ebt_counter before[EBT_WATCHED];
 };
 
-BPF_PERCPU_ARRAY(ebt_visits, struct ebt_visit, SLOTS * 2);
+BPF_PERCPU_ARRAY(ebt_visits, struct ebt_visit, SLOTS);
 
 inline_always struct ebt_visit *ebt_visit_of(u64 skb)
 {
-	int slot = slot_of(skb);
+	int slot = slot_of(skb) / WAYS;
 	struct ebt_visit *visit = ebt_visits.lookup(&slot);
 
 	return visit && visit->skb == skb ? visit : NULL;
@@ -41,7 +41,7 @@ int on_ebt_do_table(struct pt_regs *ctx)
 	if (!layout)
 		return 0;
 	read_table_call(&call, ctx, layout->ebt_table_first);
-	slot = slot_of(call.skb);
+	slot = slot_of(call.skb) / WAYS;
 	visit = ebt_visits.lookup(&slot);
 	if (!visit)
 		return 0;

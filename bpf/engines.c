@@ -12,13 +12,13 @@ struct engines_visit {
 	struct engines_record record; /* without its header */
 };
 
-BPF_PERCPU_ARRAY(engines_visits, struct engines_visit, SLOTS * 2);
+BPF_PERCPU_ARRAY(engines_visits, struct engines_visit, SLOTS);
 BPF_PERCPU_ARRAY(answer_calls, struct call, CALLS);
 BPF_PERCPU_ARRAY(queueing, u64, 1); /* the packet that nf_queue has on this CPU */
 
 inline_always struct engines_visit *engines_visit_of(u64 skb)
 {
-	int slot = slot_of(skb);
+	int slot = slot_of(skb) / WAYS;
 	struct engines_visit *visit = engines_visits.lookup(&slot);
 
 	return visit && visit->skb == skb ? visit : NULL;
@@ -26,7 +26,7 @@ inline_always struct engines_visit *engines_visit_of(u64 skb)
 
 inline_always struct engines_visit *new_engines_visit(u64 skb)
 {
-	int slot = slot_of(skb);
+	int slot = slot_of(skb) / WAYS;
 	struct engines_visit *visit = engines_visits.lookup(&slot);
 
 	if (!visit || visit->skb == skb)

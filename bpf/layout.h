@@ -33,6 +33,7 @@ struct netfilter_layout {
 	__u32 xt_table_first; /* the table is the first argument of *t_do_table, not the third */
 	__u32 xt_private;
 	__u32 xt_name;
+	__u32 xt_af;
 	__u32 xt_size;
 	__u32 xt_number;
 	__u32 xt_underflow;
@@ -52,6 +53,7 @@ struct netfilter_layout {
 	__u32 ct_log_format; /* nf_ct_l4proto_log_invalid */
 	__u32 log_format; /* nf_l4proto_log_invalid */
 	__u32 connection_status; /* struct nf_conn, 0: unknown */
+	__u32 pad;
 };
 
 #endif

@@ -30,11 +30,13 @@ struct death {
 
 BPF_PERCPU_ARRAY(deaths, struct death, 1);
 
-#define SLOTS 8 /* times two ways */
+#define SLOTS 8
+#define WAYS 2 /* places of a slot, where the packet of one must not be pushed out */
 
+/* The first way of a packet's slot. */
 inline_always u32 slot_of(u64 skb)
 {
-	return (skb >> 8 ^ skb >> 12) % SLOTS * 2;
+	return (skb >> 8 ^ skb >> 12) % SLOTS * WAYS;
 }
 
 inline_always struct netfilter_layout *current_layout(void)

@@ -22,7 +22,7 @@ struct nft_visit {
 	u64 visited[NFT_VISITED]; /* their targets, as a ring */
 };
 
-BPF_PERCPU_ARRAY(nft_visits, struct nft_visit, SLOTS * 2);
+BPF_PERCPU_ARRAY(nft_visits, struct nft_visit, SLOTS *WAYS);
 BPF_PERCPU_ARRAY(nft_chain_calls, struct call, CALLS);
 BPF_PERCPU_ARRAY(nft_eval_calls, struct call, CALLS);
 
@@ -38,17 +38,23 @@ inline_always struct nft_visit *nft_visit_of(u64 skb)
 	return visit && visit->skb == skb ? visit : NULL;
 }
 
-/* A reject sends its answer through the rules before the packet itself dies: a slot with a verdict is kept. */
+/* A reject sends its answer through the rules before the packet itself dies: a place with a verdict is kept. What the
+ * other place may have of an earlier visit of this packet is not to be found any more. */
 inline_always struct nft_visit *new_nft_visit(u64 skb)
 {
 	int slot = slot_of(skb);
-	struct nft_visit *visit = nft_visits.lookup(&slot);
+	struct nft_visit *first = nft_visits.lookup(&slot);
+	struct nft_visit *second;
 
-	if (visit && visit->skb != skb && visit->expression) {
-		slot++;
-		visit = nft_visits.lookup(&slot);
-	}
-	return visit;
+	slot++;
+	second = nft_visits.lookup(&slot);
+	if (!first || !second)
+		return NULL;
+	if (first->skb != skb && first->expression)
+		return second;
+	if (second->skb == skb)
+		second->skb = 0;
+	return first;
 }
 
 int on_nft_do_chain(struct pt_regs *ctx)

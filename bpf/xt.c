@@ -58,7 +58,7 @@ struct xt_scan {
 	u32 candidate[XT_CANDIDATES];
 };
 
-BPF_PERCPU_ARRAY(xt_visits, struct xt_visit, SLOTS * 2);
+BPF_PERCPU_ARRAY(xt_visits, struct xt_visit, SLOTS *WAYS);
 BPF_PERCPU_ARRAY(xt_scans, struct xt_scan, 1);
 BPF_PERCPU_ARRAY(xt_first_scans, struct xt_scan, 1);
 BPF_PERCPU_ARRAY(xt_blank, struct xt_chunk, 1);
@@ -83,13 +83,18 @@ inline_always struct xt_visit *xt_visit_of(u64 skb)
 inline_always struct xt_visit *new_xt_visit(u64 skb)
 {
 	int slot = slot_of(skb);
-	struct xt_visit *visit = xt_visits.lookup(&slot);
+	struct xt_visit *first = xt_visits.lookup(&slot);
+	struct xt_visit *second;
 
-	if (visit && visit->skb != skb && visit->exact) {
-		slot++;
-		visit = xt_visits.lookup(&slot);
-	}
-	return visit;
+	slot++;
+	second = xt_visits.lookup(&slot);
+	if (!first || !second)
+		return NULL;
+	if (first->skb != skb && first->exact)
+		return second;
+	if (second->skb == skb)
+		second->skb = 0;
+	return first;
 }
 
 inline_always void begin_scan(struct xt_scan *scan, const struct xt_visit *visit, const struct netfilter_layout *layout,
@@ -206,8 +211,14 @@ int read_first(struct pt_regs *ctx)
 	return 0;
 }
 
+/* Of the NFPROTO_* that a struct xt_table has (linux/netfilter.h). */
+inline_always u32 family_of(u8 protocol)
+{
+	return protocol == 2 ? XT_IP : protocol == 10 ? XT_IP6 : XT_ARP;
+}
+
 /* Not 0 when the table's counters must be read for the first time. */
-inline_always int visit_table(struct pt_regs *ctx, u32 family, union scratch *scratch)
+inline_always int visit_table(struct pt_regs *ctx, union scratch *scratch)
 {
 	struct netfilter_layout *layout = current_layout();
 	int zero = 0;
@@ -226,7 +237,7 @@ inline_always int visit_table(struct pt_regs *ctx, u32 family, union scratch *sc
 	visit->private = read_pointer(scratch, visit->table + layout->xt_private);
 	visit->exact = 0;
 	visit->function = 0;
-	visit->family = family;
+	visit->family = family_of(read_u8(scratch, call.table + layout->xt_af));
 	/* struct nf_hook_state begins with the hook: an int, on newer kernels a u8 */
 	visit->hook = read_u8(scratch, call.state);
 	scan->key.private = visit->private;
@@ -239,29 +250,12 @@ inline_always int visit_table(struct pt_regs *ctx, u32 family, union scratch *sc
 	return 1;
 }
 
-int on_ipt_do_table(struct pt_regs *ctx)
+/* ipt_do_table, ip6t_do_table, arpt_do_table */
+int on_do_table(struct pt_regs *ctx)
 {
 	union scratch scratch;
 
-	if (visit_table(ctx, XT_IP, &scratch))
-		xt_first.call(ctx, 0);
-	return 0;
-}
-
-int on_ip6t_do_table(struct pt_regs *ctx)
-{
-	union scratch scratch;
-
-	if (visit_table(ctx, XT_IP6, &scratch))
-		xt_first.call(ctx, 0);
-	return 0;
-}
-
-int on_arpt_do_table(struct pt_regs *ctx)
-{
-	union scratch scratch;
-
-	if (visit_table(ctx, XT_ARP, &scratch))
+	if (visit_table(ctx, &scratch))
 		xt_first.call(ctx, 0);
 	return 0;
 }

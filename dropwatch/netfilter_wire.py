@@ -133,6 +133,7 @@ class NetfilterLayout(ctypes.Structure):
         ("xt_table_first", c_uint32),
         ("xt_private", c_uint32),
         ("xt_name", c_uint32),
+        ("xt_af", c_uint32),
         ("xt_size", c_uint32),
         ("xt_number", c_uint32),
         ("xt_underflow", c_uint32),
@@ -150,6 +151,7 @@ class NetfilterLayout(ctypes.Structure):
         ("ct_log_format", c_uint32),
         ("log_format", c_uint32),
         ("connection_status", c_uint32),
+        ("pad", c_uint32),
     )
 
 

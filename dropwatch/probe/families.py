@@ -87,9 +87,7 @@ HOOKS = {
     XT.name: (
         *_both("on_table_change", "on_table_change", "xt_replace_table"),
         *_both("on_table_change", "on_table_change", "do_ipt_set_ctl", "do_ip6t_set_ctl", "do_arpt_set_ctl"),
-        Hook("on_ipt_do_table", "ipt_do_table"),
-        Hook("on_ip6t_do_table", "ip6t_do_table"),
-        Hook("on_arpt_do_table", "arpt_do_table"),
+        *(Hook("on_do_table", function) for function in ("ipt_do_table", "ip6t_do_table", "arpt_do_table")),
         *(Hook("on_drop_target", function) for function in ("reject_tg", "reject_tg6")),
         *_both("on_target", "on_target_return", *_TARGETS),
     ),

@@ -56,6 +56,7 @@ def _x_tables(found: NetfilterLayout) -> None:
     )
     found.xt_private = offset("xt_table", "private", fallback=24)
     found.xt_name = offset("xt_table", "name", fallback=56)
+    found.xt_af = offset("xt_table", "af", fallback=40)
     found.xt_size = offset("xt_table_info", "size", fallback=0)
     found.xt_number = offset("xt_table_info", "number", fallback=4)
     found.xt_underflow = offset("xt_table_info", "underflow", fallback=32)

@@ -4,7 +4,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from scenarios.firewalls import load_modules
 from scenarios.namespaces import Lab, joined_pair
+from scenarios.whydrop_process import Whydrop
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -19,3 +21,14 @@ def lab() -> Iterator[Lab]:
     """Two fresh namespaces joined by a veth pair."""
     with joined_pair() as pair:
         yield pair
+
+
+@pytest.fixture(scope="session")
+def whydrop() -> Iterator[Whydrop]:
+    """One process without a filter, for many scenarios: each tells its findings by the namespace and the port.
+
+    The modules are there before it starts: what dies in the moment after a module came has no probe yet.
+    """
+    load_modules()
+    with Whydrop() as running:
+        yield running

@@ -11,7 +11,7 @@ COUNTED = re.compile(r"counter packets (\d+) bytes")
 # Those whose functions give verdicts. What comes later gets its probes too, but the first packets may be faster.
 MODULES = (
     "nf_tables nft_reject_inet nft_reject_ipv4 nft_reject_ipv6 nft_reject_bridge nft_compat nft_synproxy nft_queue"
-    " nft_chain_nat nf_conntrack nfnetlink_queue ip_tables ip6_tables arp_tables ebtables ipt_REJECT ip6t_REJECT"
+    " nft_chain_nat nf_conntrack nfnetlink_queue ip_tables ip6_tables ebtables ipt_REJECT ip6t_REJECT"
     " ipt_SYNPROXY xt_NFQUEUE"
 )
 SAVED = re.compile(r"\[(\d+):\d+\] -A (\S+) .*")
@@ -31,7 +31,7 @@ class Rule:
 
 
 def load_modules() -> None:
-    """Those that this kernel has."""
+    """Those that this kernel has; arp_tables comes later, in a scenario about that."""
     subprocess.run(["modprobe", "-aq", *MODULES.split()], check=False)
 
 

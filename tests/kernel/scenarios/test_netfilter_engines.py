@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from scenarios import netfilter_link, traffic, verdicts
 from scenarios.blame import blame, by_netfilter, deaths, explained
-from scenarios.firewalls import Rule, legacy, legacy_rules, load_modules, nft, nft_rules, the_rule
+from scenarios.firewalls import Rule, legacy, legacy_rules, nft, nft_rules, the_rule
 from scenarios.namespaces import Lab, Namespace
 from scenarios.roads import bridge, through_the_bridge
 from scenarios.waiting import eventually
@@ -24,14 +24,6 @@ WHY_INVALID = {
     "window": ("window", "bound"),
 }
 CHAIN = "table inet t {{ chain c {{ type filter hook {hook} priority {priority};\n{rules}\n}} }}"
-
-
-@pytest.fixture(scope="module")
-def whydrop() -> Iterator[Whydrop]:
-    """One process for the whole file: scenarios tell theirs by the namespace and the port."""
-    load_modules()
-    with Whydrop() as running:
-        yield running
 
 
 def rules_in(end: Namespace, rules: str, hook: str = "input", priority: int = 0) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from scenarios import traffic
 from scenarios.blame import blame, blame_policy, by_netfilter, deaths
-from scenarios.firewalls import Rule, load_modules, nft, nft_rules, snapshot, the_rule
+from scenarios.firewalls import Rule, nft, nft_rules, snapshot, the_rule
 from scenarios.namespaces import Lab, Namespace, joined_pair
 from scenarios.roads import bridge, through_the_bridge
 from scenarios.waiting import eventually
@@ -49,14 +49,6 @@ NETDEV_WAYS = {
 EGRESS = 'type filter hook egress device "vb" priority 0;'
 EBTABLES = "ebtables-legacy --concurrent"
 COUNTED = re.compile(r"\d+\. .* ?, pcnt = (\d+) -- bcnt")
-
-
-@pytest.fixture(scope="module")
-def whydrop() -> Iterator[Whydrop]:
-    load_modules()
-    unload_arp_tables()  # for the scenario of a module that comes later
-    with Whydrop() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

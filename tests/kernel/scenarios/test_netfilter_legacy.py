@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from scenarios import traffic
 from scenarios.blame import blame, blame_policy, deaths
-from scenarios.firewalls import Rule, legacy, legacy_rules, load_modules, nft, nft_rules, snapshot, the_rule
+from scenarios.firewalls import Rule, legacy, legacy_rules, nft, nft_rules, snapshot, the_rule
 from scenarios.namespaces import Lab, Namespace, joined_pair
 from scenarios.roads import BEYOND4, BEYOND6, turn_around
 from scenarios.waiting import eventually
@@ -84,14 +84,6 @@ PLACES = {
     5042: ("OUTPUT", (), "out"),
 }
 VERSIONS = {4: "iptables-legacy", 6: "ip6tables-legacy"}
-
-
-@pytest.fixture(scope="module")
-def whydrop() -> Iterator[Whydrop]:
-    """One process for the whole file: scenarios tell theirs by the namespace and the port."""
-    load_modules()
-    with Whydrop() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

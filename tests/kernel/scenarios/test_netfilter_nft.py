@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from scenarios import traffic
 from scenarios.blame import blame, blame_policy, deaths
-from scenarios.firewalls import Rule, load_modules, nft, nft_rules, snapshot, the_rule
+from scenarios.firewalls import Rule, nft, nft_rules, snapshot, the_rule
 from scenarios.namespaces import Lab, Namespace, joined_pair
 from scenarios.roads import BEYOND4, BEYOND6, turn_around
 from scenarios.waiting import eventually
@@ -102,14 +102,6 @@ table inet ways {
 """
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 FAMILIES = {"ip": 6000, "ip6": 6010, "inet": 6020}
-
-
-@pytest.fixture(scope="module")
-def whydrop() -> Iterator[Whydrop]:
-    """One process for the whole file: scenarios tell theirs by the namespace and the port."""
-    load_modules()
-    with Whydrop() as running:
-        yield running
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from scenarios import traffic
 from scenarios.blame import blame, blame_policy, deaths
-from scenarios.firewalls import Rule, legacy, legacy_rules, load_modules, nft_rules
+from scenarios.firewalls import Rule, legacy, legacy_rules, nft_rules
 from scenarios.namespaces import Lab, Namespace, joined_pair
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Whydrop
@@ -43,13 +43,6 @@ WAYS = {
     5107: ("INPUT",),
     5109: ("PREROUTING",),
 }
-
-
-@pytest.fixture(scope="module")
-def whydrop() -> Iterator[Whydrop]:
-    load_modules()
-    with Whydrop() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

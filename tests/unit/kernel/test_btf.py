@@ -248,3 +248,13 @@ def test_tracepoint_arguments_as_bpftool_has_them(kernel: btf.Btf, witness: Witn
 def test_a_module_that_is_not_there() -> None:
     assert btf.module("no_such_module") is None
     assert btf.module("../../../etc") is None
+
+
+def test_what_a_function_takes(kernel: btf.Btf) -> None:
+    assert kernel.parameters("nf_hook_slow") == [
+        "sk_buff",
+        "nf_hook_state",
+        "nf_hook_entries",
+        "unsigned int",
+    ]
+    assert kernel.parameters("no_such_function") is None

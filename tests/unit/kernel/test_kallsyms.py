@@ -265,3 +265,37 @@ def last_before(symbols: list[Symbol], address: int) -> Frame:
     at = max((s.address for s in symbols if s.kind in CODE and s.address <= address), default=0)
     first = next(s for s in symbols if s.kind in CODE and s.address == at)
     return Frame(first.name, address - at, None, address)
+
+
+def test_where_a_function_begins_and_ends(files: Files) -> None:
+    symbols = [
+        Symbol(TEXT, "T", "_stext"),
+        Symbol(TEXT, "T", "first"),
+        Symbol(TEXT + 0x40, "T", "alias"),
+        Symbol(TEXT + 0x40, "t", "second"),
+        Symbol(TEXT + 0x90, "T", "_etext"),
+        Symbol(MODULES + 0x80, "t", "later", "m"),
+        Symbol(MODULES + 0x10, "t", "earlier", "m"),
+        Symbol(MODULES + 0x4000, "t", "elsewhere", "n"),
+    ]
+    files.write(symbols, {"m": (MODULES, 0x1000), "n": (MODULES + 0x4000, 0x1000)})
+    known = files.open()
+    assert known.extent("first") == (TEXT, TEXT + 0x40)
+    assert known.extent("second") == known.extent("alias") == (TEXT + 0x40, TEXT + 0x90)
+    assert known.extent("earlier") == (MODULES + 0x10, MODULES + 0x80)
+    assert known.extent("later") == (MODULES + 0x80, MODULES + 0x1000), "not into the next module"
+    assert known.extent("nowhere") == (0, 0)
+
+
+def test_a_module_that_comes_is_found_after_a_refresh(files: Files) -> None:
+    core = [Symbol(TEXT, "T", "_stext"), Symbol(TEXT + 0x10, "T", "own"), Symbol(TEXT + 0x90, "T", "_etext")]
+    files.write(core, {})
+    known = files.open()
+    assert known.find("own") == TEXT + 0x10
+    assert known.find("guest") is None
+    files.write([*core, Symbol(MODULES + 0x10, "t", "guest", "m")], {"m": (MODULES, 0x1000)})
+    known.refresh()
+    assert known.find("guest") == MODULES + 0x10
+    files.write(core, {})
+    known.refresh()
+    assert known.find("guest") is None
