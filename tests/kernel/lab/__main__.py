@@ -27,6 +27,7 @@ def main(words: list[str]) -> int:
             stdout=sys.stdout.buffer,
             stderr=sys.stderr.buffer,
             interactive=options.verb == "shell",
+            cpus=options.cpus,
         )
         with guest:
             if not guest.ended(options.timeout):
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(verb, help=words)
         sub.add_argument("--kernel", default="" if verb == "fetch" else "6.1", help="label in matrix.toml")
         sub.add_argument("--timeout", type=float, default=1e6 if verb == "shell" else 1500, help="seconds")
+        sub.add_argument("--cpus", type=int, default=1, help="with one, some per-CPU data has another place")
         sub.add_argument("--console", action="store_true", help="show the guest's console at the end")
     return parser
 

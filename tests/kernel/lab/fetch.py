@@ -35,7 +35,6 @@ class Fetched:
     release: str
     vmlinuz: Path
     modules: Path
-    cpus: int = 1
 
 
 def say(text: str) -> None:
@@ -53,7 +52,7 @@ def fetch(kernel: Kernel) -> Fetched:
             _download(kernel, partial)
             partial.rename(home)
     modules = next((home / "lib" / "modules").iterdir())
-    return Fetched(kernel.label, modules.name, home / "vmlinuz", modules, kernel.cpus)
+    return Fetched(kernel.label, modules.name, home / "vmlinuz", modules)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ class Guest:
         stdout: BinaryIO,
         stderr: BinaryIO,
         interactive: bool = False,
+        cpus: int = 1,
     ) -> None:
         self.kernel = kernel
         self._home = Path(tempfile.mkdtemp(prefix=f"whydrop-{kernel.label}-"))
@@ -55,6 +56,7 @@ class Guest:
         self.shared.mkdir()
         self._outs = (stdout, stderr)
         self._interactive = interactive
+        self._cpus = cpus
         self._pumps: list[threading.Thread] = []
         (self._home / "initramfs").write_bytes(pack(kernel))
         stage2 = self.shared / "stage2"
@@ -142,7 +144,7 @@ class Guest:
         append = "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off no_timer_check tsc=nowatchdog"
         return [
             *QEMU.split(),
-            *("-smp", str(self.kernel.cpus), "-m", MEMORY, "-kernel", str(self.kernel.vmlinuz)),
+            *("-smp", str(self._cpus), "-m", MEMORY, "-kernel", str(self.kernel.vmlinuz)),
             *("-initrd", str(self._home / "initramfs"), "-append", append),
             *("-fsdev", f"local,id=lab,path={self.shared},security_model=none"),
             *("-device", "virtio-9p-pci,fsdev=lab,mount_tag=lab"),

@@ -9,12 +9,11 @@ MATRIX = Path(__file__).parent.parent / "matrix.toml"
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One kernel of the matrix. `lacks` names the features whose scenarios may skip on it, `cpus` the guest's size."""
+    """One kernel of the matrix. `lacks` names the features whose scenarios may skip on it."""
 
     label: str
     suites: tuple[str, ...]
     lacks: frozenset[str]
-    cpus: int = 1
 
 
 def kernels(wanted: str = "") -> tuple[Kernel, ...]:
@@ -23,9 +22,7 @@ def kernels(wanted: str = "") -> tuple[Kernel, ...]:
     Raises ValueError for a label that the matrix does not have.
     """
     known = {
-        entry["label"]: Kernel(
-            entry["label"], tuple(entry["suites"]), frozenset(entry["lacks"]), entry.get("cpus", 1)
-        )
+        entry["label"]: Kernel(entry["label"], tuple(entry["suites"]), frozenset(entry["lacks"]))
         for entry in tomllib.loads(MATRIX.read_text())["kernel"]
     }
     labels = wanted.replace(",", " ").split()
