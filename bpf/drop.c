@@ -71,12 +71,8 @@ inline_always void copy_packet(struct drop_record *record, u64 network, u64 end)
 }
 
 /* Who knows more of this death than can be told at once: enum drop_detail. */
-inline_always u32 netfilter_detail(u64 skb, u64 location)
+inline_always u32 netfilter_detail(u64 skb, u64 location, const struct netfilter_layout *layout)
 {
-	struct netfilter_layout *layout = current_layout();
-
-	if (!layout)
-		return 0;
 #ifdef FAMILY_NFT
 	if (nft_has_detail(skb, location, layout))
 		return DETAIL_NFT;
@@ -94,12 +90,18 @@ inline_always u32 netfilter_detail(u64 skb, u64 location)
 
 inline_always void begin_death(u64 skb, u64 location)
 {
+	struct netfilter_layout *layout = current_layout();
 	struct death *death = current_death();
 
-	if (!death)
+	if (!death || !layout)
 		return;
 	death->skb = skb;
-	death->detail = netfilter_detail(skb, location);
+	death->detail = 0;
+	death->is_by_rules = is_killer(layout, KILLER_HOOK_SLOW, location) ||
+			     is_killer(layout, KILLER_DO_CHAIN, location) ||
+			     is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location);
+	if (death->is_by_rules)
+		death->detail = netfilter_detail(skb, location, layout);
 }
 
 /* enum record_type of the record that follows the DROP record, 0: none */
@@ -187,7 +189,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 
 /* With the packet's death, asked for or not: the next packet may get its address, and must not get its guilt. What
  * the detail's program needs is left to it. */
-inline_always void end_visits(u64 skb, u32 detail)
+inline_always void end_visits(u64 skb, const struct death *death, u32 detail)
 {
 #ifdef FAMILY_XFRM
 	end_visit(skb);
@@ -195,6 +197,8 @@ inline_always void end_visits(u64 skb, u32 detail)
 #ifdef FAMILY_ENGINES
 	end_engines_visit(skb);
 #endif
+	if (!death->is_by_rules)
+		return;
 #ifdef FAMILY_NFT
 	if (detail != DETAIL_NFT)
 		end_nft_visit(skb);
@@ -220,7 +224,7 @@ inline_always u32 finish(u64 skb, u64 sent)
 	detail = death->detail;
 	if (!sent && detail != DETAIL_XT)
 		detail = 0; /* nobody asked; but the counters of its table have risen */
-	end_visits(skb, detail);
+	end_visits(skb, death, detail);
 	death->time = sent ? sent : bpf_ktime_get_ns();
 	death->is_sent = !!sent;
 	return detail;

@@ -11,11 +11,23 @@ struct xt_entry_layout {
 	__u32 counters;
 };
 
+/* The functions that free a packet for the rules: the index into netfilter_layout.killers. */
+enum killer {
+	KILLER_HOOK_SLOW = 0, /* nf_hook_slow */
+	KILLER_DO_CHAIN = 1, /* nft_do_chain */
+	KILLER_BRIDGE = 2, /* br_handle_frame */
+	KILLER_REINJECT = 3, /* nf_reinject, of later kernels nfqnl_reinject */
+	KILLERS = 4,
+};
+
+/* Addresses of a function's code, both 0: it is not there. */
+struct code_range {
+	__u64 start;
+	__u64 end;
+};
+
 struct netfilter_layout {
-	__u64 hook_slow_start; /* nf_hook_slow: addresses */
-	__u64 hook_slow_end;
-	__u64 do_chain_start; /* nft_do_chain, 0: not loaded */
-	__u64 do_chain_end;
+	struct code_range killers[KILLERS];
 	/* struct nft_chain */
 	__u32 chain_rules[2]; /* blob_gen_0 and 1 */
 	__u32 chain_has_blob; /* 0: rules_gen, rules are allocated one by one */

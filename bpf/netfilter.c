@@ -26,6 +26,8 @@ struct death {
 	u64 time;
 	u32 is_sent; /* 0: nobody asked for the packet */
 	u32 detail; /* enum drop_detail */
+	u32 is_by_rules; /* freed where the rules' verdicts are carried out: they may have noted something */
+	u32 pad;
 };
 
 BPF_PERCPU_ARRAY(deaths, struct death, 1);
@@ -43,6 +45,11 @@ inline_always struct netfilter_layout *current_layout(void)
 {
 	int zero = 0;
 	return netfilter_layout.lookup(&zero);
+}
+
+inline_always int is_killer(const struct netfilter_layout *layout, enum killer killer, u64 location)
+{
+	return location >= layout->killers[killer].start && location < layout->killers[killer].end;
 }
 
 inline_always struct death *current_death(void)

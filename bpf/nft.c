@@ -211,8 +211,7 @@ inline_always int nft_has_detail(u64 skb, u64 location, const struct netfilter_l
 
 	if (!visit)
 		return 0;
-	return visit->expression || visit->is_dropped ||
-	       (location >= layout->do_chain_start && location < layout->do_chain_end);
+	return visit->expression || visit->is_dropped || is_killer(layout, KILLER_DO_CHAIN, location);
 }
 
 inline_always void end_nft_visit(u64 skb)

@@ -14,7 +14,7 @@
 /* Where helpers write to. The compiler gives each variable of an inlined function its own place on the stack, and
  * there are 512 bytes: what is needed only for a moment shares this. */
 union scratch {
-	u8 bytes[(SIZE_sk_buff + 7) / 8 * 8];
+	u8 bytes[(SIZE_sk_buff + 15) / 16 * 8]; /* half of it: SKB_HALF */
 	u8 byte;
 	u16 half;
 	u32 word;
@@ -67,29 +67,45 @@ struct buffer {
 	u8 active_extensions;
 };
 
-#define member(copy, type, offset) (*(const type *)((copy) + (offset)))
+/* A struct sk_buff is read in two halves: as a whole it would take half of the stack. */
+#define SKB_HALF ((SIZE_sk_buff + 15) / 16 * 8)
 
-/* One read of the whole struct instead of a dozen. */
+#define take(field, type, offset)                                                                                      \
+	do {                                                                                                           \
+		if ((offset) >= from && (offset) < from + SKB_HALF)                                                    \
+			(field) = *(const type *)(half + ((offset)-from) % SKB_HALF);                                  \
+	} while (0)
+
+inline_always void take_members(struct buffer *buffer, const u8 *half, u64 from)
+{
+	take(buffer->head, u64, OFF_sk_buff__head);
+	take(buffer->data, u64, OFF_sk_buff__data);
+	take(buffer->end, u32, OFF_sk_buff__tail);
+	take(buffer->device, u64, OFF_sk_buff__dev);
+	take(buffer->sock, u64, OFF_sk_buff__sk);
+	take(buffer->dst, u64, OFF_sk_buff___skb_refdst);
+	take(buffer->extensions, u64, OFF_sk_buff__extensions);
+	take(buffer->length, u32, OFF_sk_buff__len);
+	take(buffer->mark, u32, OFF_sk_buff__mark);
+	take(buffer->skb_iif, u32, OFF_sk_buff__skb_iif);
+	take(buffer->protocol, u16, OFF_sk_buff__protocol);
+	take(buffer->network, u16, OFF_sk_buff__network_header);
+	take(buffer->active_extensions, u8, OFF_sk_buff__active_extensions);
+}
+
 inline_always int read_buffer(struct buffer *buffer, u64 address, union scratch *scratch)
 {
-	const u8 *copy = scratch->bytes;
-
-	if (read_bytes(scratch->bytes, SIZE_sk_buff, address))
+	__builtin_memset(buffer, 0, sizeof(*buffer));
+	if (read_bytes(scratch->bytes, SKB_HALF, address))
 		return 0;
+	take_members(buffer, scratch->bytes, 0);
+	if (read_bytes(scratch->bytes, SIZE_sk_buff - SKB_HALF, address + SKB_HALF))
+		return 0;
+	take_members(buffer, scratch->bytes, SKB_HALF);
 	buffer->address = address;
-	buffer->head = member(copy, u64, OFF_sk_buff__head);
-	buffer->data = member(copy, u64, OFF_sk_buff__data);
-	buffer->end = buffer->head + member(copy, u32, OFF_sk_buff__tail);
-	buffer->device = member(copy, u64, OFF_sk_buff__dev);
-	buffer->sock = member(copy, u64, OFF_sk_buff__sk);
-	buffer->dst = member(copy, u64, OFF_sk_buff___skb_refdst) & ~1ULL; /* bit 0: SKB_DST_NOREF */
-	buffer->extensions = member(copy, u64, OFF_sk_buff__extensions);
-	buffer->length = member(copy, u32, OFF_sk_buff__len);
-	buffer->mark = member(copy, u32, OFF_sk_buff__mark);
-	buffer->skb_iif = member(copy, u32, OFF_sk_buff__skb_iif);
-	buffer->protocol = bpf_ntohs(member(copy, u16, OFF_sk_buff__protocol));
-	buffer->network = member(copy, u16, OFF_sk_buff__network_header);
-	buffer->active_extensions = member(copy, u8, OFF_sk_buff__active_extensions);
+	buffer->end += buffer->head;
+	buffer->dst &= ~1ULL; /* bit 0: SKB_DST_NOREF */
+	buffer->protocol = bpf_ntohs(buffer->protocol);
 	return 1;
 }
 

@@ -332,7 +332,7 @@ int on_target_return(struct pt_regs *ctx)
 
 inline_always int xt_has_detail(u64 skb, u64 location, const struct netfilter_layout *layout)
 {
-	return xt_visit_of(skb) && location >= layout->hook_slow_start && location < layout->hook_slow_end;
+	return xt_visit_of(skb) && is_killer(layout, KILLER_HOOK_SLOW, location);
 }
 
 inline_always void end_xt_visit(u64 skb)

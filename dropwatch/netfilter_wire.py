@@ -26,6 +26,7 @@ XT_JUMPS = 8
 XT_RULE_BYTES = 512
 EBT_WATCHED = 256
 INVALID_WORDS = 96
+KILLERS = 4
 _NAME_BYTES = 16
 _NFT_RULE = 1
 _XT_FAMILIES: tuple[XtFamily, ...] = ("ip", "ip6", "arp")
@@ -114,12 +115,13 @@ class XtEntryLayout(ctypes.Structure):
     _fields_ = (("offsets", c_uint32), ("counters", c_uint32))
 
 
+class CodeRange(ctypes.Structure):
+    _fields_ = (("start", c_uint64), ("end", c_uint64))
+
+
 class NetfilterLayout(ctypes.Structure):
     _fields_ = (
-        ("hook_slow_start", c_uint64),
-        ("hook_slow_end", c_uint64),
-        ("do_chain_start", c_uint64),
-        ("do_chain_end", c_uint64),
+        ("killers", CodeRange * KILLERS),
         ("chain_rules", c_uint32 * 2),
         ("chain_has_blob", c_uint32),
         ("chain_table", c_uint32),

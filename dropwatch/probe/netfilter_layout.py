@@ -8,18 +8,21 @@ the core are in vmlinux's BTF on every kernel.
 from dropwatch.kernel import btf
 from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.netfilter_wire import NetfilterLayout, XtEntryLayout
+from dropwatch.netfilter_wire import CodeRange, NetfilterLayout, XtEntryLayout
 
 _POINTER = 8
 _LIST_HEAD = 16
+# By enum killer of bpf/layout.h, each with its names over the years.
+_KILLERS = (("nf_hook_slow",), ("nft_do_chain",), ("br_handle_frame",), ("nf_reinject", "nfqnl_reinject"))
 _CACHE_LINE = 64  # SMP_CACHE_BYTES of x86 and arm64; ebtables exists on nothing else that runs bcc
 
 
 def read_layout(symbols: Kallsyms) -> NetfilterLayout:
     """What is known now: to be asked again when a module has come."""
     found = NetfilterLayout(one_cpu=possible_cpus() == 1, cache_line=_CACHE_LINE)
-    found.hook_slow_start, found.hook_slow_end = symbols.extent("nf_hook_slow")
-    found.do_chain_start, found.do_chain_end = symbols.extent("nft_do_chain")
+    for number, names in enumerate(_KILLERS):
+        extents = (symbols.extent(name) for name in names)
+        found.killers[number] = CodeRange(*next((extent for extent in extents if any(extent)), (0, 0)))
     _nf_tables(found)
     _x_tables(found)
     _ebtables(found)

@@ -27,6 +27,7 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "nft_record": netfilter_wire.NftRecord,
     "xt_record": netfilter_wire.XtRecord,
     "ebt_record": netfilter_wire.EbtRecord,
+    "code_range": netfilter_wire.CodeRange,
     "xt_entry_layout": netfilter_wire.XtEntryLayout,
     "netfilter_layout": netfilter_wire.NetfilterLayout,
 }
@@ -248,6 +249,8 @@ def test_enumerators(compiler: dict[str, int]) -> None:
         "LOSS_RING_FULL": wire.LOSS_RING_FULL,
         "LOSS_DETAIL": wire.LOSS_DETAIL,
         "NOT_A_PACKET": wire.NOT_A_PACKET,
+        **{f"KILLER_{word}": n for n, word in enumerate(("HOOK_SLOW", "DO_CHAIN", "BRIDGE", "REINJECT"))},
+        "KILLERS": netfilter_wire.KILLERS,
         "LOSSES": max(wire.LOSS_RING_FULL, wire.LOSS_DETAIL, wire.NOT_A_PACKET) + 1,
         **notes,
         **audits,
