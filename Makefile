@@ -1,11 +1,14 @@
-# make setup | test | demo | shell | run | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+# make setup | test | demo | bench | shell | run | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
 # What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
 KERNELS ?=
 ARGS ?=
-# Where `make shell` and `make run` go.
+# Where `make bench`, `make shell` and `make run` go.
 KERNEL ?= 6.1
 CMD ?= uname -a
+# How often `make bench` has each of its watchers; by the time of day, or by `instructions`, whatever else the host does.
+ROUNDS ?= 3
+CLOCK ?=
 
 # bcc is the distribution's (PyPI's package of that name is something else), so is the Python that it is built for.
 PACKAGES := arptables bpftool busybox-static clang-format conntrack ebtables gcc iproute2 iptables iputils-ping kmod libc6-dev \
@@ -15,12 +18,13 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo shell run lint
+.PHONY: help packages setup test demo bench shell run lint
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
 	@echo 'make demo                   a broken IPsec tunnel in an emulated kernel, and what whydrop says about it'
 	@echo 'make test [KERNELS="6.1"]   every test, on every kernel of tests/kernel/matrix.toml or on these'
+	@echo 'make bench [KERNEL=6.12]    what whydrop costs a packet, beside bpftrace and dropwatch in the same guest'
 	@echo 'make shell KERNEL=6.12      a root shell in one of these kernels; make run CMD=... for one command'
 	@echo 'make lint                   ruff, mypy, clang-format'
 
@@ -47,6 +51,13 @@ test: setup lint
 
 demo: setup
 	@$(LAB) run --kernel 6.1 -- $(PYTHON) tests/kernel/demo.py
+
+# Its peers are wanted here only.
+bench: PACKAGES += bpftrace dropwatch
+bench: setup
+	@$(if $(filter instructions,$(CLOCK)),PATH="$(CURDIR)/tests/bench/instructions:$$PATH") \
+	    $(LAB) run --kernel $(KERNEL) --timeout 5000 -- env PYTHONPATH=tests:tests/kernel \
+	    $(PYTHON) -m bench $(ROUNDS) '$(if $(filter instructions,$(CLOCK)),1000 instructions,microseconds)'
 
 shell: setup
 	@$(LAB) shell --kernel $(KERNEL) || true

@@ -1,0 +1,1 @@
+"""What whydrop costs, beside what others cost: `make bench`."""
