@@ -45,18 +45,22 @@ inline_always void find_place(struct place *place, const struct buffer *buffer, 
 }
 
 /* 0: nobody asked for it, 1: it matches, 2: it may carry what was asked for. */
-inline_always int flow_wanted(const struct settings *wanted, u64 network, union scratch *scratch)
+inline_always int flow_wanted(struct flow *flow, const struct settings *wanted, u64 network, union scratch *scratch)
 {
-	struct flow flow = {};
-
+#ifdef SUMMARY
+	read_flow(flow, network, scratch);
 	if (!wanted->asks_flow)
 		return 1;
-	read_flow(&flow, network, scratch);
-	if (!flow.family)
-		return 0;
-	if (flow_matches(&flow, wanted))
+#else
+	if (!wanted->asks_flow)
 		return 1;
-	return flow.is_carrier ? 2 : 0;
+	read_flow(flow, network, scratch);
+#endif
+	if (!flow->family)
+		return 0;
+	if (flow_matches(flow, wanted))
+		return 1;
+	return flow->is_carrier ? 2 : 0;
 }
 
 inline_always void copy_packet(struct drop_record *record, u64 network, u64 end)
@@ -85,6 +89,10 @@ inline_always u32 netfilter_detail(u64 skb, u64 location, const struct netfilter
 	if (ebt_visit_of(skb))
 		return DETAIL_EBT;
 #endif
+#ifdef FAMILY_HOOKS
+	if (nobody_refused(skb, location, layout))
+		return DETAIL_HOOKS;
+#endif
 	return 0;
 }
 
@@ -97,10 +105,8 @@ inline_always void begin_death(u64 skb, u64 location)
 		return;
 	death->skb = skb;
 	death->detail = 0;
-	death->is_by_rules = is_killer(layout, KILLER_HOOK_SLOW, location) ||
-			     is_killer(layout, KILLER_DO_CHAIN, location) ||
-			     is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location);
-	if (death->is_by_rules)
+	if (is_killer(layout, KILLER_HOOK_SLOW, location) || is_killer(layout, KILLER_DO_CHAIN, location) ||
+	    is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location))
 		death->detail = netfilter_detail(skb, location, layout);
 }
 
@@ -116,9 +122,53 @@ inline_always u32 detail_to_come(void)
 		return RECORD_XT;
 	case DETAIL_EBT:
 		return RECORD_EBT;
+	case DETAIL_HOOKS:
+		return RECORD_HOOKS;
 	}
 	return 0;
 }
+
+#ifdef SUMMARY
+/* What did it, as far as it is known without a search, beside enum drop_detail. */
+inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
+{
+	struct death *death = current_death();
+
+	switch (death ? death->detail : 0) {
+#ifdef FAMILY_NFT
+	case DETAIL_NFT:
+		return nft_object(buffer->address);
+#endif
+#ifdef FAMILY_XT
+	case DETAIL_XT:
+		return xt_object(buffer->address);
+#endif
+	}
+#ifdef FAMILY_ENGINES
+	struct engines_visit *visit = engines_visit_of(buffer->address);
+
+	if (visit && visit->record.refuser)
+		return visit->record.refuser;
+#endif
+	return receiver;
+}
+
+/* Counts the drop; not 0 when it is to be sent as well. */
+inline_always int count_drop(struct row *row, const struct buffer *buffer, struct flow *flow, u64 receiver,
+			     union scratch *scratch)
+{
+	row->protocol = buffer->protocol;
+	row->proto = flow->proto;
+	row->detail = detail_to_come();
+	row->object = row_object(buffer, receiver);
+#ifdef FAMILY_XFRM
+	count_xfrm(row, buffer, scratch);
+#endif
+	if (flow->family)
+		count_flow(flow);
+	return count_row(row);
+}
+#endif
 
 /* The time of the DROP record, 0 when there is none. */
 inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver, u32 notes,
@@ -127,6 +177,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	struct settings *wanted = current_settings();
 	struct drop_record *record;
 	struct place place = {};
+	struct flow flow = {};
 	u64 network;
 	u64 now;
 	int fits;
@@ -141,13 +192,25 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	if (!mark_wanted(wanted, buffer->mark))
 		return 0;
 	network = network_header(buffer, scratch);
-	fits = flow_wanted(wanted, network, scratch);
+	fits = flow_wanted(&flow, wanted, network, scratch);
 	if (!fits)
 		return 0;
 	find_place(&place, buffer, receiver, wanted->netns_operations, scratch);
 	if (!netns_wanted(wanted, place.netns) || !iface_wanted(wanted, place.name, place.ifindex, buffer->skb_iif))
 		return 0;
 
+#ifdef SUMMARY
+	struct row row = {
+		.location = location,
+		.reason = reason,
+		.netns = place.netns,
+		.ifindex = place.ifindex,
+		.notes = notes,
+		.is_carrier = fits == 2,
+	};
+	if (!count_drop(&row, buffer, &flow, receiver, scratch))
+		return 0;
+#endif
 	now = bpf_ktime_get_ns();
 #ifdef FAMILY_XFRM
 	send_xfrm(buffer, now, scratch);
@@ -164,6 +227,11 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	record->header.skb = buffer->address;
 	record->header.type = RECORD_DROP;
 	record->header.size = sizeof(*record);
+#ifdef SUMMARY
+	record->row = row;
+#else
+	__builtin_memset(&record->row, 0, sizeof(record->row));
+#endif
 	record->location = location;
 	record->source = SOURCE_KFREE_SKB;
 	record->reason = reason;
@@ -189,7 +257,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 
 /* With the packet's death, asked for or not: the next packet may get its address, and must not get its guilt. What
  * the detail's program needs is left to it. */
-inline_always void end_visits(u64 skb, const struct death *death, u32 detail)
+inline_always void end_visits(u64 skb, u32 detail)
 {
 #ifdef FAMILY_XFRM
 	end_visit(skb);
@@ -197,8 +265,6 @@ inline_always void end_visits(u64 skb, const struct death *death, u32 detail)
 #ifdef FAMILY_ENGINES
 	end_engines_visit(skb);
 #endif
-	if (!death->is_by_rules)
-		return;
 #ifdef FAMILY_NFT
 	if (detail != DETAIL_NFT)
 		end_nft_visit(skb);
@@ -224,7 +290,7 @@ inline_always u32 finish(u64 skb, u64 sent)
 	detail = death->detail;
 	if (!sent && detail != DETAIL_XT)
 		detail = 0; /* nobody asked; but the counters of its table have risen */
-	end_visits(skb, death, detail);
+	end_visits(skb, detail);
 	death->time = sent ? sent : bpf_ktime_get_ns();
 	death->is_sent = !!sent;
 	return detail;

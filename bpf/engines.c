@@ -106,7 +106,7 @@ int on_answer_return(struct pt_regs *ctx)
 		int key = slot;
 		struct call *call = answer_calls.lookup(&key);
 		struct engines_visit *visit;
-		if (!call || !returns_from(call, sp))
+		if (!call || !returns_from(call->sp, sp))
 			continue;
 		visit = new_engines_visit(call->skb);
 		if (!visit)

@@ -22,6 +22,8 @@
 #define EBT_WATCHED 256 /* rules; larger tables are not watched */
 #define INVALID_WORDS 96
 #define MODULE_NAME_BYTES 56
+#define NF_HOOKS 5 /* NF_INET_NUMHOOKS of linux/netfilter.h */
+#define HOOK_FUNCTIONS 16
 
 enum record_type {
 	RECORD_DROP = 1,
@@ -31,11 +33,14 @@ enum record_type {
 	RECORD_XT = 5,
 	RECORD_EBT = 6,
 	RECORD_MODULE = 7,
+	RECORD_HOOKS = 8,
+	RECORD_XFRM_GONE = 9,
 };
 
 /* What saw the death: the index into the seen counters. */
 enum source {
 	SOURCE_KFREE_SKB = 0,
+	SOURCE_XFRM_LOOKUP = 1, /* refused before there was a packet: what there is of it is made of the flow */
 	SOURCES,
 };
 
@@ -44,6 +49,7 @@ enum loss {
 	LOSS_RING_FULL = 0, /* a DROP record that matched found no room in the ring */
 	LOSS_DETAIL = 1, /* a record that goes with a DROP record found no room */
 	NOT_A_PACKET = 2, /* not lost: netlink and unix-domain buffers, counted and passed over */
+	LOSS_ROWS = 3, /* beyond the rows that a summary has room for: counted only here */
 	LOSSES,
 };
 
@@ -59,8 +65,24 @@ struct record_header {
 	__u32 size; /* bytes of the whole record */
 };
 
+/* What a summary counts by. Two deaths with the same row have the same cause as far as the probes can tell. */
+struct row {
+	__u64 location;
+	__u64 object; /* address of what is known to have done it: a rule's expression, a table, an SA, a function */
+	__u64 bits; /* what IPsec's probes noted: counters, and how it came to them */
+	__u32 reason; /* all ones: none given */
+	__u32 netns;
+	__u32 ifindex;
+	__u16 notes; /* enum note; in the upper half enum xfrm_audit */
+	__u8 proto; /* of IP */
+	__u8 detail; /* enum record_type that is to follow */
+	__u32 is_carrier;
+	__u32 protocol; /* ethertype */
+};
+
 struct drop_record {
 	struct record_header header;
+	struct row row; /* all zeros but in a summary */
 	__u64 location; /* return address in the function that freed the packet */
 	__u32 source; /* enum source */
 	__u32 reason; /* the kernel's number; valid when has_reason */
@@ -89,6 +111,7 @@ enum xfrm_audit {
 	XFRM_AUDIT_ICVFAIL = 1,
 	XFRM_AUDIT_NOTFOUND = 2,
 	XFRM_AUDIT_REPLAY = 4,
+	XFRM_AUDIT_OVERFLOW = 8, /* on the way out: the sequence numbers of its SA are used up */
 };
 
 struct xfrm_algorithm {
@@ -97,6 +120,7 @@ struct xfrm_algorithm {
 	__u32 icv_bits; /* 0: not told */
 };
 
+/* What the probes of IPsec know of a packet; or of an SA that is deleted (RECORD_XFRM_GONE). */
 struct xfrm_record {
 	struct record_header header;
 	__u64 counters; /* bit n: counter n of the namespace's xfrm statistics rose while xfrm_input had it */
@@ -138,6 +162,18 @@ struct xfrm_record {
 	struct xfrm_algorithm enc;
 	struct xfrm_algorithm auth;
 	struct xfrm_algorithm comp;
+	__u64 check_counters; /* like counters: while __xfrm_policy_check had it */
+	__u32 is_outbound; /* the SA is what the packet was to leave through; else what it came through */
+	__u32 is_refused; /* by __xfrm_policy_check */
+	__u32 check_dir; /* XFRM_POLICY_IN, OUT, FWD of linux/xfrm.h; valid when is_refused */
+	__s32 lookup_errno; /* of xfrm_lookup_with_ifid, negative; 0: no failure seen */
+	__u32 lookup_if_id;
+	__u32 is_blackholed; /* its route is the one that IPsec puts in place of one that has no SA */
+	__u32 mtu; /* bytes that its outbound route takes before protection, 0: unknown */
+	__u32 netns; /* inode number; this and the rest: of RECORD_XFRM_GONE */
+	__u32 pid;
+	__u32 pad3;
+	char comm[NAME_BYTES];
 };
 
 /* What the engines of netfilter beside the rules did with the packet (bpf/engines.c). */
@@ -218,6 +254,21 @@ struct ebt_record {
 	__u32 watched; /* the counters were read before: the rest is valid */
 	__u64 counted[EBT_WATCHED / 64]; /* bit n: the rule of index n counted the frame */
 	char table[XT_NAME_BYTES];
+};
+
+struct hook_functions {
+	__u32 registered; /* number; more than HOOK_FUNCTIONS do not fit */
+	__u32 pad;
+	__u64 function[HOOK_FUNCTIONS]; /* addresses, in the order in which they are called */
+};
+
+/* What is registered at the hooks of the packet's namespace (bpf/hooks.c), by the number of the hook. */
+struct hooks_record {
+	struct record_header header;
+	__u32 family; /* NFPROTO_* of own[], 0: of a family whose hooks are not known */
+	__u32 pad;
+	struct hook_functions own[NF_HOOKS];
+	struct hook_functions bridge[NF_HOOKS];
 };
 
 #endif

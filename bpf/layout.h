@@ -65,6 +65,11 @@ struct netfilter_layout {
 	__u32 ct_log_format; /* nf_ct_l4proto_log_invalid */
 	__u32 log_format; /* nf_l4proto_log_invalid */
 	__u32 connection_status; /* struct nf_conn, 0: unknown */
+	/* struct net: the functions at the hooks of a family, 0: this kernel has none */
+	__u32 net_hooks_ipv4;
+	__u32 net_hooks_ipv6;
+	__u32 net_hooks_arp;
+	__u32 net_hooks_bridge;
 	__u32 pad;
 };
 

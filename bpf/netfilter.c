@@ -18,6 +18,7 @@ enum drop_detail {
 	DETAIL_XT_SEND = 3,
 	DETAIL_EBT = 4,
 	DETAIL_NFT_SEND = 5,
+	DETAIL_HOOKS = 6,
 };
 
 /* The death whose detail is looked for, on this CPU. */
@@ -26,8 +27,6 @@ struct death {
 	u64 time;
 	u32 is_sent; /* 0: nobody asked for the packet */
 	u32 detail; /* enum drop_detail */
-	u32 is_by_rules; /* freed where the rules' verdicts are carried out: they may have noted something */
-	u32 pad;
 };
 
 BPF_PERCPU_ARRAY(deaths, struct death, 1);
@@ -83,9 +82,9 @@ inline_always int call_slot(u64 sp)
 }
 
 /* Between entry and return the machine pops the return address, on some, and the trampoline may push one. */
-inline_always int returns_from(const struct call *call, u64 sp)
+inline_always int returns_from(u64 called, u64 sp)
 {
-	return sp - call->sp <= 2 * sizeof(u64);
+	return sp - called <= 2 * sizeof(u64);
 }
 
 /* The index of an argument is known at run time only. Each is read at a place of its own: the verifier refuses a

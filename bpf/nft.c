@@ -93,7 +93,7 @@ int on_nft_do_chain_return(struct pt_regs *ctx)
 	for (int slot = 0; slot < CALLS; slot++) {
 		int key = slot;
 		struct call *call = nft_chain_calls.lookup(&key);
-		if (call && returns_from(call, sp)) {
+		if (call && returns_from(call->sp, sp)) {
 			struct nft_visit *visit = nft_visit_of(call->skb);
 			if (visit)
 				visit->is_dropped = 1;
@@ -192,7 +192,7 @@ int on_nft_eval_return(struct pt_regs *ctx)
 		int key = slot;
 		struct call *call = nft_eval_calls.lookup(&key);
 		struct nft_visit *visit;
-		if (!call || !returns_from(call, sp))
+		if (!call || !returns_from(call->sp, sp))
 			continue;
 		if (read_member(verdict, call->registers, 0) || !is_noted(verdict.code))
 			return 0;
@@ -212,6 +212,16 @@ inline_always int nft_has_detail(u64 skb, u64 location, const struct netfilter_l
 	if (!visit)
 		return 0;
 	return visit->expression || visit->is_dropped || is_killer(layout, KILLER_DO_CHAIN, location);
+}
+
+/* The expression that decided, else the chain whose policy held. */
+inline_always u64 nft_object(u64 skb)
+{
+	struct nft_visit *visit = nft_visit_of(skb);
+
+	if (!visit)
+		return 0;
+	return visit->expression ? visit->expression : visit->base;
 }
 
 inline_always void end_nft_visit(u64 skb)

@@ -25,6 +25,7 @@ struct mark {
 
 struct settings {
 	__u64 netns_operations; /* address of netns_operations, 0: unknown. Tells a struct net from garbage */
+	__u64 blackhole_operations[2]; /* addresses of ipv4_dst_blackhole_ops and ip6_dst_blackhole_ops, 0: unknown */
 	__u64 per_cpu_offset; /* address of __per_cpu_offset[], 0: unknown */
 	__u64 protos[4]; /* bit set of IANA protocol numbers */
 	__u32 send_all; /* also what is no network packet */

@@ -4,17 +4,52 @@
  * of them are its audit calls, made whether auditing is on or off, and the counter that it raises. */
 
 #define XFRM_COUNTERS ENUM___LINUX_MIB_XFRMMAX
+#define RTAX_MTU 2 /* linux/rtnetlink.h */
+#define POLICY_DIRECTION 3 /* XFRM_POLICY_MASK: the rest of the argument is a flag */
 
-struct xfrm_visit {
-	u64 skb; /* the packet that xfrm_input has on this CPU; 0: none */
-	u64 statistics; /* address of this CPU's counters in the packet's namespace, 0: unknown */
-	u32 audit;
-	u8 spi[4];
-	u8 seq[4];
+struct xfrm_counters {
+	u64 address; /* of this CPU's counters in the packet's namespace, 0: unknown */
 	u64 before[XFRM_COUNTERS];
 };
 
+struct xfrm_visit {
+	u64 skb; /* the packet that xfrm_input has on this CPU; 0: none */
+	u32 audit;
+	u8 spi[4];
+	u8 seq[4];
+	u32 pad;
+	struct xfrm_counters counters;
+};
+
+/* The last packet that __xfrm_policy_check had on this CPU. */
+struct xfrm_check {
+	u64 skb;
+	u64 risen;
+	u32 direction;
+	u32 is_refused;
+	struct xfrm_counters counters;
+};
+
+/* The last packet on this CPU that could not leave: what was said of it before it was freed. */
+struct xfrm_refusal {
+	u64 skb;
+	s32 lookup_errno;
+	u32 if_id;
+	u32 audit;
+	u32 pad;
+};
+
+/* The packet for which the code that runs on this CPU looks for a route (bpf/xfrm_output.c). */
+struct xfrm_waiting {
+	u64 skb; /* 0: none */
+	u64 task;
+	u64 route; /* the first answer: a struct dst_entry or an error, 0: none yet */
+};
+
+BPF_PERCPU_ARRAY(xfrm_waitings, struct xfrm_waiting, 1);
 BPF_PERCPU_ARRAY(xfrm_visits, struct xfrm_visit, 1);
+BPF_PERCPU_ARRAY(xfrm_checks, struct xfrm_check, 1);
+BPF_PERCPU_ARRAY(xfrm_refusals, struct xfrm_refusal, 1);
 
 inline_always struct xfrm_visit *current_visit(void)
 {
@@ -22,30 +57,94 @@ inline_always struct xfrm_visit *current_visit(void)
 	return xfrm_visits.lookup(&zero);
 }
 
+inline_always struct xfrm_check *current_check(void)
+{
+	int zero = 0;
+	return xfrm_checks.lookup(&zero);
+}
+
+inline_always struct xfrm_refusal *current_refusal(void)
+{
+	int zero = 0;
+	return xfrm_refusals.lookup(&zero);
+}
+
+inline_always struct xfrm_waiting *current_waiting(void)
+{
+	int zero = 0;
+	return xfrm_waitings.lookup(&zero);
+}
+
+inline_always void read_counters(struct xfrm_counters *counters, u64 skb, union scratch *scratch)
+{
+	struct settings *wanted = current_settings();
+	u64 cpu_offset;
+	u64 net;
+
+	counters->address = 0;
+	if (!wanted || !wanted->per_cpu_offset)
+		return;
+	net = read_pointer(scratch, read_pointer(scratch, skb + OFF_sk_buff__dev) + OFF_net_device__nd_net);
+	cpu_offset = wanted->per_cpu_offset + bpf_get_smp_processor_id() * sizeof(u64);
+	counters->address =
+		read_pointer(scratch, net + OFF_net__mib__xfrm_statistics) + read_pointer(scratch, cpu_offset);
+	if (read_bytes(counters->before, sizeof(counters->before), counters->address))
+		counters->address = 0;
+}
+
+/* Counters of this CPU that rose since they were read: softirqs do not nest, so it was this packet. */
+inline_always u64 risen_counters(const struct xfrm_counters *counters, union scratch *scratch)
+{
+	u64 risen = 0;
+
+	if (!counters->address)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < XFRM_COUNTERS; i++)
+		if (read_pointer(scratch, counters->address + i * sizeof(u64)) != counters->before[i])
+			risen |= 1ULL << i;
+	return risen;
+}
+
 /* Every entry starts a visit, also the second one after asynchronous decryption: nothing is left of the packet
  * that had this address before. */
 int on_xfrm_input(struct pt_regs *ctx)
 {
 	struct xfrm_visit *visit = current_visit();
-	struct settings *wanted = current_settings();
 	union scratch scratch;
-	u64 skb = PT_REGS_PARM1(ctx);
-	u64 cpu_offset;
-	u64 net;
 
-	if (!visit || !wanted)
+	if (!visit)
 		return 0;
-	visit->skb = skb;
+	visit->skb = PT_REGS_PARM1(ctx);
 	visit->audit = 0;
-	visit->statistics = 0;
-	if (!wanted->per_cpu_offset)
+	read_counters(&visit->counters, visit->skb, &scratch);
+	return 0;
+}
+
+/* (sk, dir, skb, family): is called only where there are policies, or the packet came through an SA. */
+int on_policy_check(struct pt_regs *ctx)
+{
+	struct xfrm_check *check = current_check();
+	union scratch scratch;
+
+	if (!check)
 		return 0;
-	net = read_pointer(&scratch, read_pointer(&scratch, skb + OFF_sk_buff__dev) + OFF_net_device__nd_net);
-	cpu_offset = wanted->per_cpu_offset + bpf_get_smp_processor_id() * sizeof(u64);
-	visit->statistics =
-		read_pointer(&scratch, net + OFF_net__mib__xfrm_statistics) + read_pointer(&scratch, cpu_offset);
-	if (read_bytes(visit->before, sizeof(visit->before), visit->statistics))
-		visit->statistics = 0;
+	check->skb = PT_REGS_PARM3(ctx);
+	check->direction = PT_REGS_PARM2(ctx) & POLICY_DIRECTION;
+	check->is_refused = 0;
+	read_counters(&check->counters, check->skb, &scratch);
+	return 0;
+}
+
+int on_policy_check_return(struct pt_regs *ctx)
+{
+	struct xfrm_check *check = current_check();
+	union scratch scratch;
+
+	if (!check || (u32)PT_REGS_RC(ctx))
+		return 0;
+	check->is_refused = 1;
+	check->risen = risen_counters(&check->counters, &scratch);
 	return 0;
 }
 
@@ -63,9 +162,15 @@ inline_always struct xfrm_visit *visit_of(u64 skb, u32 audit)
 inline_always void end_visit(u64 skb)
 {
 	struct xfrm_visit *visit = current_visit();
+	struct xfrm_check *check = current_check();
+	struct xfrm_refusal *refusal = current_refusal();
 
 	if (visit && visit->skb == skb)
 		visit->skb = 0;
+	if (check && check->skb == skb)
+		check->skb = 0;
+	if (refusal && refusal->skb == skb)
+		refusal->skb = 0;
 }
 
 int on_xfrm_audit_state_icvfail(struct pt_regs *ctx)
@@ -94,6 +199,19 @@ int on_xfrm_audit_state_replay(struct pt_regs *ctx)
 
 	if (visit)
 		__builtin_memcpy(visit->seq, &seq, sizeof(seq));
+	return 0;
+}
+
+/* (x, skb) */
+int on_xfrm_audit_state_replay_overflow(struct pt_regs *ctx)
+{
+	struct xfrm_refusal *refusal = current_refusal();
+
+	if (!refusal)
+		return 0;
+	refusal->skb = PT_REGS_PARM2(ctx);
+	refusal->audit = XFRM_AUDIT_OVERFLOW;
+	refusal->lookup_errno = 0;
 	return 0;
 }
 
@@ -183,49 +301,152 @@ inline_always void read_state(struct xfrm_record *record, u64 state, union scrat
 	read_algorithm(&record->comp, read_pointer(scratch, state + OFF_xfrm_state__calg), 0);
 }
 
-/* Counters of this CPU that rose since xfrm_input got the packet: softirqs do not nest, so it was this packet. */
-inline_always u64 risen_counters(struct xfrm_visit *visit, union scratch *scratch)
+/* The MTU of a route, of IPsec what it takes before protection (xfrm_init_pmtu); 0: it has none of its own. */
+inline_always u32 route_mtu(u64 dst, union scratch *scratch)
 {
-	u64 risen = 0;
+	u64 metrics = read_pointer(scratch, dst + OFF_dst_entry___metrics) & ~3ULL; /* DST_METRICS_FLAGS */
 
-	if (!visit->statistics)
+	return metrics ? read_u32(scratch, metrics + (RTAX_MTU - 1) * sizeof(u32)) : 0;
+}
+
+inline_always int is_blackhole(u64 dst, union scratch *scratch)
+{
+	struct settings *wanted = current_settings();
+	u64 operations = dst ? read_pointer(scratch, dst + OFF_dst_entry__ops) : 0;
+
+	if (!wanted || !operations)
 		return 0;
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < XFRM_COUNTERS; i++)
-		if (read_pointer(scratch, visit->statistics + i * sizeof(u64)) != visit->before[i])
-			risen |= 1ULL << i;
-	return risen;
+	return operations == wanted->blackhole_operations[0] || operations == wanted->blackhole_operations[1];
+}
+
+inline_always struct xfrm_record *begin_xfrm_record(u64 skb, u64 now, enum record_type type)
+{
+	struct xfrm_record *record = events.ringbuf_reserve(sizeof(*record));
+
+	if (!record) {
+		count_unsent(LOSS_DETAIL);
+		return NULL;
+	}
+	record->header.time_ns = now;
+	record->header.skb = skb;
+	record->header.type = type;
+	record->header.size = sizeof(*record);
+	record->audit = 0;
+	record->counters = 0;
+	record->has_state = 0;
+	record->check_counters = 0;
+	record->is_outbound = 0;
+	record->is_refused = 0;
+	record->check_dir = 0;
+	record->lookup_errno = 0;
+	record->lookup_if_id = 0;
+	record->is_blackholed = 0;
+	record->mtu = 0;
+	record->netns = 0;
+	record->pid = 0;
+	record->comm[0] = 0;
+	return record;
 }
 
 /* Sends what is known of the packet's IPsec side, just before its DROP record. */
 inline_always void send_xfrm(const struct buffer *buffer, u64 now, union scratch *scratch)
 {
 	struct xfrm_visit *visit = current_visit();
-	struct xfrm_record *record;
-	u64 state = last_state(buffer, scratch);
+	struct xfrm_check *check = current_check();
+	struct xfrm_refusal *refusal = current_refusal();
 	int visiting = visit && visit->skb == buffer->address;
+	int refused = check && check->skb == buffer->address && check->is_refused;
+	int stays = refusal && refusal->skb == buffer->address;
+	struct xfrm_waiting *waiting = current_waiting();
+	u64 state = last_state(buffer, scratch);
+	u64 route = waiting && waiting->skb == buffer->address && waiting->route ? waiting->route : buffer->dst;
+	u64 through = route ? read_pointer(scratch, route + OFF_dst_entry__xfrm) : 0;
+	int blackholed = is_blackhole(buffer->dst, scratch);
+	struct xfrm_record *record;
 
-	if (!state && !visiting)
+	/* the SA of its route only counts once it is beyond what it came through */
+	if (visiting || refused)
+		through = 0;
+	if (!state && !visiting && !refused && !stays && !through && !blackholed)
 		return;
-	record = events.ringbuf_reserve(sizeof(*record));
-	if (!record) {
-		count_unsent(LOSS_DETAIL);
+	record = begin_xfrm_record(buffer->address, now, RECORD_XFRM);
+	if (!record)
 		return;
-	}
-	record->header.time_ns = now;
-	record->header.skb = buffer->address;
-	record->header.type = RECORD_XFRM;
-	record->header.size = sizeof(*record);
-	record->audit = 0;
-	record->counters = 0;
 	if (visit && visiting) {
 		record->audit = visit->audit;
 		__builtin_memcpy(record->spi_seen, visit->spi, sizeof(visit->spi));
 		__builtin_memcpy(record->seq_seen, visit->seq, sizeof(visit->seq));
-		record->counters = risen_counters(visit, scratch);
+		record->counters = risen_counters(&visit->counters, scratch);
+	}
+	if (check && refused) {
+		record->is_refused = 1;
+		record->check_dir = check->direction;
+		record->check_counters = check->risen;
+	}
+	if (refusal && stays) {
+		record->audit |= refusal->audit;
+		record->lookup_errno = refusal->lookup_errno;
+		record->lookup_if_id = refusal->if_id;
+	}
+	record->is_blackholed = blackholed;
+	if (through) {
+		record->is_outbound = 1;
+		record->mtu = route_mtu(route, scratch);
+		state = through;
 	}
 	record->has_state = !!state;
 	if (state)
 		read_state(record, state, scratch);
 	events.ringbuf_submit(record, 0);
+}
+
+#ifdef SUMMARY
+/* An SA is an object too; what was noted of the packet tells its causes apart. */
+inline_always void count_xfrm(struct row *row, const struct buffer *buffer, union scratch *scratch)
+{
+	struct xfrm_visit *visit = current_visit();
+	struct xfrm_check *check = current_check();
+	struct xfrm_refusal *refusal = current_refusal();
+
+	if (visit && visit->skb == buffer->address) {
+		row->bits = risen_counters(&visit->counters, scratch);
+		row->notes |= visit->audit << 8;
+	}
+	if (check && check->skb == buffer->address && check->is_refused)
+		row->bits = check->risen | 1ULL << 63;
+	if (refusal && refusal->skb == buffer->address) {
+		row->bits = (u32)refusal->lookup_errno;
+		row->notes |= refusal->audit << 8;
+	}
+	if (!row->object)
+		row->object = last_state(buffer, scratch);
+	if (!row->object && buffer->dst)
+		row->object = read_pointer(scratch, buffer->dst + OFF_dst_entry__xfrm);
+}
+#endif
+
+/* (x): whoever does it, for whatever reason. An SA that has been deleted already is passed over. */
+int on_state_delete(struct pt_regs *ctx)
+{
+	struct settings *wanted = current_settings();
+	u64 state = PT_REGS_PARM1(ctx);
+	struct xfrm_record *record;
+	union scratch scratch;
+	u32 netns;
+
+	if (!wanted || read_u8(&scratch, state + OFF_xfrm_state__km__state) == ENUM_XFRM_STATE_DEAD)
+		return 0;
+	netns = netns_inode(read_pointer(&scratch, state + OFF_xfrm_state__xs_net), wanted->netns_operations, &scratch);
+	if (!netns_wanted(wanted, netns))
+		return 0;
+	record = begin_xfrm_record(0, bpf_ktime_get_ns(), RECORD_XFRM_GONE);
+	if (!record)
+		return 0;
+	record->netns = netns;
+	record->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+	record->has_state = 1;
+	read_state(record, state, &scratch);
+	events.ringbuf_submit(record, 0);
+	return 0;
 }

@@ -322,7 +322,7 @@ int on_target_return(struct pt_regs *ctx)
 	for (int slot = 0; slot < CALLS; slot++) {
 		int key = slot;
 		struct call *call = target_calls.lookup(&key);
-		if (call && returns_from(call, sp)) {
+		if (call && returns_from(call->sp, sp)) {
 			note_target(call->skb, call->registers, call->function, &scratch);
 			return 0;
 		}
@@ -333,6 +333,16 @@ int on_target_return(struct pt_regs *ctx)
 inline_always int xt_has_detail(u64 skb, u64 location, const struct netfilter_layout *layout)
 {
 	return xt_visit_of(skb) && is_killer(layout, KILLER_HOOK_SLOW, location);
+}
+
+/* The entry that decided, where its target is a function; else the table and the hook. */
+inline_always u64 xt_object(u64 skb)
+{
+	struct xt_visit *visit = xt_visit_of(skb);
+
+	if (!visit)
+		return 0;
+	return visit->exact ? visit->exact : visit->private + visit->hook;
 }
 
 inline_always void end_xt_visit(u64 skb)
@@ -442,6 +452,13 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 		chunk->unaccounted = 0;
 		chunk->pause_until = now + (now - scan->begun) * XT_PAUSE;
 	}
+#ifdef FAMILY_HOOKS
+	if (death->is_sent && !scan->is_exact && !scan->candidates && !scan->incomplete) {
+		visit->skb = 0;
+		visit->exact = 0;
+		drop_details.call(ctx, DETAIL_HOOKS); /* its rules did not do it */
+	}
+#endif
 	if (death->is_sent) {
 		record = events.ringbuf_reserve(sizeof(*record));
 		if (!record)

@@ -61,6 +61,27 @@ def filter_and_options() -> list[click.Parameter]:
     ]
 
 
+def replay_options() -> list[click.Parameter]:
+    """As filter_and_options(), without what has no meaning for a recording."""
+    live_only = {"duration", "ready_file"}
+    return [param for param in filter_and_options() if param.name not in live_only]
+
+
+def writing_options() -> list[click.Parameter]:
+    """For commands that can leave a file."""
+    return [
+        _option("--write", metavar="FILE", text="A recording for whydrop replay; FILE.pcapng: for Wireshark."),
+        _option("--anonymize", is_flag=True, text="Other addresses in that file, alike where the real ones are."),
+        _option("--payload", is_flag=True, text="Payload in that file, too: otherwise headers only."),
+    ]
+
+
+def folded_option() -> click.Parameter:
+    """`whydrop stack --folded`."""
+    text = "Instead: stacks counted for flame graph tools, at the end."
+    return _option("--folded", is_flag=True, text=text)
+
+
 def version_option() -> click.Option:
     """`--version` prints the version and ends."""
 
@@ -78,7 +99,7 @@ def write_sections(params: list[click.Parameter], context: click.Context, out: c
     """The options under their headings; those without one come last."""
     rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in SECTIONS}
     for param in params:
-        record = param.get_help_record(context)
+        record = param.get_help_record(context) if isinstance(param, click.Option) else None
         if record is not None:
             rows.setdefault(getattr(param, "section", "OPTIONS"), []).append(record)
     for heading, records in rows.items():

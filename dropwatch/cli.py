@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,12 +19,16 @@ from dropwatch.stopping import Stop
 
 _NAME = "whydrop"
 _USAGE = """whydrop [FILTER] [OPTIONS] [-- CMD...]
+       whydrop stack [FILTER] [OPTIONS] [-- CMD...]
+       whydrop replay FILE [FILTER] [OPTIONS]
        whydrop explain [NAME]
        whydrop check"""
 _ABOUT = """Says why, where, and by which line of your configuration the Linux kernel dropped a packet:
 one finding for each dropped packet that matches. With `-- CMD...` it starts CMD once it is ready, and ends
 when CMD has ended and its drops were read."""
 _COMMANDS = (
+    ("stack", "The next matching drop in full: packet, whole stack, evidence."),
+    ("replay FILE", "The same findings from a recording that --write made; needs no root."),
     ("explain [NAME]", "What a cause, a drop reason or a kernel function means."),
     ("check", "What this machine can and cannot do, and what to do about it."),
 )
@@ -34,7 +39,25 @@ _EXAMPLES = """Examples:
   sudo whydrop --json --count 1 -- ping -c 1 10.9.0.2
   whydrop explain ipsec.auth-failed       what it means and what to do
 """
+_RUN_COMMANDS = frozenset({"stack"})  # those that understand `-- CMD...`
 _EXIT_CODES = "Exit codes: 0 fine, 1 failed while running, 2 wrong usage, 3 cannot run here."
+
+
+class Watching(click.Command):
+    """A command with a word of its own that takes FILTER, OPTIONS and `-- CMD...`."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"Usage: {ctx.command_path} [FILTER] [OPTIONS] [-- CMD...]\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        arguments.write_sections(self.get_params(ctx), ctx, formatter)
+
+
+class Replaying(Watching):
+    """The command that reads a file instead."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"Usage: {ctx.command_path} FILE [FILTER] [OPTIONS]\n")
 
 
 class Whydrop(click.Group):
@@ -94,7 +117,7 @@ def _refuse_before_word(context: click.Context) -> None:
                 f"{param.opts[0]} means nothing before {word}",
                 f"what {word} understands comes after it: {_NAME} {word} --help",
             )
-    if context.obj:
+    if context.obj and word not in _RUN_COMMANDS:
         raise WrongUsage(
             f"{_NAME} {word} runs no command", f"leave `--` away, or: {_NAME} -- {' '.join(context.obj)}"
         )
@@ -105,8 +128,61 @@ whydrop = Whydrop(
     _NAME,
     callback=_live,
     invoke_without_command=True,
-    params=[*arguments.filter_and_options(), arguments.version_option()],
+    params=[
+        *arguments.filter_and_options(),
+        *arguments.writing_options(),
+        arguments.version_option(),
+    ],
     context_settings=_SETTINGS,
+)
+
+
+def _stack(**given: Any) -> None:
+    """The next dropped packet that matches, in full: every header, the bytes, the whole kernel stack with what
+    each function does, all that was observed, the diagnosis; then it ends.
+
+    --count N shows more than one; a stack that was shown before is not repeated. --folded writes
+    `frame;frame;frame count` instead, until --count, --duration, CMD or Ctrl-C ends it."""
+    from dropwatch.options import parse_stack
+
+    options = parse_stack(given, click.get_current_context().obj)
+    with Stop() as stop:
+        from dropwatch.session import live
+
+        live(options, Screen(sys.stdout, sys.stderr), stop)
+
+
+whydrop.add_command(
+    Watching(
+        "stack",
+        callback=_stack,
+        params=[*arguments.filter_and_options(), *arguments.writing_options(), arguments.folded_option()],
+        help=_stack.__doc__,
+    )
+)
+
+
+def _replay(file: str, **given: Any) -> None:
+    """The findings of a recording that --write made, without root, on any machine.
+
+    FILTER takes from them; --all also shows what was held back as harmless. --write makes another recording or a
+    capture of what fits."""
+    from dropwatch.options import parse_replay
+
+    options = parse_replay(given)
+    with Stop() as stop:
+        from dropwatch.replaying import replay
+
+        replay(Path(file), options, given["netns"], Screen(sys.stdout, sys.stderr), stop)
+
+
+whydrop.add_command(
+    Replaying(
+        "replay",
+        callback=_replay,
+        params=[click.Argument(["file"]), *arguments.replay_options(), *arguments.writing_options()],
+        help=_replay.__doc__,
+    )
 )
 
 

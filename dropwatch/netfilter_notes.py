@@ -135,8 +135,36 @@ class HookNote:
 
 
 @dataclass(frozen=True, slots=True)
+class HookFunction:
+    """A function registered at a hook; `name` is None where no symbol covers it.
+
+    `watched` is True when a probe sees its answers, or those of the table or engine that it calls.
+    """
+
+    name: str | None
+    module: str | None = None
+    watched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionsAtHook:
+    """What was registered at one hook of the packet's namespace, in the order of the calls, at its death.
+
+    `family` is `ip`, `ip6`, `arp` or `bridge`. `complete` is False when there were more than the record holds.
+    """
+
+    family: str
+    hook: int
+    functions: tuple[HookFunction, ...]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class NetfilterNote:
-    """All that is known. At most one of `nft`, `xt`, `ebt` is there."""
+    """All that is known. At most one of `nft`, `xt`, `ebt`, `at_hooks` is there.
+
+    `at_hooks` are the hooks that had functions; None where it was not looked, because something else is known.
+    """
 
     nft: NftNote | None = None
     xt: XtNote | None = None
@@ -144,3 +172,4 @@ class NetfilterNote:
     conntrack: ConntrackNote | None = None
     queue: QueueNote | None = None
     hook: HookNote | None = None
+    at_hooks: tuple[FunctionsAtHook, ...] | None = None

@@ -8,6 +8,8 @@ from dropwatch.netfilter_notes import (
     FAMILIES,
     ConntrackNote,
     EbtNote,
+    FunctionsAtHook,
+    HookFunction,
     HookNote,
     NetfilterNote,
     NftChain,
@@ -27,13 +29,17 @@ XT_RULE_BYTES = 512
 EBT_WATCHED = 256
 INVALID_WORDS = 96
 KILLERS = 4
+NF_HOOKS = 5
+HOOK_FUNCTIONS = 16
 _NAME_BYTES = 16
 _NFT_RULE = 1
 _XT_FAMILIES: tuple[XtFamily, ...] = ("ip", "ip6", "arp")
 _CONNTRACK = frozenset({"nf_conntrack_in", "__nf_conntrack_confirm"})
 _BPF_HOOK = "nf_hook_run_bpf"
+_BRIDGE = 7  # NFPROTO_BRIDGE
 
 FunctionName = Callable[[int], str | None]
+HookFunctionOf = Callable[[int], HookFunction]
 
 
 class EnginesRecord(ctypes.Structure):
@@ -111,6 +117,24 @@ class EbtRecord(ctypes.Structure):
     )
 
 
+class HookFunctions(ctypes.Structure):
+    _fields_ = (
+        ("registered", c_uint32),
+        ("pad", c_uint32),
+        ("function", c_uint64 * HOOK_FUNCTIONS),
+    )
+
+
+class HooksRecord(ctypes.Structure):
+    _fields_ = (
+        ("header", RecordHeader),
+        ("family", c_uint32),
+        ("pad", c_uint32),
+        ("own", HookFunctions * NF_HOOKS),
+        ("bridge", HookFunctions * NF_HOOKS),
+    )
+
+
 class XtEntryLayout(ctypes.Structure):
     _fields_ = (("offsets", c_uint32), ("counters", c_uint32))
 
@@ -153,6 +177,10 @@ class NetfilterLayout(ctypes.Structure):
         ("ct_log_format", c_uint32),
         ("log_format", c_uint32),
         ("connection_status", c_uint32),
+        ("net_hooks_ipv4", c_uint32),
+        ("net_hooks_ipv6", c_uint32),
+        ("net_hooks_arp", c_uint32),
+        ("net_hooks_bridge", c_uint32),
         ("pad", c_uint32),
     )
 
@@ -232,6 +260,22 @@ def ebt_note(record: EbtRecord) -> EbtNote:
         entries=record.entries,
         counted=counted if record.watched else None,
         generation=record.generation,
+    )
+
+
+def hooks_note(record: HooksRecord, hook_function: HookFunctionOf) -> tuple[FunctionsAtHook, ...]:
+    """The hooks that have functions at all, those of the packet's own family first."""
+    families = ((record.family, record.own), (_BRIDGE, record.bridge))
+    return tuple(
+        FunctionsAtHook(
+            family=FAMILIES.get(number, str(number)),
+            hook=hook,
+            functions=tuple(map(hook_function, at.function[: min(at.registered, HOOK_FUNCTIONS)])),
+            complete=at.registered <= HOOK_FUNCTIONS,
+        )
+        for number, lists in families
+        for hook, at in enumerate(lists)
+        if at.registered
     )
 
 

@@ -5,17 +5,19 @@ import fnmatch
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from dropwatch import command, ready, values, words
 from dropwatch.causes import CATALOGUE
 from dropwatch.contradictions import refuse_impossible
-from dropwatch.errors import CannotRunHere
+from dropwatch.errors import CannotRunHere, WrongUsage
 from dropwatch.filter import Filter
 from dropwatch.host.interfaces import interface_exists
 from dropwatch.host.netns import resolve_netns
 from dropwatch.kernel.reasons import ReasonNames
+from dropwatch.recording import new_file
 
+View = Literal["findings", "stack", "folded"]
 UNKNOWN = "unknown"
 _REASON_PREFIX = "SKB_DROP_REASON_"
 _Value = TypeVar("_Value")
@@ -23,7 +25,11 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """One live run. `count` is in findings, `duration` in seconds; `command` is empty without `-- CMD`."""
+    """One live run. `count` is in findings, `duration` in seconds; `command` is empty without `-- CMD`.
+
+    `view` is `stack` for one packet in full, `folded` for stacks counted at the end. `write` is the file that is
+    left, None for none; `anonymize` and `payload` are about its content.
+    """
 
     wanted: Filter = field(default_factory=Filter)
     json: bool = False
@@ -35,6 +41,20 @@ class Options:
     ready_file: Path | None = None
     command: tuple[str, ...] = ()
     debug: bool = False
+    view: View = "findings"
+    write: Path | None = None
+    anonymize: bool = False
+    payload: bool = False
+
+
+def parse_stack(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:
+    """As parse(), for `whydrop stack`: one packet unless told otherwise; `folded` counts until something ends it."""
+    if given["folded"] and given["json"]:
+        raise WrongUsage("--folded and --json are two formats of one output", "leave one of them away")
+    options = parse(given, after_dashes)
+    if given["folded"]:
+        return replace(options, view="folded")
+    return replace(options, view="stack", count=1 if options.count is None else options.count)
 
 
 def parse(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:
@@ -55,6 +75,7 @@ def parse(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Optio
         ready_file=None if given["ready_file"] is None else Path(given["ready_file"]),
         command=after_dashes,
         debug=given["debug"],
+        **_writing(given),
     )
     if options.ready_file is not None:
         ready.refuse_bad_path(options.ready_file)
@@ -64,6 +85,45 @@ def parse(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Optio
     for name in wanted.ifaces:
         _refuse_missing_interface(name, wanted.netns)
     return replace(options, wanted=wanted)
+
+
+def parse_replay(given: Mapping[str, Any]) -> Options:
+    """As parse(), for a recording: of this host it asks nothing, so that names are those of the recording.
+
+    Namespaces are left to the recording, too: `wanted.netns` stays empty.
+    """
+    wanted = _filter({**given, "reason": ()})
+    reasons = [text.upper().removeprefix("!") for text in given["reason"] if not text.startswith("!")]
+    excluded = [text.upper().removeprefix("!") for text in given["reason"] if text.startswith("!")]
+    wanted = replace(
+        wanted,
+        reasons=frozenset(name.removeprefix(_REASON_PREFIX) for name in reasons),
+        not_reasons=frozenset(name.removeprefix(_REASON_PREFIX) for name in excluded),
+    )
+    refuse_impossible(wanted)
+    return Options(
+        wanted=wanted,
+        json=given["json"],
+        stack=given["stack"],
+        all_drops=given["all"],
+        no_color=given["no_color"],
+        count=None if given["count"] is None else values.count("--count", given["count"]),
+        debug=given["debug"],
+        **_writing(given),
+    )
+
+
+def _writing(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options about a file, for commands that have them. Raises WrongUsage where they make no sense."""
+    file, anonymize, payload = given.get("write"), given.get("anonymize", False), given.get("payload", False)
+    if file is None and (anonymize or payload):
+        word = "--anonymize" if anonymize else "--payload"
+        raise WrongUsage(f"{word} is about the file of --write, and there is none", f"--write drops.whydrop {word}")
+    if anonymize and payload:
+        raise WrongUsage("--anonymize cannot look into payload", "leave --payload away: headers are kept")
+    if file is not None:
+        new_file.refuse_bad_path(Path(file))
+    return {"write": None if file is None else Path(file), "anonymize": anonymize, "payload": payload}
 
 
 def _filter(given: Mapping[str, Any]) -> Filter:

@@ -1,12 +1,10 @@
 """The pipeline, in the order a packet meets it: the only place where the stages meet."""
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from dropwatch import ready
-from dropwatch.causes.cause import Cause
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.command import Command
 from dropwatch.enrich.drop import Enricher
@@ -15,69 +13,22 @@ from dropwatch.filter import Filter
 from dropwatch.host.host import Host
 from dropwatch.host.interfaces import InterfaceNames
 from dropwatch.host.netns import NetnsNames, own_inode
+from dropwatch.judgement import NOT_PACKETS, Judgement, Stages
+from dropwatch.keeping import keeping_for, start_of
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.match.flow import FlowMatcher
 from dropwatch.match.ipsec import match_ipsec
-from dropwatch.model import Drop, Event, Finding, MatchResult, Totals, Verdict
-from dropwatch.options import UNKNOWN, Options
+from dropwatch.model import Drop, MatchResult, Totals
+from dropwatch.options import Options
 from dropwatch.probe.preflight import first_obstacle
 from dropwatch.probe.tracer import Tracer
 from dropwatch.render.closing import closing, opening
-from dropwatch.render.json_lines import JsonRenderer
 from dropwatch.render.layout import Layout, layout_for, printable
 from dropwatch.render.screen import Screen
-from dropwatch.render.text import TextRenderer
+from dropwatch.renderers import renderer_for
 from dropwatch.stopping import Stop
 from dropwatch.watching import Watch
-
-_BENIGN = "benign."
-_NOT_PACKETS = "benign.unix-socket"
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """What is done with one Event: each a function, so that a recording or a test can stand in for the host."""
-
-    enrich: Callable[[Event], Drop]
-    match: Callable[[Drop], MatchResult | None]
-    diagnose: Callable[[Drop], tuple[Cause | None, Verdict]]
-
-
-class Judgement:
-    """Event to Finding, with the counts of what fitted and of what is known to be harmless."""
-
-    def __init__(self, stages: Stages, options: Options) -> None:
-        self._stages = stages
-        self._options = options
-        self.matched = 0
-        self.suppressed: Counter[str] = Counter()
-
-    def finding(self, event: Event) -> Finding | None:
-        """None for a drop that the user did not ask for, or that is harmless and not asked for by name."""
-        drop = self._stages.enrich(event)
-        match = self._stages.match(drop)
-        if match is None:
-            return None
-        cause, verdict = self._stages.diagnose(drop)
-        cause_id = cause.id if cause is not None else UNKNOWN
-        wanted = self._options.wanted
-        if (wanted.causes and cause_id not in wanted.causes) or cause_id in wanted.not_causes:
-            return None
-        if cause_id.startswith(_BENIGN) and not self._options.all_drops and cause_id not in wanted.causes:
-            self.suppressed[cause_id] += 1
-            return None
-        self.matched += 1
-        return Finding(
-            drop=drop,
-            match=match,
-            cause_id=cause_id,
-            title=verdict.title or (cause.title if cause is not None else UNKNOWN),
-            confidence=verdict.confidence,
-            culprit=verdict.culprit,
-            evidence=verdict.evidence,
-            fix=verdict.fix or (cause.fix if cause is not None else ()),
-        )
 
 
 class IpsecMatching:
@@ -121,23 +72,26 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
     if options.ready_file is not None:
         ready.clear(options.ready_file)
     host.prepare()
-    ipsec = IpsecMatching(host)
+    keeping = keeping_for(options)
+    asked = keeping.host(host)
+    enricher = Enricher(keeping.frame(symbols.frame), keeping.reason(reasons), keeping.netns(NetnsNames().name))
+    ipsec = IpsecMatching(asked)
     judgement = Judgement(
         Stages(
-            enrich=Enricher(symbols.frame, reasons, NetnsNames().name).drop,
-            match=FlowMatcher(options.wanted, ipsec, InterfaceNames().name).match,
-            diagnose=lambda drop: diagnose(drop, host),
+            enrich=keeping.enrich(enricher.drop),
+            match=FlowMatcher(options.wanted, ipsec, keeping.interface(InterfaceNames().name)).match,
+            diagnose=lambda drop: diagnose(drop, asked),
         ),
         options,
+        keeping.keep,
     )
     layout = layout_for(screen.out, options.no_color)
-    renderer = (
-        JsonRenderer() if options.json else TextRenderer(layout, stack=options.stack, own_netns=own_inode())
-    )
+    renderer = renderer_for(options, layout, own_inode())
     command = Command(options.command) if options.command else None
-    with Tracer(options.wanted, symbols, options.all_drops) as tracer:
-        host.xt_generation = tracer.table_changes
-        watch = Watch(tracer, judgement.finding, renderer, screen, options, stop, command)
+    with Tracer(options.wanted, symbols, options.all_drops) as tracer, contextlib.closing(keeping):
+        host.xt_generation, host.gone_states = tracer.table_changes, tracer.gone_states
+        keeping.begin(start_of(options, own_inode()))
+        watch = Watch(tracer, judgement.finding, keeping.renderer(renderer), screen, options, stop, command)
         told = (*absent, *tracer.blind_spots)
         watch.run(lambda: _tell_ready(options, screen, layout, told))
         counts = tracer.counts()
@@ -146,7 +100,7 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
             matched=judgement.matched,
             reported=watch.reported,
             lost=counts.lost,
-            suppressed=dict(judgement.suppressed + Counter({_NOT_PACKETS: counts.not_packets})),
+            suppressed=dict(judgement.suppressed + Counter({NOT_PACKETS: counts.not_packets})),
             blind_spots=(
                 *absent,
                 *tracer.blind_spots,
@@ -155,7 +109,9 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
                 *watch.blind_spots,
             ),
         )
-    screen.show(renderer.end(totals, time.monotonic()))
+        now = time.monotonic()
+        keeping.end(totals, counts.not_packets, now)
+    screen.show(renderer.end(totals, now))
     if not options.json:
         screen.say(closing(totals, layout, told))
     if command is not None and not stop.asked and (failure := command.failure()):

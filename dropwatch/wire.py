@@ -5,17 +5,26 @@ every offset and size.
 """
 
 import ctypes
+from collections import deque
 from collections.abc import Callable
 from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 from dataclasses import replace
 from typing import NamedTuple
 
 from dropwatch import netfilter_wire
-from dropwatch.model import Event, XfrmNote
-from dropwatch.netfilter_notes import NetfilterNote
-from dropwatch.netfilter_wire import EbtRecord, EnginesRecord, NftRecord, XtRecord
+from dropwatch.model import Event
+from dropwatch.netfilter_notes import HookFunction, NetfilterNote
+from dropwatch.netfilter_wire import (
+    EbtRecord,
+    EnginesRecord,
+    HookFunctionOf,
+    HooksRecord,
+    NftRecord,
+    XtRecord,
+)
 from dropwatch.record_header import RecordHeader
-from dropwatch.xfrm_wire import XfrmRecord, xfrm_note
+from dropwatch.xfrm_model import GoneState, XfrmNote
+from dropwatch.xfrm_wire import XfrmRecord, gone_state, xfrm_note
 
 STACK_DEPTH = 64
 PACKET_BYTES = 256
@@ -23,14 +32,35 @@ NAME_BYTES = 16
 ALTERNATIVES = 4
 
 RECORD_DROP, RECORD_XFRM, RECORD_ENGINES, RECORD_NFT, RECORD_XT, RECORD_EBT, RECORD_MODULE = range(1, 8)
-SOURCES = ("kfree_skb",)
-LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET = range(3)
+RECORD_HOOKS = 8
+RECORD_XFRM_GONE = 9
+SOURCES = ("kfree_skb", "xfrm_lookup")
+LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET, LOSS_ROWS = range(4)
 _NOTES = {1: "time-wait"}
+_NO_REASON = 0xFFFFFFFF  # in a row
+_GONE_STATES = 1 << 14  # SAs that are remembered after their end
+
+
+class Row(ctypes.Structure):
+    _fields_ = (
+        ("location", c_uint64),
+        ("object", c_uint64),
+        ("bits", c_uint64),
+        ("reason", c_uint32),
+        ("netns", c_uint32),
+        ("ifindex", c_uint32),
+        ("notes", c_uint16),
+        ("proto", c_uint8),
+        ("detail", c_uint8),
+        ("is_carrier", c_uint32),
+        ("protocol", c_uint32),
+    )
 
 
 class DropRecord(ctypes.Structure):
     _fields_ = (
         ("header", RecordHeader),
+        ("row", Row),
         ("location", c_uint64),
         ("source", c_uint32),
         ("reason", c_uint32),
@@ -74,6 +104,7 @@ class Mark(ctypes.Structure):
 class Settings(ctypes.Structure):
     _fields_ = (
         ("netns_operations", c_uint64),
+        ("blackhole_operations", c_uint64 * 2),
         ("per_cpu_offset", c_uint64),
         ("protos", c_uint64 * 4),
         ("send_all", c_uint32),
@@ -113,8 +144,8 @@ class Decoder:
     """Joins the records of one death: what comes before its DROP record, and the detail that may follow it.
 
     `state_names` and `counter_names` map the running kernel's numbers (enum of xfrm states, indexes of
-    /proc/net/xfrm_stat) to words, `function_name` an address. A record of another type or size than expected raises
-    ValueError.
+    /proc/net/xfrm_stat) to words, `function_name` an address, `hook_function` that of a function at a netfilter hook.
+    A record of another type or size than expected raises ValueError.
     """
 
     def __init__(
@@ -122,13 +153,16 @@ class Decoder:
         state_names: dict[int, str],
         counter_names: dict[int, str],
         function_name: Callable[[int], str | None],
+        hook_function: HookFunctionOf = lambda address: HookFunction(None),
     ) -> None:
         self._state_names = state_names
         self._counter_names = counter_names
         self._function_name = function_name
+        self._hook_function = hook_function
         self._before: dict[tuple[int, int], _Before] = {}
         self._waiting: dict[tuple[int, int], Event] = {}
         self.modules: set[str] = set()  # that came or went, since the reader cleared it
+        self.gone_states: deque[GoneState] = deque(maxlen=_GONE_STATES)
 
     def feed(self, data: bytes) -> Event | None:
         """One record; an Event when it completes one."""
@@ -139,6 +173,9 @@ class Decoder:
             return self._drop(key, DropRecord.from_buffer_copy(data))
         if header.type == RECORD_MODULE:
             self.modules.add(ModuleRecord.from_buffer_copy(data).name.decode(errors="replace"))
+        elif header.type == RECORD_XFRM_GONE:
+            gone = gone_state(XfrmRecord.from_buffer_copy(data), self._state_names)
+            self.gone_states.append(gone)
         elif header.type == RECORD_XFRM:
             note = xfrm_note(XfrmRecord.from_buffer_copy(data), self._state_names, self._counter_names)
             self._before[key] = self._before.get(key, _Before())._replace(xfrm=note)
@@ -181,6 +218,9 @@ class Decoder:
             note = replace(
                 note, xt=netfilter_wire.xt_note(XtRecord.from_buffer_copy(data), self._function_name)
             )
+        elif kind == RECORD_HOOKS:
+            functions = netfilter_wire.hooks_note(HooksRecord.from_buffer_copy(data), self._hook_function)
+            note = replace(note, at_hooks=functions)
         else:
             note = replace(note, ebt=netfilter_wire.ebt_note(EbtRecord.from_buffer_copy(data)))
         return replace(event, netfilter=note)
@@ -193,7 +233,9 @@ _RECORDS: dict[int, type[ctypes.Structure]] = {
     RECORD_NFT: NftRecord,
     RECORD_XT: XtRecord,
     RECORD_EBT: EbtRecord,
+    RECORD_HOOKS: HooksRecord,
     RECORD_MODULE: ModuleRecord,
+    RECORD_XFRM_GONE: XfrmRecord,
 }
 
 
@@ -205,12 +247,39 @@ def _check(data: bytes, header: RecordHeader) -> None:
         raise ValueError(f"record of type {header.type} has {header.size} bytes, not {ctypes.sizeof(kind)}")
 
 
+def event_of_row(row: bytes) -> Event:
+    """What a row of a summary says by itself, for one of which no packet came as an Event."""
+    found = Row.from_buffer_copy(row)
+    return Event(
+        monotonic_ns=0,
+        source=SOURCES[0],
+        skb=0,
+        location=found.location,
+        reason=None if found.reason == _NO_REASON else found.reason,
+        protocol=found.protocol,
+        length=0,
+        mark=0,
+        ifindex=found.ifindex,
+        ifname="",
+        skb_iif=0,
+        netns=found.netns,
+        pid=0,
+        comm="",
+        cpu=0,
+        carrier=bool(found.is_carrier),
+        stack=(),
+        packet=b"",
+        row=row,
+    )
+
+
 def _event(record: DropRecord) -> Event:
     depth = max(record.stack_bytes, 0) // 8
     return Event(
         monotonic_ns=record.header.time_ns,
         source=SOURCES[record.source],
         skb=record.header.skb,
+        row=bytes(record.row) if record.row.location else b"",
         location=record.location,
         reason=record.reason if record.has_reason else None,
         protocol=record.protocol,

@@ -11,6 +11,10 @@ from typing import Any
 from dropwatch.model import Direction
 from dropwatch.resources import resource_dir
 
+# Where a softirq begins: what lies further out on the stack is whoever was interrupted.
+SOFTIRQ = frozenset(
+    {"__do_softirq", "handle_softirqs", "__softirqentry_text_start", "run_ksoftirqd", "do_softirq_own_stack"}
+)
 # What compilers hang on a function's name when they clone, split or specialise it: gcc .isra.0 .part.0
 # .constprop.0 .cold, clang .llvm.<hash>. It says nothing about what the function does.
 _CLONE = re.compile(r"(?:\.(?:isra|part|constprop|cold|llvm|lto_priv)(?:\.[0-9a-z]+)?)+$")
@@ -43,6 +47,15 @@ class FunctionWords:
     free: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CounterWords:
+    """A counter of lost packets. `loss` is false where none are lost, `overlap` true where whydrop sees them die as well."""
+
+    text: str
+    loss: bool = True
+    overlap: bool = False
+
+
 @lru_cache(maxsize=8192)
 def base_name(function: str) -> str:
     """`ip_rcv_finish_core` for `ip_rcv_finish_core.isra.0.cold`: the name without what a compiler added."""
@@ -65,6 +78,12 @@ def functions() -> Mapping[str, FunctionWords]:
 def layers() -> Mapping[str, str]:
     """The layers of the network stack as whydrop names them, each with a sentence."""
     return MappingProxyType({name: entry["text"] for name, entry in _read("layers").items()})
+
+
+@cache
+def counters(kind: str) -> Mapping[str, CounterWords]:
+    """The counters of one kind (`nic`, `qdisc`, `softnet`, `protocol`) that whydrop looks at, by the kernel's name."""
+    return MappingProxyType({name: CounterWords(**entry) for name, entry in _read("counters")[kind].items()})
 
 
 def reason(name: str | None) -> ReasonWords | None:

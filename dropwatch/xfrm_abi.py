@@ -4,7 +4,8 @@ import socket
 import struct
 from ipaddress import IPv4Address, IPv6Address
 
-from dropwatch.model import Address, Selector
+from dropwatch.model import Address
+from dropwatch.xfrm_model import Selector
 
 STATE_ESN = 128
 """XFRM_STATE_ESN, a flag of struct xfrm_usersa_info."""

@@ -1,13 +1,16 @@
 """Bytes of the IPsec probes become a note: the typed mirror of their record in bpf/event.h."""
 
 import ctypes
-from ctypes import c_char, c_uint8, c_uint16, c_uint32, c_uint64
+from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 
 from dropwatch import xfrm_abi
-from dropwatch.model import Encap, Lifetime, XfrmNote, XfrmState
 from dropwatch.record_header import RecordHeader
+from dropwatch.xfrm_model import Encap, GoneState, Lifetime, XfrmCheck, XfrmLookup, XfrmNote, XfrmState
 
-_AUDITS = {1: "icvfail", 2: "notfound", 4: "replay"}
+_AUDITS = {1: "icvfail", 2: "notfound", 4: "replay", 8: "overflow"}
+
+
+_DIRECTIONS = {0: "in", 1: "out", 2: "fwd"}  # XFRM_POLICY_* of linux/xfrm.h
 
 
 class XfrmAlgorithm(ctypes.Structure):
@@ -55,20 +58,55 @@ class XfrmRecord(ctypes.Structure):
         ("enc", XfrmAlgorithm),
         ("auth", XfrmAlgorithm),
         ("comp", XfrmAlgorithm),
+        ("check_counters", c_uint64),
+        ("is_outbound", c_uint32),
+        ("is_refused", c_uint32),
+        ("check_dir", c_uint32),
+        ("lookup_errno", c_int32),
+        ("lookup_if_id", c_uint32),
+        ("is_blackholed", c_uint32),
+        ("mtu", c_uint32),
+        ("netns", c_uint32),
+        ("pid", c_uint32),
+        ("pad3", c_uint32),
+        ("comm", c_char * 16),
     )
 
 
 def xfrm_note(record: XfrmRecord, state_names: dict[int, str], counter_names: dict[int, str]) -> XfrmNote:
     """What the record says in words; the maps name the running kernel's numbers."""
     audit = frozenset(word for bit, word in _AUDITS.items() if record.audit & bit)
-    risen = tuple(name for n, name in counter_names.items() if record.counters >> n & 1)
+    check = None
+    if record.is_refused:
+        direction = _DIRECTIONS.get(record.check_dir, str(record.check_dir))
+        check = XfrmCheck(direction, _risen(record.check_counters, counter_names))
     return XfrmNote(
         audit=audit,
-        counters=risen,
+        counters=_risen(record.counters, counter_names),
         spi=_number(record.spi_seen) if "notfound" in audit else None,
         seq=_number(record.seq_seen) if audit & {"notfound", "replay"} else None,
         state=_state(record, state_names) if record.has_state else None,
+        outbound=bool(record.is_outbound),
+        mtu=record.mtu or None,
+        check=check,
+        lookup=XfrmLookup(-record.lookup_errno, record.lookup_if_id) if record.lookup_errno else None,
+        blackholed=bool(record.is_blackholed),
     )
+
+
+def gone_state(record: XfrmRecord, state_names: dict[int, str]) -> GoneState:
+    """An SA at the moment when it was deleted."""
+    return GoneState(
+        monotonic_ns=record.header.time_ns,
+        netns=record.netns,
+        state=_state(record, state_names),
+        pid=record.pid,
+        comm=record.comm.decode(errors="replace"),
+    )
+
+
+def _risen(counters: int, names: dict[int, str]) -> tuple[str, ...]:
+    return tuple(name for n, name in names.items() if counters >> n & 1)
 
 
 def _state(record: XfrmRecord, state_names: dict[int, str]) -> XfrmState:

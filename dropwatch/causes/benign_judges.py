@@ -29,7 +29,7 @@ _MLD = frozenset({130, 131, 132, 143})
 _ICMP6_ERRORS = frozenset(range(1, 5))
 _ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION = 133, 135
 _NOT_DELIVERED = frozenset(
-    {"br_dev_xmit", "br_flood", "br_multicast_flood", "igmp_rcv", "ip6_mc_input", "ip_rcv_finish_core"}
+    {"br_dev_xmit", "br_flood", "br_multicast_flood", "igmp_rcv", "ip6_mc_input", "ip6_pkt_drop", "ip_rcv_finish_core"}
 )
 
 
@@ -102,7 +102,8 @@ def multicast_noise(drop: Drop, host: Host) -> Verdict | None:
     packet = drop.packet
     if packet.daddr is None or not packet.daddr.is_multicast or kernel_word.place(drop) not in _NOT_DELIVERED:
         return None
-    if not (kernel_word.gave_no_reason(drop) or drop.reason == "NO_TX_TARGET"):
+    # IP_INNOROUTES: an interface that has just come up has no route for groups yet
+    if not (kernel_word.gave_no_reason(drop) or drop.reason in {"NO_TX_TARGET", "IP_INNOROUTES"}):
         return None
     asking = _MLD | {_ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION}
     if packet.proto == "igmp" or (packet.proto == "icmp6" and packet.icmp_type in asking):

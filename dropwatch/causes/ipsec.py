@@ -2,7 +2,10 @@
 
 from dropwatch.causes import ipsec_input as judges
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.ipsec_connection import naming
 from dropwatch.causes.ipsec_judges import judge_auth_failed, judge_no_state
+from dropwatch.causes.ipsec_output_judges import judge_out_invalid
+from dropwatch.causes.when import first
 from dropwatch.model import Fix
 
 _COMPARE = "ip xfrm state list src SADDR dst DADDR"
@@ -10,7 +13,7 @@ _IKE = Fix(
     "if an IKE daemon made the SAs, have it set the connection up anew", "swanctl --terminate --ike NAME"
 )
 
-IPSEC = (
+_CAUSES = (
     Cause(
         id="ipsec.auth-failed",
         title="authentication failed: the keys or the integrity algorithm differ",
@@ -30,7 +33,7 @@ $ ip -s xfrm state list
 $ cat /proc/net/xfrm_stat
 """,
         fix=(Fix("compare algorithm, key and ICV length on both ends", _COMPARE), _IKE),
-        judge=judge_auth_failed,
+        judge=first(judge_auth_failed, judges.judge_icv_length),
         seen_at=("xfrm_input", "esp_input", "esp_input_done2"),
     ),
     Cause(
@@ -119,8 +122,8 @@ $ ip xfrm monitor
 $ cat /proc/net/xfrm_stat
 """,
         fix=(Fix("see what the IKE daemon is waiting for", "swanctl --log"), _IKE),
-        judge=judges.judge_state_invalid,
-        seen_at=("xfrm_input",),
+        judge=first(judges.judge_state_invalid, judge_out_invalid),
+        seen_at=("xfrm_input", "xfrm_output_resume", "xfrm_output_one"),
     ),
     Cause(
         id="ipsec.encap-mismatch",
@@ -169,7 +172,7 @@ $ cat /proc/net/xfrm_stat
             Fix("SAs made by hand: compare the mode", _COMPARE),
         ),
         judge=judges.judge_mode_mismatch,
-        seen_at=("xfrm_input",),
+        seen_at=("xfrm_input", "ip_protocol_deliver_rcu", "ip6_protocol_deliver_rcu"),
     ),
     Cause(
         id="ipsec.decrypt-garbage",
@@ -213,3 +216,5 @@ $ cat /proc/net/xfrm_stat
         seen_at=("xfrm_input", "esp_input", "xfrm4_udp_encap_rcv"),
     ),
 )
+
+IPSEC = naming(_CAUSES)

@@ -1,19 +1,24 @@
-"""Judges of the IPsec input path: what the kernel itself said about a packet that it could not take in."""
+"""Judges of the IPsec input path: a check of integrity that failed, and packets that no SA fits."""
 
+from dataclasses import dataclass
+
+from dropwatch.causes import ipsec_comparison as comparison
+from dropwatch.causes import ipsec_fixes as fixes
+from dropwatch.causes import ipsec_gone, ipsec_objects, kernel_word
 from dropwatch.causes import ipsec_words as words
-from dropwatch.causes import kernel_word
 from dropwatch.causes.nearest_state import Near, Wanted, nearest
 from dropwatch.host.host import Host
 from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.host.xfrm_text import spi_text, state_line
-from dropwatch.model import Culprit, Drop, Evidence, Fix, Verdict, XfrmNote
+from dropwatch.host.xfrm_text import state_line
+from dropwatch.model import Confidence, Culprit, Drop, Evidence, Verdict
+from dropwatch.xfrm_model import XfrmNote, XfrmState
 
 
 def judge_auth_failed(drop: Drop, host: Host) -> Verdict | None:
     """The kernel called xfrm_audit_state_icvfail for this packet: its ICV is not what this end's key gives.
 
-    All evidence is of the moment of the drop; the host is not asked. The counters of the SA are read where the
-    packet is freed, after the kernel counted this failure (net/xfrm/xfrm_input.c).
+    All evidence is of the moment of the drop; the SAs of the host are not asked for. The counters of the SA are
+    read where the packet is freed, after the kernel counted this failure (net/xfrm/xfrm_input.c).
     """
     note = _note(drop)
     if note is None or note.state is None or "icvfail" not in note.audit:
@@ -26,54 +31,98 @@ def judge_auth_failed(drop: Drop, host: Host) -> Verdict | None:
         Evidence("SA at the drop", words.identity(state)),
         Evidence("SA at the drop", words.integrity_algorithm(state)),
         Evidence("SA at the drop", words.history(state, drop.time)),
+        *_other_sender(drop, state),
+        *words.old_number(drop, state),
+        words.story(words.why_the_check_failed(drop, state)),
     ]
-    details = {
-        "spi": spi_text(state.spi),
-        "saddr": str(state.saddr),
-        "daddr": str(state.daddr),
-        "proto": state.proto,
-        "mode": state.mode,
-        "reqid": state.reqid,
-        "if_id": state.if_id,
-        "mark": state.mark,
-        "mark_mask": state.mark_mask,
-        "state": state.state,
-        "algorithms": [
+    culprit = ipsec_objects.state_object(
+        state,
+        algorithms=[
             {"kind": kind, "name": name, "key_bits": key_bits, "icv_bits": icv_bits}
             for kind, name, key_bits, icv_bits in state.algorithms
         ],
-        "packets": state.lifetime.packets,
-        "integrity_failed": state.stat_integrity_failed,
-    }
-    return Verdict(
-        confidence="certain",
-        culprit=Culprit("xfrm-state", state_line(state), details),
-        evidence=tuple(evidence),
-        fix=words.compare_ends(state, drop.netns),
+        packets=state.lifetime.packets,
+        integrity_failed=state.stat_integrity_failed,
     )
+    fix = (*fixes.compare_ends(state, drop.netns), *fixes.ask_ike(drop, host))
+    return Verdict("certain", culprit, tuple(evidence), fix)
+
+
+def _other_sender(drop: Drop, state: XfrmState) -> tuple[Evidence, ...]:
+    """The source is no part of the kernel's search: a NAT can have changed it unnoticed."""
+    saddr = drop.packet.saddr
+    if saddr is None or saddr == state.saddr:
+        return ()
+    return comparison.evidence("packet / SA", [comparison.Row("src", str(saddr), str(state.saddr), True)])
 
 
 def judge_no_state(drop: Drop, host: Host) -> Verdict | None:
     """The kernel found no SA for this packet: it called xfrm_audit_state_notfound, or counted XfrmInNoStates.
 
-    That is certain. Which SAs come near is read after the drop, and says so.
+    That is certain. Which SAs come near is read after the drop, and says so; which SA it was for, and that it was
+    deleted, whydrop saw itself.
     """
+    search = _search(drop, host)
+    if search is None or _only_the_mark(search, drop):
+        return None
+    near, gone = search.near, search.gone
+    evidence = [search.said, *_deleted(search), *_present(drop, search)]
+    title, story = _story(search)
+    if story is not None:
+        evidence.append(words.story(story))
+    culprit: Culprit | None = None
+    if gone is not None:
+        culprit = ipsec_objects.state_object(gone.state, differs=[], **gone.details())
+    elif near:
+        culprit = _nearest_culprit(near[0])
+    fix = (*fixes.set_up_again(drop), *fixes.ask_ike(drop, host))
+    return Verdict("certain", culprit, tuple(evidence), fix, title)
+
+
+def judge_mark_of_state(drop: Drop, host: Host) -> Verdict | None:
+    """No SA was found, and the one that it was for has a mark which the packet lacks. An SA's mark never changes:
+    when the SA is older than the drop, that leaves no other explanation.
+    """
+    search = _search(drop, host)
+    if search is None or not _only_the_mark(search, drop):
+        return None
+    state = search.near[0].state
+    confidence: Confidence = "certain" if ipsec_objects.existed(state, drop) else "likely"
+    rows = _rows(search, state)
+    evidence = (search.said, *_present(drop, search))
+    culprit = ipsec_objects.state_object(
+        state, differs=comparison.differing(rows), packet_mark=drop.packet.mark
+    )
+    return Verdict(confidence, culprit, evidence, fixes.fit_the_mark(state))
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What the kernel looked for and did not find, and what whydrop knows about it."""
+
+    said: Evidence
+    wanted: Wanted | None
+    config: XfrmConfig | None
+    near: tuple[Near, ...]
+    gone: ipsec_gone.Gone | None
+
+
+def _search(drop: Drop, host: Host) -> _Search | None:
     note = _note(drop)
-    if note is None or not ("notfound" in note.audit or "XfrmInNoStates" in note.counters):
+    if note is None or drop.packet.proto in words.IP_IN_IP:
+        return None
+    if not ("notfound" in note.audit or "XfrmInNoStates" in note.counters):
         return None
     source = "probe xfrm_audit_state_notfound" if "notfound" in note.audit else "counter XfrmInNoStates"
     spi = note.spi if note.spi is not None else drop.packet.spi
-    evidence = [Evidence(source, f"no SA for this packet: {words.packet(drop, spi)}")]
+    said = Evidence(source, f"no SA for this packet: {words.packet(drop, spi)}")
     wanted = _wanted(drop, spi)
     config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
     near = nearest(wanted, config) if wanted is not None and config is not None else ()
-    evidence += _present(drop, config, near)
-    return Verdict(
-        confidence="certain",
-        culprit=_nearest_culprit(near[0]) if near else None,
-        evidence=tuple(evidence),
-        fix=_fixes(drop, near),
-    )
+    gone = None
+    if wanted is not None:
+        gone = ipsec_gone.received_by(drop, host, wanted.daddr, wanted.proto, wanted.spi)
+    return _Search(said, wanted, config, near, gone)
 
 
 def _note(drop: Drop) -> XfrmNote | None:
@@ -88,35 +137,85 @@ def _wanted(drop: Drop, spi: int | None) -> Wanted | None:
     return Wanted(packet.saddr, packet.daddr, words.ipsec_proto(packet), spi, packet.mark)
 
 
-def _present(drop: Drop, config: XfrmConfig | None, near: tuple[Near, ...]) -> list[Evidence]:
+def _only_the_mark(search: _Search, drop: Drop) -> bool:
+    """The SA is there but for the mark, and was not added after the drop."""
+    if not search.near or search.gone is not None:
+        return False
+    first = search.near[0]
+    differs = first.differences.keys()
+    return (
+        "mark" in differs
+        and differs <= {"mark", "src"}
+        and ipsec_objects.existed(first.state, drop) is not False
+    )
+
+
+def _deleted(search: _Search) -> tuple[Evidence, ...]:
+    return search.gone.evidence() if search.gone is not None else ()
+
+
+def _present(drop: Drop, search: _Search) -> list[Evidence]:
+    """The nearest SA beside the packet, and in what the next ones differ."""
+    config, near = search.config, search.near
     if config is None:
         return [Evidence("netlink xfrm", "the SAs of this namespace could not be read")]
-    when = f"{(config.read_at_ns - drop.event.monotonic_ns) / 1e6:.1f} ms after the drop"
+    when = ipsec_objects.read_later(drop, config)
     if not config.states:
         return [Evidence("netlink xfrm", f"{when} this namespace has no SA at all")]
     count = "one SA" if len(config.states) == 1 else f"{len(config.states)} SAs"
     nearest_first = "; nearest first:" if near else ""
     evidence = [Evidence("netlink xfrm", f"{when} this namespace has {count}{nearest_first}")]
-    for one in near:
+    for at, one in enumerate(near):
         differs = "; ".join(one.differences.values()) or words.fits_now(one.state, drop.time)
         evidence.append(Evidence("netlink xfrm", f"{state_line(one.state)}: {differs}"))
+        if not at:
+            evidence += comparison.evidence("packet / SA", _rows(search, one.state))
     return evidence
 
 
+def _rows(search: _Search, state: XfrmState) -> tuple[comparison.Row, ...]:
+    wanted = search.wanted
+    if wanted is None:
+        return ()
+    return comparison.with_state(wanted.saddr, wanted.daddr, wanted.proto, wanted.spi, wanted.mark, state)
+
+
+def _story(search: _Search) -> tuple[str | None, str | None]:
+    """A title where whydrop saw what happened to the SA, and what most probably happened."""
+    gone, first = search.gone, search.near[0] if search.near else None
+    replaced = first is not None and first.differences.keys() == {"spi"}
+    if gone is not None and first is not None and replaced and _is_newer(first.state, gone.state):
+        title = "no SA for this packet: this side has replaced it, the sender still uses it"
+        return title, "this side rekeyed, the peer still uses the old SA"
+    if gone is not None and gone.relation == "expired":
+        return (
+            "no SA for this packet: it reached its limit here and was deleted",
+            "this end's SA ran out before a new one was made, and the sender still uses it",
+        )
+    if gone is not None:
+        return (
+            "no SA for this packet: it was deleted here",
+            "this end deleted the SA, and the sender was not told or did not hear it",
+        )
+    if first is None:
+        return None, None
+    if first.differences.keys() & {"dir"} and not first.differences.keys() & {"spi", "dst", "proto"}:
+        return "the SA with this SPI is only for sending", None
+    if replaced:
+        return None, (
+            "one side rekeyed or was restarted and the other was not, or the SPI was typed differently"
+        )
+    if first.differences.keys() == {"dst"}:
+        return (
+            None,
+            "a NAT changed the destination on the way, or the SA was made for another address of this host",
+        )
+    return None, None
+
+
+def _is_newer(state: XfrmState, gone: XfrmState) -> bool:
+    return state.lifetime.add_time >= gone.lifetime.add_time
+
+
 def _nearest_culprit(near: Near) -> Culprit:
-    details = {
-        "spi": spi_text(near.state.spi),
-        "relation": "nearest",
-        "differs": list(near.differences),
-        "saddr": str(near.state.saddr),
-        "daddr": str(near.state.daddr),
-        "proto": near.state.proto,
-    }
-    return Culprit("xfrm-state", state_line(near.state), details)
-
-
-def _fixes(drop: Drop, near: tuple[Near, ...]) -> tuple[Fix, ...]:
-    first = near[0] if near else None
-    if first is not None and set(first.differences) <= {"mark", "src"} and "mark" in first.differences:
-        return words.fit_the_mark(first.state)
-    return words.set_up_again(drop)
+    return ipsec_objects.state_object(near.state, relation="nearest", differs=list(near.differences))

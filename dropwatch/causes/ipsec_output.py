@@ -1,27 +1,13 @@
 """IPsec, on the way out: from the policy that wants protection to the packet that is too big for it."""
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import ipsec_output_judges as judges
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.ipsec_connection import naming
 from dropwatch.causes.routing_judges import discarded_while_sending
 from dropwatch.causes.when import first
-from dropwatch.host.host import Host
-from dropwatch.model import Drop, Evidence, Fix, Verdict
+from dropwatch.model import Fix
 
-_HELD_FOR_AN_SA = frozenset({"xdst_queue_output", "xfrm_policy_kill", "xfrm_policy_queue_process"})
-
-
-def _held_packet_dropped(drop: Drop, host: Host) -> Verdict | None:
-    """The queue in which an IPsec policy keeps packets until there is an SA: full, timed out or deleted."""
-    if kernel_word.way(drop).isdisjoint(_HELD_FOR_AN_SA):
-        return None
-    if not (kernel_word.gave_no_reason(drop) or drop.reason == "QUEUE_PURGE"):
-        return None
-    if kernel_word.place(drop) not in _HELD_FOR_AN_SA | {"skb_queue_purge", "skb_queue_purge_reason"}:
-        return None
-    return kernel_word.certain(drop, Evidence("place", "it waited for an SA, and none came"))
-
-
-IPSEC_OUTPUT = (
+_CAUSES = (
     Cause(
         id="ipsec.out-no-state",
         title="an IPsec policy wants an SA for this packet, and there is none",
@@ -47,9 +33,18 @@ $ cat /proc/net/xfrm_stat
                 "ip xfrm policy list dir out",
             ),
         ),
-        judge=first(_held_packet_dropped, discarded_while_sending),
-        seen_as=("NOT_SPECIFIED", "QUEUE_PURGE"),
-        seen_at=("dst_discard_out", "xdst_queue_output", "xfrm_policy_queue_process", "xfrm_policy_kill"),
+        judge=first(judges.judge_out_no_state, discarded_while_sending),
+        seen_as=("NOT_SPECIFIED", "QUEUE_PURGE", "XFRM_POLICY"),
+        seen_at=(
+            "dst_discard_out",
+            "ip_forward",
+            "ip6_forward",
+            "xfrmi_xmit",
+            "xfrm_lookup_with_ifid",
+            "xdst_queue_output",
+            "xfrm_policy_queue_process",
+            "xfrm_policy_kill",
+        ),
     ),
     Cause(
         id="ipsec.out-expired",
@@ -68,6 +63,7 @@ $ cat /proc/net/xfrm_stat
             Fix("have the IKE daemon rekey now", "swanctl --rekey --child NAME"),
             Fix("SAs made by hand: delete and add them again, without a limit or with a larger one"),
         ),
+        judge=judges.judge_out_expired,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("xfrm_output_resume", "xfrm_output_one"),
     ),
@@ -90,6 +86,7 @@ $ cat /proc/net/xfrm_stat
             Fix("use extended sequence numbers: ESN in the proposal (esp_proposals = aes128gcm16-esn)"),
             Fix("rekey earlier: rekey_packets in swanctl.conf"),
         ),
+        judge=judges.judge_out_overflow,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("xfrm_output_resume", "xfrm_output_one"),
     ),
@@ -118,7 +115,17 @@ $ nstat -az IpFragFails Ip6FragFails
             ),
             Fix("let ICMP fragmentation needed and ICMPv6 packet too big pass every firewall on the way"),
         ),
+        judge=judges.judge_out_mtu,
         seen_as=("NOT_SPECIFIED", "PKT_TOO_BIG"),
-        seen_at=("xfrm_output", "__xfrm6_output", "ip_fragment", "ip6_fragment"),
+        seen_at=(
+            "xfrm_output",
+            "xfrm_output_resume",
+            "__xfrm6_output",
+            "ip_forward",
+            "ip6_forward",
+            "xfrmi_xmit",
+        ),
     ),
 )
+
+IPSEC_OUTPUT = naming(_CAUSES)

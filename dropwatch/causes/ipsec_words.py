@@ -1,10 +1,17 @@
-"""The sentences of the IPsec judges: facts about a packet beside those about an SA, and what to do."""
+"""The sentences of the IPsec judges: facts about a packet beside those about an SA."""
 
-from dropwatch.host.commands import ip_command
 from dropwatch.host.xfrm_text import algorithm_text, spi_text
-from dropwatch.model import Drop, Fix, Netns, Packet, XfrmState
+from dropwatch.model import Drop, Evidence, Packet
+from dropwatch.xfrm_model import XfrmState
 
-_KEY_LINES = "awk '$1 ~ /^(aead|auth|auth-trunc|enc)$/ {print $1, $2, $3, $4}' | sha256sum"
+
+IP_IN_IP = frozenset({"ipip", "ipv6"})
+"""Packets of these protocols pass xfrm_input too: they may carry IPComp that was not worth packing."""
+
+
+def story(text: str) -> Evidence:
+    """What most probably happened, as distinct from what was observed."""
+    return Evidence("likely story", text)
 
 
 def ipsec_proto(packet: Packet) -> str:
@@ -26,6 +33,16 @@ def packet(drop: Drop, spi: int | None) -> str:
         f"in UDP {shown.sport} > {shown.dport}" if shown.proto == "udp" else "",
     ]
     return " ".join(word for word in words if word)
+
+
+def flow(packet: Packet) -> str:
+    """`src 10.1.0.5 dst 10.2.0.7 proto udp sport 4000 dport 5000`: what a policy is asked about."""
+    words = [f"src {packet.saddr} dst {packet.daddr} proto {packet.proto}"]
+    if packet.sport is not None and packet.dport is not None:
+        words.append(f"sport {packet.sport} dport {packet.dport}")
+    if packet.icmp_type is not None:
+        words.append(f"type {packet.icmp_type} code {packet.icmp_code}")
+    return " ".join(words)
 
 
 def identity(state: XfrmState) -> str:
@@ -67,62 +84,44 @@ def history(state: XfrmState, drop_time: float) -> str:
     )
 
 
+def old_number(drop: Drop, state: XfrmState) -> tuple[Evidence, ...]:
+    """With extended sequence numbers an old packet fails its check: the kernel takes its number for one of the next
+    2^32 (xfrm_replay_seqhi), and the ICV covers the half that is not in the packet.
+    """
+    lowest = _is_old(drop, state)
+    if lowest is None:
+        return ()
+    text = (
+        f"sequence number {drop.packet.seq} is below the window, which begins at {lowest}: with ESN the kernel then "
+        "computes the check for a later one"
+    )
+    return (Evidence("SA at the drop", text),)
+
+
+def _is_old(drop: Drop, state: XfrmState) -> int | None:
+    """The lowest number that the window takes, where this packet's is lower. Only the lower halves are compared."""
+    seq, highest = drop.packet.seq, state.seq & 0xFFFFFFFF
+    lowest = highest - state.replay_window + 1
+    if not state.esn or seq is None or not state.replay_window or lowest <= 0:
+        return None
+    return lowest if seq < lowest else None
+
+
+def why_the_check_failed(drop: Drop, state: XfrmState) -> str:
+    """What most probably made the ICV differ: a NAT (AH covers the addresses), the keys, or the packet itself."""
+    if state.proto == "ah" and drop.packet.saddr not in (None, state.saddr):
+        return "a NAT on the way changed the source address, which AH protects: AH cannot pass a NAT"
+    if _is_old(drop, state) is not None:
+        return "an old packet came again, or was overtaken by more than the window holds"
+    if not state.lifetime.packets:
+        return "the keys, the integrity algorithms or the ICV lengths of the two ends differ"
+    if state.stat_integrity_failed <= 1:
+        return "this one packet was damaged or forged, or the sender has just changed to another key"
+    return "the sender now uses another key: it was restarted or has set up its SA anew, and this end has not"
+
+
 def fits_now(state: XfrmState, drop_time: float) -> str:
     """An SA that would do, although the kernel found none."""
     if state.lifetime.add_time > drop_time:
         return "this one fits, but was added after the drop"
     return "this one fits now; when the packet came the kernel did not have it"
-
-
-def compare_ends(state: XfrmState, netns: Netns | None) -> tuple[Fix, ...]:
-    """How to find out which of key, algorithm and ICV length differs."""
-    get = f"xfrm state get {_selected(state)}"
-    behind_nat = ", where a NAT may have changed its own address" if state.encap is not None else ""
-    return (
-        Fix("show this SA, with its key: `ip xfrm` prints keys to root", ip_command(netns, get)),
-        Fix(
-            f"show the sender's on {state.saddr}{behind_nat}: algorithm, key and ICV length must be equal",
-            f"ip {get}",
-        ),
-        Fix(
-            "or compare without showing keys: on both hosts this must print the same",
-            f"{ip_command(netns, get)} | {_KEY_LINES}",
-        ),
-        Fix(
-            "if an IKE daemon made these SAs, have it terminate and initiate the connection anew; "
-            "if they were made by hand, delete the SA on both hosts and add it with one key"
-        ),
-    )
-
-
-def set_up_again(drop: Drop) -> tuple[Fix, ...]:
-    """The sender has an SA that this host has not: after a restart, a deletion or a rekey of one side only."""
-    source, destination = drop.packet.saddr, drop.packet.daddr
-    if source is None or destination is None:
-        return ()
-    between = f"xfrm state list src {source} dst {destination} nokeys"
-    return (
-        Fix("list what this host has from that sender", ip_command(drop.netns, between)),
-        Fix(f"list what the sender, {source}, uses: the same SPI has to be there and here", f"ip {between}"),
-        Fix(
-            "if an IKE daemon made the SAs, have it terminate and initiate the connection anew on the sender; "
-            "if they were made by hand, add the missing SA here"
-        ),
-    )
-
-
-def fit_the_mark(state: XfrmState) -> tuple[Fix, ...]:
-    """The SA is there, but only for packets with a mark."""
-    wanted = f"{state.mark:#x}/{state.mark_mask:#x}"
-    return (
-        Fix(
-            f"mark these packets {wanted} before IPsec sees them, in a prerouting chain (nft `meta mark set`, "
-            "iptables -t mangle -j MARK), or let their VTI interface do it with its ikey"
-        ),
-        Fix("or add the SA without `mark`, if packets with any mark may use it"),
-    )
-
-
-def _selected(state: XfrmState) -> str:
-    mark = f" mark {state.mark:#x} mask {state.mark_mask:#x}" if state.mark_mask else ""
-    return f"src {state.saddr} dst {state.daddr} proto {state.proto} spi {spi_text(state.spi)}{mark}"

@@ -4,6 +4,7 @@ from dropwatch import words
 from dropwatch.model import Drop, Evidence, Verdict
 
 _TRACEPOINTS = {"kfree_skb": "skb:kfree_skb", "consume_skb": "skb:consume_skb"}
+_WITHOUT_A_PACKET = frozenset({"xfrm_lookup"})
 # A kernel before 5.15.58 gives no reason at all; later ones give this where the code names none.
 _SILENT = frozenset({None, "NOT_SPECIFIED"})
 
@@ -26,6 +27,8 @@ def way(drop: Drop) -> frozenset[str]:
 
 def evidence(drop: Drop) -> Evidence:
     """The reason in words and the place: `skb:kfree_skb reason XDP`, `dropped by ..., in do_xdp_generic`."""
+    if drop.event.source in _WITHOUT_A_PACKET:
+        return Evidence(f"probe {place(drop)}", "it refused the flow, before there was a packet")
     source = _TRACEPOINTS.get(drop.event.source, drop.event.source)
     if drop.reason is not None:
         source += f" reason {drop.reason}"

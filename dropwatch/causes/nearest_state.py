@@ -6,7 +6,8 @@ from itertools import islice
 
 from dropwatch.host.xfrm_config import XfrmConfig
 from dropwatch.host.xfrm_text import spi_text
-from dropwatch.model import Address, XfrmState
+from dropwatch.model import Address
+from dropwatch.xfrm_model import XfrmState
 
 _LOOKED_AT = 16
 

@@ -11,7 +11,7 @@ from dropwatch.model import Confidence, Culprit, Drop, Evidence, Fix, Verdict
 from dropwatch.netfilter_notes import ConntrackNote, HookNote
 
 # The hooks of conntrack and NAT; tables of rules have their own probes. A name here is no other hook function.
-_TABLE_HOOKS: tuple[str, ...] = (
+TABLE_HOOKS: tuple[str, ...] = (
     *("nft_do_chain", "ipt_do_table", "ip6t_do_table", "arpt_do_table", "ebt_", "iptable_", "ip6table_"),
     *("arptable_", "ipv4_conntrack_", "ipv6_conntrack_", "nf_conntrack_", "nf_confirm", "ipv4_confirm"),
     *("ipv6_confirm", "nf_nat_", "ipv4_helper", "ipv6_helper"),
@@ -21,6 +21,7 @@ _OWNERS = {
     "selinux_": ("SELinux", "ausearch -m avc -ts recent | grep packet"),
     "smack_": ("the security module Smack", "dmesg | grep -i smack"),
     "apparmor_": ("AppArmor", "dmesg | grep -i apparmor"),
+    "nf_hook_run_bpf": ("a BPF program", "bpftool link show"),
     "br_nf_": ("br_netfilter, which leads bridged frames to IP rules", "sysctl -a --pattern net.bridge"),
     "nf_flow_offload": ("a flowtable", "nft list flowtables"),
 }
@@ -116,7 +117,7 @@ def hook_other(drop: Drop, host: Host) -> Verdict | None:
         return None
     if hook is not None and hook.function == "nf_hook_run_bpf":
         return _bpf(drop, hook)
-    if hook is not None and not hook.function.startswith(_TABLE_HOOKS):
+    if hook is not None and is_other(hook.function):
         return _other(hook.function, "certain", "it answered drop for this packet", drop)
     function = _freed_by(drop) if hook is None else None
     if function is not None:
@@ -126,12 +127,12 @@ def hook_other(drop: Drop, host: Host) -> Verdict | None:
 
 def _hook(drop: Drop) -> HookNote | None:
     note = drop.event.netfilter
-    if note is None or note.hook is None or not died_in_a_hook(drop) or _blamed_otherwise(drop):
+    if note is None or note.hook is None or not died_in_a_hook(drop) or blamed_otherwise(drop):
         return None
     return note.hook
 
 
-def _blamed_otherwise(drop: Drop) -> bool:
+def blamed_otherwise(drop: Drop) -> bool:
     """A rule or conntrack is known to have done it."""
     note = drop.event.netfilter
     return note is not None and (
@@ -165,18 +166,35 @@ def _links(drop: Drop) -> Fix:
 
 
 def _other(function: str, confidence: Confidence, said: str, drop: Drop) -> Verdict:
-    whose, command = next(
-        (known for start, known in _OWNERS.items() if function.startswith(start)), (None, None)
-    )
     evidence = [Evidence(f"probe {function}" if confidence == "certain" else "stack", f"{function}: {said}")]
-    fixes = [
-        Fix("see which functions hang on the hook", netfilter_words.inside(drop.netns, "nft list hooks"))
-    ]
-    if whose is not None:
-        evidence.append(Evidence("name of the function", f"it belongs to {whose}"))
-        fixes.insert(0, Fix(f"ask {whose}", netfilter_words.inside(drop.netns, command or "")))
-    title = f"{whose.partition(',')[0] if whose is not None else function} drops it at a netfilter hook"
-    return Verdict(confidence, evidence=tuple(evidence), fix=tuple(fixes), title=title)
+    known = owner(function)
+    if known is not None:
+        evidence.append(Evidence("name of the function", f"it belongs to {known[0]}"))
+    fixes = hook_fixes(function, drop)
+    return Verdict(confidence, evidence=tuple(evidence), fix=fixes, title=hook_title(function))
+
+
+def is_other(function: str) -> bool:
+    """A function at a hook for which there is no cause but netfilter.hook-other."""
+    return not function.startswith(TABLE_HOOKS) and function not in _SYNPROXY_HOOKS
+
+
+def owner(function: str) -> tuple[str, str] | None:
+    """Words for what a function at a hook belongs to, and the command that asks it."""
+    return next((known for start, known in _OWNERS.items() if function.startswith(start)), None)
+
+
+def hook_title(function: str) -> str:
+    known = owner(function)
+    return f"{known[0].partition(',')[0] if known is not None else function} drops it at a netfilter hook"
+
+
+def hook_fixes(function: str, drop: Drop) -> tuple[Fix, ...]:
+    """Ask its owner, where it is known; then what is to be done for any of them."""
+    known = owner(function)
+    see = Fix("see which functions hang on the hook", netfilter_words.inside(drop.netns, "nft list hooks"))
+    ask = () if known is None else (Fix(f"ask {known[0]}", netfilter_words.inside(drop.netns, known[1])),)
+    return (*ask, see)
 
 
 def _freed_by(drop: Drop) -> str | None:
@@ -185,7 +203,7 @@ def _freed_by(drop: Drop) -> str | None:
     place = kernel_word.place(drop)
     if place is None or not (kernel_word.gave_no_reason(drop) or drop.reason == "NETFILTER_DROP"):
         return None
-    if "nf_hook_slow" not in names[1:] or place.startswith((*_TABLE_HOOKS, "nf_", "nfqnl_")):
+    if "nf_hook_slow" not in names[1:] or place.startswith((*TABLE_HOOKS, "nf_", "nfqnl_")):
         return None
     called = names[names.index("nf_hook_slow") - 1]
     return called if place == called or (place.startswith("ip_vs_") and called.startswith("ip_vs_")) else None

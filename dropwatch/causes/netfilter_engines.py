@@ -1,6 +1,7 @@
 """Netfilter beyond rules: connection tracking, NAT, queues to programs, SYNPROXY, and other hooks."""
 
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.netfilter_candidates import left_over
 from dropwatch.causes.netfilter_engine_judges import (
     conntrack_clash,
     conntrack_full,
@@ -9,6 +10,7 @@ from dropwatch.causes.netfilter_engine_judges import (
     synproxy,
 )
 from dropwatch.causes.netfilter_queue_judges import queue_unheard, queue_verdict
+from dropwatch.causes.when import first
 from dropwatch.model import Fix
 
 _SEEN_AS = ("NETFILTER_DROP",)
@@ -191,7 +193,7 @@ $ bpftool link show
             Fix("see which functions hang on the hook", "nft list hooks"),
             Fix("SELinux: look for denials of packets", "ausearch -m avc -ts recent | grep packet"),
         ),
-        judge=hook_other,
+        judge=first(hook_other, left_over),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "ip_vs_in_hook", "br_handle_frame"),
     ),

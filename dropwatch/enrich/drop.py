@@ -7,10 +7,6 @@ from dropwatch import words
 from dropwatch.enrich.packet import parse
 from dropwatch.model import Direction, Drop, Event, Frame, Interface, Netns, Process, Where
 
-# Where a softirq begins: what lies further out on the stack is whoever was interrupted.
-_SOFTIRQ = frozenset(
-    {"__do_softirq", "handle_softirqs", "__softirqentry_text_start", "run_ksoftirqd", "do_softirq_own_stack"}
-)
 _SYSCALL = (
     *("entry_SYSCALL", "do_syscall", "__x64_sys_"),
     *("__do_fast_syscall_32", "do_int80_", "__ia32_"),  # 32-bit programs on x86
@@ -18,10 +14,16 @@ _SYSCALL = (
 )
 
 
+def wall_time(monotonic_ns: int) -> float:
+    """Seconds since 1970, by what this machine's clocks say now."""
+    return time.time() - (time.monotonic_ns() - monotonic_ns) / 1e9
+
+
 class Enricher:
-    """Looks names up through three functions, so that a recording can answer in their place.
+    """Looks names up through functions, so that a recording can answer in their place.
 
     `frame` resolves a kernel address, `reason` a drop-reason number, `netns` the name of a namespace's inode.
+    `time_of` is the time since 1970, in seconds, at a monotonic time in nanoseconds.
     """
 
     def __init__(
@@ -29,17 +31,19 @@ class Enricher:
         frame: Callable[[int], Frame],
         reason: Callable[[int | None], str | None],
         netns: Callable[[int], str | None],
+        time_of: Callable[[int], float] = wall_time,
     ) -> None:
         self._frame = frame
         self._reason = reason
         self._netns = netns
+        self._time_of = time_of
         self._frames: dict[int, Frame] = {}
 
     def drop(self, event: Event) -> Drop:
         stack = self._stack(event)
         return Drop(
             event=event,
-            time=time.time() - (time.monotonic_ns() - event.monotonic_ns) / 1e9,
+            time=self._time_of(event.monotonic_ns),
             packet=parse(event.packet, event.protocol, event.length, event.mark),
             iface=Interface(event.ifindex, event.ifname or None) if event.ifindex else None,
             netns=Netns(event.netns, self._netns(event.netns)) if event.netns else None,
@@ -91,7 +95,7 @@ def _where(stack: tuple[Frame, ...]) -> Where:
     layer: str | None = None
     direction: Direction | None = None
     for frame in stack:
-        if frame.function is not None and words.base_name(frame.function) in _SOFTIRQ:
+        if frame.function is not None and words.base_name(frame.function) in words.SOFTIRQ:
             break
         known = words.function(frame.function)
         if known and not known.free:
@@ -106,7 +110,7 @@ def _process(event: Event, stack: tuple[Frame, ...]) -> Process | None:
     """The current task, where the packet died in its own system call. In a softirq it is somebody else's."""
     for frame in stack:
         name = words.base_name(frame.function or "")
-        if name in _SOFTIRQ:
+        if name in words.SOFTIRQ:
             return None
         if name.startswith(_SYSCALL):
             return Process(event.pid, event.comm)

@@ -22,6 +22,7 @@ _NAT_T = 4500
 _VXLAN = frozenset({4789, 8472})
 _GENEVE = 6081
 _ETHERNET = 14
+_IPCOMP = 108  # Python's socket module does not have it everywhere
 
 # What lies inside a packet: bytes from the IP header on, and the field of Packet that they belong to.
 Inside = tuple[bytes, Literal["quoted", "inner"]]
@@ -38,6 +39,8 @@ def read_transport(packet: Packet, proto: int, data: bytes) -> tuple[Packet, Ins
         return _with_spi(packet, data), None
     if proto == IPPROTO_AH:
         return _with_spi(packet, data[4:]), None
+    if proto == _IPCOMP:
+        return _with_cpi(packet, data), None
     if proto in (IPPROTO_ICMP, IPPROTO_ICMPV6):
         return _icmp(packet, proto, data)
     if proto in (IPPROTO_IPIP, IPPROTO_IPV6):
@@ -71,6 +74,13 @@ def _with_spi(packet: Packet, data: bytes) -> Packet:
     if len(data) < 8:
         return _cut(packet, data)
     return replace(packet, spi=int.from_bytes(data[:4], "big"), seq=int.from_bytes(data[4:8], "big"))
+
+
+def _with_cpi(packet: Packet, data: bytes) -> Packet:
+    """IPComp (RFC 3173) has 16 bits in place of an SPI, and no sequence number."""
+    if len(data) < 4:
+        return _cut(packet, data)
+    return replace(packet, spi=int.from_bytes(data[2:4], "big"))
 
 
 def _icmp(packet: Packet, proto: int, data: bytes) -> tuple[Packet, Inside | None]:

@@ -1,18 +1,24 @@
 """What judges and matchers may ask of the host: answers read after a drop, remembered for its whole batch."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from dropwatch.host import tools
 from dropwatch.host.conntrack import ConntrackTable, read_table
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue, read_queues
 from dropwatch.host.route import Route, read_route
+from dropwatch.host.vici import Connection, read_connections
 from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.host.xfrm_interfaces import read_interfaces as read_xfrm_interfaces
 from dropwatch.model import Address
 from dropwatch.netfilter_notes import EbtNote, NftNote, XtNote
+from dropwatch.xfrm_model import GoneState
 
 _REMEMBERED = 64
+_NAMES_LAST_NS = 10_000_000_000
+_IKE_TOOLS = ("swanctl", "ipsec")  # of strongSwan, and of its older starter or Libreswan
 
 Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")
@@ -76,7 +82,8 @@ class Host:
     and a burst of drops costs one reading. None is the answer for a namespace that is unknown (0) or gone, and
     for what could not be read: that is a blind spot then.
 
-    `xt_generation` tells how many changes of legacy tables the probes have seen since the start.
+    `xt_generation` tells how many changes of legacy tables the probes have seen since the start, `gone_states`
+    which SAs they have seen deleted, in all namespaces, the last one last.
     """
 
     def __init__(
@@ -89,13 +96,21 @@ class Host:
         read_conntrack: Callable[[int], ConntrackTable | None] = read_table,
         read_queues: Callable[[int], tuple[Queue, ...]] = read_queues,
         read_route: Callable[[int, Address, int], Route] = read_route,
+        read_xfrm_interfaces: Callable[[int], dict[int, int | None]] = read_xfrm_interfaces,
+        read_connections: Callable[[int], tuple[Connection, ...]] = read_connections,
+        find_tool: Callable[[str], str | None] = tools.find,
     ) -> None:
         self.xt_generation: Callable[[], int] = lambda: 0
+        self.gone_states: Callable[[], Iterable[GoneState]] = tuple
         self._read_xfrm = read_xfrm
         self._nft, self._xt, self._ebt = nft, xt, ebt
         self._read_conntrack, self._read_queues, self._read_route = read_conntrack, read_queues, read_route
+        self._read_connections = read_connections
+        self._read_xfrm_interfaces, self._find_tool = read_xfrm_interfaces, find_tool
         self._xfrm: _Memory[int, XfrmConfig] = _Memory()
+        self._xfrm_interfaces: _Memory[int, dict[int, int | None]] = _Memory()
         self._firewalls: _Memory[int, Firewalls] = _Memory()
+        self._connections: _Memory[int, tuple[Connection, ...]] = _Memory()
         self._conntrack: _Memory[int, ConntrackTable] = _Memory()
         self._queues: _Memory[int, tuple[Queue, ...]] = _Memory()
         self._routes: _Memory[tuple[int, Address, int], Route] = _Memory()
@@ -115,6 +130,30 @@ class Host:
             not_before_ns,
             lambda: self._try("SAs and policies", inode, lambda: self._xfrm_reader()(inode)),
         )
+
+    def xfrm_interfaces(self, inode: int, not_before_ns: int) -> dict[int, int | None] | None:
+        """Index to if_id of the xfrm interfaces; an if_id of None comes with each packet."""
+        return self._xfrm_interfaces.get(
+            inode,
+            not_before_ns,
+            lambda: self._try("xfrm interfaces", inode, lambda: self._read_xfrm_interfaces(inode)),
+        )
+
+    def connections(self, inode: int, not_before_ns: int) -> tuple[Connection, ...]:
+        """What the IKE daemons of a namespace say of their SAs; none where there is none that answers at once.
+
+        Names last longer than SAs: an answer may be a little older, so that a slow daemon slows nothing down.
+        """
+        found = self._connections.get(
+            inode,
+            not_before_ns - _NAMES_LAST_NS,
+            lambda: self._try("connections of the IKE daemon", inode, lambda: self._read_connections(inode)),
+        )
+        return found or ()
+
+    def ike_tools(self) -> tuple[str, ...]:
+        """The tools of IKE daemons that are installed here: `swanctl`, `ipsec`."""
+        return tuple(name for name in _IKE_TOOLS if self._find_tool(name) is not None)
 
     def nft_rule(self, inode: int, note: NftNote, not_before_ns: int) -> ListedRule | None:
         """The rule or chain policy that an nf_tables verdict came from."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from dropwatch.model import Address, XfrmPolicy, XfrmState
+from dropwatch.model import Address
+from dropwatch.xfrm_model import XfrmPolicy, XfrmState
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")

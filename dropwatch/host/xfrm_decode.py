@@ -4,7 +4,7 @@ from typing import Any
 
 from dropwatch import xfrm_abi
 from dropwatch.host.xfrm_messages import TEMPLATE
-from dropwatch.model import Encap, Lifetime, XfrmPolicy, XfrmState, XfrmTemplate
+from dropwatch.xfrm_model import Encap, Lifetime, XfrmPolicy, XfrmState, XfrmTemplate
 
 # include/uapi/linux/xfrm.h; the kernel lists the policies of single sockets too (XFRM_POLICY_MAX + dir)
 _DIRS = {0: "in", 1: "out", 2: "fwd", 3: "socket in", 4: "socket out"}
@@ -66,6 +66,7 @@ def policy_of(message: Any) -> XfrmPolicy:
         templates=tuple(
             _template(entry) for entry in TEMPLATE.iter_unpack(attributes.get("XFRMA_TMPL", b""))
         ),
+        add_time=message["add_time"],
     )
 
 

@@ -1,7 +1,8 @@
 """SAs and policies as `ip xfrm` prints them, each on one line and never with a key."""
 
 from dropwatch import protocols
-from dropwatch.model import Address, Selector, XfrmPolicy, XfrmState, XfrmTemplate
+from dropwatch.model import Address
+from dropwatch.xfrm_model import Selector, XfrmPolicy, XfrmState, XfrmTemplate
 
 _ANY = {4: "0.0.0.0", 6: "::"}
 _IP_ALGORITHM_WORDS = {"auth": "auth-trunc"}

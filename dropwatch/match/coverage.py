@@ -11,7 +11,8 @@ from itertools import product
 
 from dropwatch import protocols
 from dropwatch.filter import Filter, Network, PortRange
-from dropwatch.model import Address, Selector
+from dropwatch.model import Address
+from dropwatch.xfrm_model import Selector
 
 _ALL: PortRange = (0, 0xFFFF)
 _BYTE: PortRange = (0, 0xFF)

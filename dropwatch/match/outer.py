@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.model import Address, Drop, Lifetime, Packet, XfrmState
+from dropwatch.model import Address, Drop, Packet
+from dropwatch.xfrm_model import Lifetime, XfrmState
 
 _PROTOS = frozenset({"esp", "ah", "comp"})
 

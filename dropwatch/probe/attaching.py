@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.probe.families import COME_AND_GO, HOOKS, TAIL_CALLS, Hook, TailCall
+from dropwatch.probe.families import COME_AND_GO, CONFIGURED_BY, HOOKS, TAIL_CALLS, Hook, TailCall, probed_for
 from dropwatch.probe.netfilter_layout import read_layout
 
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
@@ -34,6 +34,8 @@ class Attaching:
         for family in self._families:
             if family not in COME_AND_GO:
                 self._attach_all(family)
+            if not HOOKS[family]:
+                self._prepare(family)
         self._attach_present()
 
     def modules_changed(self, names: set[str]) -> None:
@@ -44,6 +46,13 @@ class Attaching:
         self._symbols.refresh()
         self._write_layout()
         self._attach_present()
+
+    def watches(self, function: str) -> bool:
+        """Whether a probe tells what this function at a netfilter hook answers."""
+        probed = probed_for(function)
+        if any(isinstance(hook, Hook) and hook.function == probed for hook in self._refused):
+            return False  # an entry without its return, or the other way round
+        return any(hook.function == probed for hook in self._attached)
 
     def _write_layout(self) -> None:
         layout = read_layout(self._symbols)
@@ -61,7 +70,7 @@ class Attaching:
 
     def _attach_present(self) -> None:
         for family in self._families:
-            if family not in COME_AND_GO:
+            if family not in COME_AND_GO or not self._is_configurable(family):
                 continue
             for hook in HOOKS[family]:
                 address = self._symbols.find(hook.function)
@@ -74,6 +83,10 @@ class Attaching:
                     self._note(f"probe {hook.function}: not attached: {why}")
                 else:
                     self._attached[hook] = self._symbols.frame(address).module
+
+    def _is_configurable(self, family: str) -> bool:
+        functions = CONFIGURED_BY.get(family)
+        return functions is None or any(self._symbols.find(name) is not None for name in functions)
 
     def _prepare(self, family: str) -> None:
         """Loads what the family's programs jump to, once."""

@@ -24,17 +24,22 @@ class TailCall:
     is_kprobe: bool = False
 
 
-XFRM = Family("ipsec input", "xfrm.c", "FAMILY_XFRM")
+XFRM = Family("ipsec", "xfrm.c", "FAMILY_XFRM")
+XFRM_OUTPUT = Family("ipsec output", "xfrm_output.c", "FAMILY_XFRM_OUTPUT", needs=XFRM.name)
 TCP = Family("tcp", "tcp.c", "FAMILY_TCP")
 NFT = Family("nf_tables", "nft.c", "FAMILY_NFT")
 XT = Family("iptables", "xt.c", "FAMILY_XT")
 EBT = Family("ebtables", "ebt.c", "FAMILY_EBT")
 ENGINES = Family("conntrack", "engines.c", "FAMILY_ENGINES")
+AT_HOOKS = Family("functions at hooks", "hooks.c", "FAMILY_HOOKS")
 
-FAMILIES = (XFRM, TCP, NFT, XT, EBT, ENGINES)
+FAMILIES = (XFRM, XFRM_OUTPUT, TCP, NFT, XT, EBT, ENGINES, AT_HOOKS)
 
 # Attached when their functions appear: what is not loaded drops nothing, so that it is not there is no blind spot.
-COME_AND_GO = frozenset({NFT.name, XT.name, EBT.name, ENGINES.name})
+COME_AND_GO = frozenset({XFRM_OUTPUT.name, NFT.name, XT.name, EBT.name, ENGINES.name})
+# Those whose functions every packet meets, used or not: attached when one of these functions is there, by which the
+# subsystem is configured (xfrm_user, af_key). Without an IPsec policy the search for one refuses nothing.
+CONFIGURED_BY = {XFRM_OUTPUT.name: ("xfrm_add_policy", "pfkey_spdadd")}
 
 
 def _both(entry: str, back: str, *functions: str) -> tuple[Hook, ...]:
@@ -72,6 +77,16 @@ HOOKS = {
         Hook("on_xfrm_audit_state_icvfail", "xfrm_audit_state_icvfail"),
         Hook("on_xfrm_audit_state_notfound", "xfrm_audit_state_notfound"),
         Hook("on_xfrm_audit_state_replay", "xfrm_audit_state_replay"),
+        Hook("on_xfrm_audit_state_replay_overflow", "xfrm_audit_state_replay_overflow"),
+        *_both("on_policy_check", "on_policy_check_return", "__xfrm_policy_check"),
+        Hook("on_state_delete", "__xfrm_state_delete"),
+    ),
+    XFRM_OUTPUT.name: (
+        *_both("on_xfrm_lookup", "on_xfrm_lookup_return", "xfrm_lookup_with_ifid"),
+        *_both("on_waiting_first", "on_waiting_return", "__xfrm_route_forward"),
+        *_both("on_waiting_first", "on_waiting_return", "ndisc_send_skb", "mld_sendpack"),
+        *_both("on_waiting_first", "on_waiting_return", "xfrmi_xmit", "vti_tunnel_xmit", "vti6_tnl_xmit"),
+        *_both("on_waiting_third", "on_waiting_return", "ip_route_me_harder", "ip6_route_me_harder"),
     ),
     TCP.name: (
         Hook("on_tcp_timewait_return", "tcp_timewait_state_process", at_return=True),
@@ -105,6 +120,7 @@ HOOKS = {
         Hook("on_nf_queue", "nf_queue"),
         Hook("on_enqueue_return", "nfqnl_enqueue_packet", at_return=True),
     ),
+    AT_HOOKS.name: (),  # only what comes after a death
 }
 
 TAIL_CALLS = {
@@ -115,4 +131,22 @@ TAIL_CALLS = {
         TailCall("xt_first", 0, "read_first", is_kprobe=True),
     ),
     EBT.name: (TailCall("drop_details", 4, "send_ebt"),),
+    AT_HOOKS.name: (TailCall("drop_details", 6, "send_hooks"),),
 }
+
+# Functions at netfilter's hooks, by the beginning of their names, that answer what a function with a probe answers.
+_ANSWERS_OF = {
+    "nft_do_chain": "nft_do_chain",
+    **dict.fromkeys(("ipt_do_table", "iptable_"), "ipt_do_table"),
+    **dict.fromkeys(("ip6t_do_table", "ip6table_"), "ip6t_do_table"),
+    **dict.fromkeys(("arpt_do_table", "arptable_"), "arpt_do_table"),
+    "ebt_": "ebt_do_table",
+    **dict.fromkeys(("ipv4_conntrack_in", "ipv4_conntrack_local"), "nf_conntrack_in"),
+    **dict.fromkeys(("ipv6_conntrack_", "nf_ct_bridge_"), "nf_conntrack_in"),
+    **dict.fromkeys(("nf_confirm", "ipv4_confirm", "ipv6_confirm"), "__nf_conntrack_confirm"),
+}
+
+
+def probed_for(function: str) -> str:
+    """The kernel function whose probe tells what a function at a netfilter hook answered; often that itself."""
+    return next((probed for start, probed in _ANSWERS_OF.items() if function.startswith(start)), function)

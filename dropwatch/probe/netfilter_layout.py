@@ -27,6 +27,7 @@ def read_layout(symbols: Kallsyms) -> NetfilterLayout:
     _x_tables(found)
     _ebtables(found)
     _conntrack(found)
+    _hooks(found)
     return found
 
 
@@ -84,6 +85,12 @@ def _conntrack(found: NetfilterLayout) -> None:
     found.ct_log_format = _format_of("nf_ct_l4proto_log_invalid", fallback=3)
     found.log_format = _format_of("nf_l4proto_log_invalid", fallback=5)
     found.connection_status = _Offsets("nf_conntrack")("nf_conn", "status", fallback=0)
+
+
+def _hooks(found: NetfilterLayout) -> None:
+    for family in ("ipv4", "ipv6", "arp", "bridge"):
+        offset = btf.vmlinux().offset("net", ("nf", f"hooks_{family}"))
+        setattr(found, f"net_hooks_{family}", offset or 0)
 
 
 class _Offsets:

@@ -62,7 +62,8 @@ def _extra_facts(user: User) -> Iterator[Fact]:
     )
     yield _kprobes()
     for family in FAMILIES:
-        yield _family(family.name, user)
+        if HOOKS[family.name]:
+            yield _family(family.name, user)
 
 
 def _kernel() -> Fact:

@@ -8,6 +8,7 @@ steps of a path; a name that begins with two itself gives four (`OFF_sock____sk_
 import re
 import resource
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
@@ -23,14 +24,19 @@ _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One C file that explains one way to die. `flag` tells the other files that it is there."""
+    """One C file that explains one way to die. `flag` tells the other files that it is there.
+
+    `needs` is the name of a family that comes before it and without which it cannot be.
+    """
 
     name: str
     file: str
     flag: str
+    needs: str | None = None
 
 
 BASE_FILES = ("maps.c", "filter.c", "netfilter.c")
+SUMMARY_FILE = "summary.c"
 DROP_FILE = "drop.c"
 HEADERS = ("read.h",)
 
@@ -45,25 +51,33 @@ class Program:
     left_out: dict[str, str]
 
 
-def build(families: tuple[Family, ...], directory: Path | None = None) -> Program:
-    """Joins the files of the families whose structs this kernel has. Raises CannotRunHere without BTF."""
+def build(families: tuple[Family, ...], directory: Path | None = None, *, summary: bool = False) -> Program:
+    """Joins the files of the families whose structs this kernel has. Raises CannotRunHere without BTF.
+
+    With `summary` the program counts the drops and sends only samples of them.
+    """
     directory = directory or resource_dir("bpf")
     defined: dict[str, int] = {}
     for name in (*HEADERS, *BASE_FILES, DROP_FILE):
         defined |= _require(name, (directory / name).read_text())
-    chosen, left_out = [], {}
+    chosen: list[Family] = []
+    left_out = {}
     for family in families:
         found, missing = _resolve((directory / family.file).read_text())
-        if missing:
+        if family.needs is not None and family.needs not in [there.name for there in chosen]:
+            left_out[family.name] = f"it leans on what the family {family.needs} notes"
+        elif missing:
             left_out[family.name] = f"this kernel's BTF has no {', '.join(sorted(missing))}"
         else:
             chosen.append(family)
             defined |= found
-    files = (*BASE_FILES, *(family.file for family in chosen), DROP_FILE)
+    counting = (SUMMARY_FILE,) if summary else ()
+    files = (*BASE_FILES, *counting, *(family.file for family in chosen), DROP_FILE)
     text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
     pages = RING_BYTES // resource.getpagesize()
     flags = [f"-D{name}={value}" for name, value in sorted(defined.items())]
     flags += [f"-D{family.flag}" for family in chosen]
+    flags += ["-DSUMMARY"] if summary else []
     flags += [f"-DPAGE_SIZE={resource.getpagesize()}", f"-DRING_PAGES={pages}", *_tracepoint_flags()]
     flags.append(f"-DXT_CHUNKS={_XT_CHUNKS_PER_CPU * possible_cpus()}")
     return Program(text, tuple(flags), tuple(chosen), left_out)
@@ -113,9 +127,15 @@ def _value(kind: str, path: tuple[str, ...]) -> int | None:
     return _enumerators().get(path[0])
 
 
+@cache
 def _enumerators() -> dict[str, int]:
     named = (btf.vmlinux().enum(name) or {} for name in _ENUMS)
-    return {name: value for enum in named for name, value in enum.items()} | xfrm_counters()
+    return {name: value for enum in named for name, value in enum.items()} | xfrm_counters() | xfrm_states()
+
+
+def xfrm_states() -> dict[str, int]:
+    """Enumerators of struct xfrm_state.km.state (include/net/xfrm.h)."""
+    return btf.anonymous_enum("XFRM_STATE_VOID", "XFRM_STATE_")
 
 
 def xfrm_counters() -> dict[str, int]:

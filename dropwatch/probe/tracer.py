@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,17 +15,18 @@ from dropwatch.filter import Filter
 from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.model import Event
+from dropwatch.netfilter_notes import HookFunction
 from dropwatch.probe import program
 from dropwatch.probe.attaching import Attaching, quiet, write
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.settings import settings
 from dropwatch.resources import resource_dir
-from dropwatch.wire import LOSS_DETAIL, LOSS_RING_FULL, NOT_A_PACKET, SOURCES, Decoder
+from dropwatch.wire import LOSS_DETAIL, LOSS_RING_FULL, LOSS_ROWS, NOT_A_PACKET, SOURCES, Decoder
+from dropwatch.xfrm_model import GoneState
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
 _PATIENCE_NS = 10**9  # for a record that another one has promised
-_STATES = "XFRM_STATE_"
 _RECURSION_MISSES_OFFSET = 208  # struct bpf_prog_info, include/uapi/linux/bpf.h
 
 
@@ -42,17 +44,23 @@ class Refused(CannotRunHere):
 
 
 class Tracer:
-    """The probes of one run. Leaving the context detaches them; so does the end of the process, however it ends."""
+    """The probes of one run. Leaving the context detaches them; so does the end of the process, however it ends.
 
-    def __init__(self, wanted: Filter, symbols: Kallsyms, send_all: bool) -> None:
+    With `summary` the kernel counts what matches, and of each sort only some come as Events.
+    """
+
+    def __init__(self, wanted: Filter, symbols: Kallsyms, send_all: bool, *, summary: bool = False) -> None:
         self._wanted = wanted
+        self._summary = summary
         self._symbols = symbols
         self._send_all = send_all
         self._records: list[bytes] = []
         self._blind_spots: list[str] = []
         self._bpf: Any = None
         self._missed: dict[str, int] = {}
-        self._decoder = Decoder(_state_names(), _counter_names(), lambda at: symbols.frame(at).function)
+        self._decoder = Decoder(
+            _state_names(), _counter_names(), lambda at: symbols.frame(at).function, self._hook_function
+        )
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
@@ -92,6 +100,19 @@ class Tracer:
         """How often a change of a legacy table began or ended since the start."""
         return int(self._bpf[b"xt_changes"][0].value)
 
+    def gone_states(self) -> Iterable[GoneState]:
+        """SAs that were deleted since the start, in the order of their end; of very many the last."""
+        return self._decoder.gone_states
+
+    def rows(self) -> dict[bytes, int]:
+        """How many packets of each sort have died: by Event.row. Only in a summary."""
+        table = self._bpf[b"rows"]
+        return {bytes(row): sum(count.packets for count in counts) for row, counts in table.items()}
+
+    def flows(self) -> list[tuple[bytes, int]]:
+        """What died by flow (struct flow of bpf/filter.c), of many flows only some. Only in a summary."""
+        return [(bytes(flow), count.value) for flow, count in self._bpf[b"flows"].items()]
+
     def detach(self) -> None:
         """Takes the programs out of the kernel; `read(0)` still gives what is in the ring."""
         if self._missed:
@@ -111,6 +132,8 @@ class Tracer:
             "ring buffer full": self._sum(b"unsent", LOSS_RING_FULL),
             "interrupted probe": missed,
         }
+        if self._summary:
+            lost = {"rows of the summary full": self._sum(b"unsent", LOSS_ROWS), "interrupted probe": missed}
         detail = self._sum(b"unsent", LOSS_DETAIL)
         if detail:
             self._note(f"{detail} findings without their detail: the ring buffer was full")
@@ -137,7 +160,7 @@ class Tracer:
                 why = refused.message
 
     def _start(self, families: tuple[program.Family, ...]) -> None:
-        built = program.build(families)
+        built = program.build(families, summary=self._summary)
         for name, why in built.left_out.items():
             self._note(f"probe {name}: not attached: {why}")
         self._compile(built)
@@ -171,12 +194,7 @@ class Tracer:
                 ) from error
 
     def _configure(self) -> None:
-        made = settings(
-            self._wanted,
-            self._symbols.address("netns_operations") or 0,
-            self._symbols.address("__per_cpu_offset") or 0,
-            self._send_all,
-        )
+        made = settings(self._wanted, self._symbols.address, self._send_all)
         try:
             write(self._bpf, b"configuration", 0, made)
         except OSError as error:
@@ -202,6 +220,11 @@ class Tracer:
                     "whydrop check says what this machine can do; please report this kernel",
                 ) from error
 
+    def _hook_function(self, address: int) -> HookFunction:
+        frame = self._symbols.frame(address)
+        watched = frame.function is not None and self._attaching.watches(frame.function)
+        return HookFunction(frame.function, frame.module, watched)
+
     def _note(self, sentence: str) -> None:
         if sentence not in self._blind_spots:
             self._blind_spots.append(sentence)
@@ -216,8 +239,8 @@ class Tracer:
 
 def _state_names() -> dict[int, str]:
     """Words for xfrm_state.km.state: an enum without a name (include/net/xfrm.h)."""
-    found = btf.anonymous_enum(f"{_STATES}VOID", _STATES)
-    return {number: name.removeprefix(_STATES).lower() for name, number in found.items()}
+    found = program.xfrm_states()
+    return {number: name.removeprefix("XFRM_STATE_").lower() for name, number in found.items()}
 
 
 def _counter_names() -> dict[int, str]:

@@ -37,10 +37,12 @@ def _not_seen(blind_spots: Sequence[str], layout: Layout) -> list[str]:
 
 
 def _main(totals: Totals) -> str:
-    seen = sum(totals.seen_by.values())
     matched = f"{_number(totals.matched, 'dropped packet')} matched"
     if totals.reported != totals.matched:
         matched += f", {totals.reported} told"
+    if totals.seen_by is None:
+        return f"{matched}; how many drops were seen in all is not known"
+    seen = sum(totals.seen_by.values())
     return f"{matched}; {_number(seen, 'drop')} seen in all ({_list(totals.seen_by) or 'no source'})"
 
 

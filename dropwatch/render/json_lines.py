@@ -1,6 +1,7 @@
 """One JSON object a line: each finding, then what the run amounted to."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +11,13 @@ SCHEMA = 1
 
 
 class JsonRenderer:
-    """Findings for programs: one object for each packet, nothing folded."""
+    """Findings for programs: one object for each packet, nothing folded. `more` are further keys of a finding."""
+
+    def __init__(self, more: Callable[[Finding], dict[str, Any]] | None = None) -> None:
+        self._more = more
 
     def finding(self, finding: Finding, now: float) -> str:
-        return _line(finding_object(finding))
+        return _line(finding_object(finding) | (self._more(finding) if self._more is not None else {}))
 
     def tick(self, now: float) -> str:
         return ""
@@ -52,11 +56,11 @@ def end_object(totals: Totals) -> dict[str, Any]:
     return {
         "type": "end",
         "schema": SCHEMA,
-        "drops_seen": sum(totals.seen_by.values()),
+        "drops_seen": None if totals.seen_by is None else sum(totals.seen_by.values()),
         "seen_by": totals.seen_by,
         "drops_matched": totals.matched,
         "drops_reported": totals.reported,
-        "events_lost": sum(totals.lost.values()),
+        "events_lost": None if totals.lost is None else sum(totals.lost.values()),
         "lost_by": totals.lost,
         "suppressed": totals.suppressed,
         "blind_spots": list(totals.blind_spots),
@@ -71,7 +75,7 @@ def _packet(packet: Packet) -> dict[str, Any]:
         "daddr": _text(packet.daddr),
         "sport": packet.sport,
         "dport": packet.dport,
-        "length": packet.length,
+        "length": packet.length or None,
         "mark": packet.mark,
         "spi": _spi(packet.spi),
         "seq": packet.seq,

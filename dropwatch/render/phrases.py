@@ -47,7 +47,8 @@ def particulars(packet: Packet) -> str:
         words.append(f"seq {packet.seq}")
     if packet.fragment_offset or packet.more_fragments:
         words.append(f"fragment {packet.fragment_id} at {packet.fragment_offset}")
-    words.append(f"len {packet.length}")
+    if packet.length:
+        words.append(f"len {packet.length}")
     if packet.mark:
         words.append(f"mark 0x{packet.mark:x}")
     if packet.header_error:

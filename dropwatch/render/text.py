@@ -58,16 +58,14 @@ class TextRenderer:
 
     def _page(self, finding: Finding) -> list[str]:
         return [
-            *self._headline(finding),
-            *self._why(finding),
-            *self._where(finding),
-            *self._rest(finding),
-            *(line for fix in finding.fix for line in self._fix(fix)),
+            *self.headline(finding),
+            *self.verdict(finding),
             *(self._frames(finding) if self._stack else ()),
             "",
         ]
 
-    def _headline(self, finding: Finding) -> list[str]:
+    def headline(self, finding: Finding) -> list[str]:
+        """When, which packet, on which interface."""
         drop = finding.drop
         time = f"{datetime.fromtimestamp(drop.time):%H:%M:%S.%f}"
         parts = (
@@ -78,6 +76,15 @@ class TextRenderer:
         lines = self._layout.parts(parts, f"{time}  ", "    ")
         lines[0] = self._layout.paint(time, "dim") + self._layout.paint(lines[0].removeprefix(time), "bold")
         return lines
+
+    def verdict(self, finding: Finding) -> list[str]:
+        """Cause and confidence, place, object, evidence, what to do."""
+        return [
+            *self._why(finding),
+            *self._where(finding),
+            *self._rest(finding),
+            *(line for fix in finding.fix for line in self._fix(fix)),
+        ]
 
     def _why(self, finding: Finding) -> list[str]:
         verdict = f"[{finding.cause_id}, {finding.confidence}]"

@@ -17,17 +17,18 @@ BY_NAME = {str(path.relative_to(PACKAGE)): path for path in MODULES}
 # Top to bottom. A room imports itself and what stands below it; those on one line are strangers to each other.
 LAYERS = (
     {"cli"},
-    {"session"},
-    {"watching"},
+    {"session", "replaying"},
+    {"keeping"},
+    {"judgement", "renderers", "watching"},
     {"arguments", "options"},
     {"probe", "enrich", "match", "causes", "recording", "render"},
     {"kernel", "host", "wire"},
     # what the command line is made of: each knows the filter, the protocols and how to complain
     {"command", "contradictions", "ready", "stopping", "values"},
-    {"fact", "page", "words", "xfrm_wire", "netfilter_wire"},
+    {"fact", "header", "page", "words", "xfrm_wire", "netfilter_wire"},
     {"xfrm_abi", "record_header"},
     {"model", "filter", "protocols"},
-    {"netfilter_notes"},
+    {"netfilter_notes", "xfrm_model"},
     {"errors", "resources"},
 )
 DEPENDENCIES = {"bcc", "click", "pyroute2", "tabulate"}

@@ -59,6 +59,21 @@ def test_what_stands_after_the_dashes_is_the_command_whatever_it_looks_like(whyd
         assert live.pop().command == command
 
 
+def test_stack_is_the_live_command_with_another_face(whydrop, live, monkeypatch):
+    monkeypatch.setattr("dropwatch.command.refuse_missing", lambda argv: None)
+    assert whydrop("stack", "--dport", "5000", "--", "ping", "-c", "1") == (0, "", "")
+    assert whydrop("stack", "--count", "3", "--json") == (0, "", "")
+    assert whydrop("stack", "--folded") == (0, "", "")
+    first, second, third = live
+    assert (first.view, first.count, first.command) == ("stack", 1, ("ping", "-c", "1"))
+    assert first.wanted.dport == ((5000, 5000),)
+    assert (second.view, second.count, second.json) == ("stack", 3, True)
+    assert (third.view, third.count) == ("folded", None)
+    assert whydrop("--dport", "5000", "stack")[0] == 2
+    assert whydrop("stack", "--folded", "--json")[0] == 2
+    assert whydrop("check", "--", "ping")[0] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
@@ -134,7 +149,9 @@ def test_version(whydrop):
     assert whydrop("--version") == (0, f"whydrop {__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [("-h",), ("--help",), ("check", "-h"), ("explain", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("-h",), ("--help",), ("check", "-h"), ("explain", "--help"), ("stack", "-h")]
+)
 def test_help_fits_a_terminal_and_names_everything(arguments, whydrop, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = whydrop(*arguments)
@@ -156,6 +173,14 @@ def test_help_has_every_option_of_the_contract_under_its_heading(whydrop):
     }  # fmt: skip
     assert named(own) >= {"--json", "--stack", "--count", "--duration", "--all", "--ready-file", "--no-color"}
     assert "Examples:" in out
+
+
+def test_stack_takes_every_filter_and_option_of_the_live_command(whydrop):
+    def named(text):
+        return set(re.findall(r"^ {2}(-\S+)", text, re.MULTILINE))
+
+    live_options = named(whydrop("--help")[1].split("FILTER:")[1]) - {"--version"}
+    assert named(whydrop("stack", "--help")[1].split("FILTER:")[1]) == live_options | {"--folded"}
 
 
 def test_check_says_the_same_in_words_and_in_json_and_with_its_exit_code(whydrop):

@@ -6,7 +6,17 @@ import pytest
 
 from dropwatch import netfilter_wire, wire
 from dropwatch.model import Event
-from dropwatch.netfilter_notes import ConntrackNote, EbtNote, HookNote, NftChain, NftNote, QueueNote, XtNote
+from dropwatch.netfilter_notes import (
+    ConntrackNote,
+    EbtNote,
+    FunctionsAtHook,
+    HookFunction,
+    HookNote,
+    NftChain,
+    NftNote,
+    QueueNote,
+    XtNote,
+)
 
 FUNCTIONS = {0xA1: "nft_immediate_eval", 0xA2: "reject_tg", 0xA3: "nf_hook_run_bpf", 0xA4: "nf_conntrack_in"}
 SKB, NOW = 0xFFFF888100ABCD00, 83_521_935_614
@@ -52,7 +62,7 @@ def engines(**fields: object) -> netfilter_wire.EnginesRecord:
 
 @pytest.fixture
 def decoder() -> wire.Decoder:
-    return wire.Decoder({}, {}, FUNCTIONS.get)
+    return wire.Decoder({}, {}, FUNCTIONS.get, lambda at: HookFunction(FUNCTIONS.get(at), None, at == 0xA4))
 
 
 def after_drop(decoder: wire.Decoder, record: ctypes.Structure) -> Event:
@@ -221,3 +231,20 @@ def test_modules_that_come_and_go(decoder: wire.Decoder) -> None:
         record = wire.ModuleRecord(header(wire.RECORD_MODULE, wire.ModuleRecord), name)
         assert decoder.feed(bytes(record)) is None
     assert decoder.modules == {"nf_tables", "nft_compat"}
+
+
+def test_functions_at_hooks(decoder: wire.Decoder) -> None:
+    record = netfilter_wire.HooksRecord(header(wire.RECORD_HOOKS, netfilter_wire.HooksRecord), family=2)
+    for at, *functions in (record.own[1], 0xA4, 0xA3), (record.bridge[4], 0xBAD):
+        at.registered = len(functions)
+        at.function[: len(functions)] = functions
+    record.own[2].registered = 17
+    record.own[2].function[:] = [0xA3] * 16
+    note = after_drop(decoder, record).netfilter
+    bpf = HookFunction("nf_hook_run_bpf")
+    assert note is not None
+    assert note.at_hooks == (
+        FunctionsAtHook("ip", 1, (HookFunction("nf_conntrack_in", None, True), bpf)),
+        FunctionsAtHook("ip", 2, (bpf,) * 16, complete=False),
+        FunctionsAtHook("bridge", 4, (HookFunction(None),)),
+    )

@@ -5,9 +5,10 @@ import pytest
 from dropwatch.causes.cause import Cause
 from dropwatch.errors import CannotRunHere
 from dropwatch.filter import Filter
+from dropwatch.judgement import Judgement, Stages
 from dropwatch.model import Culprit, Evidence, Fix, MatchResult, Verdict
 from dropwatch.options import Options
-from dropwatch.session import IpsecMatching, Judgement, Stages, absent_reasons, refuse_reasons_without_names
+from dropwatch.session import IpsecMatching, absent_reasons, refuse_reasons_without_names
 
 DIRECT = MatchResult("direct")
 KNOWN = Cause("ipsec.auth-failed", "authentication failed", "why", "confirm", (Fix("compare the keys"),))

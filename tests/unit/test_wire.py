@@ -14,6 +14,7 @@ from dropwatch.resources import resource_dir
 BPF = resource_dir("bpf")
 MIRROR: dict[str, type[ctypes.Structure]] = {
     "record_header": wire.RecordHeader,
+    "row": wire.Row,
     "drop_record": wire.DropRecord,
     "xfrm_algorithm": xfrm_wire.XfrmAlgorithm,
     "xfrm_record": xfrm_wire.XfrmRecord,
@@ -27,6 +28,8 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "nft_record": netfilter_wire.NftRecord,
     "xt_record": netfilter_wire.XtRecord,
     "ebt_record": netfilter_wire.EbtRecord,
+    "hook_functions": netfilter_wire.HookFunctions,
+    "hooks_record": netfilter_wire.HooksRecord,
     "code_range": netfilter_wire.CodeRange,
     "xt_entry_layout": netfilter_wire.XtEntryLayout,
     "netfilter_layout": netfilter_wire.NetfilterLayout,
@@ -87,7 +90,7 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
             ]
         wanted += [is_signed(struct, name) for name in numbers(MIRROR[struct])]
     constants = ["STACK_DEPTH", "PACKET_BYTES", "NAME_BYTES", "ALGORITHM_NAME_BYTES", "ALTERNATIVES"]
-    constants += ["EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS"]
+    constants += ["EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"]
     return ask_compiler(
         tmp_path_factory.mktemp("ours"),
         wanted + constants + enumerators(),
@@ -170,6 +173,10 @@ GRANTED = {
     "NF_DROP": 0,
     "NF_VERDICT_MASK": 0xFF,
     "IPS_SRC_NAT | IPS_DST_NAT": 0x30,
+    "NF_INET_NUMHOOKS": netfilter_wire.NF_HOOKS,
+    "ETH_P_IP": 0x0800,
+    "ETH_P_ARP": 0x0806,
+    "ETH_P_IPV6": 0x86DD,
     **{f"NFPROTO_{NFPROTO_NAMES[word]}": number for number, word in netfilter_notes.FAMILIES.items()},
     "offsetof(struct xfrm_algo, alg_key_len)": 64,
     "offsetof(struct xfrm_algo_auth, alg_key_len)": 64,
@@ -231,7 +238,7 @@ def test_constants(compiler: dict[str, int]) -> None:
     assert compiler["PACKET_BYTES"] == wire.PACKET_BYTES
     assert compiler["NAME_BYTES"] == wire.NAME_BYTES
     assert compiler["ALTERNATIVES"] == wire.ALTERNATIVES
-    for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS"):
+    for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"):
         assert compiler[name] == getattr(netfilter_wire, name)
 
 
@@ -251,7 +258,8 @@ def test_enumerators(compiler: dict[str, int]) -> None:
         "NOT_A_PACKET": wire.NOT_A_PACKET,
         **{f"KILLER_{word}": n for n, word in enumerate(("HOOK_SLOW", "DO_CHAIN", "BRIDGE", "REINJECT"))},
         "KILLERS": netfilter_wire.KILLERS,
-        "LOSSES": max(wire.LOSS_RING_FULL, wire.LOSS_DETAIL, wire.NOT_A_PACKET) + 1,
+        "LOSS_ROWS": wire.LOSS_ROWS,
+        "LOSSES": wire.LOSS_ROWS + 1,
         **notes,
         **audits,
     }

@@ -16,7 +16,7 @@ from dropwatch import protocols
 from dropwatch.host.netns import netns_name, own_inode, resolve_netns
 from dropwatch.host.xfrm import read_config
 from dropwatch.host.xfrm_text import policy_line
-from dropwatch.model import Selector, XfrmState
+from dropwatch.xfrm_model import Selector, XfrmState
 
 SAS = """
 proto esp spi 0x1001 reqid 1 mode transport aead rfc4106(gcm(aes)) {KEY20} 128

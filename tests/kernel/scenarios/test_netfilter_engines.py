@@ -8,13 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scenarios import netfilter_link, traffic, verdicts
+from scenarios import ipvs, netfilter_link, traffic, verdicts
 from scenarios.blame import blame, by_netfilter, deaths, explained
 from scenarios.firewalls import Rule, legacy, legacy_rules, nft, nft_rules, the_rule
 from scenarios.namespaces import Lab, Namespace
 from scenarios.roads import bridge, through_the_bridge
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Whydrop
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.enrich.drop import Enricher
+from dropwatch.filter import Filter
+from dropwatch.host.host import Host
+from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.kernel.reasons import ReasonNames
+from dropwatch.probe import families, tracer
 
 MAX = 10
 LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
@@ -270,3 +278,38 @@ def snmp_delivered(end: Namespace) -> int:
     lines = [line.split() for line in end.run("cat /proc/net/snmp").stdout.splitlines()]
     names, values = (line for line in lines if line[0] == "Ip:")
     return int(values[names.index("InDelivers")])
+
+
+def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its probe, and for a second whydrop, which lacks it, as the one function at the hook that is left."""
+    hooks = families.HOOKS[families.ENGINES.name]
+    without = tuple(hook for hook in hooks if hook.function not in ipvs.REQUEST_HOOKS)
+    assert len(without) < len(hooks)
+    monkeypatch.setitem(families.HOOKS, families.ENGINES.name, without)
+    # no more probes than it takes: attaching is what a start spends its time with
+    monkeypatch.setattr(tracer, "FAMILIES", (families.XT, families.ENGINES, families.AT_HOOKS))
+    wanted = Filter(dport=((5820, 5821),))
+    with (
+        ipvs.service_without_servers(lab.b, 5820),
+        ipvs.service_without_servers(lab.b, 5821),
+        tracer.Tracer(wanted, symbols := Kallsyms(), send_all=False) as second,
+    ):
+        traffic.datagrams(lab.a, lab.b.v4, [5820] * 5)
+        # then also past a legacy table, whose rules have nothing to do with it
+        legacy(lab.b, "*filter\n-A INPUT -p udp -m udp --dport 9 -j DROP")
+        traffic.datagrams(lab.a, lab.b.v4, [5821] * 5)
+        for port in (5820, 5821):
+            explained(deaths(whydrop, lab.b, 5, port), "netfilter.hook-other", "IPVS", "ip_vs_")
+        events = []
+        while len(events) < 10:
+            batch = second.read(60_000)
+            assert batch, "no drop came"
+            events += batch
+    enrich = Enricher(symbols.frame, ReasonNames(), lambda inode: None).drop
+    for event in events:
+        cause, verdict = diagnose(enrich(event), Host())
+        assert cause is not None, event.netfilter
+        assert (cause.id, verdict.confidence) == ("netfilter.hook-other", "likely"), event.netfilter
+        assert verdict.culprit is not None, event.netfilter
+        assert verdict.culprit.details["function"] in ipvs.REQUEST_HOOKS
+        assert verdict.culprit.details["module"] == "ip_vs"

@@ -35,7 +35,7 @@ def refused(make_drop, make_packet, make_event):
     def build(stack=("nf_hook_slow",), reason="NETFILTER_DROP", netns="b", iface=None, **fields):
         notes = {
             key: fields.pop(key)
-            for key in ("nft", "xt", "ebt", "conntrack", "queue", "hook")
+            for key in ("nft", "xt", "ebt", "conntrack", "queue", "hook", "at_hooks")
             if key in fields
         }
         note = NetfilterNote(**notes) if notes else None

@@ -7,7 +7,8 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.host import Host
-from dropwatch.model import Drop, Encap, Lifetime, Verdict, XfrmNote, XfrmState
+from dropwatch.model import Drop, Verdict
+from dropwatch.xfrm_model import Encap, Lifetime, XfrmCheck, XfrmNote, XfrmState
 
 GCM = ("aead", "rfc4106(gcm(aes))", 160, 128)
 CBC = ("enc", "cbc(aes)", 128, 0)
@@ -32,7 +33,7 @@ def no_host(inode: int):
 
 
 def judged(drop: Drop) -> tuple[str, Verdict]:
-    cause, verdict = diagnose(drop, Host(no_host))
+    cause, verdict = diagnose(drop, Host(no_host, find_tool=lambda name: None))
     return (cause.id if cause is not None else "unknown"), verdict
 
 
@@ -98,11 +99,11 @@ def test_encapsulation_is_compared_with_the_packet(failed):
     in_udp = replace(SA, encap=Encap("espinudp", 4500, 4500))
     cause_id, verdict = judged(failed("XfrmInStateMismatch", state=in_udp))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
-    assert "packet: it came as plain ESP, without UDP" in texts(verdict)
-    assert "the SA wants espinudp" in texts(verdict)
+    assert "encap none: it came as plain ESP / espinudp 4500 > 4500  <- differs" in texts(verdict)
+    assert verdict.culprit.details["differs"] == ["encap"]
     cause_id, verdict = judged(failed("XfrmInStateMismatch", proto="udp", sport=4500, dport=4500))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
-    assert "packet: it came in UDP" in texts(verdict)
+    assert "encap UDP 4500 > 4500 / none  <- differs" in texts(verdict)
 
 
 def test_the_same_counter_without_a_difference_is_something_else(failed):
@@ -191,3 +192,95 @@ def test_a_note_means_nothing_where_another_function_dropped(failed):
     assert judged(replace(drop, where=where))[0] == "unknown"
     where = replace(drop.where, frame=replace(drop.where.frame, function="xfrm_input.isra.0"))
     assert judged(replace(drop, where=where))[0] == "ipsec.expired"
+
+
+@pytest.mark.parametrize(
+    ("seq", "state", "story"),
+    [
+        (80, SA, "it was doubled on the way, or somebody recorded it and sent it again"),
+        (58, SA, "it was overtaken by more packets than the window holds, or sent again"),
+        (
+            3,
+            replace(SA, seq=50_000),
+            "the sender was restarted and counts from the beginning, with the same SPI and key",
+        ),
+    ],
+)
+def test_what_a_replay_most_probably_is(failed, seq, state, story):
+    _, verdict = judged(failed("XfrmInStateSeqError", audit=frozenset({"replay"}), seq=seq, state=state))
+    assert f"likely story: {story}" in texts(verdict)
+    assert "<- differs" in texts(verdict)
+
+
+def died_in(drop: Drop, function: str, reason: str | None = None) -> Drop:
+    where = replace(drop.where, frame=replace(drop.where.frame, function=function))
+    return replace(drop, where=where, reason=reason)
+
+
+@pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED", "IP_NOPROTO", "UNHANDLED_PROTO"])
+@pytest.mark.parametrize("place", ["ip_protocol_deliver_rcu", "ip6_protocol_deliver_rcu", "tunnel4_rcv"])
+def test_a_whole_packet_out_of_an_sa_in_transport_mode(failed, place, reason):
+    drop = died_in(failed(state=replace(SA, mode="transport"), proto="ipip", spi=None), place, reason)
+    cause_id, verdict = judged(drop)
+    assert (cause_id, verdict.confidence) == ("ipsec.mode-mismatch", "likely")
+    assert verdict.culprit is not None
+    assert verdict.culprit.details["differs"] == ["mode"]
+
+
+def test_other_packets_that_nobody_takes_have_nothing_to_do_with_the_mode(failed):
+    transport = replace(SA, mode="transport")
+    for drop in (
+        failed(state=transport, proto="vrrp", spi=None),
+        failed(state=SA, proto="ipip", spi=None),
+        failed(state=None, proto="ipip", spi=None),
+    ):
+        assert not judged(died_in(drop, "ip_protocol_deliver_rcu", "IP_NOPROTO"))[0].startswith("ipsec.")
+    drop = failed(state=transport, proto="ipip", spi=None)
+    assert not judged(died_in(drop, "ip_forward"))[0].startswith("ipsec.")
+
+
+def test_an_impossible_protocol_without_authentication_is_garbage(failed):
+    drop = failed(state=replace(SA, mode="transport", algorithms=(CBC,)), proto="203", spi=None)
+    cause_id, verdict = judged(died_in(drop, "ip_protocol_deliver_rcu"))
+    assert (cause_id, verdict.confidence) == ("ipsec.decrypt-garbage", "likely")
+    assert "claims to be of protocol 203" in texts(verdict)
+
+
+AH = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))
+
+
+def ah_packet(drop: Drop, words: int) -> Drop:
+    """With this length field in the AH header, which counts words of 4 bytes less 2 (RFC 4302, 2.2)."""
+    raw = bytes((0x45, 0, 0, 120, 0, 0, 0, 0, 64, 51)) + bytes(10) + bytes((17, words, 0, 0))
+    return replace(drop, event=replace(drop.event, packet=raw))
+
+
+def test_ah_with_another_length_of_its_icv(failed):
+    cause_id, verdict = judged(ah_packet(failed("XfrmInStateProtoError", state=AH, proto="ah"), 4))
+    assert (cause_id, verdict.confidence) == ("ipsec.auth-failed", "certain")
+    assert "length AH of 24 bytes / 28 or 32 or 44 or 48 bytes  <- differs" in texts(verdict)
+    for words in (5, 6):  # padded to 4 or 8 bytes
+        drop = ah_packet(failed("XfrmInStateProtoError", state=AH, proto="ah"), words)
+        assert judged(drop)[0] == "unknown"
+
+
+@pytest.mark.parametrize(("length", "short"), [(20 + 12 + 15, True), (20 + 12 + 16, False)])
+def test_ah_that_is_cut(failed, length, short):
+    cause_id, _ = judged(failed("XfrmInStateProtoError", state=AH, proto="ah", length=length))
+    assert (cause_id == "ipsec.header-error") == short
+
+
+@pytest.mark.parametrize(("length", "confidence"), [(24, "certain"), (60, "likely")])
+def test_ipcomp_that_is_cut_or_cannot_be_unpacked(failed, length, confidence):
+    state = replace(SA, proto="comp", algorithms=(("comp", "deflate", 0, 0),))
+    cause_id, verdict = judged(failed("XfrmInStateProtoError", state=state, proto="comp", length=length))
+    assert (cause_id, verdict.confidence) == ("ipsec.header-error", confidence)
+
+
+@pytest.mark.parametrize("counter", ["XfrmInStateMismatch", "XfrmInHdrError", "XfrmInStateModeError"])
+def test_counters_that_a_policy_check_raised_inside_are_its_own(failed, counter):
+    """An xfrm interface of another namespace has the policies checked while xfrm_input still has the packet."""
+    drop = failed(counter, state=replace(SA, encap=Encap("espinudp", 4500, 4500)))
+    note = replace(drop.event.xfrm, check=XfrmCheck("in", (counter,)))
+    cause_id, _ = judged(replace(drop, event=replace(drop.event, xfrm=note)))
+    assert cause_id in ("unknown", "ipsec.selector-mismatch")

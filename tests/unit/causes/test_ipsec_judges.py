@@ -5,10 +5,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from dropwatch.causes.ipsec_judges import judge_auth_failed, judge_no_state
+from dropwatch.causes.ipsec_judges import judge_auth_failed, judge_mark_of_state, judge_no_state
 from dropwatch.host.host import Host
 from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.model import Encap, Frame, Lifetime, Where, XfrmNote, XfrmState
+from dropwatch.model import Frame, Where
+from dropwatch.xfrm_model import Encap, GoneState, Lifetime, XfrmNote, XfrmState
 
 A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
 TIME = 1795205701.0
@@ -45,20 +46,27 @@ def esp(make_drop, make_packet, make_event):
     return build
 
 
-def host(*states, after_ns=3_200_000, missing=False):
-    """A host that answers with these SAs, read so long after the drop."""
+def host(*states, after_ns=3_200_000, missing=False, gone=(), tools=()):
+    """A host that answers with these SAs, read so long after the drop; `gone` were seen being deleted."""
 
     def read(inode):
         if missing:
             raise FileNotFoundError(2, "gone")
         return XfrmConfig(states, (), 83521935614 + after_ns)
 
-    return Host(read)
+    answering = Host(read, find_tool=lambda name: name if name in tools else None)
+    answering.gone_states = lambda: gone
+    return answering
+
+
+def gone(state, seconds=3.2, netns=4026532234, pid=812, comm="charon"):
+    """An SA that was deleted so long before the drop."""
+    return GoneState(83521935614 - int(seconds * 1e9), netns, state, pid, comm)
 
 
 def nobody():
-    """A host that must not be asked."""
-    return Host(lambda inode: pytest.fail("asked the host"))
+    """A host whose configuration must not be asked for."""
+    return Host(lambda inode: pytest.fail("asked the host"), find_tool=lambda name: None)
 
 
 def texts(verdict):
@@ -101,6 +109,7 @@ def test_auth_failed_in_full(esp):
             "no packet has passed this SA in the 60 s since it was added; 3 failed its check, this one among them: "
             "nothing shows that the two ends ever agreed",
         ),
+        ("likely story", "the keys, the integrity algorithms or the ICV lengths of the two ends differ"),
     ]
 
 
@@ -141,7 +150,7 @@ def test_auth_failed_says_how_to_compare_the_ends(esp):
 )
 def test_auth_failed_knows_whether_the_sa_ever_worked(esp, fields, text):
     verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, **fields))), nobody())
-    assert verdict.evidence[-1].text == text
+    assert verdict.evidence[3].text == text
 
 
 def test_auth_failed_with_a_separate_integrity_algorithm(esp):
@@ -208,7 +217,19 @@ def test_no_state_names_the_nearest_sa(esp):
         "saddr": "10.9.0.1",
         "daddr": "10.9.0.2",
         "proto": "esp",
+        "mode": "transport",
+        "reqid": 1,
+        "if_id": 0,
+        "mark": 0,
+        "mark_mask": 0,
+        "state": "valid",
     }
+    assert texts(verdict)[3:7] == [
+        ("packet / SA", "spi 0x00001001 / 0x00002002  <- differs"),
+        ("packet / SA", "dst 10.9.0.2 / 10.9.0.2"),
+        ("packet / SA", "proto esp / esp"),
+        ("packet / SA", "src 10.9.0.1 / 10.9.0.1"),
+    ]
     assert texts(verdict)[:3] == [
         (
             "probe xfrm_audit_state_notfound",
@@ -260,11 +281,109 @@ def test_no_state_without_addresses_has_no_command_to_offer(esp, missing):
     assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop this namespace has one SA")]
 
 
-def test_no_state_because_of_the_mark(esp):
-    verdict = judge_no_state(esp(NOTFOUND), host(replace(SA, mark=5, mark_mask=0xFF)))
+def test_the_mark_alone_is_a_cause_of_its_own(esp):
+    marked = replace(SA, mark=5, mark_mask=0xFF)
+    assert judge_no_state(esp(NOTFOUND), host(marked)) is None
+    verdict = judge_mark_of_state(esp(NOTFOUND), host(marked))
+    assert verdict.confidence == "certain", "it was there, a minute old"
     assert verdict.culprit.details["differs"] == ["mark"]
-    assert texts(verdict)[2][1].endswith("only for mark 0x5/0xff, the packet has 0x0")
+    assert (verdict.culprit.details["mark"], verdict.culprit.details["packet_mark"]) == (5, 0)
+    assert ("packet / SA", "mark 0x0 / 0x5/0xff  <- differs") in texts(verdict)
     assert "0x5/0xff" in verdict.fix[0].text
+
+
+def test_a_mark_is_only_likely_where_the_sa_may_be_younger_than_the_drop(esp):
+    same_second = replace(SA, mark=5, mark_mask=0xFF, lifetime=Lifetime(add_time=int(TIME)))
+    assert judge_mark_of_state(esp(NOTFOUND), host(same_second)).confidence == "likely"
+    later = replace(same_second, lifetime=Lifetime(add_time=int(TIME) + 1))
+    assert judge_mark_of_state(esp(NOTFOUND), host(later)) is None
+    assert judge_no_state(esp(NOTFOUND), host(later)).confidence == "certain"
+
+
+def test_no_mark_is_blamed_for_an_sa_that_was_deleted(esp):
+    marked = replace(SA, mark=5, mark_mask=0xFF)
+    fitting = host(marked, gone=(gone(SA),))
+    assert judge_mark_of_state(esp(NOTFOUND), fitting) is None
+    assert judge_no_state(esp(NOTFOUND), fitting).culprit.details["relation"] == "deleted"
+
+
+def test_an_sa_that_was_deleted_by_somebody(esp):
+    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(SA),)))
+    assert verdict.confidence == "certain"
+    assert verdict.title == "no SA for this packet: it was deleted here"
+    assert verdict.culprit.details["relation"] == "deleted"
+    assert verdict.culprit.details["deleted_by"] == {"pid": 812, "comm": "charon"}
+    assert verdict.culprit.details["seconds_before"] == 3.2
+    assert texts(verdict)[1] == (
+        "probe __xfrm_state_delete",
+        f"deleted 3.2 s before this packet by charon (pid 812): {LINE}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("life", "state", "why"),
+    [
+        ({"hard_packets": 20, "packets": 20}, "expired", "its hard limit of 20 packets was reached"),
+        ({"hard_bytes": 900, "bytes": 1000}, "expired", "its hard limit of 900 bytes was reached"),
+        ({"hard_add_seconds": 50}, "valid", "its hard limit of 50 s after it was added was reached"),
+        (
+            {"hard_use_seconds": 10, "use_time": int(TIME) - 20},
+            "valid",
+            "its hard limit of 10 s after its first use was reached",
+        ),
+        ({}, "expired", "a hard limit was reached"),
+    ],
+)
+def test_an_sa_that_went_because_of_a_limit(esp, life, state, why):
+    lifetime = Lifetime(**{"add_time": int(TIME) - 60} | life)
+    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime, state=state)),)))
+    assert verdict.culprit.details["relation"] == "expired"
+    assert verdict.culprit.details["deleted_by"] is None, "whoever ran then has nothing to do with it"
+    assert ("SA at its deletion", why) in texts(verdict)
+
+
+def test_a_limit_that_was_not_reached_is_not_blamed(esp):
+    lifetime = Lifetime(add_time=int(TIME) - 60, hard_add_seconds=3600, hard_packets=20, packets=19)
+    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime)),)))
+    assert verdict.culprit.details["relation"] == "deleted"
+
+
+def test_this_side_rekeyed(esp):
+    new = replace(SA, spi=0x2002, lifetime=Lifetime(add_time=int(TIME) - 5))
+    verdict = judge_no_state(esp(NOTFOUND), host(new, gone=(gone(SA),)))
+    assert verdict.title == "no SA for this packet: this side has replaced it, the sender still uses it"
+    assert ("likely story", "this side rekeyed, the peer still uses the old SA") in texts(verdict)
+    assert verdict.culprit.details["spi"] == "0x00001001"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        gone(SA, netns=4026531840),
+        gone(SA, seconds=-0.001),
+        gone(replace(SA, spi=0x1002)),
+        gone(replace(SA, daddr=A)),
+        gone(replace(SA, proto="ah")),
+        gone(replace(SA, mark=5, mark_mask=0xFF)),
+    ],
+)
+def test_what_else_was_deleted_says_nothing(esp, other):
+    """In another namespace, after this packet, or another SA."""
+    verdict = judge_no_state(esp(NOTFOUND), host(gone=(other,)))
+    assert verdict.culprit is None
+    assert verdict.title is None
+
+
+def test_an_sa_for_sending_only(esp):
+    verdict = judge_no_state(esp(NOTFOUND), host(replace(SA, direction="out")))
+    assert verdict.title == "the SA with this SPI is only for sending"
+    assert verdict.culprit.details["differs"] == ["dir"]
+
+
+def test_only_daemons_that_are_installed_are_asked(esp):
+    assert not any("swanctl" in (fix.command or "") for fix in judge_no_state(esp(NOTFOUND), host()).fix)
+    verdict = judge_no_state(esp(NOTFOUND), host(tools=("swanctl",)))
+    assert verdict.fix[-1].command == "ip netns exec b swanctl --list-sas"
 
 
 def test_no_state_although_the_sa_is_there_now(esp):
@@ -280,9 +399,16 @@ def test_no_state_although_the_sa_is_there_now(esp):
 
 def test_no_state_shows_three_at_most(esp):
     verdict = judge_no_state(esp(NOTFOUND), host(*[replace(SA, spi=0x2000 + n) for n in range(9)]))
-    assert len(verdict.evidence) == 2 + 3
+    assert len([fact for fact in verdict.evidence if " reqid " in fact.text]) == 3
 
 
 def test_no_state_of_esp_in_udp_wants_an_esp_sa(esp):
     drop = esp(NOTFOUND, proto="udp", sport=4500, dport=4500)
     assert judge_no_state(drop, host(replace(SA, spi=5))).culprit.details["differs"] == ["spi"]
+
+
+def test_ah_through_a_nat_is_told_from_keys_that_differ(esp):
+    state = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))
+    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
+    assert ("packet / SA", "src 10.9.0.77 / 10.9.0.1  <- differs") in texts(verdict)
+    assert texts(verdict)[-1][1].startswith("a NAT on the way changed the source address")

@@ -7,7 +7,7 @@ import pytest
 
 from dropwatch.causes.nearest_state import Wanted, nearest
 from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.model import Lifetime, XfrmState
+from dropwatch.xfrm_model import Lifetime, XfrmState
 
 A, B, C = (ip_address(f"10.9.0.{n}") for n in (1, 2, 3))
 WANTED = Wanted(A, B, "esp", 0x1001, 0)

@@ -9,7 +9,7 @@ import pytest
 
 from dropwatch.host import xfrm
 from dropwatch.host.xfrm_text import policy_line, state_line
-from dropwatch.model import Encap
+from dropwatch.xfrm_model import Encap
 
 DUMPS = Path(__file__).parent.parent / "data" / "xfrm-dumps-6.1.txt"
 GETSA, GETPOLICY = 0x12, 0x15

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from dropwatch.host.xfrm_text import policy_line, selector_text, state_line
-from dropwatch.model import Encap, Selector, XfrmPolicy, XfrmState, XfrmTemplate
+from dropwatch.xfrm_model import Encap, Selector, XfrmPolicy, XfrmState, XfrmTemplate
 
 A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
 GCM = ("aead", "rfc4106(gcm(aes))", 160, 128)

@@ -117,3 +117,22 @@ def test_a_function_that_takes_no_probe_is_told_once(machine: Machine) -> None:
     attached.modules_changed({"nf_conntrack"})
     assert len(machine.notes) == len(CONNTRACK)
     assert set(machine.notes) == {"probe nf_conntrack_in: not attached: no"}
+
+
+def test_whose_answers_are_watched(machine: Machine) -> None:
+    machine.has("nf_conntrack_in", "__nf_conntrack_confirm", "ip_vs_in_hook")
+    machine.symbols.refresh()
+    started = machine.start(ENGINES.name)
+    assert started.watches("ipv4_conntrack_local")
+    assert started.watches("nf_confirm")
+    assert started.watches("ip_vs_in_hook")
+    assert not started.watches("nft_do_chain_ipv4"), "its family is not there"
+    assert not started.watches("nf_hook_run_bpf"), "it is not there"
+    assert not started.watches("somebodys_hook")
+
+
+def test_half_a_probe_watches_nothing(machine: Machine) -> None:
+    machine.has("ip_vs_in_hook")
+    machine.symbols.refresh()
+    machine.bpf.refused.add("ip_vs_in_hook")
+    assert not machine.start(ENGINES.name).watches("ip_vs_in_hook")

@@ -43,9 +43,10 @@ static long bpf_probe_read_kernel(void *to, u32 size, const void *from)
 int decide(const struct settings *wanted, const u8 *packet, u32 length)
 {
 	union scratch scratch;
+	struct flow flow = {};
 	readable = (u64)packet;
 	readable_end = readable + length;
-	return flow_wanted(wanted, (u64)packet, &scratch);
+	return flow_wanted(&flow, wanted, (u64)packet, &scratch);
 }
 """
 Decide = Callable[[Filter, bytes], int]
@@ -77,7 +78,7 @@ def decide(tmp_path_factory: pytest.TempPathFactory) -> Decide:
     function = ctypes.CDLL(str(library)).decide
 
     def call(asked: Filter, packet: bytes) -> int:
-        made = settings(asked, 0, 0, False)
+        made = settings(asked, {}.get, False)
         return int(function(ctypes.byref(made), packet, len(packet)))
 
     return call

@@ -14,7 +14,7 @@ ROOT = User(0, (1 << 41) - 1, in_user_namespace=False)
 NOBODY = User(65534, 0, in_user_namespace=False)
 TRACER = User(65534, 1 << CAP_BPF | 1 << CAP_PERFMON, in_user_namespace=False)
 FAMILY = FAMILIES[0].name
-FUNCTIONS = [hook.function for hook in HOOKS[FAMILY]]
+FUNCTIONS = list(dict.fromkeys(hook.function for hook in HOOKS[FAMILY]))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ TOO_MANY = ALTERNATIVES + 1
 
 
 def made(**wanted: object) -> Settings:
-    return settings(Filter(**wanted), 0, 0, False)  # type: ignore[arg-type]
+    return settings(Filter(**wanted), {}.get, False)  # type: ignore[arg-type]
 
 
 def prefix(found: Prefix) -> tuple[bytes, bytes]:
@@ -25,8 +25,14 @@ def test_nothing_asked_for() -> None:
 
 
 def test_kernel_addresses_and_send_all() -> None:
-    found = settings(Filter(), 0xFFFFFFFF82345678, 0xFFFFFFFF81234560, True)
+    symbols = {
+        "netns_operations": 0xFFFFFFFF82345678,
+        "__per_cpu_offset": 0xFFFFFFFF81234560,
+        "ip6_dst_blackhole_ops": 0xFFFFFFFF83000040,
+    }
+    found = settings(Filter(), symbols.get, True)
     assert (found.netns_operations, found.per_cpu_offset) == (0xFFFFFFFF82345678, 0xFFFFFFFF81234560)
+    assert list(found.blackhole_operations) == [0, 0xFFFFFFFF83000040]
     assert (found.send_all, made().send_all) == (1, 0)
 
 

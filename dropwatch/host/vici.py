@@ -1,0 +1,133 @@
+"""Asks strongSwan's daemon which connections its SAs belong to: the query `list-sas` of its vici socket.
+
+The protocol is that of src/libcharon/plugins/vici/README.md in strongSwan. Nothing is set up or taken down by it.
+"""
+
+import os
+import socket
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_DAEMONS = frozenset({"charon", "charon-systemd"})
+_SOCKET = "root/run/charon.vici"  # below the daemon's own root: it may have a directory to itself
+_TIMEOUT_S = 1.0
+_MOST_BYTES = 4 << 20
+_COMMAND, _ANSWER, _REGISTER, _CONFIRMED, _EVENT = 0, 1, 3, 5, 7
+_SECTION, _SECTION_END, _VALUE, _LIST, _ITEM, _LIST_END = 1, 2, 3, 4, 5, 6
+_LENGTH, _SHORT = struct.Struct(">I"), struct.Struct(">H")
+
+
+class Connection(NamedTuple):
+    """A CHILD_SA of an IKE daemon: the names in its configuration, and what ties it to the kernel's SAs."""
+
+    ike: str
+    child: str
+    reqid: int
+    spis: tuple[int, ...]
+    if_ids: tuple[int, ...]
+
+
+def read_connections(netns_inode: int) -> tuple[Connection, ...]:
+    """Those of the daemons in this namespace; none where there is no daemon, or it does not answer in a second."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    found: list[Connection] = []
+    for pid in _daemons(netns_inode):
+        path = Path(f"/proc/{pid}/{_SOCKET}")
+        try:
+            about = path.lstat()
+            if stat.S_ISSOCK(about.st_mode) and about.st_uid == 0:
+                found += ask(str(path), pid, deadline)
+        except (OSError, ValueError, TypeError, IndexError, struct.error):
+            continue
+    return tuple(dict.fromkeys(found))
+
+
+def _daemons(netns_inode: int) -> Iterator[int]:
+    """Processes of root by the name of the daemon, in this namespace."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if (directory / "comm").read_text().strip() not in _DAEMONS or directory.stat().st_uid:
+                continue
+            if (directory / "ns/net").stat().st_ino == netns_inode:
+                yield int(directory.name)
+        except OSError:
+            continue
+
+
+def ask(path: str, pid: int, deadline: float) -> list[Connection]:
+    """What listens at this socket, if it is that process. Raises OSError, ValueError and struct.error."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(max(0.01, deadline - time.monotonic()))
+        connection.connect(path)
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        if struct.unpack("=iII", credentials)[:2] != (pid, os.geteuid()):
+            raise ValueError("another process listens there")
+        _send(connection, _REGISTER, b"list-sa")
+        _send(connection, _COMMAND, b"list-sas")
+        found: list[Connection] = []
+        left = _MOST_BYTES
+        while True:
+            (length,) = _LENGTH.unpack(_received(connection, _LENGTH.size, deadline))
+            left -= length
+            if not 0 < length <= left:
+                raise ValueError("an answer that is too long")
+            packet = _received(connection, length, deadline)
+            if packet[0] == _EVENT:
+                found += connections_of(packet[2 + packet[1] :])
+            elif packet[0] != _CONFIRMED:
+                return found if packet[0] == _ANSWER else []
+
+
+def connections_of(message: bytes) -> Iterator[Connection]:
+    """The CHILD_SAs in an event `list-sa`: sections by IKE name, with a section `child-sas` by child name."""
+    for ike, about in _sections(_tree(message)):
+        for key, child in _sections(about.get("child-sas")):
+            spis = tuple(int(child[name], 16) for name in ("spi-in", "spi-out") if child.get(name))
+            if_ids = tuple(int(child[name], 16) for name in ("if-id-in", "if-id-out") if child.get(name))
+            yield Connection(ike, child.get("name", key), int(child.get("reqid", 0)), spis, if_ids)
+
+
+def _sections(found: Any) -> list[tuple[str, dict[str, Any]]]:
+    items = found.items() if isinstance(found, dict) else ()
+    return [(name, inside) for name, inside in items if isinstance(inside, dict)]
+
+
+def _tree(message: bytes) -> dict[str, Any]:
+    stack: list[dict[str, Any]] = [{}]
+    at = 0
+    while at < len(message):
+        kind, at = message[at], at + 1
+        if kind in (_SECTION, _VALUE, _LIST):
+            name, at = message[at + 1 : at + 1 + message[at]].decode(), at + 1 + message[at]
+        if kind in (_VALUE, _ITEM):
+            (length,) = _SHORT.unpack_from(message, at)
+            value, at = message[at + 2 : at + 2 + length], at + 2 + length
+        if kind == _SECTION:
+            stack[-1][name] = {}
+            stack.append(stack[-1][name])
+        elif kind == _SECTION_END and len(stack) > 1:
+            stack.pop()
+        elif kind == _VALUE:
+            stack[-1][name] = value.decode()
+        elif kind not in (_LIST, _ITEM, _LIST_END):
+            raise ValueError("an element of no known kind")
+    return stack[0]
+
+
+def _send(connection: socket.socket, kind: int, name: bytes) -> None:
+    connection.sendall(_LENGTH.pack(2 + len(name)) + bytes((kind, len(name))) + name)
+
+
+def _received(connection: socket.socket, size: int, deadline: float) -> bytes:
+    found = bytearray()
+    while len(found) < size:
+        connection.settimeout(max(0.01, deadline - time.monotonic()))
+        piece = connection.recv(size - len(found))
+        if not piece:
+            raise ValueError("the answer ends too early")
+        found += piece
+    return bytes(found)

@@ -1,0 +1,155 @@
+"""Collects what one event met on its way to a finding, and writes it down in frames."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dropwatch.model import Drop, Frame, MatchResult
+from dropwatch.recording import frames
+from dropwatch.recording.anonymize import Editor
+from dropwatch.recording.codec import encode
+from dropwatch.recording.frames import Item
+from dropwatch.recording.questions import encoded
+from dropwatch.recording.start import End, Start
+
+SLOTS = 4096  # answers that can be referred to; a reader holds no more
+_FLUSH_SECONDS = 1.0
+_FLUSH_ITEMS = 2000
+_TICKS_SECONDS = (
+    3.0  # renderers count what comes again for a second after it was told, and forget it in the next
+)
+_MOST_SYMBOLS = 1 << 20
+
+
+class Recorder:
+    """`write` takes bytes for the end of the file. Nothing is written before `begin`."""
+
+    def __init__(self, editor: Editor, clock: Callable[[], float] = time.monotonic) -> None:
+        self._editor = editor
+        self._clock = clock
+        self._write: Callable[[bytes], None] = lambda data: None
+        self._items: list[Item] = []
+        self._frames: dict[int, Frame] = {}
+        self._written_frames: dict[int, Frame] = {}
+        self._answers: dict[str, int] = {}
+        self._same_answer: dict[str, tuple[Any, int]] = {}
+        self._next_slot = 0
+        self._asked: list[tuple[str, tuple[Any, ...], Any]] = []
+        self._pending: Item | None = None
+        self._told_at = float("-inf")
+        self._flushed_at = clock()
+
+    def begin(self, start: Start, write: Callable[[bytes], None]) -> None:
+        """The first item, written at once."""
+        self._write = write
+        self._write(frames.MAGIC)
+        self._items.insert(0, ["start", encode(self._editor.value(start))])
+        self._flush()
+
+    def frame(self, address: int, frame: Frame) -> None:
+        """What an address is called, as just looked up."""
+        self._frames[address] = frame
+
+    def asked(self, name: str, arguments: tuple[Any, ...], answer: Any) -> None:
+        """An answer that the event in hand got."""
+        self._asked.append((name, arguments, answer))
+
+    def next_event(self) -> None:
+        """What is asked from here on is asked for another event."""
+        self._settle()
+        self._asked = []
+
+    def keep(self, drop: Drop, match: MatchResult) -> None:
+        """The event in hand fits; its diagnosis has been made."""
+        event, value = drop.event, self._editor.value
+        self._symbols((event.location, *event.stack))
+        asked = []
+        for name, arguments, answer in self._asked:
+            asked.append([name, encoded(value(arguments)), self._answer(name, answer)])
+        self._pending = [
+            "event",
+            {
+                "event": encode(self._editor.event(event)),
+                "time": drop.time,
+                "match": encode(value(match)),
+                "asked": asked,
+            },
+        ]
+
+    def told(self, now: float) -> None:
+        """The event in hand was shown, at this time of the renderers' clock (seconds)."""
+        if self._pending is not None:
+            self._pending[1]["now"] = now
+            self._told_at = now
+        self._settle()
+
+    def tick(self, now: float) -> None:
+        """The renderers were asked for what is due. Writes to the file once a second, or when there is much."""
+        self._settle()
+        if now - self._told_at < _TICKS_SECONDS:
+            self._items.append(["tick", now])
+        if self._items and (
+            self._clock() - self._flushed_at >= _FLUSH_SECONDS or len(self._items) >= _FLUSH_ITEMS
+        ):
+            self._flush()
+
+    def end(self, end: End) -> None:
+        self._settle()
+        self._items.append(["end", encode(self._editor.value(end))])
+        self._flush()
+
+    def leave(self) -> None:
+        """No more comes, whatever the reason: what has been kept is written."""
+        self._settle()
+        self._flush()
+
+    def _settle(self) -> None:
+        if self._pending is not None:
+            self._items.append(self._pending)
+            self._pending = None
+
+    def _symbols(self, addresses: tuple[int, ...]) -> None:
+        new = []
+        for address in addresses:
+            frame = self._frames.get(address)
+            if frame is not None and self._written_frames.get(address) != frame:
+                self._written_frames[address] = frame
+                new.append([self._editor.kernel_address(address), frame.function, frame.offset, frame.module])
+        if new:
+            self._items.append(["symbols", new])
+        if len(self._frames) > _MOST_SYMBOLS:
+            self._frames.clear()
+            self._written_frames.clear()
+
+    def _answer(self, name: str, answer: Any) -> int:
+        """The slot that holds this answer; the host gives the same one to many events."""
+        last, slot = self._same_answer.get(name, (None, -1))
+        if slot >= 0 and (last is answer or (type(last) is type(answer) and last == answer)):
+            return slot
+        data = encode(self._editor.value(answer))
+        key = json.dumps([name, data])
+        found = self._answers.get(key)
+        if found is None:
+            found = self._take_slot(key)
+            self._items.append(["answer", found, name, data])
+        self._same_answer[name] = (answer, found)
+        return found
+
+    def _take_slot(self, key: str) -> int:
+        """The oldest answer makes room; an event that still needs it has it written again."""
+        slot = self._next_slot
+        self._next_slot = (slot + 1) % SLOTS
+        if len(self._answers) >= SLOTS:
+            oldest = next(iter(self._answers))
+            del self._answers[oldest]
+            self._same_answer = {name: kept for name, kept in self._same_answer.items() if kept[1] != slot}
+        self._answers[key] = slot
+        return slot
+
+    def _flush(self) -> None:
+        if self._items:
+            for frame in frames.pack(self._items):
+                self._write(frame)
+        self._items = []
+        self._flushed_at = self._clock()

@@ -1,0 +1,168 @@
+"""A recording as it is read: event by event, with the answers that each got."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dropwatch.model import Event, Frame, MatchResult
+from dropwatch.recording.codec import Malformed, decode
+from dropwatch.recording.frames import Damaged, Item, read_items
+from dropwatch.recording.questions import answer_types, encoded, question_key
+from dropwatch.recording.recorder import SLOTS
+from dropwatch.recording.start import End, Start
+
+_MOST_SYMBOLS = 1 << 20
+_MOST_ANSWER_BYTES = 1 << 28
+_LATEST = 1 << 35  # seconds since 1970; datetime ends at about 2^38
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """`data` as the file has it: it is decoded when a question needs it."""
+
+    name: str
+    data: Any
+    size: int
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One event. `now` is when it was shown, None when it was held back; `asked` are the answers by question_key."""
+
+    event: Event
+    time: float
+    match: MatchResult
+    now: float | None
+    asked: dict[str, _Answer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The renderers were asked for what is due."""
+
+    now: float
+
+
+class Recording:
+    """`items` yields what happened in its order; meanwhile `frame` and `answer` speak of the last event it gave.
+
+    `unanswered` are names of questions that the recording holds no answer to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Reads the start. Raises WrongUsage for what is no recording, Damaged where not even the start is there."""
+        self._path = path
+        self._read = read_items(path)
+        self._symbols: dict[int, Frame] = {}
+        self._answers: dict[int, _Answer] = {}
+        self._answer_bytes = 0
+        self._current: Recorded | None = None
+        self._decoded: dict[int, tuple[_Answer, Any]] = {}
+        self._number = 0
+        self.unanswered: set[str] = set()
+        first = next(self._read, None)
+        if first is None or first[0] != "start" or len(first) != 2:
+            raise self._damaged("it does not say what it is of")
+        try:
+            self.start: Start = decode(first[1], Start)
+        except Malformed as error:
+            raise self._damaged(f"its start cannot be understood: {error}") from error
+        if not (0 <= self.start.began < _LATEST and abs(self.start.utc_offset) < 86400):
+            raise self._damaged("its start has a time that cannot be")
+
+    def items(self) -> Iterator[Recorded | Tick | End]:
+        """Ends after the End. Raises Damaged where the recording stops before it, or cannot be understood."""
+        for item in self._read:
+            self._number += 1
+            try:
+                found = self._item(item)
+            except (Malformed, IndexError, KeyError, TypeError, RecursionError) as error:
+                raise self._damaged(f"item {self._number} cannot be understood: {error}") from error
+            if isinstance(found, Recorded):
+                self._current = found
+            if found is not None:
+                yield found
+            if isinstance(found, End):
+                return
+        raise self._damaged(
+            "its end is missing: the writing was interrupted, and what was seen in all is not known"
+        )
+
+    def frame(self, address: int) -> Frame:
+        """What the recorded kernel called this address."""
+        return self._symbols.get(address, Frame(None, 0, None, address))
+
+    def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """What was answered for this event; None (or nothing, where there are several) if it was not asked then."""
+        kind = answer_types()[name]
+        found = (
+            self._current.asked.get(question_key(name, encoded(arguments)))
+            if self._current is not None
+            else None
+        )
+        if found is None:
+            self.unanswered.add(name)
+            return () if _is_several(kind) else None
+        known = self._decoded.get(id(found))
+        if known is None or known[0] is not found:
+            if len(self._decoded) >= SLOTS:
+                self._decoded.clear()
+            try:
+                known = self._decoded[id(found)] = (found, decode(found.data, kind))
+            except Malformed as error:
+                raise self._damaged(f"an answer about {name} cannot be understood: {error}") from error
+        return known[1]
+
+    def _item(self, item: Item) -> Recorded | Tick | End | None:
+        kind = item[0]
+        if kind == "event":
+            return self._event(item[1])
+        if kind == "tick":
+            return Tick(decode(item[1], float))
+        if kind == "end":
+            return self._end(item[1])
+        if kind == "symbols":
+            for address, function, offset, module in item[1]:
+                found = Frame(
+                    decode(function, str | None), decode(offset, int), decode(module, str | None), address
+                )
+                self._symbols[decode(address, int)] = found
+            if len(self._symbols) > _MOST_SYMBOLS:
+                raise Malformed("too many symbols")
+        elif kind == "answer":
+            self._keep_answer(decode(item[1], int), decode(item[2], str), item[3])
+        return None  # what a later version adds
+
+    def _keep_answer(self, slot: int, name: str, data: Any) -> None:
+        if not 0 <= slot < SLOTS or name not in answer_types():
+            return
+        replaced = self._answers.get(slot)
+        size = len(repr(data))
+        self._answer_bytes += size - (replaced.size if replaced is not None else 0)
+        if self._answer_bytes > _MOST_ANSWER_BYTES:
+            raise Malformed("too many answers")
+        self._answers[slot] = _Answer(name, data, size)
+
+    def _event(self, data: Any) -> Recorded:
+        time = decode(data["time"], float)
+        if not 0 <= time < _LATEST:
+            raise Malformed("a time that cannot be")
+        now = decode(data.get("now"), float | None)
+        found = Recorded(decode(data["event"], Event), time, decode(data["match"], MatchResult), now)
+        for name, arguments, slot in data["asked"]:
+            answer = self._answers.get(decode(slot, int))
+            if answer is not None and answer.name == name:
+                found.asked[question_key(name, arguments)] = answer
+        return found
+
+    def _end(self, data: Any) -> End:
+        end: End = decode(data, End)
+        return end
+
+    def _damaged(self, why: str) -> Damaged:
+        return Damaged(f"{self._path} is damaged: {why}", "what could be read before is shown")
+
+
+def _is_several(kind: Any) -> bool:
+    return getattr(kind, "__origin__", None) is tuple

@@ -1,0 +1,50 @@
+"""The first and the last item of a recording: what was watched with which program, and what it amounted to."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """`causes` and `all_drops` are what the run was asked for by --cause and --all.
+
+    `began` is seconds since 1970, `utc_offset` what the local time was ahead of UTC then, in seconds. `own_netns` is
+    the namespace in which whydrop ran.
+    """
+
+    program: str
+    kernel: str
+    machine: str
+    began: float
+    utc_offset: int
+    own_netns: int | None
+    all_drops: bool = False
+    causes: frozenset[str] = frozenset()
+    payload: bool = False
+    anonymized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The closing statement, but for what a replay counts itself. `not_packets` are netlink and unix buffers.
+
+    `now` is the clock of the renderers at that time, in seconds.
+    """
+
+    seen_by: dict[str, int]
+    lost: dict[str, int]
+    not_packets: int
+    blind_spots: tuple[str, ...]
+    now: float
+    matched: int = 0
+    reported: int = 0
+    suppressed: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolAt:
+    """A kernel address and what it is called."""
+
+    address: int
+    function: str | None
+    offset: int
+    module: str | None

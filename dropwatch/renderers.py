@@ -1,0 +1,26 @@
+"""Which renderer a run has, by its options."""
+
+from dropwatch.enrich.headers import headers
+from dropwatch.options import Options
+from dropwatch.render.folded import FoldedRenderer
+from dropwatch.render.json_lines import JsonRenderer
+from dropwatch.render.layout import Layout
+from dropwatch.render.stack_json import stack_object
+from dropwatch.render.stack_page import StackPage
+from dropwatch.render.text import TextRenderer
+
+AnyRenderer = JsonRenderer | TextRenderer | StackPage | FoldedRenderer
+
+
+def renderer_for(options: Options, layout: Layout, own_netns: int | None) -> AnyRenderer:
+    """`own_netns` is the namespace in which whydrop runs, or ran when it recorded."""
+    if options.view == "folded":
+        return FoldedRenderer()
+    if options.json:
+        in_full = options.view == "stack"
+        return JsonRenderer(
+            (lambda found: stack_object(found, headers(found.drop.event))) if in_full else None
+        )
+    if options.view == "stack":
+        return StackPage(layout, headers, numbered=options.count != 1, own_netns=own_netns)
+    return TextRenderer(layout, stack=options.stack, own_netns=own_netns)

@@ -1,0 +1,147 @@
+"""Values to JSON and back, and that nothing comes back which is not of the expected type."""
+
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, Literal
+
+import pytest
+
+from dropwatch.host.conntrack import ConntrackTable
+from dropwatch.host.host import Firewalls
+from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.nfqueue import Queue
+from dropwatch.host.route import Route
+from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.model import Event, Process
+from dropwatch.netfilter_notes import ConntrackNote, NetfilterNote, NftChain, NftNote, QueueNote, XtNote
+from dropwatch.recording.codec import Malformed, decode, encode
+from dropwatch.xfrm_model import Encap, Lifetime, Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
+
+A, B = ip_address("10.9.0.1"), ip_address("fd00::2")
+STATE = XfrmState(
+    4, A, A, "esp", 0x1001, "tunnel", algorithms=(("aead", "rfc4106(gcm(aes))", 160, 128),),
+    encap=Encap("espinudp", 4500, 4500), selector=Selector(4, A, 32), lifetime=Lifetime(hard_packets=7, bytes=3),
+)  # fmt: skip
+POLICY = XfrmPolicy(
+    Selector(6, B, 128, B, 64), "in", "allow", 3, 8, templates=(XfrmTemplate("esp", "tunnel", A),)
+)
+NFT = NftNote(
+    "rule",
+    "inet",
+    "t",
+    3,
+    NftChain(1, "in"),
+    1,
+    0,
+    "drop",
+    NftChain(2, "x"),
+    7,
+    "nft_immediate_eval",
+    (NftChain(2, "x"),),
+)
+XT = XtNote("ip", "filter", 1, 5, 800, 640, (152,), False, None, (), 0, b"\0\xff")
+
+
+def through(value, kind):
+    return decode(json.loads(json.dumps(encode(value))), kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (XfrmNote(frozenset({"icvfail"}), ("XfrmInStateProtoError",), 0x1001, 3, STATE), XfrmNote),
+        (
+            NetfilterNote(
+                nft=NFT, conntrack=ConntrackNote("nf_conntrack_in", True), queue=QueueNote(3, None)
+            ),
+            NetfilterNote,
+        ),
+        (NetfilterNote(xt=XT), NetfilterNote | None),
+        (None, NetfilterNote | None),
+        (STATE, XfrmState),
+        (
+            ListedRule("nft-rule", "nft", "drop", "nft list", {"handle": 7, "x": [1, {"y": None}]}, ("a",)),
+            ListedRule,
+        ),
+        (Firewalls(("inet t",), ()), Firewalls | None),
+        (ConntrackTable(1, 2, None, 3), ConntrackTable | None),
+        ((Queue(0, 1, 2, 3, 4, Process(5, "x"), 6),), tuple[Queue, ...] | None),
+        (Route(None, refusal="no"), Route),
+        ({1: "a", 2: "b"}, dict[int, str]),
+        ({"a": 1}, dict[str, int]),
+        (1.5, float),
+        (A, IPv4Address | IPv6Address),
+        (B, IPv4Address | IPv6Address),
+    ],
+)
+def test_there_and_back(value, kind):
+    assert through(value, kind) == value
+
+
+def test_an_event_with_everything(make_event):
+    event = make_event(
+        packet=bytes(range(256)),
+        stack=(2**64 - 1, 5),
+        notes=frozenset({"time-wait"}),
+        xfrm=XfrmNote(state=STATE),
+    )
+    assert through(event, Event) == event
+
+
+def test_a_configuration_is_equal_by_its_parts():
+    config = through(XfrmConfig((STATE,), (POLICY,), 5), XfrmConfig)
+    assert (config.states, config.policies, config.read_at_ns) == ((STATE,), (POLICY,), 5)
+
+
+def test_sets_look_the_same_whatever_their_order():
+    assert encode(frozenset("abcdef")) == encode(frozenset("fedcba")) == list("abcdef")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (True, int),
+        (1.0, int),
+        ("1", int),
+        (2**64, int),
+        (None, int),
+        (1, bool),
+        (1, str),
+        (float("inf"), float),
+        (10**400, float),
+        ("no base64", bytes),
+        ("10.9.0.999", IPv4Address),
+        (167837697, IPv4Address),
+        ("x", Literal["a", "b"]),
+        ({}, tuple[int, ...]),
+        ([1, "2"], tuple[int, ...]),
+        ([1], tuple[int, int]),
+        ([], Route),
+        ({}, Route),
+        ({"device": 3}, Route),
+        ([["inet t"]], Firewalls),
+        ([[1]], dict[int, str]),
+        ([], dict[str, str]),
+        ("x", int | None),
+        ([[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]], Any),
+    ],
+)
+def test_what_is_of_another_type_is_refused(data, kind):
+    with pytest.raises(Malformed):
+        decode(data, kind)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A record to which a field was added."""
+
+    old: int
+    new: str = "usual"
+
+
+def test_fields_may_be_added():
+    assert decode({"old": 1}, Later) == Later(1)
+    assert decode({"old": 1, "new": "x", "newest": 3}, Later) == Later(1, "x")
+    with pytest.raises(Malformed, match="Later is missing"):
+        decode({"new": "x"}, Later)

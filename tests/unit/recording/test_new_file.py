@@ -1,0 +1,81 @@
+"""The file of --write: for its owner only, never through a link, never over something else."""
+
+import os
+import stat
+
+import pytest
+
+from dropwatch.errors import WhydropError, WrongUsage
+from dropwatch.recording.frames import MAGIC
+from dropwatch.recording.new_file import NewFile, refuse_bad_path
+
+
+def test_only_its_owner_can_read_it(tmp_path):
+    old = os.umask(0)
+    try:
+        file = NewFile(tmp_path / "x.whydrop")
+    finally:
+        os.umask(old)
+    file.write(b"ab")
+    file.write(b"cd")
+    file.close()
+    file.close()
+    assert stat.S_IMODE((tmp_path / "x.whydrop").stat().st_mode) == 0o600
+    assert (tmp_path / "x.whydrop").read_bytes() == b"abcd"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "replaced"),
+    [
+        ("x.whydrop", b"", True),
+        ("x.whydrop", MAGIC + b"...", True),
+        ("x.whydrop", b"whydrop recording 9\n", True),
+        ("x.whydrop", b"my diary", False),
+        ("x.whydrop", b"\x0a\x0d\x0d\x0a ... whydrop 0.1", False),
+        ("x.pcapng", b"\x0a\x0d\x0d\x0a ... whydrop 0.1", True),
+        ("x.pcapng", b"\x0a\x0d\x0d\x0a ... dumpcap", False),
+        ("x.pcapng", MAGIC, False),
+    ],
+)
+def test_what_may_be_replaced(name, content, replaced, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(content)
+    path.chmod(0o644)
+    if not replaced:
+        with pytest.raises(WrongUsage, match="holds something else"):
+            NewFile(path)
+        assert path.read_bytes() == content
+        return
+    NewFile(path).close()
+    assert path.read_bytes() == b""
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_no_link_is_followed(tmp_path):
+    target = tmp_path / "precious"
+    target.write_bytes(MAGIC)
+    for link_to in (target, tmp_path / "nothing"):
+        link = tmp_path / "link.whydrop"
+        link.symlink_to(link_to)
+        with pytest.raises(WrongUsage, match="not a plain file"):
+            NewFile(link)
+        link.unlink()
+    assert target.read_bytes() == MAGIC
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("no/x", "no directory"), (".", "not a plain file"), ("x.pcap", "no place for comments")],
+)
+def test_where_it_cannot_be(name, why, tmp_path):
+    with pytest.raises(WrongUsage, match=why):
+        refuse_bad_path(tmp_path / name)
+
+
+def test_a_full_disk_is_told(tmp_path):
+    file = NewFile(tmp_path / "x")
+    os.dup2(os.open("/dev/full", os.O_WRONLY), file._descriptor)
+    with pytest.raises(WhydropError, match="No space left"):
+        file.write(b"x")
+    file.close()

@@ -1,0 +1,266 @@
+"""What is written while a run goes on is what is read afterwards: events, names, and every answer of the host."""
+
+import inspect
+import re
+from collections import Counter
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from dropwatch.host.host import Firewalls, Host
+from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.route import Route
+from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.model import Frame, MatchResult
+from dropwatch.netfilter_notes import NetfilterNote, XtNote
+from dropwatch.recording import recorder as recorder_module
+from dropwatch.recording import recording as recording_module
+from dropwatch.recording.addresses import Anonymizer
+from dropwatch.recording.anonymize import Editor
+from dropwatch.recording.frames import Damaged, read_items
+from dropwatch.recording.questions import answer_types, noted_function, noted_host, replayed_host
+from dropwatch.recording.recorder import Recorder
+from dropwatch.recording.recording import Recorded, Recording, Tick
+from dropwatch.recording.start import End, Start
+from dropwatch.xfrm_model import GoneState, Selector, XfrmNote, XfrmPolicy, XfrmState
+
+A, B = ip_address("198.51.100.1"), ip_address("198.51.100.2")
+STATE = XfrmState(4, A, B, "esp", 0x1001, "transport")
+POLICY = XfrmPolicy(Selector(4, A, 32, ip_address("198.51.100.0"), 24), "in", "allow", 1, 8)
+XT = XtNote("ip", "filter", 1, 5, 800, 640, (152,), False, None, (), 0, A.packed)
+RULE = ListedRule(
+    "iptables-rule", "iptables-legacy", "-s 198.51.100.1/32 -j DROP", "iptables -S", {"number": 1}
+)
+START = Start("0.1", "6.1", "x86_64", 1795205701.0, 3600, 4026531840)
+END = End({"kfree_skb": 7}, {}, 2, ("it could not see 198.51.100.1",), 9.5, 3, 3, {"benign.x": 1})
+DIRECT = MatchResult("direct")
+
+
+class Listings:
+    """Readers that always have the same answer."""
+
+    def rule(self, *question):
+        return (RULE,)
+
+    def legacy_tables(self, inode):
+        return ("ip filter",)
+
+    def nft_tables(self, inode):
+        return ()
+
+
+@pytest.fixture
+def host():
+    readers = Listings()
+    found = Host(
+        lambda inode: XfrmConfig((STATE,), (POLICY,), 5),
+        nft=readers,
+        xt=readers,
+        read_route=lambda inode, address, mark: Route("eth0", str(B)),
+    )
+    found.gone_states = lambda: [GoneState(1, 2, STATE, 3, "ip")]
+    return found
+
+
+class Run:
+    """A recorder that writes to a file, and the recording that it gives."""
+
+    def __init__(self, path, editor=None, clock=lambda: 0.0):
+        self.path = path
+        self.recorder = Recorder(editor or Editor(payload=True), clock)
+        self.path.write_bytes(b"")
+        self.recorder.begin(START, self.write)
+
+    def write(self, data):
+        with self.path.open("ab") as file:
+            file.write(data)
+
+    def event(self, drop, ask=lambda: None, match=DIRECT, told=None):
+        self.recorder.next_event()
+        ask()
+        self.recorder.keep(drop, match)
+        if told is not None:
+            self.recorder.told(told)
+
+    def read(self):
+        recording = Recording(self.path)
+        return recording, recording.items()
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path / "x.whydrop")
+
+
+def everything(host, inode, at):
+    return (
+        host.xfrm(inode, at).states,
+        host.xfrm(inode, at).policies,
+        host.xt_rules(inode, XT, at),
+        host.firewalls(inode, at),
+        host.route_back(inode, A, 3, not_before_ns=at),
+        host.gone_states(),
+    )
+
+
+def test_every_answering_method_of_the_host_is_kept():
+    public = {
+        name for name, found in vars(Host).items() if inspect.isfunction(found) and not name.startswith("_")
+    }
+    assert public - {"prepare"} <= answer_types().keys()
+    assert {
+        "xfrm",
+        "nft_rule",
+        "xt_rules",
+        "ebt_rule",
+        "gone_states",
+        "reason",
+        "netns",
+        "interface",
+    } <= answer_types().keys()
+
+
+def test_there_and_back(run, host, make_drop, make_event):
+    asked = noted_host(host, run.recorder.asked)
+    drops = [
+        make_drop(event=make_event(monotonic_ns=at, netns=7, xfrm=XfrmNote(state=STATE))) for at in (10, 20)
+    ]
+    said = []
+    for drop in drops:
+        run.event(drop, lambda: said.append(everything(asked, 7, 15)), MatchResult("ipsec", "why"), told=4.5)
+        run.recorder.tick(5.0)
+    run.recorder.end(END)
+    recording, items = run.read()
+    assert recording.start == START
+    replayed = replayed_host(recording.answer)
+    for drop, before in zip(drops, said, strict=True):
+        item = next(items)
+        assert item.event == drop.event
+        assert (item.time, item.match, item.now) == (drop.time, MatchResult("ipsec", "why"), 4.5)
+        assert everything(replayed, 7, 15) == before
+        assert next(items) == Tick(5.0)
+    assert [*items] == [END]
+    assert recording.unanswered == set()
+
+
+def test_answers_belong_to_their_event(run, make_drop, make_event):
+    names = noted_function("netns", {1: "a", 2: None}.__getitem__, run.recorder.asked)
+    run.event(make_drop(event=make_event(netns=1)), lambda: names(1))
+    run.event(make_drop(event=make_event(netns=2)), lambda: names(2))
+    run.recorder.end(END)
+    recording, items = run.read()
+    next(items)
+    assert recording.answer("netns", (1,)) == "a"
+    next(items)
+    assert recording.answer("netns", (2,)) is None
+    assert recording.unanswered == set()
+    assert recording.answer("netns", (1,)) is None
+    assert recording.answer("xt_rules", (1, XT, 5)) == ()
+    assert recording.unanswered == {"netns", "xt_rules"}
+
+
+def test_an_answer_is_written_once(run, host, make_drop):
+    asked = noted_host(host, run.recorder.asked)
+    for _ in range(50):
+        run.event(make_drop(), lambda: everything(asked, 7, 15))
+    run.recorder.end(END)
+    kinds = Counter(item[0] for item in read_items(run.path))
+    assert kinds["event"] == 50
+    assert kinds["answer"] == len(everything(host, 7, 15)) - 1  # states and policies are one
+
+
+def test_more_answers_than_there_is_room_for(run, make_drop, monkeypatch):
+    monkeypatch.setattr(recorder_module, "SLOTS", 4)
+    monkeypatch.setattr(recording_module, "SLOTS", 4)
+    names = noted_function("netns", lambda inode: f"name {inode}", run.recorder.asked)
+    order = [1, 2, 3, 1, 4, 5, 6, 1, 2, 7, 1, 1, 5]
+    for inode in order:
+        run.event(make_drop(), lambda inode=inode: names(inode))
+    run.recorder.end(END)
+    recording, items = run.read()
+    for inode in order:
+        next(items)
+        assert recording.answer("netns", (inode,)) == f"name {inode}"
+
+
+def test_symbols_are_those_of_that_time(run, make_drop, make_event):
+    def drop(*stack):
+        return make_drop(event=make_event(location=stack[0], stack=stack))
+
+    run.recorder.frame(1, Frame("one", 4, None, 1))
+    run.event(drop(1, 2))
+    run.recorder.frame(2, Frame("two", 5, "mod", 2))
+    run.event(drop(1, 2))
+    run.recorder.end(END)
+    recording, items = run.read()
+    next(items)
+    assert [recording.frame(at) for at in (1, 2)] == [Frame("one", 4, None, 1), Frame(None, 0, None, 2)]
+    next(items)
+    assert recording.frame(2) == Frame("two", 5, "mod", 2)
+
+
+def test_what_was_kept_is_in_the_file_within_a_second(tmp_path, make_drop):
+    now = [0.0]
+    run = Run(tmp_path / "x", clock=lambda: now[0])
+    run.event(make_drop(), told=0.0)
+    run.recorder.tick(0.1)
+    now[0] = 1.5
+    run.recorder.tick(1.5)
+    _, items = run.read()
+    assert isinstance(next(items), Recorded)
+    assert [next(items), next(items)] == [Tick(0.1), Tick(1.5)]
+    with pytest.raises(Damaged, match="its end is missing"):
+        next(items)
+
+
+def test_ticks_of_a_quiet_time_are_not_kept(run, make_drop):
+    run.event(make_drop(), told=0.0)
+    for tenth in range(100):
+        run.recorder.tick(tenth / 10)
+    run.recorder.end(END)
+    _, items = run.read()
+    assert len([item for item in items if isinstance(item, Tick)]) == 30
+
+
+def test_with_other_addresses_the_answers_still_fit(tmp_path, host, make_drop, make_event):
+    anonymizer = Anonymizer(b"k" * 32)
+    run = Run(tmp_path / "x", Editor(anonymizer))
+    asked = noted_host(host, run.recorder.asked)
+    packet = bytes.fromhex("4500001c0000000040110000") + A.packed + B.packed + bytes(8)
+    event = make_event(
+        packet=packet, location=77, stack=(77,), netfilter=NetfilterNote(xt=XT), xfrm=XfrmNote(state=STATE)
+    )
+    run.recorder.frame(77, Frame("here", 1, None, 77))
+    run.event(
+        make_drop(event=event), lambda: everything(asked, 7, 15), MatchResult("ipsec", f"policy src {A}/32")
+    )
+    run.recorder.end(END)
+    recording, items = run.read()
+    item = next(items)
+    other, replayed = anonymizer.address(A), replayed_host(recording.answer)
+    assert item.event.packet[12:16] == other.packed
+    assert (item.event.xfrm.state.saddr, item.event.netfilter.xt.rule) == (other, b"")
+    assert item.match.why == f"policy src {other}/32"
+    assert recording.frame(item.event.location).function == "here"
+    config = replayed.xfrm(7, 15)
+    assert config.states[0].saddr == other
+    network = anonymizer.network(ip_network("198.51.100.0/24"))
+    assert config.policies[0].selector.daddr == network.network_address
+    assert replayed.xt_rules(7, replace(XT, rule=b""), 15)[0].text == f"-s {other}/32 -j DROP"
+    assert replayed.route_back(7, other, 3, 15).gateway == str(anonymizer.address(B))
+    assert next(items).blind_spots == (f"it could not see {other}",)
+    assert A.packed not in run.path.read_bytes()
+    everything_read = repr([item.event, config, *read_items(run.path)])
+    assert "198.51.100" not in everything_read
+
+
+def test_the_model_has_no_place_for_keys():
+    """What cannot be held cannot be written: no field of anything that is recorded is for key material."""
+    from dropwatch import netfilter_notes, xfrm_model
+
+    for module in (xfrm_model, netfilter_notes):
+        for name, kind in inspect.getmembers(module, inspect.isclass):
+            for field in getattr(kind, "__dataclass_fields__", ()):
+                assert not re.search(r"key|secret|passw|psk", field), f"{name}.{field}"
+    assert Firewalls._fields == ("nft", "legacy")
