@@ -10,9 +10,10 @@ CMD ?= uname -a
 ROUNDS ?= 3
 CLOCK ?=
 
+# strongSwan is for the guests: its service is masked, so that installing it starts no IKE daemon here.
 # bcc is the distribution's (PyPI's package of that name is something else), so is the Python that it is built for.
-PACKAGES := arptables bpftool busybox-static clang-format conntrack ebtables gcc iproute2 iptables iputils-ping kmod libc6-dev \
-            nftables procps python3-bpfcc python3-venv qemu-system-x86
+PACKAGES := arptables bpftool busybox-static charon-systemd clang-format conntrack ebtables gcc iproute2 iptables iputils-ping kmod libc6-dev \
+            nftables procps python3-bpfcc python3-venv qemu-system-x86 strongswan-swanctl
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
@@ -33,6 +34,8 @@ packages:
 	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; done); \
 	if [ -n "$$missing" ]; then \
 	    echo "setup: installing" $$missing; \
+	    case "$$missing" in *charon-systemd*) \
+	        test ! -d /run/systemd/system || systemctl mask --quiet strongswan.service;; esac; \
 	    apt-get update -q=2; DEBIAN_FRONTEND=noninteractive \
 	        apt-get install -q=2 -y --no-install-recommends $$missing >/dev/null; \
 	fi

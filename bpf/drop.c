@@ -193,6 +193,10 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 		return 0;
 	network = network_header(buffer, scratch);
 	fits = flow_wanted(&flow, wanted, network, scratch);
+#ifdef FAMILY_XFRM
+	if (!fits && is_visiting(buffer->address)) /* ESP in UDP may have any port */
+		fits = 2;
+#endif
 	if (!fits)
 		return 0;
 	find_place(&place, buffer, receiver, wanted->netns_operations, scratch);

@@ -158,6 +158,13 @@ inline_always struct xfrm_visit *visit_of(u64 skb, u32 audit)
 	return visit;
 }
 
+inline_always int is_visiting(u64 skb)
+{
+	struct xfrm_visit *visit = current_visit();
+
+	return visit && visit->skb == skb;
+}
+
 /* With the packet's death, asked for or not: the next packet may get its address, and must not get its guilt. */
 inline_always void end_visit(u64 skb)
 {

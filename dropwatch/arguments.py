@@ -70,8 +70,12 @@ def replay_options() -> list[click.Parameter]:
 def writing_options() -> list[click.Parameter]:
     """For commands that can leave a file."""
     return [
-        _option("--write", metavar="FILE", text="A recording for whydrop replay; FILE.pcapng: for Wireshark."),
-        _option("--anonymize", is_flag=True, text="Other addresses in that file, alike where the real ones are."),
+        _option(
+            "--write", metavar="FILE", text="A recording for whydrop replay; FILE.pcapng: for Wireshark."
+        ),
+        _option(
+            "--anonymize", is_flag=True, text="Other addresses in that file, alike where the real ones are."
+        ),
         _option("--payload", is_flag=True, text="Payload in that file, too: otherwise headers only."),
     ]
 
@@ -80,6 +84,20 @@ def folded_option() -> click.Parameter:
     """`whydrop stack --folded`."""
     text = "Instead: stacks counted for flame graph tools, at the end."
     return _option("--folded", is_flag=True, text=text)
+
+
+def summary_options() -> list[click.Parameter]:
+    """As filter_and_options(), for `whydrop summary`."""
+    params = [param for param in filter_and_options() if param.name not in {"count", "stack"}]
+    at = next(number for number, param in enumerate(params) if param.name == "duration")
+    params[at:at] = [
+        _option(
+            "--interval", metavar="SECONDS", text="Time between summaries: 1 with the full screen, else 10."
+        ),
+        _option("--count", metavar="N", text="End after N summaries."),
+        _option("--stack", is_flag=True, text="With --json: the stack of each row's last sample."),
+    ]
+    return params
 
 
 def version_option() -> click.Option:

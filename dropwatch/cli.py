@@ -19,6 +19,7 @@ from dropwatch.stopping import Stop
 
 _NAME = "whydrop"
 _USAGE = """whydrop [FILTER] [OPTIONS] [-- CMD...]
+       whydrop summary [FILTER] [OPTIONS] [-- CMD...]
        whydrop stack [FILTER] [OPTIONS] [-- CMD...]
        whydrop replay FILE [FILTER] [OPTIONS]
        whydrop explain [NAME]
@@ -27,6 +28,7 @@ _ABOUT = """Says why, where, and by which line of your configuration the Linux k
 one finding for each dropped packet that matches. With `-- CMD...` it starts CMD once it is ready, and ends
 when CMD has ended and its drops were read."""
 _COMMANDS = (
+    ("summary", "What is dying, continuously: counts by cause, place and object."),
     ("stack", "The next matching drop in full: packet, whole stack, evidence."),
     ("replay FILE", "The same findings from a recording that --write made; needs no root."),
     ("explain [NAME]", "What a cause, a drop reason or a kernel function means."),
@@ -39,7 +41,7 @@ _EXAMPLES = """Examples:
   sudo whydrop --json --count 1 -- ping -c 1 10.9.0.2
   whydrop explain ipsec.auth-failed       what it means and what to do
 """
-_RUN_COMMANDS = frozenset({"stack"})  # those that understand `-- CMD...`
+_RUN_COMMANDS = frozenset({"stack", "summary"})  # those that understand `-- CMD...`
 _EXIT_CODES = "Exit codes: 0 fine, 1 failed while running, 2 wrong usage, 3 cannot run here."
 
 
@@ -134,6 +136,30 @@ whydrop = Whydrop(
         arguments.version_option(),
     ],
     context_settings=_SETTINGS,
+)
+
+
+def _summary(**given: Any) -> None:
+    """What is dying, continuously: packets counted in the kernel, exactly, by what they died of, where, and by which
+    object of the configuration; and what the kernel, the drivers and the queues lost elsewhere meanwhile.
+
+    A full screen on a terminal (q leaves), a table each interval in a pipe or with CMD, one line each with --json."""
+    from dropwatch.options import parse_summary
+
+    options = parse_summary(given, click.get_current_context().obj)
+    with Stop() as stop:
+        from dropwatch.session import live
+
+        live(options, Screen(sys.stdout, sys.stderr), stop)
+
+
+whydrop.add_command(
+    Watching(
+        "summary",
+        callback=_summary,
+        params=arguments.summary_options(),
+        help=_summary.__doc__,
+    )
 )
 
 

@@ -186,8 +186,10 @@ class RecordingKeeping(Keeping):
 
     def close(self) -> None:
         if self._file is not None:
-            self._recorder.leave()
-            self._file.close()
+            try:
+                self._recorder.leave()
+            finally:
+                self._file.close()
 
 
 class CaptureKeeping(Keeping):

@@ -17,7 +17,7 @@ from dropwatch.host.netns import resolve_netns
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.recording import new_file
 
-View = Literal["findings", "stack", "folded"]
+View = Literal["findings", "stack", "folded", "summary"]
 UNKNOWN = "unknown"
 _REASON_PREFIX = "SKB_DROP_REASON_"
 _Value = TypeVar("_Value")
@@ -27,8 +27,9 @@ _Value = TypeVar("_Value")
 class Options:
     """One live run. `count` is in findings, `duration` in seconds; `command` is empty without `-- CMD`.
 
-    `view` is `stack` for one packet in full, `folded` for stacks counted at the end. `write` is the file that is
-    left, None for none; `anonymize` and `payload` are about its content.
+    `view` is `stack` for one packet in full, `folded` for stacks counted at the end, `summary` for counts each
+    `interval` seconds (None: as it suits the output), where `count` is in summaries. `write` is the file that is left,
+    None for none; `anonymize` and `payload` are about its content.
     """
 
     wanted: Filter = field(default_factory=Filter)
@@ -45,6 +46,7 @@ class Options:
     write: Path | None = None
     anonymize: bool = False
     payload: bool = False
+    interval: float | None = None
 
 
 def parse_stack(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:
@@ -55,6 +57,13 @@ def parse_stack(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) ->
     if given["folded"]:
         return replace(options, view="folded")
     return replace(options, view="stack", count=1 if options.count is None else options.count)
+
+
+def parse_summary(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:
+    """As parse(), for `whydrop summary`."""
+    options = parse(given, after_dashes)
+    interval = None if given["interval"] is None else values.seconds("--interval", given["interval"])
+    return replace(options, view="summary", interval=interval)
 
 
 def parse(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:

@@ -40,6 +40,7 @@ def replay(path: Path, options: Options, netns: tuple[str, ...], screen: Screen,
     """
     recording = Recording(path)
     _refuse_same_file(path, options.write)
+    options = replace(options, payload=options.payload and recording.start.payload)
     if not options.json:
         screen.say(_opening(path, recording.start))
     with _times_of(recording.start), contextlib.closing(keeping_for(options)) as keeping:
@@ -191,7 +192,7 @@ def _copied(start: Start, options: Options) -> Start:
         program=__version__,
         all_drops=options.all_drops or start.all_drops,
         causes=options.wanted.causes or start.causes,
-        payload=start.payload and options.payload,
+        payload=options.payload,
         anonymized=start.anonymized or options.anonymize,
     )
 

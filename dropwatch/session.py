@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections import Counter
+from dataclasses import replace
 
 from dropwatch import ready
 from dropwatch.causes.diagnose import diagnose
@@ -13,7 +14,7 @@ from dropwatch.filter import Filter
 from dropwatch.host.host import Host
 from dropwatch.host.interfaces import InterfaceNames
 from dropwatch.host.netns import NetnsNames, own_inode
-from dropwatch.judgement import NOT_PACKETS, Judgement, Stages
+from dropwatch.judgement import NOT_PACKETS, Judgement, Stages, held_back
 from dropwatch.keeping import keeping_for, start_of
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
@@ -28,7 +29,9 @@ from dropwatch.render.layout import Layout, layout_for, printable
 from dropwatch.render.screen import Screen
 from dropwatch.renderers import renderer_for
 from dropwatch.stopping import Stop
+from dropwatch.summarizing import Summarizing, summarizing_for
 from dropwatch.watching import Watch
+from dropwatch.wire import event_of_row
 
 
 class IpsecMatching:
@@ -74,26 +77,35 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
     host.prepare()
     keeping = keeping_for(options)
     asked = keeping.host(host)
-    enricher = Enricher(keeping.frame(symbols.frame), keeping.reason(reasons), keeping.netns(NetnsNames().name))
+    enricher = Enricher(
+        keeping.frame(symbols.frame), keeping.reason(reasons), keeping.netns(NetnsNames().name)
+    )
     ipsec = IpsecMatching(asked)
+    in_sum = options.view == "summary"
     judgement = Judgement(
         Stages(
             enrich=keeping.enrich(enricher.drop),
             match=FlowMatcher(options.wanted, ipsec, keeping.interface(InterfaceNames().name)).match,
             diagnose=lambda drop: diagnose(drop, asked),
         ),
-        options,
+        replace(options, all_drops=True) if in_sum else options,  # a summary tells the harmless by row
         keeping.keep,
     )
     layout = layout_for(screen.out, options.no_color)
     renderer = renderer_for(options, layout, own_inode())
     command = Command(options.command) if options.command else None
-    with Tracer(options.wanted, symbols, options.all_drops) as tracer, contextlib.closing(keeping):
+    with contextlib.ExitStack() as stack:
+        tracer = stack.enter_context(Tracer(options.wanted, symbols, options.all_drops, summary=in_sum))
+        stack.enter_context(contextlib.closing(keeping))
         host.xt_generation, host.gone_states = tracer.table_changes, tracer.gone_states
         keeping.begin(start_of(options, own_inode()))
-        watch = Watch(tracer, judgement.finding, keeping.renderer(renderer), screen, options, stop, command)
         told = (*absent, *tracer.blind_spots)
+        summing = _summing(options, tracer, enricher, layout, screen, stop) if in_sum else None
+        judge = summing.judge(judgement.finding) if summing is not None else judgement.finding
+        shown = stack.enter_context(summing) if summing is not None else keeping.renderer(renderer)
+        watch = Watch(tracer, judge, shown, screen, options, stop, command)
         watch.run(lambda: _tell_ready(options, screen, layout, told))
+        last = summing.finish() if summing is not None else ""
         counts = tracer.counts()
         totals = Totals(
             seen_by=counts.seen_by,
@@ -109,13 +121,30 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
                 *watch.blind_spots,
             ),
         )
+        totals = summing.totals(totals) if summing is not None else totals
         now = time.monotonic()
         keeping.end(totals, counts.not_packets, now)
-    screen.show(renderer.end(totals, now))
+    screen.show(last + renderer.end(totals, now))
     if not options.json:
         screen.say(closing(totals, layout, told))
     if command is not None and not stop.asked and (failure := command.failure()):
         screen.say(f"whydrop: {printable(failure)}\n")
+
+
+def _summing(
+    options: Options, tracer: Tracer, enricher: Enricher, layout: Layout, screen: Screen, stop: Stop
+) -> Summarizing:
+    summing = summarizing_for(
+        options,
+        tracer,
+        drop_of=lambda row: enricher.drop(event_of_row(row)),
+        held_back=lambda cause_id: held_back(cause_id, options),
+        layout=layout,
+        output=screen.out,
+        stop=stop,
+    )
+    summing.begin()
+    return summing
 
 
 def _tell_ready(options: Options, screen: Screen, layout: Layout, blind_spots: tuple[str, ...]) -> None:

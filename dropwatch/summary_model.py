@@ -1,4 +1,4 @@
-"""What a summary is made of: rows of drops of one sort, flows, and what other counters lost. Frozen, without behaviour."""
+"""What a summary is made of: rows of drops of one sort, flows, and what other counters lost."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +12,8 @@ CounterKind = Literal["nic", "driver", "softnet", "qdisc", "protocol"]
 class Counter:
     """A counter of the kernel, of one network namespace (None: of the whole machine) and one device (None: of all).
 
-    `loss` is false for one that counts no packets that were lost. `overlap` is true where packets that it counts also die
-    where whydrop looks: then they are in the rows as well.
+    `loss` is false for one that counts no packets that were lost. `overlap` is true where packets that it counts also
+    die where whydrop looks: then they are in the rows as well.
     """
 
     kind: CounterKind
@@ -37,7 +37,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class FlowCount:
-    """Drops of one flow, counted in the kernel before the harmless were taken out. Addresses are None without an IP header."""
+    """Drops of one flow, the harmless included: counted in the kernel. Addresses are None without an IP header."""
 
     family: int | None
     proto: str
@@ -51,11 +51,11 @@ class FlowCount:
 class SummaryRow:
     """Packets that died of the same cause, in the same place, for the same reason, by the same object.
 
-    Only some of them were looked at: `samples`. `also` says what other samples of theirs had: where it is not empty the
-    row is mixed, and cause and object are those of most. `culprit` is None where none is known or samples differ.
-    `packets` are all since the start, `new` those since the last summary, `rate` is new per second. `first` and `last` are
-    seconds since 1970; `history` is new, one number for each summary of the last minute, the oldest first. `finding` is
-    the last sample's with this cause, None without a sample.
+    Only some of them were looked at: `samples`. `also` says what other samples of theirs had: where it is not empty
+    the row is mixed, and cause and object are those of most. `culprit` is None where none is known or samples differ.
+    `packets` are all since the start, `new` those since the last summary, `rate` is new per second. `first` and `last`
+    are seconds since 1970; `history` is new, one number for each summary of the last minute, the oldest first.
+    `finding` is the last sample's with this cause, None without a sample.
     """
 
     key: str

@@ -13,6 +13,7 @@ _NO_SAMPLE = "no sample of it has come: not known why, nor whether it fits the w
 _SURENESS: tuple[Confidence, ...] = ("unknown", "likely", "certain")
 _UNKNOWN = "unknown"
 _LISTED = 3
+_SHORTEST_SECONDS = 0.001  # two clocks that are read one after the other
 _NOWHERE = Frame(None, 0, None, 0)
 
 
@@ -41,8 +42,8 @@ class _Sort:
 class Tally:
     """Takes samples as they come, and the kernel's counts for each summary.
 
-    `drop_of` makes of a row what is known without a sample; `held_back` says of a cause that it is harmless and not asked
-    for. `interval` is in seconds, as every time here.
+    `drop_of` makes of a row what is known without a sample; `held_back` says of a cause that it is harmless and not
+    asked for. `interval` is in seconds, as every time here.
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class Tally:
         self._slots = max(1, round(_MINUTE_SECONDS / interval))
         self._sorts: dict[Hashable, _Sort] = {}
         self._number = 0
-        self._since = self._time = now
+        self._since = now
 
     def sample(self, event: Event, finding: Finding | None) -> None:
         """One packet that was looked at; None did not fit the filter. Without a row it is also counted here."""
-        key: Hashable = event.row or (event.source, _opinion_key(finding), _place_key(finding.drop) if finding else None)
+        place = _place_key(finding.drop) if finding is not None else None
+        key: Hashable = event.row or (event.source, _opinion_key(finding), place)
         sort = self._sorts.setdefault(key, _Sort())
         if not event.row:
             sort.packets += 1
@@ -72,12 +74,14 @@ class Tally:
             sort.first = time if sort.first is None else min(sort.first, time)
             sort.last = max(sort.last, time)
 
-    def summary(self, counts: Mapping[bytes, int], now: float, *, complete: bool = False) -> Summary:
-        """What has died up to `now`, by the kernel's counts of that moment."""
+    def summary(
+        self, counts: Mapping[bytes, int], now: float, seconds: float, *, complete: bool = False
+    ) -> Summary:
+        """What has died up to `now`, by the kernel's counts of that moment, `seconds` after the last ones."""
         self._number += 1
         for row, packets in counts.items():
             self._sorts.setdefault(row, _Sort()).packets = packets
-        seconds = max(now - self._time, 1e-9)
+        seconds = max(seconds, _SHORTEST_SECONDS)
         rows: dict[Hashable, SummaryRow] = {}
         suppressed: Counter[str] = Counter()
         not_matched = 0
@@ -95,7 +99,6 @@ class Tally:
                 row_of = self._row(key, sort, new, seconds, now)
                 before = rows.get(row_of.key)
                 rows[row_of.key] = row_of if before is None else _added(before, row_of)
-        self._time = now
         return Summary(
             time=now,
             seconds=seconds,
@@ -167,7 +170,9 @@ def _judged(row: SummaryRow, finding: Finding, opinions: list[_Opinion]) -> Summ
     if len(places) > 1:
         notes.append(f"samples died in {', '.join(place or '?' for place in places)}")
     if also:
-        notes.append(f"mixed: mostly {finding.cause_id}, also {', '.join(also)}; how many of each is not known")
+        notes.append(
+            f"mixed: mostly {finding.cause_id}, also {', '.join(also)}; how many of each is not known"
+        )
     return replace(
         _placed(row, finding.drop),
         cause_id=finding.cause_id,
@@ -189,7 +194,16 @@ def _named(row: SummaryRow) -> SummaryRow:
     where = (row.where.function, row.where.offset, row.where.module)
     if row.where.function is None:
         where = (None, row.where.address, None)
-    parts = (row.cause_id, where, row.reason, _culprit_key(row.culprit), row.iface, row.netns, row.also, row.note)
+    parts = (
+        row.cause_id,
+        where,
+        row.reason,
+        _culprit_key(row.culprit),
+        row.iface,
+        row.netns,
+        row.also,
+        row.note,
+    )
     return replace(row, key=repr(parts))
 
 

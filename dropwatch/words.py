@@ -49,7 +49,7 @@ class FunctionWords:
 
 @dataclass(frozen=True, slots=True)
 class CounterWords:
-    """A counter of lost packets. `loss` is false where none are lost, `overlap` true where whydrop sees them die as well."""
+    """A counter of lost packets: `loss` is false where none are lost, `overlap` true where whydrop may see them die."""
 
     text: str
     loss: bool = True

@@ -54,7 +54,9 @@ def _no_policy(drop: Drop, host: Host) -> tuple[Evidence, Policies] | None:
         )
         return said, policies_for(drop, host, note.check.dir, ipsec_flow.checked(drop, host))
     if ipsec_flow.refused_to_send(drop):
-        said = Evidence("place", "the interface has no policy with its if_id for this packet")
+        said = Evidence(
+            "place", "the interface got no SA for this packet: no policy with its if_id or key is for it"
+        )
         return said, policies_for(drop, host, "out", ipsec_flow.leaving(drop, host))
     return None
 
@@ -68,7 +70,7 @@ def _verdict(
     field: str,
     fix: tuple[Fix, ...],
 ) -> Verdict | None:
-    """Only likely: the policies were read after the drop. The SA is the one at the drop."""
+    """Certain where the policy is older than the drop, and the kernel itself said that it found none."""
     flow, note = found.flow, drop.event.xfrm
     if flow is None:
         return None
@@ -79,7 +81,9 @@ def _verdict(
     if field == "if_id":
         evidence += _interfaces(drop, host, policy)
     culprit = ipsec_objects.policy_object(policy, differs=comparison.differing(rows))
-    return Verdict("likely", culprit, tuple(evidence), fix)
+    checked = note is not None and note.check is not None
+    proven = checked and ipsec_objects.existed(policy.add_time, drop)
+    return Verdict("certain" if proven else "likely", culprit, tuple(evidence), fix)
 
 
 def _interfaces(drop: Drop, host: Host, policy: XfrmPolicy) -> list[Evidence]:
@@ -87,9 +91,10 @@ def _interfaces(drop: Drop, host: Host, policy: XfrmPolicy) -> list[Evidence]:
     found = host.xfrm_interfaces(drop.event.netns, drop.event.monotonic_ns)
     if found is None:
         return [Evidence("netlink link", "the xfrm interfaces of this namespace could not be read")]
-    if not found:
+    if not any(one.kind == "xfrm" for one in found.values()):
         return [Evidence("netlink link", "this namespace has no xfrm interface")]
-    if_ids = ", ".join("any" if if_id is None else f"{if_id:#x}" for if_id in found.values())
-    there = policy.if_id in found.values()
+    known = [one.if_id for one in found.values() if one.kind == "xfrm"]
+    if_ids = ", ".join("any" if if_id is None else f"{if_id:#x}" for if_id in known)
+    there = policy.if_id in known
     text = "" if there or not policy.if_id else f": none has {policy.if_id:#x}"
     return [Evidence("netlink link", f"the xfrm interfaces here have if_id {if_ids}{text}")]

@@ -71,6 +71,16 @@ def fit_the_mark(state: XfrmState) -> tuple[Fix, ...]:
     )
 
 
+def fit_the_key(state: XfrmState) -> tuple[Fix, ...]:
+    """The SA is there, but with another mark than the key of the VTI interface."""
+    return (
+        Fix(
+            f"give the VTI interface the key {state.mark:#x}, or the SA the mark that is the interface's key"
+        ),
+        Fix("with an IKE daemon: mark_in and mark_out have to be ikey and okey of the interface"),
+    )
+
+
 def fit_the_policy_mark(policy: XfrmPolicy) -> tuple[Fix, ...]:
     """The policy is there, but only for packets with a mark."""
     wanted = f"{policy.mark:#x}/{policy.mark_mask:#x}"

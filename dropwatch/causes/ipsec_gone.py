@@ -34,11 +34,11 @@ class Gone:
         return {"relation": self.relation, "seconds_before": round(self.seconds, 3), "deleted_by": by}
 
 
-def received_by(drop: Drop, host: Host, daddr: Address, proto: str, spi: int) -> Gone | None:
-    """The last SA that this packet, with this destination, protocol and SPI, could have been for."""
+def received_by(drop: Drop, host: Host, daddr: Address, proto: str, spi: int, mark: int) -> Gone | None:
+    """The last SA that this packet, with this destination, protocol, SPI and mark, could have been for."""
 
     def fits(state: XfrmState) -> bool:
-        fits_mark = drop.packet.mark & state.mark_mask == state.mark
+        fits_mark = mark & state.mark_mask == state.mark
         return (state.daddr, state.proto, state.spi) == (daddr, proto, spi) and fits_mark
 
     return _last(drop, host, [one for one in host.gone_states() if fits(one.state)])

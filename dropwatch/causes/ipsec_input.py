@@ -26,6 +26,7 @@ _DELIVERING = frozenset(
     }
 )
 _NOBODY_TAKES_IT = frozenset({"IP_NOPROTO", "UNHANDLED_PROTO"})
+_OTHER_MODES = {"tunnel": "transport or beet", "beet": "transport or tunnel"}
 _FRESH = 1000  # a sequence number below this may be one of a sender that has just begun
 
 
@@ -37,7 +38,7 @@ def judge_replay(drop: Drop, host: Host) -> Verdict | None:
     source = "probe xfrm_audit_state_replay" if "replay" in note.audit else "counter XfrmInStateSeqError"
     seq = note.seq if note.seq is not None else drop.packet.seq
     number = f"sequence number {seq}" if seq is not None else "its sequence number"
-    said = Evidence(source, f"{number} was seen before or is too old")
+    said = Evidence(source, f"{number} {_wrong_number(note, seq)}")
     return _verdict(drop, host, note, "certain", said, *_window(note, seq))
 
 
@@ -86,6 +87,7 @@ def judge_encap_mismatch(drop: Drop, host: Host) -> Verdict | None:
         note,
         "certain",
         Evidence("counter XfrmInStateMismatch", "the SA's encapsulation is not the packet's"),
+        Evidence("packet", words.packet(drop, note.state.spi)),
         *comparison.evidence("packet / SA", rows),
         words.story(nat),
         differs=["encap"],
@@ -98,7 +100,7 @@ def judge_mode_mismatch(drop: Drop, host: Host) -> Verdict | None:
     if note is None or note.check is not None or note.state is None or not _checks_integrity(note.state):
         return _whole_packet_in_transport(drop, host)
     mode = note.state.mode
-    rows = [comparison.Row("mode", f"not {mode}", mode, True)]
+    rows = [comparison.Row("mode", _OTHER_MODES.get(mode, f"not {mode}"), mode, True)]
     return _verdict(
         drop,
         host,
@@ -256,15 +258,22 @@ def _verdict(
     return Verdict(confidence, ipsec_objects.state_object(state, **more), (*facts, observed, said), fix)
 
 
+def _wrong_number(note: XfrmNote, seq: int | None) -> str:
+    """The two things that the check refuses, where they can be told apart."""
+    state = note.state
+    if state is None or seq is None or state.esn or not state.replay_window:
+        return "was seen before or is too old"
+    return "is older than the window" if seq < state.seq - state.replay_window + 1 else "was seen before"
+
+
 def _window(note: XfrmNote, seq: int | None) -> tuple[Evidence, ...]:
     """Where the number lies, and the likely reason: a number that begins anew is a sender that began anew."""
     state = note.state
     if state is None or not state.replay_window:
         return ()
     lowest = max(0, state.seq - state.replay_window + 1)
-    seen = (
-        f"highest sequence number seen {state.seq}, window {state.replay_window}: below {lowest} is too old"
-    )
+    old = f"below {lowest} is too old" if lowest else "nothing is too old yet"
+    seen = f"highest sequence number seen {state.seq}, window {state.replay_window}: {old}"
     facts = [Evidence("SA at the drop", seen)]
     if seq is None or state.esn:
         return tuple(facts)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from dropwatch.causes import ipsec_comparison as comparison
 from dropwatch.causes import ipsec_fixes as fixes
-from dropwatch.causes import ipsec_gone, ipsec_objects, kernel_word
+from dropwatch.causes import ipsec_flow, ipsec_gone, ipsec_objects, kernel_word
 from dropwatch.causes import ipsec_words as words
 from dropwatch.causes.nearest_state import Near, Wanted, nearest
 from dropwatch.host.host import Host
 from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.host.xfrm_interfaces import IpsecInterface
 from dropwatch.host.xfrm_text import state_line
 from dropwatch.model import Confidence, Culprit, Drop, Evidence, Verdict
 from dropwatch.xfrm_model import XfrmNote, XfrmState
@@ -87,13 +88,16 @@ def judge_mark_of_state(drop: Drop, host: Host) -> Verdict | None:
     if search is None or not _only_the_mark(search, drop):
         return None
     state = search.near[0].state
-    confidence: Confidence = "certain" if ipsec_objects.existed(state, drop) else "likely"
+    confidence: Confidence = "certain" if ipsec_objects.existed(state.lifetime.add_time, drop) else "likely"
     rows = _rows(search, state)
     evidence = (search.said, *_present(drop, search))
     culprit = ipsec_objects.state_object(
-        state, differs=comparison.differing(rows), packet_mark=drop.packet.mark
+        state, differs=comparison.differing(rows), packet_mark=search.wanted.mark if search.wanted else None
     )
-    return Verdict(confidence, culprit, evidence, fixes.fit_the_mark(state))
+    if search.vti is not None:
+        evidence = (*evidence, words.vti_key(search.vti.ikey))
+    fix = fixes.fit_the_mark(state) if search.vti is None else fixes.fit_the_key(state)
+    return Verdict(confidence, culprit, evidence, fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class _Search:
     config: XfrmConfig | None
     near: tuple[Near, ...]
     gone: ipsec_gone.Gone | None
+    vti: IpsecInterface | None = None
 
 
 def _search(drop: Drop, host: Host) -> _Search | None:
@@ -116,13 +121,14 @@ def _search(drop: Drop, host: Host) -> _Search | None:
     source = "probe xfrm_audit_state_notfound" if "notfound" in note.audit else "counter XfrmInNoStates"
     spi = note.spi if note.spi is not None else drop.packet.spi
     said = Evidence(source, f"no SA for this packet: {words.packet(drop, spi)}")
-    wanted = _wanted(drop, spi)
+    vti = ipsec_flow.vti_of(drop, host)
+    wanted = _wanted(drop, spi, drop.packet.mark if vti is None else vti.ikey)
     config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
     near = nearest(wanted, config) if wanted is not None and config is not None else ()
     gone = None
     if wanted is not None:
-        gone = ipsec_gone.received_by(drop, host, wanted.daddr, wanted.proto, wanted.spi)
-    return _Search(said, wanted, config, near, gone)
+        gone = ipsec_gone.received_by(drop, host, wanted.daddr, wanted.proto, wanted.spi, wanted.mark)
+    return _Search(said, wanted, config, near, gone, vti)
 
 
 def _note(drop: Drop) -> XfrmNote | None:
@@ -130,11 +136,11 @@ def _note(drop: Drop) -> XfrmNote | None:
     return drop.event.xfrm if kernel_word.place(drop) == "xfrm_input" else None
 
 
-def _wanted(drop: Drop, spi: int | None) -> Wanted | None:
+def _wanted(drop: Drop, spi: int | None, mark: int) -> Wanted | None:
     packet = drop.packet
     if spi is None or packet.saddr is None or packet.daddr is None:
         return None
-    return Wanted(packet.saddr, packet.daddr, words.ipsec_proto(packet), spi, packet.mark)
+    return Wanted(packet.saddr, packet.daddr, words.ipsec_proto(packet), spi, mark)
 
 
 def _only_the_mark(search: _Search, drop: Drop) -> bool:
@@ -146,7 +152,7 @@ def _only_the_mark(search: _Search, drop: Drop) -> bool:
     return (
         "mark" in differs
         and differs <= {"mark", "src"}
-        and ipsec_objects.existed(first.state, drop) is not False
+        and ipsec_objects.existed(first.state.lifetime.add_time, drop) is not False
     )
 
 

@@ -62,12 +62,12 @@ def read_later(drop: Drop, config: XfrmConfig) -> str:
     return f"{(config.read_at_ns - drop.event.monotonic_ns) / 1e6:.1f} ms after the drop"
 
 
-def existed(state: XfrmState, drop: Drop) -> bool | None:
-    """Whether an SA that was read later was there when the packet died; None: it was added in that very second.
+def existed(added: int, drop: Drop) -> bool | None:
+    """Whether an SA or policy that was added at this time was there when the packet died; None: it was in that very
+    second, or is not known.
 
-    Sure, because the kernel gives an SA that is added again another time, and time is told in whole seconds.
+    Sure, because what is changed or added again gets another time. It is told in whole seconds.
     """
-    added = state.lifetime.add_time
     if not added or int(added) == int(drop.time):
         return None
     return added < drop.time

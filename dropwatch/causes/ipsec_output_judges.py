@@ -83,7 +83,7 @@ def judge_out_mtu(drop: Drop, host: Host) -> Verdict | None:
     """Longer than what its route takes before protection, and not to be fragmented."""
     note, mtu = drop.event.xfrm, _too_big(drop)
     if note is None or note.state is None or mtu is None:
-        return None
+        return _too_big_now(drop, host)
     state, length = note.state, drop.packet.length
     why = "DF is set" if drop.packet.family == 4 else "IPv6 is not cut on its way"
     rows = [comparison.Row("length", str(length), f"{mtu} at most", True)]
@@ -100,6 +100,39 @@ def judge_out_mtu(drop: Drop, host: Host) -> Verdict | None:
     # TCP's packets may still be many in one here, of which each is measured: length alone then proves nothing.
     proven = drop.packet.proto != "tcp" or kernel_word.place(drop) not in _ENCRYPTING
     return Verdict("certain" if proven else "likely", culprit, evidence, fixes.fit_the_size(drop, mtu))
+
+
+def _too_big_now(drop: Drop, host: Host) -> Verdict | None:
+    """ESP or AH of this host that does not fit its interface: transport mode, where it is measured afterwards.
+
+    Which SA made it is read later, by the SPI in the packet.
+    """
+    packet, name = drop.packet, drop.iface.name if drop.iface is not None else None
+    if (
+        kernel_word.place(drop) not in _FRAGMENTING
+        or not _may_not_be_cut(drop)
+        or packet.spi is None
+        or not name
+    ):
+        return None
+    config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
+    made_by = (packet.saddr, packet.daddr, words.ipsec_proto(packet))
+    states = config.states_by_spi.get(packet.spi, ()) if config is not None else ()
+    state = next((one for one in states if (one.saddr, one.daddr, one.proto) == made_by), None)
+    mtu = host.mtu(drop.event.netns, name, drop.event.monotonic_ns)
+    if config is None or state is None or mtu is None:
+        return None
+    fits = packet.length <= mtu
+    most = "less than that: the way beyond it" if fits else f"{mtu} at most"
+    rows = [comparison.Row("length", str(packet.length), most, True)]
+    evidence = (
+        Evidence("place", "it was to be cut into fragments, and may not be"),
+        *comparison.evidence(f"packet / interface {name}", rows),
+        Evidence("netlink xfrm", f"{ipsec_objects.read_later(drop, config)}: {state_line(state)}"),
+    )
+    culprit = ipsec_objects.state_object(state, mtu=None if fits else mtu, length=packet.length)
+    fix = fixes.fit_the_size(drop, None)
+    return Verdict("likely" if fits else "certain", culprit, evidence, fix)
 
 
 def judge_out_no_state(drop: Drop, host: Host) -> Verdict | None:
@@ -143,7 +176,7 @@ def _but_for(drop: Drop, host: Host, field: str) -> Verdict | None:
     missing = missing_state(drop, host, found)
     if missing is None or missing.nearest is None or missing.differs != [field]:
         return None
-    existed = ipsec_objects.existed(missing.nearest, drop)
+    existed = ipsec_objects.existed(missing.nearest.lifetime.add_time, drop)
     if existed is False or missing.gone:
         return None
     evidence = (said, *taken_evidence(drop, found), *missing.evidence)
@@ -205,14 +238,13 @@ def _too_big(drop: Drop) -> int | None:
         return None
     if place not in _ENCRYPTING | _MEASURING | ipsec_flow.XFRM_INTERFACE_SENDS:
         return None
+    mtu = max(note.mtu, _SMALLEST_IPV6_MTU) if packet.family == 6 else note.mtu
+    return mtu if _may_not_be_cut(drop) and packet.length > mtu else None
+
+
+def _may_not_be_cut(drop: Drop) -> bool:
     raw = drop.event.packet
-    if packet.family == 6:
-        mtu = max(note.mtu, _SMALLEST_IPV6_MTU)
-    elif packet.family == 4 and len(raw) > 6 and raw[6] & _DONT_FRAGMENT:
-        mtu = note.mtu
-    else:
-        return None
-    return mtu if packet.length > mtu else None
+    return drop.packet.family == 6 or (len(raw) > 6 and raw[0] >> 4 == 4 and bool(raw[6] & _DONT_FRAGMENT))
 
 
 def _about(drop: Drop, host: Host, state: XfrmState, evidence: tuple[Evidence, ...]) -> Verdict:

@@ -45,8 +45,8 @@ def policies_for(drop: Drop, host: Host, direction: str, flow: Flow | None) -> P
     config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
     if config is None or flow is None:
         return Policies(direction, flow, config)
-    taken = xfrm_policy_search.taken(config, direction, flow)
-    near = () if taken else xfrm_policy_search.nearly(config, direction, flow)
+    taken = xfrm_policy_search.taken(config, direction, flow, drop.time)
+    near = () if taken else xfrm_policy_search.nearly(config, direction, flow, drop.time)
     return Policies(direction, flow, config, taken, near)
 
 

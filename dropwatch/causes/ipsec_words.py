@@ -4,7 +4,6 @@ from dropwatch.host.xfrm_text import algorithm_text, spi_text
 from dropwatch.model import Drop, Evidence, Packet
 from dropwatch.xfrm_model import XfrmState
 
-
 IP_IN_IP = frozenset({"ipip", "ipv6"})
 """Packets of these protocols pass xfrm_input too: they may carry IPComp that was not worth packing."""
 
@@ -12,6 +11,13 @@ IP_IN_IP = frozenset({"ipip", "ipv6"})
 def story(text: str) -> Evidence:
     """What most probably happened, as distinct from what was observed."""
     return Evidence("likely story", text)
+
+
+def vti_key(key: int) -> Evidence:
+    """Why a packet's own mark does not count."""
+    return Evidence(
+        "netlink link", f"a VTI interface is between these hosts: its ikey {key:#x} stands in for the mark"
+    )
 
 
 def ipsec_proto(packet: Packet) -> str:

@@ -68,18 +68,20 @@ def _differences(wanted: Wanted, state: XfrmState) -> dict[str, str]:
 
 
 def _distance(near: Near) -> tuple[bool, int, int, int]:
-    """Smaller is nearer: what the kernel would find but for the mark, then the same peers, then the same SPI."""
+    """Smaller is nearer: what the kernel would find but for the mark, then the same SPI, then the same peers."""
     differs = near.differences.keys()
     if not differs & {"spi", "dst", "proto"}:
         kind = 0
+    elif "spi" not in differs and len(differs & {"dst", "proto", "src"}) == 1:
+        kind = 1  # 32 bits do not agree by chance
     elif not differs & {"dst", "proto", "src"}:
-        kind = 1
-    elif "spi" not in differs:
         kind = 2
-    elif not differs & {"dst", "src"}:
+    elif "spi" not in differs:
         kind = 3
-    elif "dst" not in differs:
+    elif not differs & {"dst", "src"}:
         kind = 4
-    else:
+    elif "dst" not in differs:
         kind = 5
+    else:
+        kind = 6
     return ("dir" in differs, kind, len(differs), -near.state.lifetime.add_time)

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from dropwatch import words
-from dropwatch.enrich.packet import parse
-from dropwatch.model import Direction, Drop, Event, Frame, Interface, Netns, Process, Where
+from dropwatch.enrich.packet import parse, with_esp_in_udp
+from dropwatch.model import Direction, Drop, Event, Frame, Interface, Netns, Packet, Process, Where
 
 _SYSCALL = (
     *("entry_SYSCALL", "do_syscall", "__x64_sys_"),
@@ -44,7 +44,7 @@ class Enricher:
         return Drop(
             event=event,
             time=self._time_of(event.monotonic_ns),
-            packet=parse(event.packet, event.protocol, event.length, event.mark),
+            packet=_packet(event),
             iface=Interface(event.ifindex, event.ifname or None) if event.ifindex else None,
             netns=Netns(event.netns, self._netns(event.netns)) if event.netns else None,
             where=_where(stack),
@@ -86,6 +86,15 @@ class Enricher:
             if found.function is not None and len(self._frames) < 1 << 16:
                 self._frames[address] = found
         return found
+
+
+def _packet(event: Event) -> Packet:
+    packet = parse(event.packet, event.protocol, event.length, event.mark)
+    note = event.xfrm
+    if note is None or note.outbound:
+        return packet
+    spi = note.spi if note.spi is not None else note.state.spi if note.state is not None else None
+    return with_esp_in_udp(packet, event.packet, spi) if spi is not None else packet
 
 
 def _where(stack: tuple[Frame, ...]) -> Where:

@@ -16,6 +16,7 @@ _ETHERTYPES = {
 }
 _EXTENSIONS = frozenset({0, 43, 60, 135})  # hop-by-hop, routing, destination, mobility
 _FRAGMENT = 44
+_IPV6_HEADER = 40
 _LONGEST_CHAIN = 16
 _DEEPEST = 2
 
@@ -39,6 +40,16 @@ def parse(data: bytes, protocol: int, length: int, mark: int) -> Packet:
     if protocol:
         return replace(empty, proto=_ETHERTYPES.get(protocol, f"{protocol:#06x}"))
     return empty
+
+
+def with_esp_in_udp(packet: Packet, data: bytes, spi: int) -> Packet:
+    """A UDP packet, on whatever port, that begins with the SPI for which the kernel searched it an SA."""
+    if packet.proto != "udp" or packet.spi is not None or not data:
+        return packet
+    esp = data[8 + ((data[0] & 0xF) * 4 if packet.family == 4 else _IPV6_HEADER) :]
+    if len(esp) < 8 or int.from_bytes(esp[:4], "big") != spi:
+        return packet
+    return replace(packet, spi=spi, seq=int.from_bytes(esp[4:8], "big"))
 
 
 def _ipv4(data: bytes, length: int, mark: int, depth: int = 0) -> Packet:

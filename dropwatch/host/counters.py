@@ -29,7 +29,9 @@ def read_softnet() -> dict[Counter, int]:
     """What the whole machine has in common. Raises OSError."""
     known = words.counters("softnet")
     return {
-        Counter("softnet", name, text=known[name].text, loss=known[name].loss, overlap=known[name].overlap): count
+        Counter(
+            "softnet", name, text=known[name].text, loss=known[name].loss, overlap=known[name].overlap
+        ): count
         for name, count in protocol_counters.softnet_counters().items()
     }
 

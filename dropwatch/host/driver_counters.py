@@ -36,7 +36,9 @@ def _read(connection: socket.socket, device: str) -> dict[str, int]:
     (count,) = struct.unpack_from("=I", about, _N_STATS_OFFSET)
     if not 0 < count <= _MOST:
         return {}
-    names = array.array("B", struct.pack("=III", _GSTRINGS, _SET_OF_STATISTICS, count) + bytes(count * _STRING_BYTES))
+    names = array.array(
+        "B", struct.pack("=III", _GSTRINGS, _SET_OF_STATISTICS, count) + bytes(count * _STRING_BYTES)
+    )
     _ask(connection, device, names)
     values = array.array("B", struct.pack("=II", _GSTATS, count) + bytes(count * 8))
     _ask(connection, device, values)

@@ -6,11 +6,13 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from dropwatch.host import tools
 from dropwatch.host.conntrack import ConntrackTable, read_table
+from dropwatch.host.interfaces import read_mtu
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue, read_queues
 from dropwatch.host.route import Route, read_route
 from dropwatch.host.vici import Connection, read_connections
 from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.host.xfrm_interfaces import IpsecInterface
 from dropwatch.host.xfrm_interfaces import read_interfaces as read_xfrm_interfaces
 from dropwatch.model import Address
 from dropwatch.netfilter_notes import EbtNote, NftNote, XtNote
@@ -96,8 +98,9 @@ class Host:
         read_conntrack: Callable[[int], ConntrackTable | None] = read_table,
         read_queues: Callable[[int], tuple[Queue, ...]] = read_queues,
         read_route: Callable[[int, Address, int], Route] = read_route,
-        read_xfrm_interfaces: Callable[[int], dict[int, int | None]] = read_xfrm_interfaces,
+        read_xfrm_interfaces: Callable[[int], dict[int, IpsecInterface]] = read_xfrm_interfaces,
         read_connections: Callable[[int], tuple[Connection, ...]] = read_connections,
+        read_mtu: Callable[[int, str], int] = read_mtu,
         find_tool: Callable[[str], str | None] = tools.find,
     ) -> None:
         self.xt_generation: Callable[[], int] = lambda: 0
@@ -105,12 +108,13 @@ class Host:
         self._read_xfrm = read_xfrm
         self._nft, self._xt, self._ebt = nft, xt, ebt
         self._read_conntrack, self._read_queues, self._read_route = read_conntrack, read_queues, read_route
-        self._read_connections = read_connections
+        self._read_connections, self._read_mtu = read_connections, read_mtu
         self._read_xfrm_interfaces, self._find_tool = read_xfrm_interfaces, find_tool
         self._xfrm: _Memory[int, XfrmConfig] = _Memory()
-        self._xfrm_interfaces: _Memory[int, dict[int, int | None]] = _Memory()
+        self._xfrm_interfaces: _Memory[int, dict[int, IpsecInterface]] = _Memory()
         self._firewalls: _Memory[int, Firewalls] = _Memory()
         self._connections: _Memory[int, tuple[Connection, ...]] = _Memory()
+        self._mtus: _Memory[tuple[int, str], int] = _Memory()
         self._conntrack: _Memory[int, ConntrackTable] = _Memory()
         self._queues: _Memory[int, tuple[Queue, ...]] = _Memory()
         self._routes: _Memory[tuple[int, Address, int], Route] = _Memory()
@@ -131,8 +135,8 @@ class Host:
             lambda: self._try("SAs and policies", inode, lambda: self._xfrm_reader()(inode)),
         )
 
-    def xfrm_interfaces(self, inode: int, not_before_ns: int) -> dict[int, int | None] | None:
-        """Index to if_id of the xfrm interfaces; an if_id of None comes with each packet."""
+    def xfrm_interfaces(self, inode: int, not_before_ns: int) -> dict[int, IpsecInterface] | None:
+        """The xfrm and VTI interfaces, by index."""
         return self._xfrm_interfaces.get(
             inode,
             not_before_ns,
@@ -150,6 +154,14 @@ class Host:
             lambda: self._try("connections of the IKE daemon", inode, lambda: self._read_connections(inode)),
         )
         return found or ()
+
+    def mtu(self, inode: int, interface: str, not_before_ns: int) -> int | None:
+        """The MTU of an interface."""
+        return self._mtus.get(
+            (inode, interface),
+            not_before_ns,
+            lambda: self._try("MTUs", inode, lambda: self._read_mtu(inode, interface)),
+        )
 
     def ike_tools(self) -> tuple[str, ...]:
         """The tools of IKE daemons that are installed here: `swanctl`, `ipsec`."""

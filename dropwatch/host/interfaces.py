@@ -1,6 +1,8 @@
 """Which network interfaces there are, by namespace, index and name."""
 
+import fcntl
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,12 +11,21 @@ from dropwatch.host.entering import entered
 from dropwatch.host.netns import NAMES_DIR, OWN_FILE
 
 _FRESH_SECONDS = 1.0
+_SIOCGIFMTU = 0x8921  # include/uapi/linux/sockios.h
 
 
 def interfaces(netns_inode: int) -> dict[int, str]:
     """Index to name. Raises OSError when the namespace is gone or may not be entered."""
     with entered(netns_inode):
         return dict(socket.if_nameindex())
+
+
+def read_mtu(netns_inode: int, name: str) -> int:
+    """The MTU of an interface. Raises OSError when the namespace or the interface is gone."""
+    request = struct.pack("16si", name.encode(), 0)
+    with entered(netns_inode), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        answer = fcntl.ioctl(any_socket, _SIOCGIFMTU, request)
+    return int(struct.unpack("16si", answer)[1])
 
 
 def interface_exists(name: str, netns_inodes: tuple[int, ...] = ()) -> bool | None:

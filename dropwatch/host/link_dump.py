@@ -27,7 +27,16 @@ _TIMEOUT_S = 5.0
 _ANSWER_BYTES = 1 << 17
 # struct rtnl_link_stats64: later kernels have more at its end
 _STATISTICS = (
-    *("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_errors", "tx_errors", "rx_dropped", "tx_dropped"),
+    *(
+        "rx_packets",
+        "tx_packets",
+        "rx_bytes",
+        "tx_bytes",
+        "rx_errors",
+        "tx_errors",
+        "rx_dropped",
+        "tx_dropped",
+    ),
     *("multicast", "collisions", "rx_length_errors", "rx_over_errors", "rx_crc_errors", "rx_frame_errors"),
     *("rx_fifo_errors", "rx_missed_errors", "tx_aborted_errors", "tx_carrier_errors", "tx_fifo_errors"),
     *("tx_heartbeat_errors", "tx_window_errors", "rx_compressed", "tx_compressed", "rx_nohandler"),
@@ -109,7 +118,7 @@ def _dump(request: int, body: bytes, wanted: int) -> Iterator[bytes]:
 
 
 def messages(answer: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each message in a piece of an answer. Raises OSError for an error and for what cannot be read."""
+    """Type and body of each message in a piece of an answer. Raises OSError for an error, and where it makes none."""
     start = 0
     try:
         while start + _HEADER.size <= len(answer):

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-_NET = Path("/proc/thread-self/net")  # of the namespace that this thread is in; /proc/net is the main thread's
+_NET = Path(
+    "/proc/thread-self/net"
+)  # of the namespace that this thread is in; /proc/net is the main thread's
 _XFRM_PREFIX = "Xfrm"
 
 

@@ -1,5 +1,6 @@
 """Finds the policy that the kernel takes for a flow, as xfrm_policy_lookup_bytype does (net/xfrm/xfrm_policy.c)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,14 +47,15 @@ def flow_of(packet: Packet, mark: int | None, if_id: int | None) -> Flow | None:
     return Flow(packet.family, packet.saddr, packet.daddr, proto, sport, dport, mark, if_id)
 
 
-def taken(config: XfrmConfig, direction: str, flow: Flow) -> tuple[XfrmPolicy, ...]:
+def taken(config: XfrmConfig, direction: str, flow: Flow, at: float) -> tuple[XfrmPolicy, ...]:
     """The policies of which the kernel takes one for this flow. One: it is that; none: it finds none.
 
+    Policies that were added after `at` (seconds since 1970) are passed over.
     Several where something of the flow is not known, or where priorities are equal: then age and hash table decide.
     """
     found: list[XfrmPolicy] = []
     certain: int | None = None
-    for policy in config.policies_by_dir.get(direction, ()):
+    for policy in _there_at(config, direction, at):
         if certain is not None and policy.priority > certain:
             break
         fit = policy_fit(policy, flow)
@@ -65,9 +67,9 @@ def taken(config: XfrmConfig, direction: str, flow: Flow) -> tuple[XfrmPolicy, .
     return tuple(found)
 
 
-def nearly(config: XfrmConfig, direction: str, flow: Flow) -> tuple[tuple[XfrmPolicy, Fit], ...]:
+def nearly(config: XfrmConfig, direction: str, flow: Flow, at: float) -> tuple[tuple[XfrmPolicy, Fit], ...]:
     """Policies of the flow's family that do not fit, those with the fewest differences first."""
-    fits = [(policy, policy_fit(policy, flow)) for policy in config.policies_by_dir.get(direction, ())]
+    fits = [(policy, policy_fit(policy, flow)) for policy in _there_at(config, direction, at)]
     near = (one for one in fits if one[1].differs and "family" not in one[1].differs)
     return tuple(sorted(near, key=lambda one: len(one[1].differs)))
 
@@ -107,6 +109,10 @@ def selector_fit(selector: Selector, flow: Flow) -> Fit:
 def port_names(proto: int) -> tuple[str, str]:
     """What `ip xfrm` calls the two numbers of this protocol that a selector has."""
     return ("type", "code") if proto in _ICMP else ("sport", "dport")
+
+
+def _there_at(config: XfrmConfig, direction: str, at: float) -> Iterator[XfrmPolicy]:
+    return (policy for policy in config.policies_by_dir.get(direction, ()) if policy.add_time <= at)
 
 
 class _Fitting:

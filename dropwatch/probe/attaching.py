@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Attaching:
         self._note = note
         self._attached: dict[Hook, str | None] = {}  # with the module of its function
         self._ready: set[str] = set()
+        self._configured: set[str] = set()  # of CONFIGURED_BY
         self._refused: set[Hook | TailCall] = set()
 
     def start(self) -> None:
@@ -36,16 +37,23 @@ class Attaching:
                 self._attach_all(family)
             if not HOOKS[family]:
                 self._prepare(family)
-        self._attach_present()
+        self._attach_present(self._families)
 
     def modules_changed(self, names: set[str]) -> None:
         """Modules have come or gone. A probe is dead when its module went, also if that has come back since."""
         for hook, module in list(self._attached.items()):
             if module in names:
                 self._detach(hook)
+        new = {
+            family for family, modules in CONFIGURED_BY.items() if names & modules.keys()
+        } - self._configured
+        self._configured |= new
+        self._attach_present(
+            new
+        )  # at once: reading the symbols takes longer than the first use of what has come
         self._symbols.refresh()
         self._write_layout()
-        self._attach_present()
+        self._attach_present(self._families)
 
     def watches(self, function: str) -> bool:
         """Whether a probe tells what this function at a netfilter hook answers."""
@@ -68,8 +76,10 @@ class Attaching:
                     return
             first = False
 
-    def _attach_present(self) -> None:
+    def _attach_present(self, families: Collection[str]) -> None:
         for family in self._families:
+            if family not in families:
+                continue
             if family not in COME_AND_GO or not self._is_configurable(family):
                 continue
             for hook in HOOKS[family]:
@@ -85,8 +95,10 @@ class Attaching:
                     self._attached[hook] = self._symbols.frame(address).module
 
     def _is_configurable(self, family: str) -> bool:
-        functions = CONFIGURED_BY.get(family)
-        return functions is None or any(self._symbols.find(name) is not None for name in functions)
+        modules = CONFIGURED_BY.get(family, {})
+        if any(self._symbols.find(function) is not None for function in modules.values()):
+            self._configured.add(family)
+        return not modules or family in self._configured
 
     def _prepare(self, family: str) -> None:
         """Loads what the family's programs jump to, once."""

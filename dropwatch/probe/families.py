@@ -37,9 +37,9 @@ FAMILIES = (XFRM, XFRM_OUTPUT, TCP, NFT, XT, EBT, ENGINES, AT_HOOKS)
 
 # Attached when their functions appear: what is not loaded drops nothing, so that it is not there is no blind spot.
 COME_AND_GO = frozenset({XFRM_OUTPUT.name, NFT.name, XT.name, EBT.name, ENGINES.name})
-# Those whose functions every packet meets, used or not: attached when one of these functions is there, by which the
-# subsystem is configured (xfrm_user, af_key). Without an IPsec policy the search for one refuses nothing.
-CONFIGURED_BY = {XFRM_OUTPUT.name: ("xfrm_add_policy", "pfkey_spdadd")}
+# Those whose functions every packet meets, used or not: attached when one of these modules comes, by which the
+# subsystem is configured, or when its function is there. Without an IPsec policy the search for one refuses nothing.
+CONFIGURED_BY = {XFRM_OUTPUT.name: {"xfrm_user": "xfrm_add_policy", "af_key": "pfkey_spdadd"}}
 
 
 def _both(entry: str, back: str, *functions: str) -> tuple[Hook, ...]:

@@ -11,7 +11,7 @@ from dropwatch.recording.codec import encode
 from dropwatch.xfrm_model import GoneState
 
 REASON, NETNS, INTERFACE = "reason", "netns", "interface"
-_GONE_STATES = "gone_states"  # not a method: whoever has the probes puts it there
+GONE_STATES = "gone_states"  # not a method: whoever has the probes puts it there
 _NO_QUESTIONS = frozenset({"prepare"})
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -23,7 +23,7 @@ Answering = Callable[[str, tuple[Any, ...]], Any]
 def answer_types() -> dict[str, Any]:
     """The type of the answer to each question, by name. A new public method of Host is here without being named."""
     found: dict[str, Any] = {REASON: str | None, NETNS: str | None, INTERFACE: str | None}
-    found[_GONE_STATES] = tuple[GoneState, ...]
+    found[GONE_STATES] = tuple[GoneState, ...]
     for name, member in vars(Host).items():
         if inspect.isfunction(member) and not name.startswith("_") and name not in _NO_QUESTIONS:
             found[name] = get_type_hints(member)["return"]
@@ -68,7 +68,7 @@ class _NotedHost:
 
         def ask(*given: Any, **named: Any) -> Any:
             answer = found(*given, **named)
-            if name == _GONE_STATES:
+            if name == GONE_STATES:
                 answer = tuple(answer)
             self._asked(name, _in_order(name, given, named), answer)
             return answer

@@ -10,8 +10,9 @@ from dropwatch.recording import frames
 from dropwatch.recording.anonymize import Editor
 from dropwatch.recording.codec import encode
 from dropwatch.recording.frames import Item
-from dropwatch.recording.questions import encoded
+from dropwatch.recording.questions import GONE_STATES, encoded
 from dropwatch.recording.start import End, Start
+from dropwatch.xfrm_model import GoneState
 
 SLOTS = 4096  # answers that can be referred to; a reader holds no more
 _FLUSH_SECONDS = 1.0
@@ -35,6 +36,8 @@ class Recorder:
         self._answers: dict[str, int] = {}
         self._same_answer: dict[str, tuple[Any, int]] = {}
         self._next_slot = 0
+        self._last_gone: GoneState | None = None
+        self._gone_written = 0
         self._asked: list[tuple[str, tuple[Any, ...], Any]] = []
         self._pending: Item | None = None
         self._told_at = float("-inf")
@@ -49,7 +52,8 @@ class Recorder:
 
     def frame(self, address: int, frame: Frame) -> None:
         """What an address is called, as just looked up."""
-        self._frames[address] = frame
+        if address in self._frames or len(self._frames) < _MOST_SYMBOLS:
+            self._frames[address] = frame
 
     def asked(self, name: str, arguments: tuple[Any, ...], answer: Any) -> None:
         """An answer that the event in hand got."""
@@ -118,12 +122,11 @@ class Recorder:
                 new.append([self._editor.kernel_address(address), frame.function, frame.offset, frame.module])
         if new:
             self._items.append(["symbols", new])
-        if len(self._frames) > _MOST_SYMBOLS:
-            self._frames.clear()
-            self._written_frames.clear()
 
-    def _answer(self, name: str, answer: Any) -> int:
+    def _answer(self, name: str, answer: Any) -> int | list[int]:
         """The slot that holds this answer; the host gives the same one to many events."""
+        if name == GONE_STATES:
+            return self._gone_states(answer)
         last, slot = self._same_answer.get(name, (None, -1))
         if slot >= 0 and (last is answer or (type(last) is type(answer) and last == answer)):
             return slot
@@ -135,6 +138,19 @@ class Recorder:
             self._items.append(["answer", found, name, data])
         self._same_answer[name] = (answer, found)
         return found
+
+    def _gone_states(self, gone: tuple[GoneState, ...]) -> list[int]:
+        """Each is written once: first and number of those that the answer had. They only ever get more at the end."""
+        new = []
+        for state in reversed(gone):
+            if state is self._last_gone:
+                break
+            new.append(encode(self._editor.value(state)))
+        if new:
+            self._items.append(["gone", new[::-1]])
+            self._gone_written += len(new)
+            self._last_gone = gone[-1]
+        return [self._gone_written - len(gone), len(gone)]
 
     def _take_slot(self, key: str) -> int:
         """The oldest answer makes room; an event that still needs it has it written again."""
@@ -148,8 +164,7 @@ class Recorder:
         return slot
 
     def _flush(self) -> None:
-        if self._items:
-            for frame in frames.pack(self._items):
-                self._write(frame)
-        self._items = []
+        items, self._items = self._items, []
         self._flushed_at = self._clock()
+        for frame in frames.pack(items) if items else ():
+            self._write(frame)

@@ -8,12 +8,14 @@ from typing import Any
 from dropwatch.model import Event, Frame, MatchResult
 from dropwatch.recording.codec import Malformed, decode
 from dropwatch.recording.frames import Damaged, Item, read_items
-from dropwatch.recording.questions import answer_types, encoded, question_key
+from dropwatch.recording.questions import GONE_STATES, answer_types, encoded, question_key
 from dropwatch.recording.recorder import SLOTS
 from dropwatch.recording.start import End, Start
+from dropwatch.xfrm_model import GoneState
 
 _MOST_SYMBOLS = 1 << 20
 _MOST_ANSWER_BYTES = 1 << 28
+_MOST_GONE = 1 << 20
 _LATEST = 1 << 35  # seconds since 1970; datetime ends at about 2^38
 
 
@@ -26,6 +28,14 @@ class _Answer:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _GoneRange:
+    """Which of the SAs that were deleted so far: first and number."""
+
+    first: int
+    count: int
+
+
 @dataclass(slots=True)
 class Recorded:
     """One event. `now` is when it was shown, None when it was held back; `asked` are the answers by question_key."""
@@ -34,7 +44,7 @@ class Recorded:
     time: float
     match: MatchResult
     now: float | None
-    asked: dict[str, _Answer] = field(default_factory=dict)
+    asked: dict[str, _Answer | _GoneRange] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class Recording:
         self._symbols: dict[int, Frame] = {}
         self._answers: dict[int, _Answer] = {}
         self._answer_bytes = 0
+        self._gone: list[GoneState] = []
         self._current: Recorded | None = None
         self._decoded: dict[int, tuple[_Answer, Any]] = {}
         self._number = 0
@@ -77,7 +88,7 @@ class Recording:
             self._number += 1
             try:
                 found = self._item(item)
-            except (Malformed, IndexError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
                 raise self._damaged(f"item {self._number} cannot be understood: {error}") from error
             if isinstance(found, Recorded):
                 self._current = found
@@ -104,6 +115,8 @@ class Recording:
         if found is None:
             self.unanswered.add(name)
             return () if _is_several(kind) else None
+        if isinstance(found, _GoneRange):
+            return tuple(self._gone[found.first : found.first + found.count])
         known = self._decoded.get(id(found))
         if known is None or known[0] is not found:
             if len(self._decoded) >= SLOTS:
@@ -130,6 +143,10 @@ class Recording:
                 self._symbols[decode(address, int)] = found
             if len(self._symbols) > _MOST_SYMBOLS:
                 raise Malformed("too many symbols")
+        elif kind == "gone":
+            self._gone += decode(item[1], tuple[GoneState, ...])
+            if len(self._gone) > _MOST_GONE:
+                raise Malformed("too many SAs")
         elif kind == "answer":
             self._keep_answer(decode(item[1], int), decode(item[2], str), item[3])
         return None  # what a later version adds
@@ -150,11 +167,17 @@ class Recording:
             raise Malformed("a time that cannot be")
         now = decode(data.get("now"), float | None)
         found = Recorded(decode(data["event"], Event), time, decode(data["match"], MatchResult), now)
-        for name, arguments, slot in data["asked"]:
-            answer = self._answers.get(decode(slot, int))
-            if answer is not None and answer.name == name:
+        for name, arguments, where in data["asked"]:
+            answer = self._gone_range(where) if name == GONE_STATES else self._answers.get(decode(where, int))
+            if isinstance(answer, _GoneRange) or (answer is not None and answer.name == name):
                 found.asked[question_key(name, arguments)] = answer
         return found
+
+    def _gone_range(self, where: Any) -> _GoneRange:
+        first, count = decode(where, tuple[int, int])
+        if first < 0 or count < 0 or first + count > len(self._gone):
+            raise Malformed("SAs that are not there")
+        return _GoneRange(first, count)
 
     def _end(self, data: Any) -> End:
         end: End = decode(data, End)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from dropwatch.model import Drop, Finding, Frame, Packet, Totals
+from dropwatch.model import Culprit, Drop, Finding, Frame, Interface, Netns, Packet, Totals
 
 SCHEMA = 1
 
@@ -17,13 +17,13 @@ class JsonRenderer:
         self._more = more
 
     def finding(self, finding: Finding, now: float) -> str:
-        return _line(finding_object(finding) | (self._more(finding) if self._more is not None else {}))
+        return line(finding_object(finding) | (self._more(finding) if self._more is not None else {}))
 
     def tick(self, now: float) -> str:
         return ""
 
     def end(self, totals: Totals, now: float) -> str:
-        return _line(end_object(totals))
+        return line(end_object(totals))
 
 
 def finding_object(finding: Finding) -> dict[str, Any]:
@@ -32,21 +32,21 @@ def finding_object(finding: Finding) -> dict[str, Any]:
     return {
         "type": "drop",
         "schema": SCHEMA,
-        "time": f"{datetime.fromtimestamp(drop.time, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+        "time": time_text(drop.time),
         "monotonic_ns": drop.event.monotonic_ns,
         "match": finding.match.how,
         "match_why": finding.match.why,
         "packet": _packet(drop.packet),
-        "iface": {"index": drop.iface.index, "name": drop.iface.name} if drop.iface else None,
-        "netns": {"inode": drop.netns.inode, "name": drop.netns.name} if drop.netns else None,
+        "iface": iface_object(drop.iface),
+        "netns": netns_object(drop.netns),
         "where": _where(drop),
         "source": drop.event.source,
         "reason": drop.reason,
         "cause": {"id": finding.cause_id, "title": finding.title, "confidence": finding.confidence},
-        "object": _object(finding),
+        "object": culprit_object(finding.culprit),
         "evidence": [{"source": evidence.source, "text": evidence.text} for evidence in finding.evidence],
         "fix": [{"text": fix.text, "command": fix.command} for fix in finding.fix],
-        "stack": [_frame(frame) for frame in drop.stack],
+        "stack": [frame_object(frame) for frame in drop.stack],
         "process": {"pid": drop.process.pid, "comm": drop.process.comm} if drop.process else None,
     }
 
@@ -91,21 +91,35 @@ def _packet(packet: Packet) -> dict[str, Any]:
 
 
 def _where(drop: Drop) -> dict[str, Any]:
-    return {**_frame(drop.where.frame), "layer": drop.where.layer, "direction": drop.where.direction}
+    return {**frame_object(drop.where.frame), "layer": drop.where.layer, "direction": drop.where.direction}
 
 
-def _frame(frame: Frame) -> dict[str, Any]:
+def time_text(seconds: float) -> str:
+    """Seconds since 1970 as the JSON has them: UTC, to the microsecond."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def iface_object(iface: Interface | None) -> dict[str, Any] | None:
+    return {"index": iface.index, "name": iface.name} if iface else None
+
+
+def netns_object(netns: Netns | None) -> dict[str, Any] | None:
+    return {"inode": netns.inode, "name": netns.name} if netns else None
+
+
+def frame_object(frame: Frame) -> dict[str, Any]:
     """A place without a name keeps its address, the only thing that is known of it."""
     if frame.function is None:
         return {"function": None, "offset": None, "module": frame.module, "address": f"0x{frame.address:x}"}
     return {"function": frame.function, "offset": frame.offset, "module": frame.module}
 
 
-def _object(finding: Finding) -> dict[str, Any] | None:
-    if finding.culprit is None:
+def culprit_object(culprit: Culprit | None) -> dict[str, Any] | None:
+    """`object` in the JSON."""
+    if culprit is None:
         return None
-    details = {key: _detail(key, value) for key, value in finding.culprit.details.items()}
-    return {"kind": finding.culprit.kind, "text": finding.culprit.text} | details
+    details = {key: _detail(key, value) for key, value in culprit.details.items()}
+    return {"kind": culprit.kind, "text": culprit.text} | details
 
 
 def _detail(key: str, value: object) -> object:
@@ -120,5 +134,6 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _line(value: dict[str, Any]) -> str:
+def line(value: dict[str, Any]) -> str:
+    """One line of output."""
     return json.dumps(value, default=str, separators=(", ", ": ")) + "\n"

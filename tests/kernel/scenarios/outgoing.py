@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import socket
+import subprocess
+from pathlib import Path
 
 from scenarios import traffic
 from scenarios.namespaces import Namespace
@@ -76,6 +78,13 @@ def listener(end: Namespace) -> socket.socket:
     return made
 
 
+def probes_follow(modules: str, *functions: str) -> None:
+    """Load the modules; whydrop, which runs, gets its probes for them, and for IPsec itself, a moment later."""
+    subprocess.run(["modprobe", "-a", "xfrm_user", *modules.split()], check=True)
+    wanted = {"xfrm_lookup_with_ifid", *functions}
+    eventually(lambda: _probed() >= wanted, f"whydrop has probes in {wanted}")
+
+
 def by_this_process(found: list[Line]) -> None:
     for line in found:
         assert (line["process"] or {}).get("pid") == os.getpid(), shown([line])
@@ -83,6 +92,11 @@ def by_this_process(found: list[Line]) -> None:
 
 def shown(found: list[Line]) -> str:
     return "\n".join(["these:", *(json.dumps(line) for line in found[-6:])])
+
+
+def _probed() -> set[str]:
+    lines = Path("/sys/kernel/debug/kprobes/list").read_text().splitlines()
+    return {line.split()[2].partition("+")[0] for line in lines}
 
 
 def _outcome(sender: socket.socket, data: bytes, address: tuple[str, int]) -> str:

@@ -67,7 +67,7 @@ def texts(verdict: Verdict) -> str:
 def test_replay_by_the_kernels_own_call(failed):
     cause_id, verdict = judged(failed("XfrmInStateSeqError", audit=frozenset({"replay"}), seq=58))
     assert (cause_id, verdict.confidence) == ("ipsec.replay", "certain")
-    assert "probe xfrm_audit_state_replay: sequence number 58 was seen before" in texts(verdict)
+    assert "probe xfrm_audit_state_replay: sequence number 58 is older than the window" in texts(verdict)
     assert "highest sequence number seen 90, window 32: below 59 is too old" in texts(verdict)
 
 
@@ -103,7 +103,7 @@ def test_encapsulation_is_compared_with_the_packet(failed):
     assert verdict.culprit.details["differs"] == ["encap"]
     cause_id, verdict = judged(failed("XfrmInStateMismatch", proto="udp", sport=4500, dport=4500))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
-    assert "encap UDP 4500 > 4500 / none  <- differs" in texts(verdict)
+    assert "encap in UDP 4500 > 4500 / none  <- differs" in texts(verdict)
 
 
 def test_the_same_counter_without_a_difference_is_something_else(failed):
@@ -212,6 +212,16 @@ def test_what_a_replay_most_probably_is(failed, seq, state, story):
     assert "<- differs" in texts(verdict)
 
 
+@pytest.mark.parametrize(("seq", "old"), [(2, True), (70, False)])
+def test_an_old_packet_fails_its_check_where_numbers_are_extended(failed, seq, old):
+    state = replace(SA, esn=True)
+    _, verdict = judged(failed("XfrmInStateProtoError", audit=frozenset({"icvfail"}), state=state, seq=seq))
+    drop = failed("XfrmInStateProtoError", audit=frozenset({"icvfail"}), state=state)
+    _, verdict = judged(replace(drop, packet=replace(drop.packet, seq=seq)))
+    assert (f"sequence number {seq} is below the window, which begins at 59" in texts(verdict)) == old
+    assert ("an old packet came again" in texts(verdict)) == old
+
+
 def died_in(drop: Drop, function: str, reason: str | None = None) -> Drop:
     where = replace(drop.where, frame=replace(drop.where.frame, function=function))
     return replace(drop, where=where, reason=reason)
@@ -244,6 +254,16 @@ def test_an_impossible_protocol_without_authentication_is_garbage(failed):
     cause_id, verdict = judged(died_in(drop, "ip_protocol_deliver_rcu"))
     assert (cause_id, verdict.confidence) == ("ipsec.decrypt-garbage", "likely")
     assert "claims to be of protocol 203" in texts(verdict)
+
+
+@pytest.mark.parametrize("counter", ["XfrmInNoStates", "XfrmInHdrError"])
+def test_the_handlers_of_ip_in_ip_forget_the_sa(failed, counter):
+    """xfrm6_tunnel asks for an SA of IPComp, by the address: none, and no header of IPsec is short."""
+    drop = failed(counter, state=None, proto="ipv6", spi=None)
+    assert judged(drop)[0] == "unknown"
+    stack = (*drop.stack, replace(drop.where.frame, function="xfrm_trans_reinject"))
+    cause_id, verdict = judged(replace(drop, stack=stack))
+    assert (cause_id, verdict.confidence) == ("ipsec.mode-mismatch", "likely")
 
 
 AH = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))

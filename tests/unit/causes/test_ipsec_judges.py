@@ -8,6 +8,7 @@ import pytest
 from dropwatch.causes.ipsec_judges import judge_auth_failed, judge_mark_of_state, judge_no_state
 from dropwatch.host.host import Host
 from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.host.xfrm_interfaces import IpsecInterface
 from dropwatch.model import Frame, Where
 from dropwatch.xfrm_model import Encap, GoneState, Lifetime, XfrmNote, XfrmState
 
@@ -46,7 +47,7 @@ def esp(make_drop, make_packet, make_event):
     return build
 
 
-def host(*states, after_ns=3_200_000, missing=False, gone=(), tools=()):
+def host(*states, after_ns=3_200_000, missing=False, gone=(), tools=(), interfaces=None):
     """A host that answers with these SAs, read so long after the drop; `gone` were seen being deleted."""
 
     def read(inode):
@@ -54,7 +55,11 @@ def host(*states, after_ns=3_200_000, missing=False, gone=(), tools=()):
             raise FileNotFoundError(2, "gone")
         return XfrmConfig(states, (), 83521935614 + after_ns)
 
-    answering = Host(read, find_tool=lambda name: name if name in tools else None)
+    answering = Host(
+        read,
+        read_xfrm_interfaces=lambda inode: interfaces or {},
+        find_tool=lambda name: name if name in tools else None,
+    )
     answering.gone_states = lambda: gone
     return answering
 
@@ -412,3 +417,12 @@ def test_ah_through_a_nat_is_told_from_keys_that_differ(esp):
     verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
     assert ("packet / SA", "src 10.9.0.77 / 10.9.0.1  <- differs") in texts(verdict)
     assert texts(verdict)[-1][1].startswith("a NAT on the way changed the source address")
+
+
+def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp):
+    vti = IpsecInterface("vti", ikey=0x2A, local=B, remote=A)
+    marked = host(replace(SA, mark=0x2B, mark_mask=0xFFFFFFFF), interfaces={7: vti})
+    verdict = judge_mark_of_state(esp(NOTFOUND), marked)
+    assert verdict.culprit.details["packet_mark"] == 0x2A
+    assert ("packet / SA", "mark 0x2a / 0x2b/0xffffffff  <- differs") in texts(verdict)
+    assert "key 0x2b" in verdict.fix[0].text

@@ -9,6 +9,7 @@ import pytest
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.host import Host
 from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.host.xfrm_interfaces import IpsecInterface
 from dropwatch.model import Frame, Where
 from dropwatch.xfrm_model import (
     GoneState,
@@ -61,11 +62,16 @@ def leaving(make_drop, make_packet, make_event):
 
 @pytest.fixture
 def judged():
-    def judge(drop, *policies, states=(), gone=(), interfaces=None):
+    def judge(drop, *policies, states=(), gone=(), interfaces=None, mtu=None):
+        found = {
+            index: IpsecInterface("xfrm", one) if isinstance(one, int) else one
+            for index, one in (interfaces or {}).items()
+        }
         host = Host(
             lambda inode: XfrmConfig(states, policies, DROPPED_AT + 2_000_000),
-            read_xfrm_interfaces=lambda inode: interfaces or {},
+            read_xfrm_interfaces=lambda inode: found,
             find_tool=lambda name: None,
+            read_mtu=lambda inode, name: mtu,
         )
         host.gone_states = lambda: gone
         cause, verdict = diagnose(drop, host)
@@ -90,9 +96,13 @@ def test_an_sa_that_ran_out(leaving, judged, place):
     assert "SA at the drop: 20 packets, limit 20" in texts(verdict)
 
 
+def test_an_sa_that_ran_out_and_was_deleted_at_once(leaving, judged):
+    assert judged(leaving(note=through(replace(SA, state="dead"))))[0] == "ipsec.out-expired"
+
+
 @pytest.mark.parametrize("state", ["acq", "dead", "error"])
 def test_an_sa_that_is_not_valid(leaving, judged, state):
-    cause, verdict = judged(leaving(note=through(replace(SA, state=state))))
+    cause, verdict = judged(leaving(note=through(replace(SA, state=state, lifetime=Lifetime()))))
     assert (cause, verdict.confidence) == ("ipsec.state-invalid", "certain")
     assert f"not valid but {state}" in texts(verdict)[0]
 
@@ -153,6 +163,28 @@ def test_ipv6_is_never_cut_and_takes_1280_bytes_everywhere(leaving, judged):
 def test_tcp_may_still_be_many_packets_in_one(leaving, judged):
     drop = leaving(note=through(mtu=1400), raw=DF, length=14000, proto="tcp")
     assert judged(drop)[1].confidence == "likely"
+
+
+ESP = {"proto": "esp", "spi": 0x1001, "sport": None, "dport": None}
+
+
+@pytest.mark.parametrize("place", ["ip_fragment", "ip6_fragment"])
+def test_too_long_after_protection(leaving, judged, place):
+    """Transport mode: the packet is measured when ESP has been added, and its route is a plain one."""
+    drop = leaving(place, raw=DF, length=1532, **ESP)
+    cause, verdict = judged(drop, states=(SA,), mtu=1500)
+    assert (cause, verdict.confidence) == ("ipsec.out-mtu", "certain")
+    assert verdict.culprit.details["spi"] == "0x00001001"
+    assert "packet / interface vb: length 1532 / 1500 at most  <- differs" in texts(verdict)
+    assert judged(drop, states=(SA,), mtu=9000)[1].confidence == "likely", "the way beyond takes less"
+
+
+def test_esp_of_others_is_not_too_long_because_of_ipsec_here(leaving, judged):
+    for states in ((), (replace(SA, saddr=B),), (replace(SA, spi=0x1002),)):
+        cause, _ = judged(leaving("ip_fragment", raw=DF, length=1532, **ESP), states=states, mtu=1500)
+        assert cause != "ipsec.out-mtu"
+    cause, _ = judged(leaving("ip_fragment", raw=NO_DF, length=1532, **ESP), states=(SA,), mtu=1500)
+    assert cause != "ipsec.out-mtu"
 
 
 def test_a_packet_too_long_is_not_blamed_on_the_sas_state(leaving, judged):
@@ -251,3 +283,12 @@ def test_an_xfrm_interface_without_a_policy_of_its_if_id(leaving, judged):
     cause, verdict = judged(drop, interfaces={2: 0x2A})
     assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.no-policy", "likely", None)
     assert judged(drop, replace(POLICY, if_id=0x2A), interfaces={2: 0x2A})[0] is None, "something else"
+
+
+def test_the_key_of_a_vti_interface_is_the_mark(leaving, judged):
+    drop = leaving("vti_tunnel_xmit")
+    vti = {2: IpsecInterface("vti", okey=0x2A)}
+    cause, verdict = judged(drop, replace(POLICY, mark=0x2B, mark_mask=0xFFFFFFFF), interfaces=vti)
+    assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "likely")
+    assert "packet / policy: mark 0x2a / 0x2b/0xffffffff  <- differs" in texts(verdict)
+    assert judged(drop, interfaces=vti)[0] == "ipsec.no-policy"

@@ -9,6 +9,7 @@ import pytest
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.host import Host
 from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.host.xfrm_interfaces import IpsecInterface
 from dropwatch.model import Frame, Where
 from dropwatch.xfrm_model import (
     Lifetime,
@@ -72,7 +73,11 @@ def judged():
                 raise FileNotFoundError(2, "gone")
             return XfrmConfig(states, policies, DROPPED_AT + 2_000_000)
 
-        host = Host(read, read_xfrm_interfaces=lambda inode: interfaces or {}, find_tool=lambda name: None)
+        found = {
+            index: IpsecInterface("xfrm", one) if isinstance(one, int) else one
+            for index, one in (interfaces or {}).items()
+        }
+        host = Host(read, read_xfrm_interfaces=lambda inode: found, find_tool=lambda name: None)
         cause, verdict = diagnose(drop, host)
         return (cause.id if cause is not None else None), verdict
 
@@ -251,3 +256,21 @@ def test_an_sa_alone_is_no_refusal(refused, judged):
     """It came out of IPsec, and died of something else."""
     assert judged(refused(state=SA, reason="NOT_SPECIFIED"), POLICY)[0] is None
     assert judged(refused(state=SA, reason=None, place="ip_forward"), BLOCK)[0] is None
+
+
+def test_the_key_of_a_vti_interface_is_the_mark(refused, judged):
+    """vti_rcv_cb has the policies asked while xfrm_input has the packet."""
+    drop = refused("XfrmInNoPols", state=replace(SA, mark=0x2A, mark_mask=0xFFFFFFFF), place="xfrm_input")
+    vti = {2: IpsecInterface("vti", ikey=0x2A)}
+    policy = replace(POLICY, mark=0x2B, mark_mask=0xFFFFFFFF, add_time=int(TIME) - 60)
+    cause, verdict = judged(drop, policy, interfaces=vti)
+    assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "certain")
+    assert verdict.culprit.details["differs"] == ["mark"]
+
+
+@pytest.mark.parametrize(("added", "confidence"), [(-60, "certain"), (0, "likely"), (1, None)])
+def test_a_policy_proves_something_only_if_it_is_older_than_the_drop(refused, judged, added, confidence):
+    policy = replace(POLICY, if_id=0x2A, add_time=int(TIME) + added)
+    cause, verdict = judged(refused("XfrmInNoPols", state=replace(SA, if_id=0x2A)), policy)
+    assert cause == ("ipsec.interface-mismatch" if confidence else "ipsec.no-policy")
+    assert confidence is None or verdict.confidence == confidence

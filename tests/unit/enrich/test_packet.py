@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
-from dropwatch.enrich.packet import parse
+from dropwatch.enrich.packet import parse, with_esp_in_udp
 from dropwatch.model import Packet
 
 IP, IP6, ARP = 0x0800, 0x86DD, 0x0806
@@ -474,3 +474,16 @@ def test_damaged_packets(seed: int) -> None:
             for _ in range(chance.randrange(1, 6)):
                 damaged[chance.randrange(len(damaged))] = chance.randrange(256)
             assert isinstance(read(bytes(damaged[: chance.randrange(len(damaged) + 1)])), Packet)
+
+
+@pytest.mark.parametrize(
+    "data", [ipv4(17, udp(esp(), dport=4519)), ipv6(17, udp(esp(), dport=4519))], ids=["4", "6"]
+)
+def test_esp_in_udp_on_another_port(data: bytes) -> None:
+    """Only where the first bytes are the SPI that the kernel had: any datagram could look like ESP."""
+    packet = read(data)
+    assert packet.spi is None
+    found = with_esp_in_udp(packet, data, 0x1001)
+    assert (found.spi, found.seq, found.dport) == (0x1001, 7, 4519)
+    assert with_esp_in_udp(packet, data, 0x1002) == packet
+    assert with_esp_in_udp(packet, data[:-36], 0x1001) == packet

@@ -1,10 +1,11 @@
 """What the kernel answers about xfrm interfaces, read from bytes."""
 
 import struct
+from ipaddress import ip_address
 
 import pytest
 
-from dropwatch.host.xfrm_interfaces import interfaces_of, question
+from dropwatch.host.xfrm_interfaces import IpsecInterface, interfaces_of, question
 
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
 
@@ -25,8 +26,11 @@ def if_id(number):
 
 def test_if_ids_by_index():
     answer = link(7, data=if_id(42)) + link(9, data=if_id(0xFFFFFFFE), nested=0x8000)
-    assert interfaces_of(answer) == ({7: 42, 9: 0xFFFFFFFE}, False)
-    assert interfaces_of(link(7, data=if_id(42)) + DONE) == ({7: 42}, True)
+    assert interfaces_of(answer) == (
+        {7: IpsecInterface("xfrm", 42), 9: IpsecInterface("xfrm", 0xFFFFFFFE)},
+        False,
+    )
+    assert interfaces_of(link(7, data=if_id(42)) + DONE) == ({7: IpsecInterface("xfrm", 42)}, True)
 
 
 def test_other_kinds_are_left_out():
@@ -34,7 +38,14 @@ def test_other_kinds_are_left_out():
 
 
 def test_one_that_takes_its_if_id_from_packets():
-    assert interfaces_of(link(7, data=attribute(3, b""))) == ({7: None}, False)
+    assert interfaces_of(link(7, data=attribute(3, b""))) == ({7: IpsecInterface("xfrm", None)}, False)
+
+
+def test_vti_with_keys_and_end_points():
+    data = attribute(2, bytes((0, 0, 0, 42))) + attribute(3, bytes((0, 0, 1, 0)))
+    data += attribute(4, bytes((10, 9, 0, 2))) + attribute(5, bytes(4))
+    expected = IpsecInterface("vti", 0, 42, 256, ip_address("10.9.0.2"), None)
+    assert interfaces_of(link(7, kind=b"vti\0", data=data)) == ({7: expected}, False)
 
 
 def test_errors_of_the_kernel():
@@ -51,4 +62,3 @@ def test_what_cannot_be_read_is_an_error(answer):
 def test_the_question_is_whole():
     asked = question()
     assert struct.unpack_from("=I", asked)[0] == len(asked)
-    assert b"xfrm\0" in asked

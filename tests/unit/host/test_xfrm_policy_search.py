@@ -12,6 +12,7 @@ from dropwatch.xfrm_model import Selector, XfrmPolicy
 A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
 FLOW = Flow(4, A, B, 17, 40000, 5000)
 ANY = Selector(family=4)
+NOW = 1795205701.5
 POLICY = XfrmPolicy(ANY, "in", "allow", 100, 8)
 
 
@@ -65,34 +66,43 @@ def test_a_policy_without_if_id_is_not_for_an_xfrm_interface():
 
 def test_the_smaller_priority_is_taken():
     first, second = replace(POLICY, priority=10), replace(POLICY, priority=20)
-    assert taken(config(second, first), "in", FLOW) == (first,)
+    assert taken(config(second, first), "in", FLOW, NOW) == (first,)
 
 
 def test_what_does_not_fit_is_passed_over():
     first = replace(POLICY, priority=10, selector=udp_to(5001))
-    assert taken(config(first, POLICY), "in", FLOW) == (POLICY,)
+    assert taken(config(first, POLICY), "in", FLOW, NOW) == (POLICY,)
 
 
 def test_another_direction_is_not_looked_at():
     for direction in ("out", "fwd", "socket in"):
-        assert taken(config(replace(POLICY, dir=direction)), "in", FLOW) == ()
+        assert taken(config(replace(POLICY, dir=direction)), "in", FLOW, NOW) == ()
 
 
 def test_equal_priorities_leave_it_open():
     other = replace(POLICY, selector=udp_to(5000), index=16)
     later = replace(POLICY, priority=200)
-    assert set(taken(config(POLICY, other, later), "in", FLOW)) == {POLICY, other}
+    assert set(taken(config(POLICY, other, later), "in", FLOW, NOW)) == {POLICY, other}
 
 
 def test_one_that_may_fit_leaves_it_open():
     first = replace(POLICY, priority=10, selector=udp_to(5000))
-    assert taken(config(first, POLICY), "in", replace(FLOW, dport=None)) == (first, POLICY)
+    assert taken(config(first, POLICY), "in", replace(FLOW, dport=None), NOW) == (first, POLICY)
+
+
+def test_what_was_added_later_is_passed_over():
+    later, same_second = (
+        replace(POLICY, add_time=int(NOW) + 1, priority=1),
+        replace(POLICY, add_time=int(NOW)),
+    )
+    assert taken(config(later, same_second), "in", FLOW, NOW) == (same_second,)
+    assert nearly(config(later), "in", replace(FLOW, if_id=7), NOW) == ()
 
 
 def test_the_nearest_are_those_with_the_fewest_differences():
     one = replace(POLICY, selector=udp_to(5001))
     two = replace(POLICY, selector=udp_to(5001, saddr=B, prefixlen_s=32), index=16)
-    found = nearly(config(two, one), "in", FLOW)
+    found = nearly(config(two, one), "in", FLOW, NOW)
     assert [(policy, fit.differs) for policy, fit in found] == [(one, ("dport",)), (two, ("src", "dport"))]
 
 

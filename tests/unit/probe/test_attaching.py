@@ -8,7 +8,7 @@ import pytest
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe import attaching
 from dropwatch.probe.attaching import Attaching
-from dropwatch.probe.families import ENGINES, HOOKS, XFRM
+from dropwatch.probe.families import ENGINES, HOOKS, XFRM, XFRM_OUTPUT
 
 TEXT, MODULES = 0xFFFFFFFF81000000, 0xFFFFFFFFC0000000
 CORE = f"{TEXT:x} T _stext\n{TEXT + 16:x} T nf_queue\n{TEXT + 64:x} T _etext\n"
@@ -136,3 +136,16 @@ def test_half_a_probe_watches_nothing(machine: Machine) -> None:
     machine.symbols.refresh()
     machine.bpf.refused.add("ip_vs_in_hook")
     assert not machine.start(ENGINES.name).watches("ip_vs_in_hook")
+
+
+def test_a_family_that_every_packet_would_meet_waits_for_what_configures_it(machine: Machine) -> None:
+    kallsyms = f"{TEXT:x} T _stext\n{TEXT + 16:x} T xfrm_lookup_with_ifid\n{TEXT + 64:x} T _etext\n"
+    machine.kallsyms.write_text(kallsyms)
+    machine.symbols = Kallsyms(machine.kallsyms, machine.modules)
+    attached = machine.start(XFRM_OUTPUT.name)
+    assert not machine.functions
+    attached.modules_changed({"other"})
+    assert not machine.functions
+    attached.modules_changed({"xfrm_user"})
+    assert machine.functions == {"xfrm_lookup_with_ifid"}
+    assert not machine.notes

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -167,7 +167,25 @@ def test_an_answer_is_written_once(run, host, make_drop):
     run.recorder.end(END)
     kinds = Counter(item[0] for item in read_items(run.path))
     assert kinds["event"] == 50
-    assert kinds["answer"] == len(everything(host, 7, 15)) - 1  # states and policies are one
+    assert kinds["answer"] == len(everything(host, 7, 15)) - 2  # states and policies are one
+
+
+def test_deleted_sas_are_written_once(run, make_drop):
+    gone = deque((GoneState(at, 7, STATE, 3, "ip") for at in range(3)), maxlen=4)
+    host = Host()
+    host.gone_states = lambda: gone
+    asked, said = noted_host(host, run.recorder.asked), []
+    for at in (3, 3, 4, 5, 6):
+        run.event(make_drop(), lambda: said.append(asked.gone_states()))
+        gone.append(GoneState(at, 7, STATE, 3, "ip"))
+    run.event(make_drop(), lambda: said.append(asked.gone_states()))
+    run.recorder.end(END)
+    recording, items = run.read()
+    for before in said:
+        next(items)
+        assert replayed_host(recording.answer).gone_states() == before
+    assert len(said[-1]) == 4
+    assert sum(len(item[1]) for item in read_items(run.path) if item[0] == "gone") == 8
 
 
 def test_more_answers_than_there_is_room_for(run, make_drop, monkeypatch):
