@@ -127,7 +127,9 @@ def _writing(given: Mapping[str, Any]) -> dict[str, Any]:
     file, anonymize, payload = given.get("write"), given.get("anonymize", False), given.get("payload", False)
     if file is None and (anonymize or payload):
         word = "--anonymize" if anonymize else "--payload"
-        raise WrongUsage(f"{word} is about the file of --write, and there is none", f"--write drops.whydrop {word}")
+        raise WrongUsage(
+            f"{word} is about the file of --write, and there is none", f"--write drops.whydrop {word}"
+        )
     if anonymize and payload:
         raise WrongUsage("--anonymize cannot look into payload", "leave --payload away: headers are kept")
     if file is not None:

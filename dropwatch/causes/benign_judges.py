@@ -29,7 +29,15 @@ _MLD = frozenset({130, 131, 132, 143})
 _ICMP6_ERRORS = frozenset(range(1, 5))
 _ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION = 133, 135
 _NOT_DELIVERED = frozenset(
-    {"br_dev_xmit", "br_flood", "br_multicast_flood", "igmp_rcv", "ip6_mc_input", "ip6_pkt_drop", "ip_rcv_finish_core"}
+    {
+        "br_dev_xmit",
+        "br_flood",
+        "br_multicast_flood",
+        "igmp_rcv",
+        "ip6_mc_input",
+        "ip6_pkt_drop",
+        "ip_rcv_finish_core",
+    }
 )
 
 

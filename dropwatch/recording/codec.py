@@ -182,7 +182,7 @@ def _mapping(key_kind: Any, kind: Any) -> Reader:
                 raise Malformed("no object")
             pairs: Iterable[Any] = data.items()
         else:
-            pairs = _list(data)
+            pairs = _list([] if data == {} else data)  # of an empty one nobody sees what its keys would be
         found = {}
         for pair in pairs:
             if len(pair) != 2:

@@ -43,7 +43,9 @@ class SummaryTable:
         if not shown:
             return
         numbers = [(phrases.rate(row.rate), phrases.number(row.packets)) for row in shown]
-        heads = [" " * (len(head) + MIN_PADDING) for head in _HEADS]  # as wide as tabulate makes them at least
+        heads = [
+            " " * (len(head) + MIN_PADDING) for head in _HEADS
+        ]  # as wide as tabulate makes them at least
         wide = sum(max(map(len, column)) for column in zip(heads[:2], *numbers, strict=True))
         causes = min(_CAUSE_WIDTH, max(len(_cause(row)) for row in shown))
         room = _WIDTH - _GAPS - wide - max(causes, len(heads[2]))

@@ -1,9 +1,10 @@
 """Values to JSON and back, and that nothing comes back which is not of the expected type."""
 
+import contextlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -13,9 +14,11 @@ from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue
 from dropwatch.host.route import Route
 from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.model import Event, Process
+from dropwatch.model import Event, MatchResult, Process
 from dropwatch.netfilter_notes import ConntrackNote, NetfilterNote, NftChain, NftNote, QueueNote, XtNote
 from dropwatch.recording.codec import Malformed, decode, encode
+from dropwatch.recording.questions import answer_types
+from dropwatch.recording.start import End, Start
 from dropwatch.xfrm_model import Encap, Lifetime, Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 
 A, B = ip_address("10.9.0.1"), ip_address("fd00::2")
@@ -69,6 +72,9 @@ def through(value, kind):
         ((Queue(0, 1, 2, 3, 4, Process(5, "x"), 6),), tuple[Queue, ...] | None),
         (Route(None, refusal="no"), Route),
         ({1: "a", 2: "b"}, dict[int, str]),
+        ({}, dict[int, str]),
+        ({}, dict[int, str] | None),
+        ({}, dict[str, int]),
         ({"a": 1}, dict[str, int]),
         (1.5, float),
         (A, IPv4Address | IPv6Address),
@@ -130,6 +136,26 @@ def test_sets_look_the_same_whatever_their_order():
 def test_what_is_of_another_type_is_refused(data, kind):
     with pytest.raises(Malformed):
         decode(data, kind)
+
+
+def types_in(kind):
+    """A type and all that it is made of."""
+    yield kind
+    parts = get_args(kind) if get_origin(kind) is not Literal else ()
+    if is_dataclass(kind) or hasattr(kind, "_fields"):
+        parts = [hint for hint in get_type_hints(kind).values() if hint is not kind]
+    for part in parts:
+        if part is not ...:
+            yield from types_in(part)
+
+
+@pytest.mark.parametrize("kind", [Event, MatchResult, Start, End, *answer_types().values()], ids=str)
+def test_every_type_that_is_recorded_can_be_read(kind):
+    """What a new answer of the host is made of has to be known here."""
+    for part in types_in(kind):
+        with contextlib.suppress(Malformed):
+            decode({}, part)
+            decode([], part)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,108 @@
+"""`whydrop summary` under a flood: what it sums up to is what the kernel counted, for each cause."""
+
+import json
+import subprocess
+import sys
+
+from scenarios.firewalls import load_modules, nft, nft_rules, the_rule
+from scenarios.namespaces import Namespace
+from scenarios.whydrop_process import WHYDROP, Whydrop
+
+CLOSED, FIRST, SECOND = 7000, 7001, 7002
+DATAGRAMS = {CLOSED: 60_013, FIRST: 30_011, SECOND: 10_007}
+RULES = """
+table inet gate {
+    chain input {
+        type filter hook input priority 0;
+        udp dport 7001 counter drop
+        udp dport 7002 counter drop
+    }
+}
+"""
+UDP_RECEIVERS = ("__udp4_lib_rcv", "udp_rcv", "udp_v4_rcv")
+FLOOD = """
+import socket, sys
+address, counts = sys.argv[1], {int(port): int(count) for port, count in zip(sys.argv[2::2], sys.argv[3::2])}
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    while counts:  # in turns, so that the causes come mixed
+        for port in list(counts):
+            for _ in range(min(counts[port], 100)):
+                sender.sendto(b"datagram", (address, port))
+            counts[port] -= 100
+            if counts[port] <= 0:
+                del counts[port]
+"""
+
+
+def flood(end: Namespace, address: str, counts: dict[int, int]) -> None:
+    words = [str(word) for pair in counts.items() for word in pair]
+    command = ["ip", "netns", "exec", end.name, sys.executable, "-c", FLOOD, address, *words]
+    subprocess.run(command, check=True)
+
+
+def no_ports(end: Namespace) -> int:
+    shown = json.loads(end.run("nstat -asz --json UdpNoPorts").stdout)
+    return int(shown["kernel"]["UdpNoPorts"])
+
+
+def consistent(line) -> None:
+    packets = sum(row["packets"] for row in line["rows"])
+    assert packets + sum(line["suppressed"].values()) + line["not_matched"] == line["counted"], line
+
+
+def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab):
+    load_modules()
+    nft(lab.b, RULES)
+    with Whydrop("summary", "--netns", lab.b.name, "--interval", "3") as whydrop:
+        before = no_ports(lab.b)
+        flood(lab.a, lab.b.v4, DATAGRAMS)
+        refused = no_ports(lab.b) - before
+        whydrop.wait_for(lambda line: line["counted"] >= sum(DATAGRAMS.values()))
+        done = whydrop.finish()
+    assert done.status == 0, done.stderr
+    last = done.lines[-1]
+    assert [line["type"] for line in done.lines] == ["summary"] * len(done.lines)
+    assert [line["complete"] for line in done.lines[-2:]] == [False, True]
+    for line in done.lines:
+        consistent(line)
+
+    rules = nft_rules(lab.b)
+    for port in (FIRST, SECOND):
+        rule = the_rule(rules, f"dport {port}")
+        rows = [row for row in last["rows"] if row["object"] and row["object"].get("handle") == rule.handle]
+        assert sum(row["packets"] for row in rows) == rule.packets == DATAGRAMS[port], rows
+        assert {(row["cause"]["confidence"], row["object"]["kind"]) for row in rows} == {
+            ("certain", "nft-rule")
+        }
+        assert all(not row["also"] and 0 < row["samples"] < 100 for row in rows)
+    closed = [row for row in last["rows"] if (row["where"]["function"] or "").startswith(UDP_RECEIVERS)]
+    assert sum(row["packets"] for row in closed) == refused == DATAGRAMS[CLOSED], closed
+    assert all(row["netns"]["name"] == lab.b.name and row["iface"]["name"] == lab.b.iface for row in closed)
+
+    flows = {flow["dport"]: flow["packets"] for flow in last["top_flows"] if flow["saddr"] == lab.a.v4}
+    assert {port: flows.get(port) for port in DATAGRAMS} == DATAGRAMS
+    (found,) = [
+        one
+        for one in last["outside"]
+        if one["counter"] == "UdpNoPorts" and one["netns"]["name"] == lab.b.name
+    ]
+    assert (found["count"], found["also_in_rows"]) == (refused, True)
+
+    assert done.end["events_lost"] == 0, done.end
+    assert done.end["drops_matched"] == sum(row["packets"] for row in last["rows"])
+    assert done.end["drops_seen"] >= last["counted"]
+
+
+def test_a_cause_of_the_filter_and_a_table_for_people(lab):
+    load_modules()
+    nft(lab.b, RULES)
+    command = [str(WHYDROP), "summary", "--dport", str(FIRST), "--netns", lab.b.name, "--"]
+    command += ["ip", "netns", "exec", lab.a.name, sys.executable, "-c", FLOOD, lab.b.v4]
+    command += [str(word) for pair in ((FIRST, 107), (CLOSED, 11)) for word in pair]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert " 107 dropped in " in text, done.stdout
+    assert f"udp dport {FIRST}" in text
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "107 dropped packets matched" in " ".join(done.stderr.split())
