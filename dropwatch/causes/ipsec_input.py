@@ -10,9 +10,8 @@ from dropwatch.causes.ipsec_limits import limits_reached
 from dropwatch.host.host import Host
 from dropwatch.host.xfrm_text import state_line
 from dropwatch.model import Confidence, Drop, Evidence, Verdict
-from dropwatch.xfrm_model import XfrmNote, XfrmState
+from dropwatch.xfrm_model import XfrmNote
 
-_NO_INTEGRITY = frozenset({"digest_null", "null"})
 # Where a packet ends whose protocol nobody takes; the last four only with a tunnel module.
 _DELIVERING = frozenset(
     {
@@ -97,7 +96,7 @@ def judge_encap_mismatch(drop: Drop, host: Host) -> Verdict | None:
 def judge_mode_mismatch(drop: Drop, host: Host) -> Verdict | None:
     """Only where the packet was authenticated before: without, a wrong key gives a random inner protocol."""
     note = _counted(drop, "XfrmInStateModeError")
-    if note is None or note.check is not None or note.state is None or not _checks_integrity(note.state):
+    if note is None or note.check is not None or note.state is None or not words.checks_integrity(note.state):
         return _whole_packet_in_transport(drop, host)
     mode = note.state.mode
     rows = [comparison.Row("mode", _OTHER_MODES.get(mode, f"not {mode}"), mode, True)]
@@ -123,7 +122,7 @@ def _whole_packet_in_transport(drop: Drop, host: Host) -> Verdict | None:
     note = _delivered_to_nobody(drop)
     if note is None:
         return _reinjected(drop)
-    if note.state is None or note.state.mode != "transport" or not _checks_integrity(note.state):
+    if note.state is None or note.state.mode != "transport" or not words.checks_integrity(note.state):
         return None
     rows = [comparison.Row("mode", "tunnel: an IP packet inside", "transport", True)]
     return _verdict(
@@ -170,7 +169,7 @@ def judge_decrypt_garbage(drop: Drop, host: Host) -> Verdict | None:
     ):
         return None
     state = note.state
-    if state is None or state.proto != "esp" or _checks_integrity(state):
+    if state is None or state.proto != "esp" or words.checks_integrity(state):
         return None
     if "XfrmInStateModeError" in note.counters:
         said = f"what is inside does not fit mode {state.mode}; if the keys are equal, the modes of the ends differ"
@@ -286,10 +285,3 @@ def _window(note: XfrmNote, seq: int | None) -> tuple[Evidence, ...]:
     else:
         story = "it was overtaken by more packets than the window holds, or sent again"
     return (*facts, words.story(story))
-
-
-def _checks_integrity(state: XfrmState) -> bool:
-    return any(
-        word == "aead" or (word == "auth" and name not in _NO_INTEGRITY)
-        for word, name, *_ in state.algorithms
-    )

@@ -14,6 +14,8 @@ from dropwatch.host.xfrm_text import state_line
 from dropwatch.model import Confidence, Culprit, Drop, Evidence, Verdict
 from dropwatch.xfrm_model import XfrmNote, XfrmState
 
+_GARBAGE = "an SA of these hosts checks no integrity: this may be what it decrypted with a wrong key, no IPsec at all"
+
 
 def judge_auth_failed(drop: Drop, host: Host) -> Verdict | None:
     """The kernel called xfrm_audit_state_icvfail for this packet: its ICV is not what this end's key gives.
@@ -77,6 +79,9 @@ def judge_no_state(drop: Drop, host: Host) -> Verdict | None:
     elif near:
         culprit = _nearest_culprit(near[0])
     fix = (*fixes.set_up_again(drop), *fixes.ask_ike(drop, host))
+    if _may_be_decrypted_garbage(search):
+        evidence.append(Evidence("netlink xfrm", _GARBAGE))
+        return Verdict("likely", culprit, tuple(evidence), fix, title)
     return Verdict("certain", culprit, tuple(evidence), fix, title)
 
 
@@ -184,6 +189,18 @@ def _rows(search: _Search, state: XfrmState) -> tuple[comparison.Row, ...]:
     if wanted is None:
         return ()
     return comparison.with_state(wanted.saddr, wanted.daddr, wanted.proto, wanted.spi, wanted.mark, state)
+
+
+def _may_be_decrypted_garbage(search: _Search) -> bool:
+    """What an SA in transport mode decrypted is looked at again: with a wrong key and no check of integrity, one packet
+    in a hundred seems to be ESP or AH once more, with an SPI that nobody gave.
+    """
+    if search.wanted is None or search.config is None or search.gone is not None:
+        return False
+    between = search.config.states_by_hosts.get((search.wanted.saddr, search.wanted.daddr), ())
+    return any(
+        one.mode == "transport" and one.proto == "esp" and not words.checks_integrity(one) for one in between
+    )
 
 
 def _story(search: _Search) -> tuple[str | None, str | None]:

@@ -4,8 +4,17 @@ from dropwatch.host.xfrm_text import algorithm_text, spi_text
 from dropwatch.model import Drop, Evidence, Packet
 from dropwatch.xfrm_model import XfrmState
 
+# Packets of these protocols pass xfrm_input too: they may carry IPComp that was not worth packing.
 IP_IN_IP = frozenset({"ipip", "ipv6"})
-"""Packets of these protocols pass xfrm_input too: they may carry IPComp that was not worth packing."""
+_NO_INTEGRITY = frozenset({"digest_null", "null"})
+
+
+def checks_integrity(state: XfrmState) -> bool:
+    """Whether it can tell a packet that was changed, or encrypted with another key."""
+    return any(
+        word == "aead" or (word == "auth" and name not in _NO_INTEGRITY)
+        for word, name, *_ in state.algorithms
+    )
 
 
 def story(text: str) -> Evidence:

@@ -426,3 +426,14 @@ def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp):
     assert verdict.culprit.details["packet_mark"] == 0x2A
     assert ("packet / SA", "mark 0x2a / 0x2b/0xffffffff  <- differs") in texts(verdict)
     assert "key 0x2b" in verdict.fix[0].text
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "confidence"),
+    [((GCM,), "certain"), ((("enc", "cbc(aes)", 128, 0),), "likely")],
+    ids=["aead", "cipher-alone"],
+)
+def test_no_state_may_be_garbage_of_an_sa_without_a_check(esp, algorithms, confidence):
+    """What such an SA makes of a wrong key may look like ESP again."""
+    other = replace(SA, spi=0x2002, algorithms=algorithms)
+    assert judge_no_state(esp(NOTFOUND), host(other)).confidence == confidence
