@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import NamedTuple, Protocol, Self, TextIO
 
 from dropwatch.flow_wire import flow_count
 from dropwatch.host.counters import Counters
@@ -16,7 +16,7 @@ from dropwatch.render.layout import Layout
 from dropwatch.render.summary_json import SummaryJson
 from dropwatch.render.summary_table import SummaryTable
 from dropwatch.stopping import Stop
-from dropwatch.summary_model import FlowCount, Summary
+from dropwatch.summary_model import FlowCount, Outside, Summary
 from dropwatch.tallying import Tally
 
 _TOP_FLOWS = 10
@@ -41,6 +41,16 @@ class FullScreen(View, Protocol):
 
     def step(self) -> bool: ...
     def close(self) -> None: ...
+
+
+class _Taken(NamedTuple):
+    """What was counted at one moment, by a clock that only goes forward and by that on the wall."""
+
+    rows: dict[bytes, int]
+    flows: tuple[FlowCount, ...]
+    outside: tuple[Outside, ...]
+    now: float
+    wall: float
 
 
 class Summarizing:
@@ -71,7 +81,7 @@ class Summarizing:
         self._clock, self._wall = clock, wall
         self._told_at = self._due = 0.0
         self._number = 0
-        self._taken: tuple[dict[bytes, int], float, float] | None = None
+        self._taken: _Taken | None = None
         self._last: Summary | None = None
 
     def __enter__(self) -> Self:
@@ -105,9 +115,8 @@ class Summarizing:
         if self._screen is not None and self._screen.step():
             self._stop.ask()
         if self._taken is not None:
-            counts, taken_at, wall = self._taken
-            self._taken = None
-            return self._show(self._summary(counts, taken_at, wall))
+            taken, self._taken = self._taken, None
+            return self._show(self._summary(taken))
         if now < self._due:
             return ""
         self._number += 1
@@ -115,12 +124,12 @@ class Summarizing:
         if self._number == self._count:  # the last one is finish()'s
             self._stop.ask()
         else:
-            self._taken = (self._counted.rows(), now, self._wall())
+            self._taken = self._take()
         return ""
 
     def finish(self) -> str:
         """The last summary."""
-        last = self._summary(self._counted.rows(), self._clock(), self._wall(), complete=True)
+        last = self._summary(self._take(), complete=True)
         self._last = last
         if self._screen is not None:
             self._screen.close()
@@ -140,12 +149,14 @@ class Summarizing:
     def _show(self, summary: Summary) -> str:
         return (self._screen or self._view).summary(summary)
 
-    def _summary(
-        self, counts: dict[bytes, int], now: float, wall: float, *, complete: bool = False
-    ) -> Summary:
-        found = self._tally.summary(counts, wall, now - self._told_at, complete=complete)
-        self._told_at = now
-        return replace(found, flows=top_flows(self._counted.flows()), outside=self._counters.risen())
+    def _take(self) -> _Taken:
+        rows, flows, outside = self._counted.rows(), self._counted.flows(), self._counters.risen()
+        return _Taken(rows, top_flows(flows), outside, self._clock(), self._wall())
+
+    def _summary(self, taken: _Taken, *, complete: bool = False) -> Summary:
+        found = self._tally.summary(taken.rows, taken.wall, taken.now - self._told_at, complete=complete)
+        self._told_at = taken.now
+        return replace(found, flows=taken.flows, outside=taken.outside)
 
 
 def top_flows(flows: list[tuple[bytes, int]]) -> tuple[FlowCount, ...]:

@@ -74,6 +74,25 @@ def test_stack_is_the_live_command_with_another_face(whydrop, live, monkeypatch)
     assert whydrop("check", "--", "ping")[0] == 2
 
 
+def test_summary_is_the_live_command_with_another_face(whydrop, live, monkeypatch):
+    monkeypatch.setattr("dropwatch.command.refuse_missing", lambda argv: None)
+    assert whydrop("summary", "--dport", "5000", "--", "ping", "-c", "1") == (0, "", "")
+    assert whydrop("summary", "--json", "--interval", "2.5", "--count", "3", "--stack") == (0, "", "")
+    first, second = live
+    assert (first.view, first.interval, first.count, first.command) == (
+        "summary",
+        None,
+        None,
+        ("ping", "-c", "1"),
+    )
+    assert first.wanted.dport == ((5000, 5000),)
+    assert (second.interval, second.count, second.json, second.stack) == (2.5, 3, True, True)
+    for wrong in (("--interval", "0"), ("--interval", "x"), ("--write", "file"), ("--count", "0")):
+        assert whydrop("summary", *wrong)[0] == 2
+    assert whydrop("--interval", "2")[0] == 2, "it means nothing without a summary"
+    assert "Time between summaries" in whydrop("summary", "--help")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [

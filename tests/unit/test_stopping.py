@@ -20,6 +20,12 @@ def test_a_signal_is_noted_and_the_old_handler_comes_back(number):
     assert signal.getsignal(number) == before
 
 
+def test_it_can_be_asked_without_a_signal():
+    with Stop() as stop:
+        stop.ask()
+        assert stop.asked == 1
+
+
 def test_under_nohup_a_terminal_may_go():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -366,3 +366,15 @@ def test_a_record_of_unknown_type_is_refused(decoder: wire.Decoder, kind: int) -
     record.header.type = kind
     with pytest.raises(ValueError, match="unknown type"):
         decoder.feed(bytes(record))
+
+
+def test_a_row_says_what_it_can_by_itself(decoder: wire.Decoder) -> None:
+    row = wire.Row(location=7, reason=77, netns=4026532234, ifindex=3, protocol=0x86DD, is_carrier=1)
+    event = wire.event_of_row(bytes(row))
+    assert (event.location, event.reason, event.netns, event.ifindex) == (7, 77, 4026532234, 3)
+    assert (event.protocol, event.carrier, event.row, event.source) == (0x86DD, True, bytes(row), "kfree_skb")
+    row.reason = 0xFFFFFFFF
+    assert wire.event_of_row(bytes(row)).reason is None
+    record = drop_record(row=row)
+    assert fed(decoder, record).row == bytes(row)
+    assert fed(decoder, drop_record()).row == b""

@@ -1,8 +1,6 @@
 """The flow filter through IPsec: before the protection, inside of it and after it, by inner and by outer addresses."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -31,16 +29,11 @@ class Watchers:
 
 @pytest.fixture(scope="module")
 def watchers() -> Iterator[Watchers]:
-    """Both start at the same time."""
     load_modules()
-    with ExitStack() as stack:
-        made = Watchers(Whydrop("--dport", str(PORT)), Whydrop("--saddr", INNER, "--saddr", OUTER))
-        others = threading.Thread(target=lambda: stack.enter_context(made.hosts))
-        others.start()
-        stack.enter_context(made.port)
-        others.join()
+    hosts = ("--saddr", INNER, "--saddr", OUTER)
+    with Whydrop("--dport", str(PORT)) as by_port, Whydrop(*hosts) as by_hosts:
         probes_follow("esp4 esp6")
-        yield made
+        yield Watchers(by_port, by_hosts)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 WHYDROP = Path(__file__).parents[3] / ".venv" / "bin" / "whydrop"
-PATIENCE = 120.0  # seconds; under emulation on a busy host everything takes its time
+PATIENCE = 300.0  # seconds; under emulation on a busy host everything takes its time
 
 Line = dict[str, Any]
 

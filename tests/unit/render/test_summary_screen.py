@@ -168,7 +168,6 @@ def test_what_is_no_such_terminal(monkeypatch, tmp_path):
     assert not summary_screen.has_full_screen(None)
     with (tmp_path / "file").open("w") as file:
         assert not summary_screen.has_full_screen(file)
-    monkeypatch.setattr(os, "isatty", lambda descriptor: True)
     for term in ("dumb", "", "no-such-terminal"):
         monkeypatch.setenv("TERM", term)
         script = (
