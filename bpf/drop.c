@@ -184,10 +184,9 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 
 	if (!wanted)
 		return 0;
-	if (!buffer->protocol && !buffer->network) {
+	if (!buffer->protocol && !buffer->network && !wanted->send_all) {
 		count_unsent(NOT_A_PACKET);
-		if (!wanted->send_all)
-			return 0;
+		return 0;
 	}
 	if (!mark_wanted(wanted, buffer->mark))
 		return 0;
@@ -224,7 +223,9 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 #endif
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
+#ifndef SUMMARY /* there it was a sample, and has been counted */
 		count_unsent(LOSS_RING_FULL);
+#endif
 		return 0;
 	}
 	record->header.time_ns = now;

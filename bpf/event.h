@@ -56,6 +56,7 @@ enum loss {
 /* What other probes noted of the packet: bits of drop_record.notes. */
 enum note {
 	NOTE_TIME_WAIT = 1, /* a time-wait socket dealt with it */
+	NOTE_TASK_STACK = 2, /* the code ran on the current task's own stack, in a system call of it */
 };
 
 struct record_header {
@@ -172,7 +173,7 @@ struct xfrm_record {
 	__u32 mtu; /* bytes that its outbound route takes before protection, 0: unknown */
 	__u32 netns; /* inode number; this and the rest: of RECORD_XFRM_GONE */
 	__u32 pid;
-	__u32 pad3;
+	__u32 check_mark; /* the packet's while __xfrm_policy_check had it: a vti puts its key there for that time */
 	char comm[NAME_BYTES];
 };
 

@@ -27,6 +27,8 @@ struct xfrm_check {
 	u64 risen;
 	u32 direction;
 	u32 is_refused;
+	u32 mark;
+	u32 pad;
 	struct xfrm_counters counters;
 };
 
@@ -132,6 +134,7 @@ int on_policy_check(struct pt_regs *ctx)
 	check->skb = PT_REGS_PARM3(ctx);
 	check->direction = PT_REGS_PARM2(ctx) & POLICY_DIRECTION;
 	check->is_refused = 0;
+	check->mark = read_u32(&scratch, check->skb + OFF_sk_buff__mark);
 	read_counters(&check->counters, check->skb, &scratch);
 	return 0;
 }
@@ -345,6 +348,7 @@ inline_always struct xfrm_record *begin_xfrm_record(u64 skb, u64 now, enum recor
 	record->is_outbound = 0;
 	record->is_refused = 0;
 	record->check_dir = 0;
+	record->check_mark = 0;
 	record->lookup_errno = 0;
 	record->lookup_if_id = 0;
 	record->is_blackholed = 0;
@@ -388,6 +392,7 @@ inline_always void send_xfrm(const struct buffer *buffer, u64 now, union scratch
 	if (check && refused) {
 		record->is_refused = 1;
 		record->check_dir = check->direction;
+		record->check_mark = check->mark;
 		record->check_counters = check->risen;
 	}
 	if (refusal && stays) {

@@ -23,7 +23,8 @@ class Event:
     `packet` starts at the network header. `protocol` is the ethertype in host order (0 when the kernel had not
     set it). `reason` is None on a kernel without drop reasons. `carrier` says that the kernel let it through
     because it can only carry the filtered flow (ESP, AH, fragment, ICMP error, tunnel). `notes` are what other
-    probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it). `row` is what a summary counts
+    probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it), `task-stack` (the
+    code ran in a system call of the current task). `row` is what a summary counts
     it by: opaque, equal for drops of one sort, empty without a summary.
     """
 

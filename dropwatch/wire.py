@@ -36,7 +36,7 @@ RECORD_HOOKS = 8
 RECORD_XFRM_GONE = 9
 SOURCES = ("kfree_skb", "xfrm_lookup")
 LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET, LOSS_ROWS = range(4)
-_NOTES = {1: "time-wait"}
+_NOTES = {1: "time-wait", 2: "task-stack"}
 _NO_REASON = 0xFFFFFFFF  # in a row
 _GONE_STATES = 1 << 14  # SAs that are remembered after their end
 

@@ -131,10 +131,14 @@ class GoneState:
 
 @dataclass(frozen=True, slots=True)
 class XfrmCheck:
-    """__xfrm_policy_check refused the packet: `dir` is `in`, `fwd` or `out`, `counters` are those that rose in it."""
+    """__xfrm_policy_check refused the packet: `dir` is `in`, `fwd` or `out`, `counters` are those that rose in it.
+
+    `mark` is what the packet had meanwhile, None where that is not known.
+    """
 
     dir: str
     counters: tuple[str, ...] = ()
+    mark: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class XfrmRecord(ctypes.Structure):
         ("mtu", c_uint32),
         ("netns", c_uint32),
         ("pid", c_uint32),
-        ("pad3", c_uint32),
+        ("check_mark", c_uint32),
         ("comm", c_char * 16),
     )
 
@@ -79,7 +79,7 @@ def xfrm_note(record: XfrmRecord, state_names: dict[int, str], counter_names: di
     check = None
     if record.is_refused:
         direction = _DIRECTIONS.get(record.check_dir, str(record.check_dir))
-        check = XfrmCheck(direction, _risen(record.check_counters, counter_names))
+        check = XfrmCheck(direction, _risen(record.check_counters, counter_names), record.check_mark)
     return XfrmNote(
         audit=audit,
         counters=_risen(record.counters, counter_names),

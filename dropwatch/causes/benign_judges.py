@@ -201,4 +201,6 @@ def _handled_icmp6(drop: Drop, types: Set[int]) -> bool:
     packet = drop.packet
     if kernel_word.place(drop) != "icmpv6_rcv" or packet.proto != "icmp6" or packet.icmp_type not in types:
         return False
+    if drop.reason is None and drop.iface is not None and drop.iface.name == "lo":
+        return True  # nothing changes a packet there
     return drop.reason == "NOT_SPECIFIED" or (drop.reason is None and icmp_checksum_holds(drop))

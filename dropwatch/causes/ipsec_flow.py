@@ -19,7 +19,9 @@ def checked(drop: Drop, host: Host) -> Flow | None:
     """
     note = drop.event.xfrm
     mark: int | None = drop.packet.mark
-    if kernel_word.place(drop) == "xfrm_input":
+    if note is not None and note.check is not None and note.check.mark is not None:
+        mark = note.check.mark
+    elif kernel_word.place(drop) == "xfrm_input":
         vti = _interface(drop, host)
         mark = vti.ikey if vti is not None and vti.kind != "xfrm" else None
     through_state = note is not None and note.state is not None

@@ -123,4 +123,4 @@ def _process(event: Event, stack: tuple[Frame, ...]) -> Process | None:
             return None
         if name.startswith(_SYSCALL):
             return Process(event.pid, event.comm)
-    return None
+    return Process(event.pid, event.comm) if "task-stack" in event.notes else None

@@ -130,10 +130,9 @@ class Tracer:
         seen["kfree_skb"] += missed
         lost = {
             "ring buffer full": self._sum(b"unsent", LOSS_RING_FULL),
+            "rows of the summary full": self._sum(b"unsent", LOSS_ROWS),
             "interrupted probe": missed,
         }
-        if self._summary:
-            lost = {"rows of the summary full": self._sum(b"unsent", LOSS_ROWS), "interrupted probe": missed}
         detail = self._sum(b"unsent", LOSS_DETAIL)
         if detail:
             self._note(f"{detail} findings without their detail: the ring buffer was full")
