@@ -262,3 +262,12 @@ def test_an_address_without_a_name_is_asked_again(drop: Callable[..., Drop], ker
     assert drop("ip_rcv", location=late).where.frame.function is None
     assert kernel.at("late_function", 0) == late
     assert drop("ip_rcv", location=late).where.frame.function == "late_function"
+
+
+def test_the_sender_is_known_where_the_stack_ends_early(drop: Callable[..., Drop]) -> None:
+    """Linux 5.10 cannot look through the return of a probed function; the probe has seen whose stack it was."""
+    stack = ("xfrm_lookup_with_ifid", "kretprobe_trampoline")
+    assert drop(*stack, location=stack[0]).process is None
+    told = drop(*stack, location=stack[0], notes=frozenset({"task-stack"}))
+    assert told.process is not None
+    assert told.process.pid == told.event.pid
