@@ -9,11 +9,11 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 _DAEMONS = frozenset({"charon", "charon-systemd"})
-_SOCKET = "root/run/charon.vici"  # below the daemon's own root: it may have a directory to itself
 _TIMEOUT_S = 1.0
 _MOST_BYTES = 4 << 20
 _COMMAND, _ANSWER, _REGISTER, _CONFIRMED, _EVENT = 0, 1, 3, 5, 7
@@ -36,13 +36,13 @@ def read_connections(netns_inode: int) -> tuple[Connection, ...]:
     deadline = time.monotonic() + _TIMEOUT_S
     found: list[Connection] = []
     for pid in _daemons(netns_inode):
-        path = Path(f"/proc/{pid}/{_SOCKET}")
-        try:
-            about = path.lstat()
-            if stat.S_ISSOCK(about.st_mode) and about.st_uid == 0:
-                found += ask(str(path), pid, deadline)
-        except (OSError, ValueError, TypeError, IndexError, struct.error):
-            continue
+        for path in _sockets(pid):
+            try:
+                about = path.lstat()
+                if stat.S_ISSOCK(about.st_mode) and about.st_uid == 0:
+                    found += ask(str(path), pid, deadline)
+            except (OSError, ValueError, TypeError, IndexError, struct.error):
+                continue
     return tuple(dict.fromkeys(found))
 
 
@@ -56,6 +56,23 @@ def _daemons(netns_inode: int) -> Iterator[int]:
                 yield int(directory.name)
         except OSError:
             continue
+
+
+def _sockets(pid: int) -> list[Path]:
+    """The process's own sockets by the name of vici, below its own root: it may have a directory to itself."""
+    process = Path(f"/proc/{pid}")
+    own = set()
+    try:
+        for entry in (process / "fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                own.add(str(entry.readlink()))
+        rows = [line.split(maxsplit=7) for line in (process / "net/unix").read_text().splitlines()[1:]]
+    except OSError:
+        return []
+    bound = {row[7] for row in rows if len(row) > 7 and f"socket:[{row[6]}]" in own}
+    return [
+        process / "root" / path[1:] for path in sorted(bound) if path[0] == "/" and "vici" in Path(path).name
+    ]
 
 
 def ask(path: str, pid: int, deadline: float) -> list[Connection]:

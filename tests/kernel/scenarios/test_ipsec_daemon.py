@@ -118,6 +118,7 @@ def test_a_tunnel_that_works_until_an_sa_is_deleted(whydrop: Whydrop, peers: Pee
         found = there.deaths(4)
     told(found, "ipsec.no-state", incoming[1], "deleted")
     assert {line["packet"]["spi"] for line in found} == {incoming[1]}
+    assert {(line["object"]["connection"], line["object"]["child"]) for line in found} == {(f"c{GOOD}",) * 2}
     assert there.rose() == {"XfrmInNoStates": 4}
 
 

@@ -1,14 +1,17 @@
 """What strongSwan's daemon answers on its vici socket, and that nobody else is believed."""
 
+import contextlib
 import os
 import socket
 import struct
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from dropwatch.host import vici
 from dropwatch.host.vici import Connection, ask, connections_of
 
 
@@ -119,3 +122,15 @@ def test_an_endless_answer_is_not_read(daemon):
 def test_a_daemon_that_hangs_costs_no_more_than_the_time_it_has(daemon):
     with pytest.raises(OSError, match="timed out"):
         asked(daemon(packet(5)), seconds=0.05)
+
+
+def test_the_sockets_of_a_process_are_found_by_what_it_has_open(tmp_path):
+    """Of this process: neither a socket of another name, nor one that is open no more."""
+    with contextlib.ExitStack() as stack:
+        for at in ("a.vici", "other"):
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(tmp_path / at))
+            listening.listen()
+        with socket.socket(socket.AF_UNIX) as closed:
+            closed.bind(str(tmp_path / "b.vici"))
+        assert vici._sockets(os.getpid()) == [Path(f"/proc/{os.getpid()}/root{tmp_path}/a.vici")]
