@@ -133,4 +133,5 @@ def test_the_sockets_of_a_process_are_found_by_what_it_has_open(tmp_path):
             listening.listen()
         with socket.socket(socket.AF_UNIX) as closed:
             closed.bind(str(tmp_path / "b.vici"))
-        assert vici._sockets(os.getpid()) == [Path(f"/proc/{os.getpid()}/root{tmp_path}/a.vici")]
+        found = [path for path in vici._sockets(os.getpid()) if tmp_path.name in str(path)]
+        assert found == [Path(f"/proc/{os.getpid()}/root{tmp_path}/a.vici")]
