@@ -79,20 +79,25 @@ def daemon(tmp_path):
     listening.bind(path)
     listening.listen()
     end = threading.Event()
+    threads = []
 
     def answer(raw):
         def serve():
-            connection, _ = listening.accept()
-            with connection, suppress(OSError):
-                connection.recv(4096)
-                connection.sendall(raw)
-                end.wait()
+            with suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(raw)
+                    end.wait()
 
-        threading.Thread(target=serve, daemon=True).start()
+        threads.append(threading.Thread(target=serve, daemon=True))
+        threads[-1].start()
         return path
 
     yield answer
     end.set()
+    for thread in threads:
+        thread.join()
     listening.close()
 
 
