@@ -15,7 +15,7 @@ from scenarios.namespaces import Lab, Namespace
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
-BURST = 100_000
+BURST = 30_000  # several times what the ring holds
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def attached_programs() -> list[str]:
     return [program["name"] for program in shown if program.get("name", "").startswith("on_")]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_stays_attached(how: signal.Signals) -> None:
     kprobes = Path("/sys/kernel/tracing/kprobe_events").read_text()
     with Whydrop("--dport", "5000") as running:
@@ -224,7 +224,7 @@ def test_check_says_that_it_works_here() -> None:
     command = [str(Path(__file__).parents[3] / ".venv/bin/whydrop"), "check"]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stdout
-    assert "ipsec input" in shown.stdout
+    assert "ipsec output" in shown.stdout
     without = subprocess.run(
         ["setpriv", "--reuid=65534", "--clear-groups", *command], capture_output=True, text=True
     )
