@@ -12,7 +12,8 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe import program, tracer
 from dropwatch.probe.families import AT_HOOKS
 
-LAST_LINE = "return is_killer(layout, KILLER_HOOK_SLOW, location);"  # of bpf/hooks.c, the first that is tried without
+# of bpf/hooks.c, the first that is tried without
+LAST_LINE = "return is_killer(layout, KILLER_HOOK_SLOW, location);"
 FORBIDDEN = "*(volatile u64 *)skb = 1;"  # a store into the packet's memory
 
 
