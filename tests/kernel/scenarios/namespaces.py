@@ -8,7 +8,10 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+
+from scenarios.waiting import eventually
 
 NUMBERS = itertools.count(1)
 LIBC = ctypes.CDLL(None, use_errno=True)  # os.setns comes with Python 3.12
@@ -108,10 +111,16 @@ def joined_pair() -> Iterator[Lab]:
                 "link set lo up",
                 f"link set {end.iface} up",
             )
+        for end in ends:  # IPv6 hears of the link a moment later, and has no route before
+            eventually(partial(_has_ipv6, end, subnet), f"{end.name} has its IPv6 route")
         yield Lab(a, b)
     finally:
         for end in ends:
             end.delete()
+
+
+def _has_ipv6(end: Namespace, subnet: int) -> bool:
+    return f"fd09:{subnet}::/64" in end.run(f"ip -6 route show dev {end.iface}").stdout
 
 
 def _batch(end: Namespace, *lines: str) -> None:
