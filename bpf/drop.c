@@ -290,7 +290,7 @@ inline_always u32 finish(u64 skb, u64 sent)
 	struct death *death = current_death();
 	u32 detail;
 
-	if (!death)
+	if (!death || death->skb != skb)
 		return 0;
 	detail = death->detail;
 	if (!sent && detail != DETAIL_XT)
@@ -299,6 +299,19 @@ inline_always u32 finish(u64 skb, u64 sent)
 	death->time = sent ? sent : bpf_ktime_get_ns();
 	death->is_sent = !!sent;
 	return detail;
+}
+
+/* The kernel runs no kprobe while another one runs on that CPU, nor the BPF program of one while user space changes a
+ * map: whom an interrupt brought at such a moment, no probe has seen. */
+inline_always int probes_are_off(union scratch *scratch)
+{
+	struct settings *wanted = current_settings();
+	u64 base = this_cpu_offset(scratch);
+
+	if (!wanted || !base)
+		return 0;
+	return (wanted->current_kprobe && read_pointer(scratch, base + wanted->current_kprobe)) ||
+	       (wanted->bpf_prog_active && read_u32(scratch, base + wanted->bpf_prog_active));
 }
 
 int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
@@ -311,11 +324,16 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	u32 notes = 0;
 	u32 detail;
 
+	take_in_hand(ctx->args[0]);
 	count_seen(SOURCE_KFREE_SKB);
-	begin_death(ctx->args[0], ctx->args[1]);
 #ifdef FAMILY_TCP
 	notes = tcp_notes(ctx->args[0]);
 #endif
+	if (probes_are_off(&scratch)) {
+		notes = NOTE_PROBES_OFF;
+		end_visits(ctx->args[0], 0); /* what there is was of another packet at the same address */
+	}
+	begin_death(ctx->args[0], notes & NOTE_PROBES_OFF ? 0 : ctx->args[1]);
 #ifdef KFREE_SKB_REASON_ARGUMENT
 	reason = (u32)ctx->args[KFREE_SKB_REASON_ARGUMENT];
 #endif
@@ -327,5 +345,30 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	detail = finish(ctx->args[0], sent);
 	if (detail)
 		drop_details.call(ctx, detail);
-	return 0;
+	return out_of_hand();
+}
+
+BPF_PROG_ARRAY(interrupting_drops, 1); /* on_kfree_skb */
+
+/* Attached to the same tracepoint, after on_kfree_skb. That is not run again on a CPU where an interrupt, or another task,
+ * found it running (prog->active, __bpf_trace_run in kernel/trace/bpf_trace.c, since 6.1), and what dies then would be
+ * missed: this one sees that on_kfree_skb has not had it, and jumps there. */
+int on_kfree_skb_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct in_hand *now = current_in_hand();
+	u64 *place = had_place(ctx->args[0]);
+
+	if (!now || !place)
+		return 0;
+	if (*place == ctx->args[0]) {
+		*place = 0;
+		return 0;
+	}
+	now->interrupted = now->skb;
+	now->was_interrupted = 1;
+	now->is_again = 1;
+	count_unsent(INTERRUPTING);
+	interrupting_drops.call(ctx, 0);
+	now->is_again = 0;
+	return out_of_hand();
 }

@@ -83,7 +83,7 @@ int send_ebt(struct bpf_raw_tracepoint_args *ctx)
 	union scratch scratch;
 
 	if (!layout || !visit || !death || death->skb != ctx->args[0])
-		return 0;
+		return out_of_hand();
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		count_unsent(LOSS_DETAIL);
@@ -110,5 +110,5 @@ int send_ebt(struct bpf_raw_tracepoint_args *ctx)
 	events.ringbuf_submit(record, 0);
 out:
 	visit->skb = 0;
-	return 0;
+	return out_of_hand();
 }

@@ -50,6 +50,7 @@ enum loss {
 	LOSS_DETAIL = 1, /* a record that goes with a DROP record found no room */
 	NOT_A_PACKET = 2, /* not lost: netlink and unix-domain buffers, counted and passed over */
 	LOSS_ROWS = 3, /* beyond the rows that a summary has room for: counted only here */
+	INTERRUPTING = 4, /* not lost: died in an interrupt of on_kfree_skb, and was seen by on_kfree_skb_again */
 	LOSSES,
 };
 
@@ -57,6 +58,7 @@ enum loss {
 enum note {
 	NOTE_TIME_WAIT = 1, /* a time-wait socket dealt with it */
 	NOTE_TASK_STACK = 2, /* the code ran on the current task's own stack, in a system call of it */
+	NOTE_PROBES_OFF = 4, /* it came in an interrupt of a probe, when no other probe could note anything */
 };
 
 struct record_header {

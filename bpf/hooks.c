@@ -98,11 +98,11 @@ int send_hooks(struct bpf_raw_tracepoint_args *ctx)
 	u64 net;
 
 	if (!layout || !wanted || !death || death->skb != ctx->args[0])
-		return 0;
+		return out_of_hand();
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		count_unsent(LOSS_DETAIL);
-		return 0;
+		return out_of_hand();
 	}
 	record->header.time_ns = death->time;
 	record->header.skb = death->skb;
@@ -115,5 +115,5 @@ int send_hooks(struct bpf_raw_tracepoint_args *ctx)
 	read_hooks(record->own, net, hooks_of(family, layout), family == NFPROTO_ARP ? ARP_HOOKS : NF_HOOKS, &scratch);
 	read_hooks(record->bridge, net, layout->net_hooks_bridge, NF_HOOKS, &scratch);
 	events.ringbuf_submit(record, 0);
-	return 0;
+	return out_of_hand();
 }

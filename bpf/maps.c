@@ -28,3 +28,13 @@ inline_always void count_unsent(int why)
 	if (count)
 		__sync_fetch_and_add(count, 1);
 }
+
+/* What to add to the address of a per-CPU variable, 0: unknown. */
+inline_always u64 this_cpu_offset(union scratch *scratch)
+{
+	struct settings *wanted = current_settings();
+
+	if (!wanted)
+		return 0;
+	return read_pointer(scratch, wanted->per_cpu_offset + bpf_get_smp_processor_id() * sizeof(u64));
+}

@@ -29,7 +29,69 @@ struct death {
 	u32 detail; /* enum drop_detail */
 };
 
-BPF_PERCPU_ARRAY(deaths, struct death, 1);
+BPF_PERCPU_ARRAY(deaths, struct death, 2); /* that in hand, and that of an interrupt meanwhile */
+
+/* What on_kfree_skb and the programs it jumps to have in hand on this CPU. */
+struct in_hand {
+	u64 skb; /* 0: nothing */
+	u64 interrupted; /* the packet whose death had to wait for this one's, 0: none */
+	u32 was_interrupted;
+	u32 is_again; /* on_kfree_skb_again has called */
+};
+
+BPF_PERCPU_ARRAY(in_hands, struct in_hand, 1);
+
+/* The packets that on_kfree_skb has had, until on_kfree_skb_again has looked. */
+#define HAD 1024
+#define SKB_SHIFT 8 /* a struct sk_buff is nearly that large: neighbours in memory have places of their own */
+BPF_PERCPU_ARRAY(had, u64, HAD);
+
+inline_always u64 *had_place(u64 skb)
+{
+	int place = skb >> SKB_SHIFT & (HAD - 1);
+	return had.lookup(&place);
+}
+
+inline_always struct in_hand *current_in_hand(void)
+{
+	int zero = 0;
+	return in_hands.lookup(&zero);
+}
+
+inline_always void take_in_hand(u64 skb)
+{
+	struct in_hand *now = current_in_hand();
+	u64 *place = had_place(skb);
+
+	if (!now || !place)
+		return;
+	if (now->is_again) {
+		now->is_again = 0;
+	} else {
+		*place = skb;
+		now->was_interrupted = !!now->skb; /* before 6.1 it is run again */
+	}
+	now->skb = skb;
+}
+
+/* Where each of those programs ends. */
+inline_always int out_of_hand(void)
+{
+	struct in_hand *now = current_in_hand();
+
+	if (now) {
+		now->skb = now->interrupted;
+		now->interrupted = 0;
+	}
+	return 0;
+}
+
+inline_always int was_interrupted(void)
+{
+	struct in_hand *now = current_in_hand();
+
+	return !now || now->was_interrupted;
+}
 
 #define SLOTS 8
 #define WAYS 2 /* places of a slot, where the packet of one must not be pushed out */
@@ -53,8 +115,10 @@ inline_always int is_killer(const struct netfilter_layout *layout, enum killer k
 
 inline_always struct death *current_death(void)
 {
-	int zero = 0;
-	return deaths.lookup(&zero);
+	struct in_hand *now = current_in_hand();
+	int level = now && now->interrupted;
+
+	return deaths.lookup(&level);
 }
 
 inline_always u32 table_changes(void)

@@ -324,7 +324,7 @@ int search_nft(struct bpf_raw_tracepoint_args *ctx)
 	int more = 1;
 
 	if (!layout || !visit || !search)
-		return 0;
+		return out_of_hand();
 	if (search->skb != visit->skb)
 		begin_search(search, visit, layout, &scratch);
 	if (visit->expression) {
@@ -338,7 +338,7 @@ int search_nft(struct bpf_raw_tracepoint_args *ctx)
 	}
 	drop_details.call(ctx, DETAIL_NFT_SEND);
 	search->skb = 0; /* longer than programs may follow each other: given up */
-	return 0;
+	return out_of_hand();
 }
 
 inline_always int holds(u64 chain, u64 expression, const struct netfilter_layout *layout, union scratch *scratch)
@@ -407,7 +407,7 @@ int send_nft(struct bpf_raw_tracepoint_args *ctx)
 	u64 chain;
 
 	if (!layout || !visit || !search || !death || death->skb != ctx->args[0])
-		return 0;
+		return out_of_hand();
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		count_unsent(LOSS_DETAIL);
@@ -432,5 +432,5 @@ out:
 	search->skb = 0;
 	visit->skb = 0;
 	visit->expression = 0;
-	return 0;
+	return out_of_hand();
 }

@@ -1,4 +1,4 @@
-/* What user space tells the programs before they are attached: the filter and two kernel addresses.
+/* What user space tells the programs before they are attached: the filter and some kernel addresses.
  * dropwatch/wire.py is the typed mirror. A kind with more than ALTERNATIVES values is left out here (count 0)
  * and decided in user space, which repeats the whole filter in any case. */
 #ifndef WHYDROP_SETTINGS_H
@@ -27,6 +27,8 @@ struct settings {
 	__u64 netns_operations; /* address of netns_operations, 0: unknown. Tells a struct net from garbage */
 	__u64 blackhole_operations[2]; /* addresses of ipv4_dst_blackhole_ops and ip6_dst_blackhole_ops, 0: unknown */
 	__u64 per_cpu_offset; /* address of __per_cpu_offset[], 0: unknown */
+	__u64 current_kprobe; /* per CPU: the kprobe that runs, 0: unknown */
+	__u64 bpf_prog_active; /* per CPU: not 0 while no program of a kprobe may run, 0: unknown */
 	__u64 protos[4]; /* bit set of IANA protocol numbers */
 	__u32 send_all; /* also what is no network packet */
 	__u32 asks_flow; /* any of the kinds that an outer header may hide */

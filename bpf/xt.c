@@ -190,15 +190,6 @@ inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout
 	return offset < scan->size;
 }
 
-inline_always u64 this_cpu_offset(union scratch *scratch)
-{
-	struct settings *wanted = current_settings();
-
-	if (!wanted)
-		return 0;
-	return read_pointer(scratch, wanted->per_cpu_offset + bpf_get_smp_processor_id() * sizeof(u64));
-}
-
 int read_first(struct pt_regs *ctx)
 {
 	struct netfilter_layout *layout = current_layout();
@@ -379,13 +370,13 @@ int scan_xt(struct bpf_raw_tracepoint_args *ctx)
 	union scratch scratch;
 
 	if (!layout || !death || !scan || !visit || death->skb != ctx->args[0])
-		return 0;
+		return out_of_hand();
 	if (scan->skb != death->skb) {
 		begin_scan(scan, visit, layout, &scratch);
 		if (!worth_reading(scan, death)) {
 			visit->skb = 0;
 			visit->exact = 0;
-			return 0;
+			return out_of_hand();
 		}
 		scan->skb = death->skb;
 	}
@@ -393,7 +384,7 @@ int scan_xt(struct bpf_raw_tracepoint_args *ctx)
 		drop_details.call(ctx, DETAIL_XT);
 	drop_details.call(ctx, DETAIL_XT_SEND);
 	scan->skb = 0; /* more entries than programs may follow each other: given up */
-	return 0;
+	return out_of_hand();
 }
 
 inline_always void fill_xt(struct xt_record *record, const struct xt_scan *scan, const struct xt_visit *visit,
@@ -411,7 +402,7 @@ inline_always void fill_xt(struct xt_record *record, const struct xt_scan *scan,
 	record->policy = scan->policy;
 	record->generation = scan->key.generation;
 	record->exact = scan->is_exact;
-	record->incomplete = scan->incomplete;
+	record->incomplete = scan->incomplete || was_interrupted();
 	record->risen = scan->risen;
 	record->candidates = scan->is_exact ? 1 : scan->candidates;
 	__builtin_memcpy(record->candidate, scan->candidate, sizeof(record->candidate));
@@ -443,7 +434,7 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 	u64 now = bpf_ktime_get_ns();
 
 	if (!layout || !death || !scan || !visit || scan->skb != ctx->args[0])
-		return 0;
+		return out_of_hand();
 	scan->skb = 0;
 	scan->key.chunk = 0;
 	chunk = xt_chunks.lookup(&scan->key);
@@ -453,7 +444,7 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 		chunk->pause_until = now + (now - scan->begun) * XT_PAUSE;
 	}
 #ifdef FAMILY_HOOKS
-	if (death->is_sent && !scan->is_exact && !scan->candidates && !scan->incomplete) {
+	if (death->is_sent && !scan->is_exact && !scan->candidates && !scan->incomplete && !was_interrupted()) {
 		visit->skb = 0;
 		visit->exact = 0;
 		drop_details.call(ctx, DETAIL_HOOKS); /* its rules did not do it */
@@ -475,5 +466,5 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 	}
 	visit->skb = 0;
 	visit->exact = 0;
-	return 0;
+	return out_of_hand();
 }

@@ -35,8 +35,8 @@ RECORD_DROP, RECORD_XFRM, RECORD_ENGINES, RECORD_NFT, RECORD_XT, RECORD_EBT, REC
 RECORD_HOOKS = 8
 RECORD_XFRM_GONE = 9
 SOURCES = ("kfree_skb", "xfrm_lookup")
-LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET, LOSS_ROWS = range(4)
-_NOTES = {1: "time-wait", 2: "task-stack"}
+LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET, LOSS_ROWS, INTERRUPTING = range(5)
+_NOTES = {1: "time-wait", 2: "task-stack", 4: "probes-off"}
 _NO_REASON = 0xFFFFFFFF  # in a row
 _GONE_STATES = 1 << 14  # SAs that are remembered after their end
 
@@ -106,6 +106,8 @@ class Settings(ctypes.Structure):
         ("netns_operations", c_uint64),
         ("blackhole_operations", c_uint64 * 2),
         ("per_cpu_offset", c_uint64),
+        ("current_kprobe", c_uint64),
+        ("bpf_prog_active", c_uint64),
         ("protos", c_uint64 * 4),
         ("send_all", c_uint32),
         ("asks_flow", c_uint32),

@@ -7,7 +7,14 @@ from dropwatch.causes import CATALOGUE, kernel_word
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.fill import fill
 from dropwatch.host.host import Host
-from dropwatch.model import Drop, Fix, Verdict
+from dropwatch.model import Drop, Evidence, Fix, Verdict
+
+# current_kprobe and bpf_prog_active, kernel/kprobes.c and kernel/trace/bpf_trace.c
+_PROBES_OFF = Evidence(
+    "kernel current_kprobe",
+    "the packet came in an interrupt while a probe ran on this CPU: the kernel runs no other probe then, so that "
+    "none of whydrop's has seen who refused it",
+)
 
 
 def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
@@ -33,9 +40,10 @@ def _complete(cause: Cause, verdict: Verdict, drop: Drop) -> Verdict:
 
 
 def _unknown(drop: Drop) -> Verdict:
-    return Verdict(
-        "unknown", evidence=(kernel_word.evidence(drop),), fix=_where_to_read(drop), title=_title(drop)
-    )
+    evidence = [kernel_word.evidence(drop)]
+    if "probes-off" in drop.event.notes:
+        evidence.append(_PROBES_OFF)
+    return Verdict("unknown", evidence=tuple(evidence), fix=_where_to_read(drop), title=_title(drop))
 
 
 def _title(drop: Drop) -> str:

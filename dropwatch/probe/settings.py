@@ -16,6 +16,8 @@ def settings(wanted: Filter, address: Callable[[str], int | None], send_all: boo
     made = Settings(
         netns_operations=address("netns_operations") or 0,
         per_cpu_offset=address("__per_cpu_offset") or 0,
+        current_kprobe=address("current_kprobe") or 0,
+        bpf_prog_active=address("bpf_prog_active") or 0,
         send_all=send_all,
         asks_flow=wanted.names_flow,
         families=sum({4: 1, 6: 2}[family] for family in wanted.families),

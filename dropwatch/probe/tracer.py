@@ -21,7 +21,15 @@ from dropwatch.probe.attaching import Attaching, quiet, write
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.settings import settings
 from dropwatch.resources import resource_dir
-from dropwatch.wire import LOSS_DETAIL, LOSS_RING_FULL, LOSS_ROWS, NOT_A_PACKET, SOURCES, Decoder
+from dropwatch.wire import (
+    INTERRUPTING,
+    LOSS_DETAIL,
+    LOSS_RING_FULL,
+    LOSS_ROWS,
+    NOT_A_PACKET,
+    SOURCES,
+    Decoder,
+)
 from dropwatch.xfrm_model import GoneState
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
@@ -127,6 +135,8 @@ class Tracer:
         """Exact once detached."""
         seen = {name: self._sum(b"seen", n) for n, name in enumerate(SOURCES)}
         missed = self._missed.get("on_kfree_skb", 0)
+        if missed:
+            missed -= self._sum(b"unsent", INTERRUPTING)
         seen["kfree_skb"] += missed
         lost = {
             "ring buffer full": self._sum(b"unsent", LOSS_RING_FULL),
@@ -218,6 +228,27 @@ class Tracer:
                     f"the program on_kfree_skb was refused by this kernel: {said() or error}",
                     "whydrop check says what this machine can do; please report this kernel",
                 ) from error
+
+        if btf.vmlinux().offset("bpf_prog", ("active",)) is None:
+            return  # programs run again on their CPU
+        with quiet() as said:
+            try:
+                self._attach_again()
+            except Exception as error:
+                self._note(f"probe on_kfree_skb_again: not attached: {said() or error}")
+
+    def _attach_again(self) -> None:
+        """What dies in an interrupt of on_kfree_skb: bcc itself attaches one program to a tracepoint."""
+        from bcc import BPF
+        from bcc.libbcc import lib
+
+        usual = self._bpf.load_func(b"on_kfree_skb", BPF.RAW_TRACEPOINT)
+        again = self._bpf.load_func(b"on_kfree_skb_again", BPF.RAW_TRACEPOINT)
+        write(self._bpf, b"interrupting_drops", 0, ctypes.c_int(usual.fd))
+        attached = lib.bpf_attach_raw_tracepoint(again.fd, b"kfree_skb")
+        if attached < 0:
+            raise OSError(ctypes.get_errno(), "the tracepoint takes no second program")
+        self._bpf.raw_tracepoint_fds[b"kfree_skb, again"] = attached
 
     def _hook_function(self, address: int) -> HookFunction:
         frame = self._symbols.frame(address)

@@ -259,7 +259,8 @@ def test_enumerators(compiler: dict[str, int]) -> None:
         **{f"KILLER_{word}": n for n, word in enumerate(("HOOK_SLOW", "DO_CHAIN", "BRIDGE", "REINJECT"))},
         "KILLERS": netfilter_wire.KILLERS,
         "LOSS_ROWS": wire.LOSS_ROWS,
-        "LOSSES": wire.LOSS_ROWS + 1,
+        "INTERRUPTING": wire.INTERRUPTING,
+        "LOSSES": wire.INTERRUPTING + 1,
         **notes,
         **audits,
     }

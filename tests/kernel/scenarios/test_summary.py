@@ -32,6 +32,15 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             if counts[port] <= 0:
                 del counts[port]
 """
+HAMMER = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    while True:
+        try:
+            sender.sendto(b"datagram", (sys.argv[1], 9))
+        except PermissionError:
+            pass
+"""
 
 
 def flood(end: Namespace, address: str, counts: dict[int, int]) -> None:
@@ -91,6 +100,32 @@ def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab):
     assert done.end["events_lost"] == 0, done.end
     assert done.end["drops_matched"] == sum(row["packets"] for row in last["rows"])
     assert done.end["drops_seen"] >= last["counted"]
+
+
+def test_what_dies_while_a_probe_is_interrupted_is_counted(lab):
+    """The kernel runs a program on one packet at a time on a CPU: who comes in between is seen by another one."""
+    load_modules()
+    nft(lab.b, RULES)
+    nft(lab.a, "table inet own { chain out { type filter hook output priority 0; udp dport 9 drop; } }")
+    sent = {FIRST: 12_000, SECOND: 12_000}
+    hammer = ["ip", "netns", "exec", lab.a.name, sys.executable, "-c", HAMMER, lab.b.v4]
+    with Whydrop("summary", "--netns", lab.b.name, "--interval", "3") as whydrop:
+        busy = subprocess.Popen(hammer)
+        flood(lab.a, lab.b.v4, sent)
+        busy.kill()
+        busy.wait()
+        whydrop.wait_for(lambda line: line["counted"] >= sum(sent.values()) * 0.999)
+        done = whydrop.finish()
+    assert done.status == 0, done.stderr
+    refused_in = ("nft_do_chain", "nf_hook_slow")
+    rows = [row for row in done.lines[-1]["rows"] if (row["where"]["function"] or "").startswith(refused_in)]
+    lost = done.end["events_lost"]
+    assert sum(row["packets"] for row in rows) + lost >= sum(sent.values()), done.lines[-1]
+    assert lost <= sum(sent.values()) // 1000, done.end
+    for rule in nft_rules(lab.b):
+        named = [row for row in rows if row["object"] and row["object"].get("handle") == rule.handle]
+        assert rule.packets - 10 <= sum(row["packets"] for row in named) <= rule.packets, rows
+    assert {row["cause"]["confidence"] for row in rows} <= {"certain", "unknown"}
 
 
 def test_a_cause_of_the_filter_and_a_table_for_people(lab):
