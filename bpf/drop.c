@@ -170,6 +170,13 @@ inline_always int count_drop(struct row *row, const struct buffer *buffer, struc
 }
 #endif
 
+#ifndef TRACE
+inline_always int is_followed(u64 skb)
+{
+	return 0;
+}
+#endif
+
 /* The time of the DROP record, 0 when there is none. */
 inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver, u32 notes,
 			    union scratch *scratch)
@@ -178,6 +185,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	struct drop_record *record;
 	struct place place = {};
 	struct flow flow = {};
+	int followed = is_followed(buffer->address);
 	u64 network;
 	u64 now;
 	int fits;
@@ -188,7 +196,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 		count_unsent(NOT_A_PACKET);
 		return 0;
 	}
-	if (!mark_wanted(wanted, buffer->mark))
+	if (!followed && !mark_wanted(wanted, buffer->mark))
 		return 0;
 	network = network_header(buffer, scratch);
 	fits = flow_wanted(&flow, wanted, network, scratch);
@@ -196,10 +204,11 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	if (!fits && is_visiting(buffer->address)) /* ESP in UDP may have any port */
 		fits = 2;
 #endif
-	if (!fits)
+	if (!fits && !followed)
 		return 0;
 	find_place(&place, buffer, receiver, wanted->netns_operations, scratch);
-	if (!netns_wanted(wanted, place.netns) || !iface_wanted(wanted, place.name, place.ifindex, buffer->skb_iif))
+	if (!followed &&
+	    (!netns_wanted(wanted, place.netns) || !iface_wanted(wanted, place.name, place.ifindex, buffer->skb_iif)))
 		return 0;
 
 #ifdef SUMMARY
@@ -264,6 +273,9 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
  * the detail's program needs is left to it. */
 inline_always void end_visits(u64 skb, u32 detail)
 {
+#ifdef TRACE
+	journeys.delete(&skb);
+#endif
 #ifdef FAMILY_XFRM
 	end_visit(skb);
 #endif

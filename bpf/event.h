@@ -35,6 +35,7 @@ enum record_type {
 	RECORD_MODULE = 7,
 	RECORD_HOOKS = 8,
 	RECORD_XFRM_GONE = 9,
+	RECORD_STEP = 10,
 };
 
 /* What saw the death: the index into the seen counters. */
@@ -51,6 +52,7 @@ enum loss {
 	NOT_A_PACKET = 2, /* not lost: netlink and unix-domain buffers, counted and passed over */
 	LOSS_ROWS = 3, /* beyond the rows that a summary has room for: counted only here */
 	INTERRUPTING = 4, /* not lost: died in an interrupt of on_kfree_skb, and was seen by on_kfree_skb_again */
+	LOSS_STEPS = 5, /* steps of a trace that found no room */
 	LOSSES,
 };
 
@@ -272,6 +274,63 @@ struct hooks_record {
 	__u32 pad;
 	struct hook_functions own[NF_HOOKS];
 	struct hook_functions bridge[NF_HOOKS];
+};
+
+/* What a step of a trace is. */
+enum step {
+	STEP_CALL = 0, /* a function begins */
+	STEP_RETURN = 1, /* ... and ends: `value` is what it returned */
+	STEP_RECEIVE = 2, /* netif_receive_skb: sniffers of the device see it next */
+	STEP_QUEUE = 3, /* net_dev_queue: given to the device's queue */
+	STEP_TRANSMIT = 4, /* net_dev_start_xmit: sniffers of the device have just seen it */
+	STEP_CONSUMED = 5, /* consume_skb, or freed without a word */
+	STEP_COPIED = 6, /* `value` is the address of the copy, or of the first of its segments */
+	STEP_VERDICT = 7, /* a chain or a table of netfilter answered `value` */
+	STEPS,
+};
+
+#define STEP_PACKET_BYTES 160
+#define STEP_CALLERS 8
+#define STEP_FIELDS 16
+
+/* One thing that a packet met on its way (bpf/trace.c). */
+struct step_record {
+	struct record_header header;
+	__u64 journey; /* number */
+	__u64 function; /* address that was probed, 0: none */
+	__u64 sp; /* of the call: tells which return belongs to which call, and which call is inside of which */
+	__u64 value;
+	__u64 socket; /* address of the struct sock that the function was given, 0: none */
+	__u32 step; /* enum step */
+	__u32 fits; /* 1: matches, 2: may carry what was asked for */
+	__u32 cpu;
+	__u32 pid; /* current task; somebody else's unless is_task */
+	__u32 is_task; /* in a system call of that task */
+	__u32 netns;
+	__u32 ifindex;
+	__u32 route_ifindex; /* of the device that the route chose, 0: none yet */
+	__u32 length;
+	__u32 mark;
+	__u32 protocol; /* ethertype, host order */
+	__u32 packet_length; /* valid bytes of packet[] */
+	__u32 hook; /* of a verdict: number; all ones: unknown */
+	__u32 family; /* of a verdict: NFPROTO_* */
+	__s32 callers_bytes; /* valid bytes of callers[], negative: errno. Of STEP_CONSUMED only */
+	__u32 pad;
+	char ifname[NAME_BYTES];
+	char route_ifname[NAME_BYTES];
+	char comm[NAME_BYTES];
+	char table[XT_NAME_BYTES]; /* of a verdict */
+	char chain[XT_NAME_BYTES]; /* of a verdict of nf_tables */
+	__u64 fields[STEP_FIELDS]; /* eight bytes from where each member begins that was asked for */
+	__u64 callers[STEP_CALLERS];
+	__u8 packet[STEP_PACKET_BYTES]; /* from the network header on */
+};
+
+/* Where a member that was asked for begins. */
+struct step_field {
+	__u32 is_shared; /* of struct skb_shared_info, else of struct sk_buff */
+	__u32 place; /* its offset in bytes, plus one; 0: none */
 };
 
 #endif

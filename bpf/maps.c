@@ -38,3 +38,15 @@ inline_always u64 this_cpu_offset(union scratch *scratch)
 		return 0;
 	return read_pointer(scratch, wanted->per_cpu_offset + bpf_get_smp_processor_id() * sizeof(u64));
 }
+
+#define THREAD_BYTES 16384 /* THREAD_SIZE of x86 and arm64 */
+
+/* Some kernels cannot look through the return of a probed function: the stack ends there, and does not tell whose code
+ * it was. Softirqs have a stack of their own, and so have the threads of the kernel, which have no memory (mm). */
+inline_always int is_on_task_stack(u64 sp, union scratch *scratch)
+{
+	u64 task = bpf_get_current_task();
+	u64 stack = read_pointer(scratch, task + OFF_task_struct__stack);
+
+	return sp - stack < THREAD_BYTES && read_pointer(scratch, task + OFF_task_struct__mm);
+}

@@ -7,7 +7,6 @@
 #define AF_INET6 10
 #define EREMOTE 66 /* no SA yet: xfrm_lookup_route gives a blackhole route instead, in which the packet will die */
 #define LOOKUP_ICMP 1 /* XFRM_LOOKUP_ICMP: the kernel tries whether it may send an ICMP error, and has another way */
-#define THREAD_BYTES 16384 /* THREAD_SIZE of x86 and arm64 */
 #define FLOW_HEADER_BYTES 44 /* of IPv6 with two ports */
 
 struct xfrm_lookup {
@@ -144,16 +143,6 @@ inline_always void put_header(struct drop_record *record, const struct flow *flo
 		record->packet_length += 4;
 	else if (flow->proto == PROTO_ICMP || flow->proto == PROTO_ICMPV6)
 		record->packet_length += 2;
-}
-
-/* Some kernels cannot look through the return of a probed function: the stack ends there, and does not tell whose code
- * it was. Softirqs have a stack of their own, and so have the threads of the kernel, which have no memory (mm). */
-inline_always int is_on_task_stack(u64 sp, union scratch *scratch)
-{
-	u64 task = bpf_get_current_task();
-	u64 stack = read_pointer(scratch, task + OFF_task_struct__stack);
-
-	return sp - stack < THREAD_BYTES && read_pointer(scratch, task + OFF_task_struct__mm);
 }
 
 inline_always void send_refused_flow(struct pt_regs *ctx, const struct xfrm_lookup *lookup, s32 error)

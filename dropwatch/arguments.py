@@ -100,6 +100,27 @@ def summary_options() -> list[click.Parameter]:
     return params
 
 
+def trace_options() -> list[click.Parameter]:
+    """As filter_and_options(), for `whydrop trace`."""
+    params = [param for param in filter_and_options() if param.name not in {"count", "stack", "all"}]
+    at = next(number for number, param in enumerate(params) if param.name == "duration")
+    params[at:at] = [
+        _option(
+            "--functions", metavar="REGEX", text="Also kernel functions that take a packet and match this."
+        ),
+        _option("--list-functions", is_flag=True, text="Only list the functions that would be watched."),
+        _option(
+            "--fields",
+            metavar="NAMES",
+            multiple=True,
+            text="With each step: len, gso_size, gso_segs, mark, ... of struct sk_buff.",
+        ),
+        _option("--tree", is_flag=True, text="Which function called which, and how long it took."),
+        _option("--count", metavar="N", text="End after N packets."),
+    ]
+    return params
+
+
 def version_option() -> click.Option:
     """`--version` prints the version and ends."""
 

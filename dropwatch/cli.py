@@ -30,6 +30,7 @@ when CMD has ended and its drops were read."""
 _COMMANDS = (
     ("summary", "What is dying, continuously: counts by cause, place and object."),
     ("stack", "The next matching drop in full: packet, whole stack, evidence."),
+    ("trace", "The journey of matching packets: each step, to the end."),
     ("replay FILE", "The same findings from a recording that --write made; needs no root."),
     ("explain [NAME]", "What a cause, a drop reason or a kernel function means."),
     ("check", "What this machine can and cannot do, and what to do about it."),
@@ -41,7 +42,7 @@ _EXAMPLES = """Examples:
   sudo whydrop --json --count 1 -- ping -c 1 10.9.0.2
   whydrop explain ipsec.auth-failed       what it means and what to do
 """
-_RUN_COMMANDS = frozenset({"stack", "summary"})  # those that understand `-- CMD...`
+_RUN_COMMANDS = frozenset({"stack", "summary", "trace"})  # those that understand `-- CMD...`
 _EXIT_CODES = "Exit codes: 0 fine, 1 failed while running, 2 wrong usage, 3 cannot run here."
 
 
@@ -186,6 +187,30 @@ whydrop.add_command(
         help=_stack.__doc__,
     )
 )
+
+
+def _trace(**given: Any) -> None:
+    """The journey of each packet that matches: the interfaces and namespaces it crosses, what netfilter's tables and
+    chains answer, routing, NAT, tunnels and IPsec, up to the socket that gets it, the device that sends it, or the
+    place where it dies, with the diagnosis. It stays one packet when its addresses change or it is encrypted.
+
+    --functions REGEX watches any kernel function that takes a packet, --tree shows which called which."""
+    from dropwatch.options import parse_trace, pattern
+
+    if given.pop("list_functions"):
+        from dropwatch.tracing import list_functions
+
+        wanted = None if given["functions"] is None else pattern(given["functions"])
+        Screen(sys.stdout, sys.stderr).show(list_functions(wanted, as_json=given["json"]))
+        return
+    options = parse_trace(given, click.get_current_context().obj)
+    with Stop() as stop:
+        from dropwatch.session import live
+
+        live(options, Screen(sys.stdout, sys.stderr), stop)
+
+
+whydrop.add_command(Watching("trace", callback=_trace, params=arguments.trace_options(), help=_trace.__doc__))
 
 
 def _replay(file: str, **given: Any) -> None:

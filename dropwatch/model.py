@@ -201,7 +201,8 @@ class Finding:
 class Totals:
     """The closing statement of a run. `seen_by` counts every hit of each source exactly; `lost` is per cause.
 
-    Both are None where nobody knows: in a recording whose end is missing.
+    Both are None where nobody knows: in a recording whose end is missing. `journeys` are how many packets a trace
+    followed, by their end; None without one.
     """
 
     seen_by: dict[str, int] | None
@@ -210,3 +211,4 @@ class Totals:
     lost: dict[str, int] | None
     suppressed: dict[str, int]
     blind_spots: tuple[str, ...]
+    journeys: dict[str, int] | None = None

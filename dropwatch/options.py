@@ -2,6 +2,7 @@
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from dropwatch.host.netns import resolve_netns
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.recording import new_file
 
-View = Literal["findings", "stack", "folded", "summary"]
+View = Literal["findings", "stack", "folded", "summary", "trace", "tree"]
 UNKNOWN = "unknown"
 _REASON_PREFIX = "SKB_DROP_REASON_"
 _Value = TypeVar("_Value")
@@ -29,7 +30,9 @@ class Options:
 
     `view` is `stack` for one packet in full, `folded` for stacks counted at the end, `summary` for counts each
     `interval` seconds (None: as it suits the output), where `count` is in summaries. `write` is the file that is left,
-    None for none; `anonymize` and `payload` are about its content.
+    None for none; `anonymize` and `payload` are about its content. `trace` is the journey of packets, `tree` with the
+    calls of kernel functions inside each other: then `count` is in packets, `functions` is what further functions are
+    watched, `fields` are members of struct sk_buff to be told.
     """
 
     wanted: Filter = field(default_factory=Filter)
@@ -47,6 +50,8 @@ class Options:
     anonymize: bool = False
     payload: bool = False
     interval: float | None = None
+    functions: re.Pattern[str] | None = None
+    fields: tuple[str, ...] = ()
 
 
 def parse_stack(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:
@@ -64,6 +69,26 @@ def parse_summary(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) 
     options = parse(given, after_dashes)
     interval = None if given["interval"] is None else values.seconds("--interval", given["interval"])
     return replace(options, view="summary", interval=interval)
+
+
+def parse_trace(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:
+    """As parse(), for `whydrop trace`."""
+    functions = None if given["functions"] is None else pattern(given["functions"])
+    fields = tuple(name.strip() for text in given["fields"] for name in text.split(",") if name.strip())
+    options = parse({**given, "stack": False, "all": True}, after_dashes)
+    view: View = "tree" if given["tree"] else "trace"
+    return replace(options, view=view, functions=functions, fields=fields)
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """A regular expression as it was typed. Raises WrongUsage."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise WrongUsage(
+            f"--functions: {text!r} is no regular expression: {error}",
+            "for example: --functions '^(ip|udp)_'",
+        ) from error
 
 
 def parse(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Options:

@@ -30,6 +30,7 @@ from dropwatch.render.screen import Screen
 from dropwatch.renderers import renderer_for
 from dropwatch.stopping import Stop
 from dropwatch.summarizing import Summarizing, summarizing_for
+from dropwatch.tracing import Tracing, tracing_for
 from dropwatch.watching import Watch
 from dropwatch.wire import event_of_row
 
@@ -82,30 +83,41 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
     )
     ipsec = IpsecMatching(asked)
     in_sum = options.view == "summary"
+    layout = layout_for(screen.out, options.no_color)
+    stages = Stages(
+        enrich=keeping.enrich(enricher.drop),
+        match=FlowMatcher(options.wanted, ipsec, keeping.interface(InterfaceNames().name)).match,
+        diagnose=lambda drop: diagnose(drop, asked),
+    )
+    tracing, follow = None, None
+    if options.view in ("trace", "tree"):
+        tracing, follow = tracing_for(options, symbols, layout, own_inode(), stop)
+        stages = tracing.stages(stages)
     judgement = Judgement(
-        Stages(
-            enrich=keeping.enrich(enricher.drop),
-            match=FlowMatcher(options.wanted, ipsec, keeping.interface(InterfaceNames().name)).match,
-            diagnose=lambda drop: diagnose(drop, asked),
-        ),
+        stages,
         replace(options, all_drops=True) if in_sum else options,  # a summary tells the harmless by row
         keeping.keep,
     )
-    layout = layout_for(screen.out, options.no_color)
     renderer = renderer_for(options, layout, own_inode())
     command = Command(options.command) if options.command else None
     with contextlib.ExitStack() as stack:
-        tracer = stack.enter_context(Tracer(options.wanted, symbols, options.all_drops, summary=in_sum))
+        tracer = stack.enter_context(
+            Tracer(options.wanted, symbols, options.all_drops, summary=in_sum, follow=follow)
+        )
         stack.enter_context(contextlib.closing(keeping))
         host.xt_generation, host.gone_states = tracer.table_changes, tracer.gone_states
         keeping.begin(start_of(options, own_inode()))
         told = (*absent, *tracer.blind_spots)
-        summing = _summing(options, tracer, enricher, layout, screen, stop) if in_sum else None
-        judge = summing.judge(judgement.finding) if summing is not None else judgement.finding
-        shown = stack.enter_context(summing) if summing is not None else keeping.renderer(renderer)
+        gathering: Summarizing | Tracing | None = tracing
+        if in_sum:
+            gathering = stack.enter_context(_summing(options, tracer, enricher, layout, screen, stop))
+        elif tracing is not None:
+            tracing.begin(tracer)
+        judge = gathering.judge(judgement.finding) if gathering is not None else judgement.finding
+        shown = gathering if gathering is not None else keeping.renderer(renderer)
         watch = Watch(tracer, judge, shown, screen, options, stop, command)
         watch.run(lambda: _tell_ready(options, screen, layout, told))
-        last = summing.finish() if summing is not None else ""
+        last = gathering.finish() if gathering is not None else ""
         counts = tracer.counts()
         totals = Totals(
             seen_by=counts.seen_by,
@@ -121,7 +133,7 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
                 *watch.blind_spots,
             ),
         )
-        totals = summing.totals(totals) if summing is not None else totals
+        totals = gathering.totals(totals) if gathering is not None else totals
         now = time.monotonic()
         keeping.end(totals, counts.not_packets, now)
     screen.show(last + renderer.end(totals, now))
@@ -151,7 +163,8 @@ def _tell_ready(options: Options, screen: Screen, layout: Layout, blind_spots: t
     if options.ready_file is not None:
         ready.create(options.ready_file)
     if not options.json:
-        screen.say(opening(blind_spots, layout))
+        doing = "following packets" if options.view in ("trace", "tree") else "watching for dropped packets"
+        screen.say(opening(blind_spots, layout, doing))
 
 
 def refuse_reasons_without_names(wanted: Filter, known: frozenset[str]) -> None:

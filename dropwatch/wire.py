@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dropwatch import netfilter_wire
+from dropwatch.journey_model import RawStep
 from dropwatch.model import Event
 from dropwatch.netfilter_notes import HookFunction, NetfilterNote
 from dropwatch.netfilter_wire import (
@@ -23,6 +24,7 @@ from dropwatch.netfilter_wire import (
     XtRecord,
 )
 from dropwatch.record_header import RecordHeader
+from dropwatch.trace_wire import RECORD_STEP, StepRecord, raw_step
 from dropwatch.xfrm_model import GoneState, XfrmNote
 from dropwatch.xfrm_wire import XfrmRecord, gone_state, xfrm_note
 
@@ -35,7 +37,7 @@ RECORD_DROP, RECORD_XFRM, RECORD_ENGINES, RECORD_NFT, RECORD_XT, RECORD_EBT, REC
 RECORD_HOOKS = 8
 RECORD_XFRM_GONE = 9
 SOURCES = ("kfree_skb", "xfrm_lookup")
-LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET, LOSS_ROWS, INTERRUPTING = range(5)
+LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET, LOSS_ROWS, INTERRUPTING, LOSS_STEPS = range(6)
 _NOTES = {1: "time-wait", 2: "task-stack", 4: "probes-off"}
 _NO_REASON = 0xFFFFFFFF  # in a row
 _GONE_STATES = 1 << 14  # SAs that are remembered after their end
@@ -165,6 +167,7 @@ class Decoder:
         self._waiting: dict[tuple[int, int], Event] = {}
         self.modules: set[str] = set()  # that came or went, since the reader cleared it
         self.gone_states: deque[GoneState] = deque(maxlen=_GONE_STATES)
+        self.steps: list[RawStep] = []  # of packets that are followed, since the reader took them
 
     def feed(self, data: bytes) -> Event | None:
         """One record; an Event when it completes one."""
@@ -175,6 +178,8 @@ class Decoder:
             return self._drop(key, DropRecord.from_buffer_copy(data))
         if header.type == RECORD_MODULE:
             self.modules.add(ModuleRecord.from_buffer_copy(data).name.decode(errors="replace"))
+        elif header.type == RECORD_STEP:
+            self.steps.append(raw_step(data))
         elif header.type == RECORD_XFRM_GONE:
             gone = gone_state(XfrmRecord.from_buffer_copy(data), self._state_names)
             self.gone_states.append(gone)
@@ -238,6 +243,7 @@ _RECORDS: dict[int, type[ctypes.Structure]] = {
     RECORD_HOOKS: HooksRecord,
     RECORD_MODULE: ModuleRecord,
     RECORD_XFRM_GONE: XfrmRecord,
+    RECORD_STEP: StepRecord,
 }
 
 

@@ -6,13 +6,15 @@ The format is UAPI, include/uapi/linux/btf.h and Documentation/bpf/btf.rst.
 
 import ctypes
 import struct
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from dropwatch.errors import CannotRunHere
 
 _BTF_DIR = Path("/sys/kernel/btf")
-_KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 2, 4, 5, 6, 8
+_KIND_INT, _KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 1, 2, 4, 5, 6, 8
 _KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG = 9, 10, 11, 18
 _QUALIFIERS = frozenset({_KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG})
 _TRANSPARENT = _QUALIFIERS | {_KIND_TYPEDEF}
@@ -20,6 +22,21 @@ _KIND_FUNC, _KIND_FUNC_PROTO, _KIND_ENUM64 = 12, 13, 19
 _HEADER = struct.Struct("=HBBIIIII")
 _BTF_TYPE = struct.Struct("=III")
 _ENUMERATOR = struct.Struct("=Ii")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a struct: where it begins in bits from the struct's start, and how many bits it has.
+
+    `kind` is `number`, `pointer` or `other` (a struct, an array, ...: `bits` is 0). `type_name` is that of the typedef
+    it was declared with, "" without one.
+    """
+
+    bit_offset: int
+    bits: int
+    kind: Literal["number", "pointer", "other"]
+    signed: bool = False
+    type_name: str = ""
 
 
 class _Type(ctypes.Structure):
@@ -91,6 +108,46 @@ class Btf:
             at, more = step
             bits += more
         return None if bits % 8 else bits // 8
+
+    def members(self, struct_name: str) -> dict[str, Member]:
+        """Every member by its name, also bitfields and those of anonymous structs and unions; {}: no such struct."""
+        found = self._find(struct_name, _KIND_STRUCT)
+        members: dict[str, Member] = {}
+        if found:
+            self._collect(found, 0, members)
+        return members
+
+    def _collect(self, parent: _Type, start: int, members: dict[str, Member]) -> None:
+        has_bitfields = parent.info >> 31
+        for name_off, type_id, place in parent.words(3):
+            at = start + (place & 0xFFFFFF if has_bitfields else place)
+            inner = self._strip(type_id)
+            if name_off:
+                bits = place >> 24 if has_bitfields else 0
+                members.setdefault(self._name(name_off), self._described(type_id, at, bits))
+            elif inner and inner.kind in (_KIND_STRUCT, _KIND_UNION):
+                self._collect(inner, at, members)
+
+    def _described(self, type_id: int, at: int, bitfield: int) -> Member:
+        declared, found = self._by_id(type_id), self._strip(type_id)
+        name = self._name(declared.name_off) if declared and declared.kind == _KIND_TYPEDEF else ""
+        if not found or found.kind not in (_KIND_INT, _KIND_PTR, _KIND_ENUM, _KIND_ENUM64, _KIND_STRUCT):
+            return Member(at, 0, "other", type_name=name)
+        if found.kind == _KIND_STRUCT:  # atomic_t and refcount_t are structs around one number
+            inside = found.words(3)
+            return (
+                self._described(inside[0][1], at, 0)
+                if len(inside) == 1
+                else Member(at, 0, "other", type_name=name)
+            )
+        if found.kind == _KIND_PTR:
+            return Member(at, ctypes.sizeof(ctypes.c_void_p) * 8, "pointer", type_name=name)
+        if found.kind != _KIND_INT:
+            return Member(at, bitfield or found.size_or_type * 8, "number", bool(found.info >> 31), name)
+        start = ctypes.addressof(found) + ctypes.sizeof(_Type)
+        encoding = ctypes.c_uint32.from_address(start).value  # BTF_INT_ENCODING, BTF_INT_OFFSET, BTF_INT_BITS
+        at += encoding >> 16 & 0xFF
+        return Member(at, bitfield or encoding & 0xFF, "number", bool(encoding >> 24 & 1), name)
 
     def enum(self, name: str) -> dict[str, int] | None:
         """Enumerators of a named enum, unsigned as far as 32 bits go; None when there is no such enum."""

@@ -12,7 +12,8 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe.families import COME_AND_GO, CONFIGURED_BY, HOOKS, TAIL_CALLS, Hook, TailCall, probed_for
 from dropwatch.probe.netfilter_layout import read_layout
 
-_KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
+KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
+NO_KPROBES = "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
 
 
 class Attaching:
@@ -124,8 +125,8 @@ class Attaching:
 
     def _attach(self, hook: Hook) -> str | None:
         """None when it is attached, else why not."""
-        if not _KPROBE_PMU.exists():  # bcc would write to tracefs instead: a killed process leaves it behind
-            return "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
+        if not KPROBE_PMU.exists():  # bcc would write to tracefs instead: a killed process leaves it behind
+            return NO_KPROBES
         attach = self._bpf.attach_kretprobe if hook.at_return else self._bpf.attach_kprobe
         with quiet() as said:
             try:

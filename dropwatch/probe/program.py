@@ -37,6 +37,7 @@ class Family:
 
 BASE_FILES = ("maps.c", "filter.c", "netfilter.c")
 SUMMARY_FILE = "summary.c"
+JOURNEY_FILE, TRACE_FILE = "journey.c", "trace.c"
 DROP_FILE = "drop.c"
 HEADERS = ("read.h",)
 
@@ -51,14 +52,22 @@ class Program:
     left_out: dict[str, str]
 
 
-def build(families: tuple[Family, ...], directory: Path | None = None, *, summary: bool = False) -> Program:
+def build(
+    families: tuple[Family, ...],
+    directory: Path | None = None,
+    *,
+    summary: bool = False,
+    trace: bool = False,
+) -> Program:
     """Joins the files of the families whose structs this kernel has. Raises CannotRunHere without BTF.
 
-    With `summary` the program counts the drops and sends only samples of them.
+    With `summary` the program counts the drops and sends only samples of them; with `trace` there are the programs
+    that follow packets as well.
     """
     directory = directory or resource_dir("bpf")
     defined: dict[str, int] = {}
-    for name in (*HEADERS, *BASE_FILES, DROP_FILE):
+    following = (TRACE_FILE,) if trace else ()
+    for name in (*HEADERS, *BASE_FILES, DROP_FILE, *following):
         defined |= _require(name, (directory / name).read_text())
     chosen: list[Family] = []
     left_out = {}
@@ -72,12 +81,15 @@ def build(families: tuple[Family, ...], directory: Path | None = None, *, summar
             chosen.append(family)
             defined |= found
     counting = (SUMMARY_FILE,) if summary else ()
-    files = (*BASE_FILES, *counting, *(family.file for family in chosen), DROP_FILE)
+    before = (JOURNEY_FILE,) if trace else ()
+    own = (family.file for family in chosen)
+    files = (*BASE_FILES, *counting, *before, *own, DROP_FILE, *following)
     text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
     pages = RING_BYTES // resource.getpagesize()
     flags = [f"-D{name}={value}" for name, value in sorted(defined.items())]
     flags += [f"-D{family.flag}" for family in chosen]
     flags += ["-DSUMMARY"] if summary else []
+    flags += ["-DTRACE"] if trace else []
     flags += [f"-DPAGE_SIZE={resource.getpagesize()}", f"-DRING_PAGES={pages}", *_tracepoint_flags()]
     flags.append(f"-DXT_CHUNKS={_XT_CHUNKS_PER_CPU * possible_cpus()}")
     return Program(text, tuple(flags), tuple(chosen), left_out)

@@ -10,8 +10,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
-from dropwatch.errors import CannotRunHere
+from dropwatch.errors import CannotRunHere, WrongUsage
 from dropwatch.filter import Filter
+from dropwatch.journey_model import RawStep
 from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.model import Event
@@ -19,6 +20,7 @@ from dropwatch.netfilter_notes import HookFunction
 from dropwatch.probe import program
 from dropwatch.probe.attaching import Attaching, quiet, write
 from dropwatch.probe.families import FAMILIES
+from dropwatch.probe.following import Follow, Following
 from dropwatch.probe.settings import settings
 from dropwatch.resources import resource_dir
 from dropwatch.wire import (
@@ -26,6 +28,7 @@ from dropwatch.wire import (
     LOSS_DETAIL,
     LOSS_RING_FULL,
     LOSS_ROWS,
+    LOSS_STEPS,
     NOT_A_PACKET,
     SOURCES,
     Decoder,
@@ -54,12 +57,23 @@ class Refused(CannotRunHere):
 class Tracer:
     """The probes of one run. Leaving the context detaches them; so does the end of the process, however it ends.
 
-    With `summary` the kernel counts what matches, and of each sort only some come as Events.
+    With `summary` the kernel counts what matches, and of each sort only some come as Events. With `follow` what matches
+    is followed on its way as well: take_steps() gives what was seen of it.
     """
 
-    def __init__(self, wanted: Filter, symbols: Kallsyms, send_all: bool, *, summary: bool = False) -> None:
+    def __init__(
+        self,
+        wanted: Filter,
+        symbols: Kallsyms,
+        send_all: bool,
+        *,
+        summary: bool = False,
+        follow: Follow | None = None,
+    ) -> None:
         self._wanted = wanted
         self._summary = summary
+        self._follow = follow
+        self._following: Following | None = None
         self._symbols = symbols
         self._send_all = send_all
         self._records: list[bytes] = []
@@ -101,8 +115,15 @@ class Tracer:
             events += self._decoder.overdue(long_ago)
         if self._decoder.modules and not self._missed:
             self._attaching.modules_changed(self._decoder.modules)
+            if self._following is not None:
+                self._following.modules_changed(self._decoder.modules)
             self._decoder.modules.clear()
         return events
+
+    def take_steps(self) -> list[RawStep]:
+        """What was seen of packets that are followed, since the last call; to be called after read()."""
+        steps, self._decoder.steps = self._decoder.steps, []
+        return steps
 
     def table_changes(self) -> int:
         """How often a change of a legacy table began or ended since the start."""
@@ -141,6 +162,7 @@ class Tracer:
         lost = {
             "ring buffer full": self._sum(b"unsent", LOSS_RING_FULL),
             "rows of the summary full": self._sum(b"unsent", LOSS_ROWS),
+            "steps, ring buffer full": self._sum(b"unsent", LOSS_STEPS),
             "interrupted probe": missed,
         }
         detail = self._sum(b"unsent", LOSS_DETAIL)
@@ -169,7 +191,7 @@ class Tracer:
                 why = refused.message
 
     def _start(self, families: tuple[program.Family, ...]) -> None:
-        built = program.build(families, summary=self._summary)
+        built = program.build(families, summary=self._summary, trace=self._follow is not None)
         for name, why in built.left_out.items():
             self._note(f"probe {name}: not attached: {why}")
         self._compile(built)
@@ -178,6 +200,8 @@ class Tracer:
         names = tuple(family.name for family in built.families)
         self._attaching = Attaching(self._bpf, names, self._symbols, self._note)
         self._attaching.start()
+        if self._follow is not None:
+            self._following = self._follow_packets(self._follow)
         self._attach_modules()
         self._attach_drop()
 
@@ -201,6 +225,19 @@ class Tracer:
                     f"the BPF programs do not compile: {said() or error}",
                     "this is a bug, or a bcc older than 0.26: please report the output of whydrop check",
                 ) from error
+
+    def _follow_packets(self, follow: Follow) -> Following:
+        following = Following(self._bpf, follow, self._symbols, self._note)
+        try:
+            following.start()
+        except (CannotRunHere, WrongUsage):
+            raise
+        except Exception as error:
+            raise Refused(
+                f"the programs that follow packets were refused by this kernel: {error}",
+                "whydrop check says what this machine can do; please report this kernel",
+            ) from error
+        return following
 
     def _configure(self) -> None:
         made = settings(self._wanted, self._symbols.address, self._send_all)

@@ -6,9 +6,9 @@ from dropwatch.model import Totals
 from dropwatch.render.layout import Layout
 
 
-def opening(blind_spots: Sequence[str], layout: Layout) -> str:
+def opening(blind_spots: Sequence[str], layout: Layout, doing: str = "watching for dropped packets") -> str:
     """One line for standard error when the watch begins, and what it will not see."""
-    lines = layout.paragraph("watching for dropped packets; Ctrl-C ends", "whydrop: ", "  ")
+    lines = layout.paragraph(f"{doing}; Ctrl-C ends", "whydrop: ", "  ")
     return "\n".join([*lines, *_not_seen(blind_spots, layout)]) + "\n"
 
 
@@ -18,6 +18,10 @@ def closing(totals: Totals, layout: Layout, told: Sequence[str] = ()) -> str:
     `told` are blind spots that the opening named: they are counted, not listed again.
     """
     lines = layout.paragraph(_main(totals), "whydrop: ", "  ")
+    if totals.journeys is not None:
+        followed = _number(sum(totals.journeys.values()), "packet")
+        text = f"{followed} followed{': ' if totals.journeys else ''}{_list(totals.journeys)}"
+        lines += layout.paragraph(text, "  ", "    ")
     if totals.lost:
         lost = sum(totals.lost.values())
         text = (

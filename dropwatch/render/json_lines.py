@@ -36,7 +36,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
         "monotonic_ns": drop.event.monotonic_ns,
         "match": finding.match.how,
         "match_why": finding.match.why,
-        "packet": _packet(drop.packet),
+        "packet": packet_object(drop.packet),
         "iface": iface_object(drop.iface),
         "netns": netns_object(drop.netns),
         "where": _where(drop),
@@ -52,7 +52,8 @@ def finding_object(finding: Finding) -> dict[str, Any]:
 
 
 def end_object(totals: Totals) -> dict[str, Any]:
-    """The closing statement as the schema has it."""
+    """The closing statement as the schema has it; of a trace with the journeys."""
+    journeys = {} if totals.journeys is None else {"journeys": totals.journeys}
     return {
         "type": "end",
         "schema": SCHEMA,
@@ -64,10 +65,11 @@ def end_object(totals: Totals) -> dict[str, Any]:
         "lost_by": totals.lost,
         "suppressed": totals.suppressed,
         "blind_spots": list(totals.blind_spots),
-    }
+    } | journeys
 
 
-def _packet(packet: Packet) -> dict[str, Any]:
+def packet_object(packet: Packet) -> dict[str, Any]:
+    """What the bytes say. Every key is there."""
     return {
         "family": packet.family,
         "proto": packet.proto,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch import netfilter_notes, netfilter_wire, wire, xfrm_abi, xfrm_wire
+from dropwatch import netfilter_notes, netfilter_wire, trace_wire, wire, xfrm_abi, xfrm_wire
 from dropwatch.probe import tracer
 from dropwatch.resources import resource_dir
 
@@ -33,6 +33,8 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "code_range": netfilter_wire.CodeRange,
     "xt_entry_layout": netfilter_wire.XtEntryLayout,
     "netfilter_layout": netfilter_wire.NetfilterLayout,
+    "step_record": trace_wire.StepRecord,
+    "step_field": trace_wire.StepField,
 }
 HEADERS = ("event.h", "settings.h", "layout.h")
 TEXT = re.sub(r"/\*.*?\*/", "", "".join((BPF / name).read_text() for name in HEADERS), flags=re.S)
@@ -91,6 +93,7 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         wanted += [is_signed(struct, name) for name in numbers(MIRROR[struct])]
     constants = ["STACK_DEPTH", "PACKET_BYTES", "NAME_BYTES", "ALGORITHM_NAME_BYTES", "ALTERNATIVES"]
     constants += ["EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"]
+    constants += ["STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS"]
     return ask_compiler(
         tmp_path_factory.mktemp("ours"),
         wanted + constants + enumerators(),
@@ -238,8 +241,13 @@ def test_constants(compiler: dict[str, int]) -> None:
     assert compiler["PACKET_BYTES"] == wire.PACKET_BYTES
     assert compiler["NAME_BYTES"] == wire.NAME_BYTES
     assert compiler["ALTERNATIVES"] == wire.ALTERNATIVES
+    for name in ("STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS"):
+        assert compiler[name] == getattr(trace_wire, name)
     for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"):
         assert compiler[name] == getattr(netfilter_wire, name)
+
+
+STEPS = [name for name in enumerators() if name.startswith("STEP_")]
 
 
 def test_enumerators(compiler: dict[str, int]) -> None:
@@ -260,7 +268,10 @@ def test_enumerators(compiler: dict[str, int]) -> None:
         "KILLERS": netfilter_wire.KILLERS,
         "LOSS_ROWS": wire.LOSS_ROWS,
         "INTERRUPTING": wire.INTERRUPTING,
-        "LOSSES": wire.INTERRUPTING + 1,
+        "LOSS_STEPS": wire.LOSS_STEPS,
+        "LOSSES": wire.LOSS_STEPS + 1,
+        **{name: number for name, number in vars(trace_wire).items() if name in STEPS},
+        "STEPS": len(STEPS),
         **notes,
         **audits,
     }

@@ -178,17 +178,26 @@ def test_a_connection_without_an_sa(lab: Lab, whydrop: Whydrop) -> None:
 
 
 def test_packets_that_wait_for_an_sa(lab: Lab, whydrop: Whydrop) -> None:
-    """The kernel keeps some of them; the others die at once, and those that it kept with the policy."""
-    wanted = way(lab, 4, "tunnel")
+    """The kernel keeps some of them; the others die at once, and those that it kept with the policy.
+
+    Its timer for them may find the policy gone already, and sends them in clear (xfrm_policy_queue_process).
+    """
     lab.a.run("sysctl -qw net.core.xfrm_larval_drop=0")
-    configure(lab.a, wanted.policy("out"))
-    losses = Losses(lab.a, whydrop)
-    assert sent(lab.a, wanted.inner, wanted.port, HELD + 4) == ["sent"] * HELD + ["EAGAIN"] * 4
-    found = losses.deaths(4)
-    told(found, "ipsec.out-no-state")
-    names_policy(found, "dir out", f"reqid {wanted.reqid}")
-    source, target = wanted.inner
-    configure(lab.a, f"xfrm policy delete src {source} dst {target} proto udp dport {wanted.port} dir out")
+    for _ in range(3):
+        wanted = way(lab, 4, "tunnel")
+        configure(lab.a, wanted.policy("out"))
+        losses, in_clear = Losses(lab.a, whydrop), Losses(lab.b, whydrop)
+        assert sent(lab.a, wanted.inner, wanted.port, HELD + 4) == ["sent"] * HELD + ["EAGAIN"] * 4
+        found = losses.deaths(4)
+        told(found, "ipsec.out-no-state")
+        names_policy(found, "dir out", f"reqid {wanted.reqid}")
+        source, target = wanted.inner
+        configure(
+            lab.a, f"xfrm policy delete src {source} dst {target} proto udp dport {wanted.port} dir out"
+        )
+        eventually(lambda: len(losses.found()) > 4 or in_clear.found(wanted.port), "what was kept goes")  # noqa: B023
+        if not in_clear.found(wanted.port):
+            break
     found = losses.deaths(HELD + 4)
     told(found, "ipsec.out-no-state")
     assert losses.rose() == {}
@@ -268,7 +277,7 @@ def test_too_big_once_protected(lab: Lab, whydrop: Whydrop, family: int, mode: s
     wanted = way(lab, family, mode)
     wanted.lead_in(gcm())
     losses = Losses(lab.a, whydrop)
-    assert "sent" not in sent(lab.a, wanted.inner, wanted.port, 3, size=BIG[family], probe=True)
+    assert sent(lab.a, wanted.inner, wanted.port, 3, size=BIG[family], probe=True) == ["EMSGSIZE"] * 3
     found = losses.deaths(3)
     told(found, "ipsec.out-mtu", "1500" if mode == "transport" else "mtu")
     names_state(found, wanted)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 def eventually(is_true: Callable[[], object], what: str) -> None:

@@ -65,7 +65,7 @@ class Machine:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(attaching, "write", lambda *_: None)
     monkeypatch.setattr(attaching, "read_layout", lambda _: None)
-    monkeypatch.setattr(attaching, "_KPROBE_PMU", tmp_path)
+    monkeypatch.setattr(attaching, "KPROBE_PMU", tmp_path)
     return Machine(tmp_path)
 
 

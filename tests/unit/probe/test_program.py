@@ -291,22 +291,24 @@ FEWER = list(combinations(FAMILIES, len(FAMILIES) - 1))  # what is tried when th
 
 @pytest.mark.usefixtures("compiling")
 @pytest.mark.parametrize(
-    ("families", "arguments", "summary"),
+    ("families", "arguments", "kind"),
     [
-        *(pytest.param((), words, False, id=f"alone-{name}") for name, words in ARGUMENTS.items()),
-        *(pytest.param(FAMILIES, words, False, id=f"all-{name}") for name, words in ARGUMENTS.items()),
+        *(pytest.param((), words, "", id=f"alone-{name}") for name, words in ARGUMENTS.items()),
+        *(pytest.param(FAMILIES, words, "", id=f"all-{name}") for name, words in ARGUMENTS.items()),
+        *(pytest.param(some, ARGUMENTS["6.12"], "", id=f"but-{n}") for n, some in enumerate(reversed(FEWER))),
         *(
-            pytest.param(some, ARGUMENTS["6.12"], False, id=f"but-{n}")
-            for n, some in enumerate(reversed(FEWER))
+            pytest.param(FAMILIES, words, "summary", id=f"summary-{name}")
+            for name, words in ARGUMENTS.items()
         ),
-        *(pytest.param(FAMILIES, words, True, id=f"summary-{name}") for name, words in ARGUMENTS.items()),
+        pytest.param((), ARGUMENTS["6.12"], "trace", id="trace-alone"),
+        *(pytest.param(FAMILIES, words, "trace", id=f"trace-{name}") for name, words in ARGUMENTS.items()),
     ],
 )
-def test_it_compiles(families: tuple[Family, ...], arguments: tuple[str, ...], summary: bool) -> None:
+def test_it_compiles(families: tuple[Family, ...], arguments: tuple[str, ...], kind: str) -> None:
     """For every shape that the tracepoint has had, without a warning; loading it needs another kernel than most."""
     from bcc import BPF
 
-    built = program.build(families, summary=summary)
+    built = program.build(families, summary=kind == "summary", trace=kind == "trace")
     strict = (
         "-Wall",
         "-Wextra",
@@ -319,11 +321,12 @@ def test_it_compiles(families: tuple[Family, ...], arguments: tuple[str, ...], s
     compiled = BPF(text=built.text.encode(), cflags=flags)
     try:
         hooks = [hook.program for family in built.families for hook in HOOKS[family.name]]
-        for function in ("on_kfree_skb", *hooks):
+        following = ("tell_probe", "tell_tracepoint", "on_copied", "on_table") if kind == "trace" else ()
+        for function in ("on_kfree_skb", *hooks, *following):
             code = compiled.dump_func(function.encode())
             assert code, f"{function} is not in the object"
             assert len(code) // 8 < 4096, f"{function} is longer than kernels before 5.2 would take"
             # beyond the limit clang ends the process, without a word that anybody sees; other kernels need other bytes
-            assert stack_bytes(code) <= BPF_STACK - (48 if summary else 64), function
+            assert stack_bytes(code) <= BPF_STACK - (48 if kind == "summary" else 64), function
     finally:
         compiled.cleanup()

@@ -1,0 +1,43 @@
+/* The packets that a trace follows, by the address of their struct sk_buff. */
+#define JOURNEYS 16384
+
+struct journey {
+	u64 number;
+	u32 fits; /* 1: it matched, 2: it may carry what was asked for */
+	u32 pad;
+};
+
+BPF_TABLE("lru_hash", u64, struct journey, journeys, JOURNEYS);
+BPF_PERCPU_ARRAY(journeys_begun, u64, 1);
+
+#define CPU_BITS 13 /* of a journey's number */
+
+inline_always struct journey *begin_journey(u64 skb, u32 fits)
+{
+	int zero = 0;
+	u64 *begun = journeys_begun.lookup(&zero);
+	struct journey journey = {.fits = fits};
+
+	if (!begun)
+		return NULL;
+	__sync_fetch_and_add(begun, 1);
+	journey.number = *begun << CPU_BITS | bpf_get_smp_processor_id();
+	journeys.update(&skb, &journey);
+	return journeys.lookup(&skb);
+}
+
+/* Another struct sk_buff takes the journey on, beside the first one or instead of it. */
+inline_always void continue_journey(u64 from, u64 to)
+{
+	struct journey *journey = from && to && from != to ? journeys.lookup(&from) : NULL;
+
+	if (journey) {
+		struct journey same = *journey;
+		journeys.update(&to, &same);
+	}
+}
+
+inline_always int is_followed(u64 skb)
+{
+	return !!journeys.lookup(&skb);
+}

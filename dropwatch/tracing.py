@@ -1,0 +1,160 @@
+"""`whydrop trace`: takes the steps of packets, and shows each journey when it is over."""
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from dropwatch.enrich.drop import wall_time
+from dropwatch.errors import CannotRunHere
+from dropwatch.host.netns import NetnsNames
+from dropwatch.journey_model import Journey, RawStep
+from dropwatch.journeys import Journeys
+from dropwatch.judgement import Stages
+from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.kernel.skb_fields import resolve
+from dropwatch.model import Drop, Event, Finding, MatchResult, Totals
+from dropwatch.options import Options
+from dropwatch.probe.following import Follow
+from dropwatch.probe.skb_functions import CURATED, Chosen, chosen, listing
+from dropwatch.render.journey_json import JourneyJson
+from dropwatch.render.journey_text import JourneyText
+from dropwatch.render.journey_tree import JourneyTree
+from dropwatch.render.layout import Layout
+from dropwatch.stopping import Stop
+
+
+class Followed(Protocol):
+    """Where steps come from."""
+
+    def take_steps(self) -> list[RawStep]: ...
+
+
+class View(Protocol):
+    """A journey becomes text."""
+
+    def journey(self, journey: Journey, now: float) -> str: ...
+
+
+class Tracing:
+    """One run's journeys; after `count` of them it asks `stop` to end the run."""
+
+    def __init__(
+        self,
+        journeys: Journeys,
+        view: View,
+        stop: Stop,
+        count: int | None,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._journeys, self._view, self._stop = journeys, view, stop
+        self._count = count
+        self._clock_ns = clock_ns
+        self._source: Followed | None = None
+        self._ends: Counter[str] = Counter()
+        self.told = 0
+
+    def begin(self, source: Followed) -> None:
+        """From now on there are steps."""
+        self._source = source
+
+    def stages(self, stages: Stages) -> Stages:
+        """Of a packet that is followed every death is wanted, whatever its addresses are by then."""
+
+        def match(drop: Drop) -> MatchResult | None:
+            found = stages.match(drop)
+            if found is None and self._journeys.follows(drop.event):
+                return MatchResult("direct", None)
+            return found
+
+        return Stages(stages.enrich, match, stages.diagnose)
+
+    def judge(self, finding_of: Callable[[Event], Finding | None]) -> Callable[[Event], Finding | None]:
+        """For the read loop: a death belongs to a journey, and is shown with it."""
+
+        def taken(event: Event) -> None:
+            self._take_steps()
+            self._journeys.dropped(event, finding_of(event))
+
+        return taken
+
+    def finding(self, finding: Finding, now: float) -> str:
+        return ""
+
+    def tick(self, now: float) -> str:
+        self._take_steps()
+        return self._show(self._journeys.ended(self._clock_ns()), now)
+
+    def finish(self) -> str:
+        """What is still on its way; to be called once the probes are gone and everything was read."""
+        self._take_steps()
+        return self._show(self._journeys.rest(), time.monotonic())
+
+    def totals(self, totals: Totals) -> Totals:
+        """With how the journeys ended that were shown."""
+        return replace(totals, reported=totals.matched, journeys=dict(self._ends))
+
+    def _take_steps(self) -> None:
+        if self._source is not None:
+            for step in self._source.take_steps():
+                self._journeys.step(step)
+
+    def _show(self, journeys: list[Journey], now: float) -> str:
+        texts = []
+        for journey in journeys:
+            if self._count is not None and self.told >= self._count:
+                break
+            self.told += 1
+            self._ends[journey.end] += 1
+            texts.append(self._view.journey(journey, now))
+        if self._count is not None and self.told >= self._count:
+            self._stop.ask()
+        return "".join(texts)
+
+
+def tracing_for(
+    options: Options, symbols: Kallsyms, layout: Layout, own_netns: int | None, stop: Stop
+) -> tuple[Tracing, Follow]:
+    """By the options. Raises WrongUsage for fields that this kernel does not have."""
+    fields = resolve(options.fields)
+    answering: set[str] = set()
+
+    def functions() -> tuple[Chosen, ...]:
+        found = chosen(options.functions, symbols)
+        answering.update(one.name for one in found if one.answers)
+        return found
+
+    journeys = Journeys(
+        frame=symbols.frame,
+        netns=NetnsNames().name,
+        time_of=wall_time,
+        texts={one.name: one.text for one in CURATED},
+        answers=answering.__contains__,
+        fields={field.name: field.value for field in fields},
+    )
+    view: View
+    if options.json:
+        view = JourneyJson()
+    elif options.view == "tree":
+        view = JourneyTree(layout, own_netns)
+    else:
+        view = JourneyText(layout, own_netns)
+    follow = Follow(functions, fields, tree=options.view == "tree")
+    return Tracing(journeys, view, stop, options.count), follow
+
+
+def list_functions(pattern: re.Pattern[str] | None, *, as_json: bool) -> str:
+    """`--list-functions`: those that would be watched, one a line, with what is known of them."""
+    symbols = Kallsyms()
+    found = listing(pattern, symbols)
+    if not found:
+        raise CannotRunHere(
+            "no function is known here that takes a packet: /proc/kallsyms or the kernel's BTF cannot be read",
+            "run it as root; whydrop check says what this machine can do",
+        )
+    if as_json:
+        return "".join(json.dumps(one.as_object()) + "\n" for one in found)
+    return "".join(f"{one.name}{' *' if one.curated else ''}\n" for one in found)

@@ -1,0 +1,260 @@
+"""`whydrop trace`: one packet's way through namespaces, NAT, IPsec and rules, to its end."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from scenarios.esp import OTHER_KEY, aead
+from scenarios.firewalls import load_modules, nft
+from scenarios.namespaces import CLONE_NEWNET, Namespace, joined_pair
+from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop
+
+assert CLONE_NEWNET
+DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT = 5000, 6000, 6001, 6002
+RULES = """
+table ip gate {
+    chain pre {
+        type nat hook prerouting priority -100;
+        udp dport 5000 dnat to %s:6000
+    }
+    chain post {
+        type nat hook postrouting priority 100;
+        oif "vout" masquerade
+    }
+    chain forward {
+        type filter hook forward priority 0;
+        udp dport 6001 counter drop
+    }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Road:
+    """a, b and c in a row; b forwards. `near` and `far` are the ends of the second link, in b and in c."""
+
+    a: Namespace
+    b: Namespace
+    c: Namespace
+    near: str
+    far: str
+
+
+@contextmanager
+def three() -> Iterator[Road]:
+    with joined_pair() as lab:
+        number = lab.a.name.removeprefix("a")
+        c = Namespace(f"c{number}", "vin", f"10.78.{number}.2", f"fd78:{number}::2")
+        subprocess.run(["ip", "netns", "add", c.name], check=True)
+        try:
+            near = f"10.78.{number}.1"
+            lab.b.run("sysctl -qw net.ipv4.ip_forward=1")
+            lab.b.run(f"ip link add vout type veth peer name vin netns {c.name}")
+            for end, link, address in ((lab.b, "vout", near), (c, "vin", c.v4)):
+                end.run(f"ip address add {address}/24 dev {link}")
+                end.run(f"ip link set {link} up")
+                end.run("ip link set lo up")
+            lab.a.run(f"ip route add default via {lab.b.v4}")
+            c.run(f"ip route add default via {near}")
+            yield Road(lab.a, lab.b, c, near, c.v4)
+        finally:
+            c.delete()
+
+
+def protect(road: Road) -> None:
+    """A tunnel from b to c for what goes from b itself to c: that is what is left of a packet after b's NAT."""
+    state = f"src {road.near} dst {road.far} proto esp spi 0x4242 reqid 7 mode tunnel {aead(OTHER_KEY)}"
+    template = f"tmpl src {road.near} dst {road.far} proto esp reqid 7 mode tunnel"
+    for end, direction in ((road.b, "out"), (road.c, "in")):
+        end.run(f"ip xfrm state add {state}")
+        end.run(
+            f"ip xfrm policy add src {road.near} dst {road.far} proto udp dport {INNER_PORT} dir {direction} {template}"
+        )
+
+
+@pytest.fixture(scope="module")
+def road() -> Iterator[Road]:
+    load_modules()
+    with three() as made:
+        nft(made.b, RULES % made.far)
+        protect(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def trace(road: Road) -> Iterator[Whydrop]:
+    with Whydrop("trace", "--fields", "len,gso_size,pkt_type") as running:
+        yield running
+
+
+def send(end: Namespace, address: str, port: int, data: bytes = b"datagram") -> None:
+    with end.entered():
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sender:
+        sender.sendto(data, (address, port))
+
+
+@contextmanager
+def reader(end: Namespace, port: int) -> Iterator[socket.socket]:
+    with end.entered():
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with made:
+        made.settimeout(PATIENCE)
+        made.bind(("0.0.0.0", port))
+        yield made
+
+
+def journey_to(trace: Whydrop, port: int):
+    wanted = lambda line: line["type"] == "journey" and line["packet"]["dport"] == port  # noqa: E731
+    (found,) = trace.wait_for(wanted)
+    return found
+
+
+def test_through_three_namespaces_nat_and_a_tunnel(road: Road, trace: Whydrop) -> None:
+    with reader(road.c, INNER_PORT) as at:
+        send(road.a, road.near, DNAT_PORT)
+        assert at.recv(100) == b"datagram"
+    found = journey_to(trace, DNAT_PORT)
+    steps = found["steps"]
+    names = [step["netns"]["name"] for step in steps if step["netns"]]
+    order = list(dict.fromkeys(names))
+    assert order == [road.a.name, road.b.name, road.c.name], steps
+
+    taps = [(step["netns"]["name"], step["iface"]["name"], step["kind"]) for step in steps if step["tap"]]
+    way = [
+        (road.a.name, road.a.iface, "transmit"),
+        (road.b.name, road.b.iface, "receive"),
+        (road.b.name, "vout", "transmit"),
+        (road.c.name, "vin", "receive"),
+    ]
+    assert taps[:4] == way, taps
+    answers = [
+        (one["table"], one["chain"], one["verdict"])
+        for step in steps
+        if (one := step["netfilter"]) is not None
+    ]
+    assert answers[:3] == [
+        ("gate", "pre", "accept"),
+        ("gate", "forward", "accept"),
+        ("gate", "post", "accept"),
+    ], answers
+    changed = [step["changed"] for step in steps if step["changed"]]
+    assert any(f"> {road.far}:{INNER_PORT}" in text for text in changed), changed
+    assert any("protected" in text and "0x00004242" in text for text in changed), changed
+    assert any("no longer protected" in text for text in changed), changed
+    assert found["end"] == "delivered", found["end_text"]
+    assert found["process"]["comm"].startswith("pytest") or found["process"]["comm"].startswith("python"), (
+        found
+    )
+    assert [step["seconds"] for step in steps] == sorted(step["seconds"] for step in steps)
+    assert all(list(step["fields"]) == ["len", "gso_size", "pkt_type"] for step in steps)
+    first = steps[0]["fields"]
+    assert first["len"] == 20 + 8 + len("datagram"), first
+    assert first["gso_size"] == 0
+
+
+def test_what_dies_on_the_way_has_its_finding(road: Road, trace: Whydrop) -> None:
+    send(road.a, road.far, DROPPED_PORT)
+    found = journey_to(trace, DROPPED_PORT)
+    assert found["end"] == "dropped"
+    assert found["finding"]["cause"] == {
+        "id": "netfilter.nft-rule",
+        "title": "an nftables rule drops it",
+        "confidence": "certain",
+    }
+    assert found["finding"]["object"]["text"].startswith(f"udp dport {DROPPED_PORT}")
+    assert next(step["netns"]["name"] for step in found["steps"] if step["netns"]) == road.a.name
+
+
+def test_ping_there_and_back(road: Road, trace: Whydrop) -> None:
+    road.a.run(f"ping -c 1 -W 60 {road.far}")
+
+    def echo(kind: int):
+        return lambda line: line["type"] == "journey" and line["packet"]["icmp_type"] == kind
+
+    (request,) = [one for one in trace.wait_for(echo(8)) if one["packet"]["daddr"] == road.far]
+    (reply,) = [one for one in trace.wait_for(echo(0)) if one["packet"]["saddr"] == road.far]
+    for journey, order in (
+        (request, [road.a.name, road.b.name, road.c.name]),
+        (reply, [road.c.name, road.b.name, road.a.name]),
+    ):
+        names = [step["netns"]["name"] for step in journey["steps"] if step["netns"]]
+        assert list(dict.fromkeys(names)) == order, journey["steps"]
+    assert request["end"] == "consumed", request["end_text"]
+    assert "icmp" in request["end_text"]
+    assert reply["end"] == "delivered", reply["end_text"]
+
+
+def test_tcp_arrives(road: Road, trace: Whydrop) -> None:
+    with road.c.entered():
+        server = socket.create_server(("0.0.0.0", TCP_PORT))
+    with server:
+        server.settimeout(PATIENCE)
+        with road.a.entered():
+            client = socket.create_connection((road.far, TCP_PORT), PATIENCE)
+        with client:
+            peer, _ = server.accept()
+            with peer:
+                client.sendall(b"x" * 100)
+                assert peer.recv(1000) == b"x" * 100
+    data = trace.wait_for(
+        lambda line: (
+            line["type"] == "journey"
+            and line["packet"]["dport"] == TCP_PORT
+            and (line["packet"]["length"] or 0) > 100
+        )
+    )
+    assert {one["end"] for one in data} == {"delivered"}, data
+
+
+def test_the_run_ends_with_what_it_followed(trace: Whydrop) -> None:
+    done = trace.finish()
+    assert done.status == 0, done.stderr
+    assert done.end["events_lost"] == 0
+    told = [line for line in done.lines if line["type"] == "journey"]
+    assert sum(done.end["journeys"].values()) == len(told)
+    assert [line["number"] for line in told] == list(range(1, len(told) + 1))
+    assert "unknown" not in {line["end"] for line in told}
+
+
+def test_the_tree_for_people(road: Road) -> None:
+    code = (
+        "import socket\n"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        f"s.sendto(b'datagram', ('{road.far}', {DROPPED_PORT}))\n"
+    )
+    command = [
+        str(WHYDROP),
+        "trace",
+        "--tree",
+        "--dport",
+        str(DROPPED_PORT),
+        "--functions",
+        "^ip_(rcv|forward)",
+    ]
+    command += ["--", "ip", "netns", "exec", road.a.name, sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert re.search(r"us\s*\|.*\bip_rcv\b", done.stdout), done.stdout
+    assert "ip_forward" in done.stdout
+    assert "netfilter.nft-rule" in done.stdout
+    assert "1 packet followed" in " ".join(done.stderr.split())
+
+
+def test_functions_are_listed() -> None:
+    done = subprocess.run(
+        [str(WHYDROP), "trace", "--list-functions", "--functions", "^(udp|tcp)_", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {line["name"] for line in map(json.loads, done.stdout.splitlines())}
+    assert "tcp_v4_rcv" in names
+    assert len([name for name in names if name.startswith(("udp_", "tcp_"))]) > 20
