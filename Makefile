@@ -1,4 +1,4 @@
-# make setup | test | demo | bench | shell | run | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+# make setup | test | demo | bench | recordings | shell | run | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
 # What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
 KERNELS ?=
@@ -19,13 +19,14 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo bench shell run lint
+.PHONY: help packages setup test demo bench recordings shell run lint
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
 	@echo 'make demo                   a broken IPsec tunnel in an emulated kernel, and what whydrop says about it'
 	@echo 'make test [KERNELS="6.1"]   every test, on every kernel of tests/kernel/matrix.toml or on these'
 	@echo 'make bench [KERNEL=6.12]    what whydrop costs a packet, beside bpftrace and dropwatch in the same guest'
+	@echo 'make recordings KERNEL=6.12 what its scenarios find, recorded for tests/replay'
 	@echo 'make shell KERNEL=6.12      a root shell in one of these kernels; make run CMD=... for one command'
 	@echo 'make lint                   ruff, mypy, clang-format'
 
@@ -54,6 +55,14 @@ test: setup lint
 
 demo: setup
 	@$(LAB) run --kernel 6.1 -- $(PYTHON) tests/kernel/demo.py
+
+# The findings of these scenarios on a kernel, with all that they were made of, for tests/replay.
+RECORDED ?= test_ipsec_input.py test_ipsec_output.py test_ipsec_policies.py test_netfilter_nft.py test_netfilter_engines.py
+recordings: setup
+	@$(LAB) run --kernel $(KERNEL) -- sh -c 'cd tests/kernel/scenarios && \
+	    WHYDROP_GUEST=1 WHYDROP_RECORDING=/tmp/linux-$(KERNEL).whydrop PYTHONPATH=.. \
+	    $(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $(RECORDED) >&2; \
+	    tar -c -C /tmp linux-$(KERNEL).whydrop linux-$(KERNEL).json.gz' | tar -x -C tests/replay/recordings
 
 # Its peers are wanted here only.
 bench: PACKAGES += bpftrace dropwatch

@@ -20,6 +20,8 @@ struct step_seen {
 BPF_PERCPU_ARRAY(steps_seen, struct step_seen, STEPS);
 #define OF_PROBES 0
 
+#define NFPROTO_BRIDGE 7
+
 BPF_ARRAY(step_fields, struct step_field, STEP_FIELDS);
 BPF_PROG_ARRAY(tell_of_probe, 1);
 BPF_PROG_ARRAY(tell_of_tracepoint, 1);
@@ -117,7 +119,8 @@ inline_always void read_names(struct step_record *record, const struct step_seen
 		return;
 	}
 #endif
-	bpf_probe_read_kernel_str(record->table, sizeof(record->table), (void *)(table + layout->xt_name));
+	table += seen->family == NFPROTO_BRIDGE ? layout->ebt_name : layout->xt_name;
+	bpf_probe_read_kernel_str(record->table, sizeof(record->table), (void *)table);
 }
 
 inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
@@ -366,18 +369,36 @@ int on_chain(struct pt_regs *ctx)
 	return 0;
 }
 
-/* ipt_do_table and its like; struct nf_hook_state begins with u8 hook (u32 until 5.?) and u8 pf */
-int on_table(struct pt_regs *ctx)
+/* struct nf_hook_state begins with the hook's number */
+inline_always void watch_table(struct pt_regs *ctx, u32 table_first, u32 family)
 {
 	struct netfilter_layout *layout = current_layout();
 	struct table_call call;
 	union scratch scratch;
 
-	if (!layout)
-		return 0;
-	read_table_call(&call, ctx, layout->xt_table_first);
-	watch_return(ctx, call.skb, call.table, read_u8(&scratch, call.table + layout->xt_af),
-		     read_u8(&scratch, call.state + OFF_nf_hook_state__hook));
+	read_table_call(&call, ctx, table_first);
+	if (layout && !family)
+		family = read_u8(&scratch, call.table + layout->xt_af);
+	watch_return(ctx, call.skb, call.table, family, read_u8(&scratch, call.state));
+}
+
+/* ipt_do_table, ip6t_do_table, arpt_do_table */
+int on_table(struct pt_regs *ctx)
+{
+	struct netfilter_layout *layout = current_layout();
+
+	if (layout)
+		watch_table(ctx, layout->xt_table_first, 0);
+	return 0;
+}
+
+/* ebt_do_table */
+int on_bridge_table(struct pt_regs *ctx)
+{
+	struct netfilter_layout *layout = current_layout();
+
+	if (layout)
+		watch_table(ctx, layout->ebt_table_first, NFPROTO_BRIDGE);
 	return 0;
 }
 

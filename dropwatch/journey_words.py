@@ -29,7 +29,7 @@ DELIVERING = frozenset(
 ROUTED = frozenset({"ip_forward", "ip6_forward", "__ip_local_out", "__ip6_local_out"})
 _VERDICTS = {0: "drop", 1: "accept", 2: "stolen", 3: "queue", 4: "repeat", 5: "stop"}  # linux/netfilter.h
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}  # NFPROTO_* there
-_INET_HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
+_INET_HOOKS = ("prerouting", "input", "forward", "output", "postrouting", "brouting")
 _HOOKS = {"arp": ("input", "output", "forward"), "netdev": ("ingress", "egress")}
 _PROTECTED = frozenset({"esp", "ah", "comp"})
 

@@ -17,6 +17,11 @@ _WORD_BITS = 64
 _STRUCTS = ("sk_buff", "skb_shared_info")
 _BIG_ENDIAN = frozenset({"__be16", "__be32", "__be64"})
 
+_OFTEN = (
+    *("len", "data_len", "mark", "priority", "protocol", "pkt_type", "ip_summed", "hash", "queue_mapping"),
+    *("gso_size", "gso_segs", "gso_type", "nr_frags", "cloned", "truesize", "users"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SkbField:
@@ -81,12 +86,17 @@ def _field(name: str) -> SkbField | None:
     return SkbField(name, is_shared, first, bit, member.bits, member.signed, network_order)
 
 
+def _often_asked() -> list[str]:
+    there = set(names())
+    return [name for name in _OFTEN if name in there]
+
+
 def _resolved(name: str) -> SkbField:
     if name not in _members():
         near = difflib.get_close_matches(name, names(), n=3)
         raise WrongUsage(
             f"--fields: neither struct sk_buff nor struct skb_shared_info has a member {name!r} here",
-            f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names())}",
+            f"did you mean {' or '.join(near)}?" if near else f"for example: {', '.join(_often_asked())}",
         )
     found = _field(name)
     if found is None:

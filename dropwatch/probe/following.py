@@ -22,6 +22,7 @@ _TRACEPOINTS = {
 _FIRST = ("__ip_local_out", "__ip6_local_out")
 _CHAINS = ("nft_do_chain",)
 _TABLES = ("ipt_do_table", "ip6t_do_table", "arpt_do_table")
+_BRIDGE_TABLES = ("ebt_do_table",)
 # What returns another struct sk_buff for its first argument (net/core/skbuff.c), and what returns a list of them.
 _COPYING = (
     *("skb_clone", "skb_copy", "__pskb_copy_fclone", "skb_copy_expand"),
@@ -91,6 +92,7 @@ class Following:
     def _attach_all(self) -> None:
         self._returning("on_chain", "on_verdict", *_CHAINS)
         self._returning("on_table", "on_verdict", *_TABLES)
+        self._returning("on_bridge_table", "on_verdict", *_BRIDGE_TABLES)
         self._returning("on_watched_call_1", "on_copied", *_COPYING)
         self._returning("on_segmented", "on_copied", *_SEGMENTING)
         for function in _FRAGMENTING:
@@ -101,7 +103,7 @@ class Following:
             if self._follow.tree:
                 self._returning("on_watched_call_3", "on_return", function)
             self._attach("on_first_call", function, "entry")
-        taken = {*_FIRST, *_CHAINS, *_TABLES, *_COPYING, *_SEGMENTING, *_FREEING}
+        taken = {*_FIRST, *_CHAINS, *_TABLES, *_BRIDGE_TABLES, *_COPYING, *_SEGMENTING, *_FREEING}
         for chosen in self._follow.functions():
             if chosen.name not in taken:
                 self._follow_function(chosen)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dropwatch.model import Totals
 from dropwatch.render.layout import Layout
 
+_NAMED = 4  # probes that are missing for the same reason
+
 
 def opening(blind_spots: Sequence[str], layout: Layout, doing: str = "watching for dropped packets") -> str:
     """One line for standard error when the watch begins, and what it will not see."""
@@ -37,7 +39,31 @@ def closing(totals: Totals, layout: Layout, told: Sequence[str] = ()) -> str:
 
 
 def _not_seen(blind_spots: Sequence[str], layout: Layout) -> list[str]:
-    return [line for spot in blind_spots for line in layout.paragraph(spot, "  not seen: ", "    ")]
+    return [
+        line for spot in _together(blind_spots) for line in layout.paragraph(spot, "  not seen: ", "    ")
+    ]
+
+
+def _together(blind_spots: Sequence[str]) -> list[str]:
+    """Many probes may be missing for one reason: that is one sentence."""
+    probes: dict[str, list[str]] = {}
+    sentences: dict[str, str | None] = {}  # in order, None: of probes
+    for spot in blind_spots:
+        name, parted, why = spot.removeprefix("probe ").partition(": not attached: ")
+        if parted and spot.startswith("probe "):
+            probes.setdefault(why, []).append(name)
+            sentences.setdefault(why, None)
+        else:
+            sentences[spot] = spot
+    return [_of_probes(probes[key], key) if text is None else text for key, text in sentences.items()]
+
+
+def _of_probes(names: Sequence[str], why: str) -> str:
+    if len(names) == 1:
+        return f"probe {names[0]}: not attached: {why}"
+    named = ", ".join(names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"probes {named}{more}: not attached: {why}"
 
 
 def _main(totals: Totals) -> str:

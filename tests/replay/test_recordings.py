@@ -1,9 +1,10 @@
 """Recordings of real kernels through everything behind the probes: the same judgement as on the day they were made.
 
-Each NAME.whydrop has the lines that the run printed beside it, NAME.json. Words may become better with time; what was
-blamed, how surely, and where, must not change unnoticed.
+Each NAME.whydrop has the lines that the run printed beside it, NAME.json.gz; `make recordings` makes those of the
+scenarios anew. Words may become better with time; what was blamed, how surely, and where, must not change unnoticed.
 """
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ def replay(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
+def told_by(path: Path) -> list[Line]:
+    with gzip.open(path.with_suffix(".json.gz"), "rt") as lines:
+        return lines_of(lines.read())
+
+
 def lines_of(text: str) -> list[Line]:
     return [json.loads(line) for line in text.splitlines()]
 
@@ -60,7 +66,7 @@ def test_there_are_some() -> None:
 @recordings
 def test_the_findings_are_those_of_the_run(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     *found, end = lines_of(replay(capsys, str(path), "--json"))
-    *told, told_end = lines_of(path.with_suffix(".json").read_text())
+    *told, told_end = told_by(path)
     assert [judged(line) for line in found] == [judged(line) for line in told]
     # A judge of today may ask what nobody asked then: that is said, and is no other finding.
     end["blind_spots"] = [
@@ -71,7 +77,7 @@ def test_the_findings_are_those_of_the_run(path: Path, capsys: pytest.CaptureFix
 
 @recordings
 def test_every_way_of_showing_them(path: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    told = lines_of(path.with_suffix(".json").read_text())[:-1]
+    told = told_by(path)[:-1]
     text = replay(capsys, str(path), "--stack", "--all")
     for cause in {line["cause"]["id"] for line in told}:
         assert f"[{cause}" in text
@@ -87,7 +93,7 @@ def test_with_other_addresses_it_says_the_same(
     other = tmp_path / "other.whydrop"
     replay(capsys, str(path), "--write", str(other), "--anonymize")
     *found, _ = lines_of(replay(capsys, str(other), "--json"))
-    *told, _ = lines_of(path.with_suffix(".json").read_text())
+    *told, _ = told_by(path)
     assert [line["cause"]["id"] for line in found] == [line["cause"]["id"] for line in told]
     assert [line["where"] for line in found] == [line["where"] for line in told]
     kinds = [[line["object"] and line["object"]["kind"] for line in lines] for lines in (found, told)]

@@ -1,7 +1,10 @@
 """What every scenario may ask for. Scenarios run in a guest (`make test`), never on the host."""
 
+import gzip
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from scenarios.firewalls import load_modules
@@ -30,5 +33,11 @@ def whydrop() -> Iterator[Whydrop]:
     The modules are there before it starts: what dies in the moment after a module came has no probe yet.
     """
     load_modules()
-    with Whydrop() as running:
+    recording = os.environ.get("WHYDROP_RECORDING")  # a file that `make recordings` wants
+    with Whydrop(*(("--write", recording) if recording else ())) as running:
         yield running
+        if recording:
+            done = running.finish()
+            lines = [*done.lines, done.end]
+            with gzip.open(Path(recording).with_suffix(".json.gz"), "wt") as told:
+                told.writelines(json.dumps(line) + "\n" for line in lines)

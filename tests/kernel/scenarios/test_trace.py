@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 from scenarios.esp import OTHER_KEY, aead
-from scenarios.firewalls import load_modules, nft
+from scenarios.firewalls import legacy, load_modules, nft
 from scenarios.namespaces import CLONE_NEWNET, Namespace, joined_pair
 from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop
 
@@ -83,6 +83,7 @@ def road() -> Iterator[Road]:
     load_modules()
     with three() as made:
         nft(made.b, RULES % made.far)
+        legacy(made.c, f"*mangle\n-A INPUT -p udp --dport {INNER_PORT} -j ACCEPT")
         protect(made)
         yield made
 
@@ -135,15 +136,16 @@ def test_through_three_namespaces_nat_and_a_tunnel(road: Road, trace: Whydrop) -
     ]
     assert taps[:4] == way, taps
     answers = [
-        (one["table"], one["chain"], one["verdict"])
+        (one["engine"], one["table"], one["chain"], one["verdict"])
         for step in steps
         if (one := step["netfilter"]) is not None
     ]
-    assert answers[:3] == [
-        ("gate", "pre", "accept"),
-        ("gate", "forward", "accept"),
-        ("gate", "post", "accept"),
+    assert [one for one in answers if one[0] == "nftables"][:3] == [
+        ("nftables", "gate", "pre", "accept"),
+        ("nftables", "gate", "forward", "accept"),
+        ("nftables", "gate", "post", "accept"),
     ], answers
+    assert ("iptables", "mangle", "INPUT", "accept") in answers, answers
     changed = [step["changed"] for step in steps if step["changed"]]
     assert any(f"> {road.far}:{INNER_PORT}" in text for text in changed), changed
     assert any("protected" in text and "0x00004242" in text for text in changed), changed

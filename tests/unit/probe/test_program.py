@@ -321,7 +321,11 @@ def test_it_compiles(families: tuple[Family, ...], arguments: tuple[str, ...], k
     compiled = BPF(text=built.text.encode(), cflags=flags)
     try:
         hooks = [hook.program for family in built.families for hook in HOOKS[family.name]]
-        following = ("tell_probe", "tell_tracepoint", "on_copied", "on_table") if kind == "trace" else ()
+        following = (
+            ("tell_probe", "tell_tracepoint", "on_copied", "on_table", "on_bridge_table")
+            if kind == "trace"
+            else ()
+        )
         for function in ("on_kfree_skb", *hooks, *following):
             code = compiled.dump_func(function.encode())
             assert code, f"{function} is not in the object"

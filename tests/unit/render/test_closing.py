@@ -42,3 +42,13 @@ def test_what_the_opening_said_is_not_said_again_but_not_forgotten():
         "  not seen: 3 IPsec packets: no policies",
         "  not seen: what the first lines say (1 blind spot)",
     ]
+
+
+def test_probes_that_are_missing_for_one_reason_are_one_sentence():
+    missing = [f"probe p{n}: not attached: no kprobes" for n in range(7)]
+    spots = (*missing[:5], "drop reason X: none", *missing[5:], "probe q: not attached: refused")
+    assert opening(spots, LAYOUT).splitlines()[1:] == [
+        "  not seen: probes p0, p1, p2, p3 and 3 more: not attached: no kprobes",
+        "  not seen: drop reason X: none",
+        "  not seen: probe q: not attached: refused",
+    ]
