@@ -318,12 +318,16 @@ inline_always u32 finish(u64 skb, u64 sent)
 inline_always int probes_are_off(union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
-	u64 base = this_cpu_offset(scratch);
+	struct in_hand *now = current_in_hand();
 
-	if (!wanted || !base)
+	if (!wanted || !now)
 		return 0;
-	return (wanted->current_kprobe && read_pointer(scratch, base + wanted->current_kprobe)) ||
-	       (wanted->bpf_prog_active && read_u32(scratch, base + wanted->bpf_prog_active));
+	if (!now->cpu_offset)
+		now->cpu_offset = this_cpu_offset(scratch);
+	if (!now->cpu_offset)
+		return 0;
+	return (wanted->current_kprobe && read_pointer(scratch, now->cpu_offset + wanted->current_kprobe)) ||
+	       (wanted->bpf_prog_active && read_u32(scratch, now->cpu_offset + wanted->bpf_prog_active));
 }
 
 int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)

@@ -37,6 +37,7 @@ struct in_hand {
 	u64 interrupted; /* the packet whose death had to wait for this one's, 0: none */
 	u32 was_interrupted;
 	u32 is_again; /* on_kfree_skb_again has called */
+	u64 cpu_offset; /* this_cpu_offset(), once it was asked for */
 };
 
 BPF_PERCPU_ARRAY(in_hands, struct in_hand, 1);

@@ -10,7 +10,7 @@ from scenarios.firewalls import Rule, legacy, legacy_rules, nft, nft_rules, snap
 from scenarios.namespaces import Lab, Namespace, joined_pair
 from scenarios.roads import BEYOND4, BEYOND6, turn_around
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Whydrop
+from scenarios.whydrop_process import KPROBE_EVENTS, Whydrop, programs_are_gone
 
 RULES = """*filter
 -A INPUT -p udp -m udp --dport 5999 -j ACCEPT
@@ -228,7 +228,8 @@ def test_both_rulesets(lab: Lab, whydrop: Whydrop) -> None:
 
 
 def test_ruleset_is_untouched(lab: Lab) -> None:
-    """Also when it is killed in the middle of its work."""
+    """Also when it is killed in the middle of its work; and none of its programs is left."""
+    kprobes = KPROBE_EVENTS.read_text()
     legacy(lab.b, "*filter\n-A INPUT -p udp -m udp --dport 5097 -j DROP\n")
     nft(
         lab.b, "table inet t { chain c { type filter hook input priority -5; udp dport 5098 counter drop; } }"
@@ -242,4 +243,5 @@ def test_ruleset_is_untouched(lab: Lab) -> None:
         traffic.datagrams(lab.a, lab.b.v4, [5097, 5098] * 500)
     # leaving the block has killed it with SIGKILL
     eventually(lambda: snapshot(lab.b) == before, "the ruleset is what it was")
+    programs_are_gone(kprobes)
     assert snapshot(lab.a) == before_a == ""

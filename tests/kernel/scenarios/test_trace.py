@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import pytest
 from scenarios.esp import OTHER_KEY, aead
 from scenarios.firewalls import legacy, load_modules, nft
-from scenarios.namespaces import CLONE_NEWNET, Namespace, joined_pair
+from scenarios.namespaces import Namespace, joined_pair
 from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop
 
-assert CLONE_NEWNET
-DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT = 5000, 6000, 6001, 6002
+DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT, LARGE_PORT = 5000, 6000, 6001, 6002, 6003
 RULES = """
 table ip gate {
     chain pre {
@@ -213,6 +212,19 @@ def test_tcp_arrives(road: Road, trace: Whydrop) -> None:
         )
     )
     assert {one["end"] for one in data} == {"delivered"}, data
+
+
+def test_fragments_are_one_packet(road: Road, trace: Whydrop) -> None:
+    """Cut in a, put together for b's connection tracking, cut again, and put together in c."""
+    data = bytes(4000)
+    with reader(road.c, LARGE_PORT) as at:
+        send(road.a, road.far, LARGE_PORT, data)
+        assert at.recv(5000) == data
+    found = journey_to(trace, LARGE_PORT)
+    assert found["end"] == "delivered", found["end_text"]
+    assert len({step["copy"] for step in found["steps"]}) >= 3, found["steps"]
+    names = {step["netns"]["name"] for step in found["steps"] if step["netns"]}
+    assert names == {road.a.name, road.b.name, road.c.name}
 
 
 def test_the_run_ends_with_what_it_followed(trace: Whydrop) -> None:

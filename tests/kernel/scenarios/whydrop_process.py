@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+from scenarios.waiting import eventually
+
 WHYDROP = Path(__file__).parents[3] / ".venv" / "bin" / "whydrop"
 PATIENCE = 300.0  # seconds; under emulation on a busy host everything takes its time
+
+KPROBE_EVENTS = Path("/sys/kernel/tracing/kprobe_events")
 
 Line = dict[str, Any]
 
@@ -127,3 +131,16 @@ class Whydrop:
     def _all(self) -> str:
         lines = "\n".join(json.dumps(line) for line in self.lines())
         return f"--- stdout ---\n{lines}\n--- stderr ---\n{self._stderr_path.read_text()}"
+
+
+def programs_are_gone(kprobe_events: str) -> None:
+    """Wait until no more programs are attached than the whydrops have that run; `kprobe_events` were there before."""
+    running = subprocess.run(["pgrep", "-f", "bin/whydrop"], capture_output=True, text=True, check=False)
+    others = len(running.stdout.split())
+    eventually(lambda: _attached().count("on_kfree_skb") <= others, "the programs go")
+    assert KPROBE_EVENTS.read_text() == kprobe_events
+
+
+def _attached() -> list[str]:
+    shown = subprocess.run(["bpftool", "-j", "prog"], capture_output=True, text=True, check=True).stdout
+    return [program.get("name", "") for program in json.loads(shown)]
