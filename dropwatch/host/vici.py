@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _DAEMONS = frozenset({"charon", "charon-systemd"})
-_TIMEOUT_S = 1.0
+_TIMEOUT_S = 3.0  # for each daemon
 _MOST_BYTES = 4 << 20
 _COMMAND, _ANSWER, _REGISTER, _CONFIRMED, _EVENT = 0, 1, 3, 5, 7
 _SECTION, _SECTION_END, _VALUE, _LIST, _ITEM, _LIST_END = 1, 2, 3, 4, 5, 6
@@ -32,10 +32,10 @@ class Connection(NamedTuple):
 
 
 def read_connections(netns_inode: int) -> tuple[Connection, ...]:
-    """Those of the daemons in this namespace; none where there is no daemon, or it does not answer in a second."""
-    deadline = time.monotonic() + _TIMEOUT_S
+    """Those of the daemons in this namespace; none where there is no daemon, or it does not answer in time."""
     found: list[Connection] = []
     for pid in _daemons(netns_inode):
+        deadline = time.monotonic() + _TIMEOUT_S
         for path in _sockets(pid):
             try:
                 about = path.lstat()

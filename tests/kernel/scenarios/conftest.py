@@ -12,6 +12,11 @@ from scenarios.namespaces import Lab, joined_pair
 from scenarios.whydrop_process import Whydrop
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those with a whydrop of their own come first: the one that many share would look at their floods as well."""
+    items.sort(key=lambda item: "whydrop" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def in_a_guest() -> None:
     """They load modules, attach probes and write into the tree: not on somebody's machine."""
