@@ -14,7 +14,7 @@ from scenarios.whydrop_process import Whydrop
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those with a whydrop of their own come first: the one that many share would look at their floods as well."""
-    items.sort(key=lambda item: "whydrop" in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: not {"whydrop", "watchers"}.isdisjoint(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -20,8 +20,8 @@ FORBIDDEN = "*(volatile u64 *)skb = 1;"  # a store into the packet's memory
 def test_the_rest_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = program.build
 
-    def spoilt(families: tuple[program.Family, ...], *, summary: bool) -> program.Program:
-        built = honest(families, summary=summary)
+    def spoilt(families: tuple[program.Family, ...], **more: bool) -> program.Program:
+        built = honest(families, **more)
         return dataclasses.replace(built, text=built.text.replace(LAST_LINE, f"{FORBIDDEN} {LAST_LINE}"))
 
     monkeypatch.setattr(tracer.program, "build", spoilt)
