@@ -9,6 +9,7 @@ import pytest
 from dropwatch import words
 from dropwatch.enrich.drop import Enricher
 from dropwatch.model import Drop, Event, Frame, Interface, Netns, Process
+from dropwatch.xfrm_model import XfrmNote
 
 # A kernel of our own: one function every 4096 bytes, in the order in which the tests name them.
 BASE, STEP = 0xFFFFFFFF81000000, 0x1000
@@ -240,6 +241,15 @@ def test_the_packet_is_read(drop: Callable[..., Drop]) -> None:
         "xfrm_input", location="xfrm_input", packet=header, protocol=0x0800, length=28, mark=5
     ).packet
     assert (packet.proto, packet.sport, packet.dport, packet.mark) == ("udp", 40000, 5000, 5)
+
+
+def test_what_ipsec_has_half_unpacked_is_read_as_its_bytes_say(drop: Callable[..., Drop]) -> None:
+    """Garbage that says to be IPv6 inside: skb->protocol is set, the header is still the outer one."""
+    header = bytes.fromhex("4500001c00004000403200000a0900010a090002") + bytes.fromhex("0000100100000007")
+    dead = drop(
+        "xfrm_input", location="xfrm_input", packet=header, protocol=0x86DD, length=28, xfrm=XfrmNote()
+    )
+    assert (dead.packet.proto, dead.packet.spi, dead.packet.header_error) == ("esp", 0x1001, None)
 
 
 def test_the_time_of_death(drop: Callable[..., Drop]) -> None:
