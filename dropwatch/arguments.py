@@ -86,25 +86,29 @@ def folded_option() -> click.Parameter:
     return _option("--folded", is_flag=True, text=text)
 
 
+def _instead(left_out: set[str], *added: click.Parameter) -> list[click.Parameter]:
+    """filter_and_options() without some, and with others before --duration."""
+    params = [param for param in filter_and_options() if param.name not in left_out]
+    at = next(number for number, param in enumerate(params) if param.name == "duration")
+    return [*params[:at], *added, *params[at:]]
+
+
 def summary_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop summary`."""
-    params = [param for param in filter_and_options() if param.name not in {"count", "stack"}]
-    at = next(number for number, param in enumerate(params) if param.name == "duration")
-    params[at:at] = [
+    return _instead(
+        {"count", "stack"},
         _option(
             "--interval", metavar="SECONDS", text="Time between summaries: 1 with the full screen, else 10."
         ),
         _option("--count", metavar="N", text="End after N summaries."),
         _option("--stack", is_flag=True, text="With --json: the stack of each row's last sample."),
-    ]
-    return params
+    )
 
 
 def trace_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop trace`."""
-    params = [param for param in filter_and_options() if param.name not in {"count", "stack", "all"}]
-    at = next(number for number, param in enumerate(params) if param.name == "duration")
-    params[at:at] = [
+    return _instead(
+        {"count", "stack", "all"},
         _option(
             "--functions", metavar="REGEX", text="Also kernel functions that take a packet and match this."
         ),
@@ -117,8 +121,7 @@ def trace_options() -> list[click.Parameter]:
         ),
         _option("--tree", is_flag=True, text="Which function called which, and how long it took."),
         _option("--count", metavar="N", text="End after N packets."),
-    ]
-    return params
+    )
 
 
 def version_option() -> click.Option:

@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from dropwatch.errors import CannotRunHere, WhydropError, WrongUsage
 from dropwatch.render.layout import layout_for, printable
 from dropwatch.render.screen import Screen
 from dropwatch.stopping import Stop
+
+if TYPE_CHECKING:
+    from dropwatch.options import Options
 
 _NAME = "whydrop"
 _USAGE = """whydrop [FILTER] [OPTIONS] [-- CMD...]
@@ -100,9 +103,13 @@ def _live(**given: Any) -> None:
     if context.invoked_subcommand is not None:
         _refuse_before_word(context)
         return
-    from dropwatch.options import parse  # each command imports what it needs: only this one needs the probes
+    from dropwatch.options import parse
 
-    options = parse(given, context.obj)
+    _run(parse(given, context.obj))
+
+
+def _run(options: "Options") -> None:
+    """Each command imports what it needs: only those that end here need the probes."""
     with Stop() as stop:
         from dropwatch.session import live
 
@@ -147,11 +154,7 @@ def _summary(**given: Any) -> None:
     A full screen on a terminal (q leaves), a table each interval in a pipe or with CMD, one line each with --json."""
     from dropwatch.options import parse_summary
 
-    options = parse_summary(given, click.get_current_context().obj)
-    with Stop() as stop:
-        from dropwatch.session import live
-
-        live(options, Screen(sys.stdout, sys.stderr), stop)
+    _run(parse_summary(given, click.get_current_context().obj))
 
 
 whydrop.add_command(
@@ -172,11 +175,7 @@ def _stack(**given: Any) -> None:
     `frame;frame;frame count` instead, until --count, --duration, CMD or Ctrl-C ends it."""
     from dropwatch.options import parse_stack
 
-    options = parse_stack(given, click.get_current_context().obj)
-    with Stop() as stop:
-        from dropwatch.session import live
-
-        live(options, Screen(sys.stdout, sys.stderr), stop)
+    _run(parse_stack(given, click.get_current_context().obj))
 
 
 whydrop.add_command(
@@ -203,11 +202,7 @@ def _trace(**given: Any) -> None:
         wanted = None if given["functions"] is None else pattern(given["functions"])
         Screen(sys.stdout, sys.stderr).show(list_functions(wanted, as_json=given["json"]))
         return
-    options = parse_trace(given, click.get_current_context().obj)
-    with Stop() as stop:
-        from dropwatch.session import live
-
-        live(options, Screen(sys.stdout, sys.stderr), stop)
+    _run(parse_trace(given, click.get_current_context().obj))
 
 
 whydrop.add_command(Watching("trace", callback=_trace, params=arguments.trace_options(), help=_trace.__doc__))

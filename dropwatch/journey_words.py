@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dropwatch import words
 from dropwatch.journey_model import End, Kind, NetfilterAnswer, RawStep, Step
 from dropwatch.model import Packet, Process
+from dropwatch.netfilter_notes import FAMILIES, hook_word
 
 STEP_WORDS: dict[Kind, str] = {
     "call": "",
@@ -28,17 +29,13 @@ DELIVERING = frozenset(
 # Where the route has just been chosen.
 ROUTED = frozenset({"ip_forward", "ip6_forward", "__ip_local_out", "__ip6_local_out"})
 _VERDICTS = {0: "drop", 1: "accept", 2: "stolen", 3: "queue", 4: "repeat", 5: "stop"}  # linux/netfilter.h
-_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}  # NFPROTO_* there
-_INET_HOOKS = ("prerouting", "input", "forward", "output", "postrouting", "brouting")
-_HOOKS = {"arp": ("input", "output", "forward"), "netdev": ("ingress", "egress")}
 _PROTECTED = frozenset({"esp", "ah", "comp"})
 
 
 def answer(raw: RawStep, function: str | None) -> NetfilterAnswer:
     """What a verdict step says. The chain of a legacy table is that of its hook."""
-    family = _FAMILIES.get(raw.family)
-    hooks = _HOOKS.get(family or "", _INET_HOOKS)
-    hook = hooks[raw.hook] if raw.hook < len(hooks) else None
+    family = FAMILIES.get(raw.family)
+    hook = hook_word(family, raw.hook)
     legacy = words.base_name(function or "").endswith("t_do_table")
     verdict = raw.value & 0xFF
     return NetfilterAnswer(

@@ -10,7 +10,20 @@ from typing import Literal
 # NFPROTO_* of include/uapi/linux/netfilter.h: nothing in BTF is called by these words.
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 
+_INET_HOOKS = ("prerouting", "input", "forward", "output", "postrouting", "ingress")
+_HOOKS = {
+    "bridge": (*_INET_HOOKS[:5], "brouting"),
+    "arp": ("input", "output", "forward"),
+    "netdev": ("ingress", "egress"),
+}
+
 XtFamily = Literal["ip", "ip6", "arp"]
+
+
+def hook_word(family: str | None, number: int) -> str | None:
+    """nft's word for a hook; legacy tables call the same hook by it in capitals. None for a number without one."""
+    names = _HOOKS.get(family or "", _INET_HOOKS)
+    return names[number] if number < len(names) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,17 @@ import shlex
 from dropwatch.causes import chain_owners
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.model import Culprit, Drop, Evidence, Fix, Netns, Packet
-from dropwatch.netfilter_notes import NftChain
+from dropwatch.netfilter_notes import NftChain, hook_word
 
 _PROCESS = re.compile(r"pid ([0-9]+) \(")
-_INET_HOOKS = ("prerouting", "input", "forward", "output", "postrouting", "ingress")
-_HOOKS = {
-    "bridge": (*_INET_HOOKS[:5], "brouting"),
-    "arp": ("input", "output", "forward"),
-    "netdev": ("ingress", "egress"),
-}
 _WITH_PORTS = frozenset({"tcp", "udp", "sctp", "dccp", "udplite"})
 _NFT_PROTOCOLS = {"icmp6": "ipv6-icmp"}
 _XT_PROTOCOLS = {"icmp6": "ipv6-icmp"}
 
 
 def hook(family: str, number: int) -> str:
-    """nft's word for a hook; legacy tables call the same hook by it in capitals."""
-    names = _HOOKS.get(family, _INET_HOOKS)
-    return names[number] if number < len(names) else f"number {number}"
+    """As hook_word(), or the number."""
+    return hook_word(family, number) or f"number {number}"
 
 
 def inside(netns: Netns | None, command: str) -> str:

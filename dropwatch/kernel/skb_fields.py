@@ -11,8 +11,8 @@ from functools import cache
 
 from dropwatch.errors import WrongUsage
 from dropwatch.kernel import btf
+from dropwatch.trace_wire import STEP_FIELDS
 
-MOST_FIELDS = 16  # STEP_FIELDS of bpf/event.h
 _WORD_BITS = 64
 _STRUCTS = ("sk_buff", "skb_shared_info")
 _BIG_ENDIAN = frozenset({"__be16", "__be32", "__be64"})
@@ -53,9 +53,9 @@ class SkbField:
 def resolve(names: Sequence[str]) -> tuple[SkbField, ...]:
     """The members of these names, in this order, each once. Raises WrongUsage for what is not there, or no number."""
     wanted = tuple(dict.fromkeys(names))
-    if len(wanted) > MOST_FIELDS:
+    if len(wanted) > STEP_FIELDS:
         raise WrongUsage(
-            f"--fields: {len(wanted)} members are too many", f"ask for at most {MOST_FIELDS} at a time"
+            f"--fields: {len(wanted)} members are too many", f"ask for at most {STEP_FIELDS} at a time"
         )
     return tuple(_resolved(name) for name in wanted)
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from dropwatch.journey_model import Journey, NetfilterAnswer, Step
-from dropwatch.model import Process
 from dropwatch.render.json_lines import (
     SCHEMA,
     finding_object,
@@ -12,6 +11,7 @@ from dropwatch.render.json_lines import (
     line,
     netns_object,
     packet_object,
+    process_object,
     time_text,
 )
 
@@ -35,7 +35,7 @@ def journey_object(journey: Journey) -> dict[str, Any]:
         "end": journey.end,
         "end_text": journey.end_text,
         "finding": finding_object(journey.finding) if journey.finding is not None else None,
-        "process": _process(journey.process),
+        "process": process_object(journey.process),
     }
 
 
@@ -52,7 +52,7 @@ def _step(step: Step) -> dict[str, Any]:
         "iface": iface_object(step.iface),
         "route": iface_object(step.route),
         "cpu": step.cpu,
-        "process": _process(step.process),
+        "process": process_object(step.process),
         "copy": step.copy,
         "depth": step.depth,
         "duration": None if step.duration is None else _seconds(step.duration),
@@ -75,10 +75,6 @@ def _answer(answer: NetfilterAnswer | None) -> dict[str, Any] | None:
         "hook": answer.hook,
         "verdict": answer.verdict,
     }
-
-
-def _process(process: Process | None) -> dict[str, Any] | None:
-    return {"pid": process.pid, "comm": process.comm} if process is not None else None
 
 
 def _seconds(seconds: float) -> float:

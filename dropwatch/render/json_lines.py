@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from dropwatch.model import Culprit, Drop, Finding, Frame, Interface, Netns, Packet, Totals
+from dropwatch.model import Culprit, Drop, Finding, Frame, Interface, Netns, Packet, Process, Totals
 
 SCHEMA = 1
 
@@ -47,7 +47,7 @@ def finding_object(finding: Finding) -> dict[str, Any]:
         "evidence": [{"source": evidence.source, "text": evidence.text} for evidence in finding.evidence],
         "fix": [{"text": fix.text, "command": fix.command} for fix in finding.fix],
         "stack": [frame_object(frame) for frame in drop.stack],
-        "process": {"pid": drop.process.pid, "comm": drop.process.comm} if drop.process else None,
+        "process": process_object(drop.process),
     }
 
 
@@ -99,6 +99,10 @@ def _where(drop: Drop) -> dict[str, Any]:
 def time_text(seconds: float) -> str:
     """Seconds since 1970 as the JSON has them: UTC, to the microsecond."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def process_object(process: Process | None) -> dict[str, Any] | None:
+    return {"pid": process.pid, "comm": process.comm} if process else None
 
 
 def iface_object(iface: Interface | None) -> dict[str, Any] | None:
