@@ -300,7 +300,6 @@ struct step_record {
 	__u64 function; /* address that was probed, 0: none */
 	__u64 sp; /* of the call: tells which return belongs to which call, and which call is inside of which */
 	__u64 value;
-	__u64 socket; /* address of the struct sock that the function was given, 0: none */
 	__u32 step; /* enum step */
 	__u32 fits; /* 1: matches, 2: may carry what was asked for */
 	__u32 cpu;

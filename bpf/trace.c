@@ -13,7 +13,6 @@ struct step_seen {
 	u32 may_begin; /* a packet that is not followed is from here on, if it fits */
 	u32 hook;
 	u32 family;
-	u32 pad[2];
 };
 
 /* The first for probes: none runs while another one does. The others, by enum step, for tracepoints. */
@@ -159,7 +158,6 @@ inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 	record->function = seen->function;
 	record->sp = seen->sp;
 	record->value = seen->value;
-	record->socket = seen->socket;
 	record->step = seen->step;
 	record->cpu = bpf_get_smp_processor_id();
 	record->pid = bpf_get_current_pid_tgid() >> 32;
@@ -429,7 +427,6 @@ inline_always void tell_copied(struct pt_regs *ctx, u64 from, u64 to)
 {
 	struct step_seen *seen;
 
-	continue_journey(from, to);
 	seen = new_step(STEP_COPIED, OF_PROBES);
 	if (!seen)
 		return;
@@ -473,8 +470,10 @@ int on_segmented(struct pt_regs *ctx)
 /* ip_copy_metadata(to, from): a fragment is made of a packet */
 int on_fragmented(struct pt_regs *ctx)
 {
-	if (is_followed(PT_REGS_PARM2(ctx)))
-		tell_copied(ctx, PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx));
+	if (!is_followed(PT_REGS_PARM2(ctx)))
+		return 0;
+	continue_journey(PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx));
+	tell_copied(ctx, PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx));
 	return 0;
 }
 

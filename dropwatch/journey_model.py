@@ -36,7 +36,6 @@ class RawStep:
     function: int
     sp: int
     value: int
-    socket: int
     cpu: int
     pid: int
     comm: str

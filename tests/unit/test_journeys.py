@@ -46,7 +46,6 @@ def raw(kind: str, ms: float, **more: object) -> RawStep:
         function=0,
         sp=0,
         value=0,
-        socket=0,
         cpu=0,
         pid=7,
         comm="nginx",
@@ -211,8 +210,8 @@ def test_delivered_to_who_reads() -> None:
     found = only(
         made(
             raw("receive", 1),
-            raw("call", 2, function=9, socket=5),
-            raw("call", 3, function=8, socket=5, is_task=True),
+            raw("call", 2, function=9),
+            raw("call", 3, function=8, is_task=True),
             raw("consumed", 4, is_task=True, pid=812, comm="nginx"),
         )
     )
