@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Iterable
+from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from dropwatch.host import tools
@@ -10,7 +11,7 @@ from dropwatch.host.interfaces import read_mtu
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue, read_queues
 from dropwatch.host.route import Route, read_route
-from dropwatch.host.vici import Connection, read_connections
+from dropwatch.host.vici import Connection, Daemon, find_daemons, read_connections
 from dropwatch.host.xfrm_config import XfrmConfig
 from dropwatch.host.xfrm_interfaces import IpsecInterface
 from dropwatch.host.xfrm_interfaces import read_interfaces as read_xfrm_interfaces
@@ -19,7 +20,7 @@ from dropwatch.netfilter_notes import EbtNote, NftNote, XtNote
 from dropwatch.xfrm_model import GoneState
 
 _REMEMBERED = 64
-_NAMES_LAST_NS = 10_000_000_000
+_SPARING = 20  # a daemon is asked for a twentieth of the time at most
 _IKE_TOOLS = ("swanctl", "ipsec")  # of strongSwan, and of its older starter or Libreswan
 
 Key = TypeVar("Key", bound=Hashable)
@@ -58,19 +59,23 @@ class EbtReader(Protocol):
 
 
 class _Memory(Generic[Key, Answer]):
-    """The last answer for each key, given again only to those for whom it is young enough."""
+    """The last answer for each key, given again only to those for whom it is young enough.
 
-    def __init__(self) -> None:
+    With `sparing` it may be older by so many times what it took: who answers slowly is asked seldom.
+    """
+
+    def __init__(self, sparing: int = 0) -> None:
+        self._sparing = sparing
         self._known: dict[Key, tuple[int, Answer | None]] = {}
 
     def get(self, key: Key, not_before_ns: int, read: Callable[[], Answer | None]) -> Answer | None:
-        read_at, answer = self._known.get(key, (-1, None))
-        if read_at < not_before_ns:
+        fresh_until, answer = self._known.get(key, (-1, None))
+        if fresh_until < not_before_ns:
             read_at = time.monotonic_ns()
             answer = read()
             if key not in self._known and len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[key] = (read_at, answer)
+            self._known[key] = (read_at + self._sparing * (time.monotonic_ns() - read_at), answer)
         return answer
 
     def __len__(self) -> int:
@@ -99,7 +104,8 @@ class Host:
         read_queues: Callable[[int], tuple[Queue, ...]] = read_queues,
         read_route: Callable[[int, Address, int], Route] = read_route,
         read_xfrm_interfaces: Callable[[int], dict[int, IpsecInterface]] = read_xfrm_interfaces,
-        read_connections: Callable[[int], tuple[Connection, ...]] = read_connections,
+        find_daemons: Callable[[int], tuple[Daemon, ...]] = find_daemons,
+        read_connections: Callable[[Daemon], tuple[Connection, ...]] = read_connections,
         read_mtu: Callable[[int, str], int] = read_mtu,
         find_tool: Callable[[str], str | None] = tools.find,
     ) -> None:
@@ -108,12 +114,13 @@ class Host:
         self._read_xfrm = read_xfrm
         self._nft, self._xt, self._ebt = nft, xt, ebt
         self._read_conntrack, self._read_queues, self._read_route = read_conntrack, read_queues, read_route
-        self._read_connections, self._read_mtu = read_connections, read_mtu
+        self._find_daemons, self._read_connections, self._read_mtu = find_daemons, read_connections, read_mtu
         self._read_xfrm_interfaces, self._find_tool = read_xfrm_interfaces, find_tool
         self._xfrm: _Memory[int, XfrmConfig] = _Memory()
         self._xfrm_interfaces: _Memory[int, dict[int, IpsecInterface]] = _Memory()
         self._firewalls: _Memory[int, Firewalls] = _Memory()
-        self._connections: _Memory[int, tuple[Connection, ...]] = _Memory()
+        self._daemons: _Memory[int, tuple[Daemon, ...]] = _Memory()
+        self._connections: _Memory[Daemon, tuple[Connection, ...]] = _Memory(_SPARING)
         self._mtus: _Memory[tuple[int, str], int] = _Memory()
         self._conntrack: _Memory[int, ConntrackTable] = _Memory()
         self._queues: _Memory[int, tuple[Queue, ...]] = _Memory()
@@ -146,14 +153,16 @@ class Host:
     def connections(self, inode: int, not_before_ns: int) -> tuple[Connection, ...]:
         """What the IKE daemons of a namespace say of their SAs; none where there is none that answers at once.
 
-        Names last longer than SAs: an answer may be a little older, so that a slow daemon slows nothing down.
+        The answer of a daemon that takes its time may be older than `not_before_ns`.
         """
-        found = self._connections.get(
-            inode,
-            not_before_ns - _NAMES_LAST_NS,
-            lambda: self._try("connections of the IKE daemon", inode, lambda: self._read_connections(inode)),
+        daemons = self._daemons.get(
+            inode, not_before_ns, lambda: self._try("IKE daemons", inode, lambda: self._find_daemons(inode))
         )
-        return found or ()
+        found: dict[Connection, None] = {}
+        for daemon in daemons or ():
+            answer = self._connections.get(daemon, not_before_ns, partial(self._read_connections, daemon))
+            found |= dict.fromkeys(answer or ())
+        return tuple(found)
 
     def mtu(self, inode: int, interface: str, not_before_ns: int) -> int | None:
         """The MTU of an interface."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _DAEMONS = frozenset({"charon", "charon-systemd"})
-_TIMEOUT_S = 3.0  # for each daemon
+_TIMEOUT_S = 3.0
 _MOST_BYTES = 4 << 20
 _COMMAND, _ANSWER, _REGISTER, _CONFIRMED, _EVENT = 0, 1, 3, 5, 7
 _SECTION, _SECTION_END, _VALUE, _LIST, _ITEM, _LIST_END = 1, 2, 3, 4, 5, 6
@@ -31,31 +31,40 @@ class Connection(NamedTuple):
     if_ids: tuple[int, ...]
 
 
-def read_connections(netns_inode: int) -> tuple[Connection, ...]:
-    """Those of the daemons in this namespace; none where there is no daemon, or it does not answer in time."""
-    found: list[Connection] = []
-    for pid in _daemons(netns_inode):
-        deadline = time.monotonic() + _TIMEOUT_S
-        for path in _sockets(pid):
-            try:
-                about = path.lstat()
-                if stat.S_ISSOCK(about.st_mode) and about.st_uid == 0:
-                    found += ask(str(path), pid, deadline)
-            except (OSError, ValueError, TypeError, IndexError, struct.error):
-                continue
-    return tuple(dict.fromkeys(found))
+class Daemon(NamedTuple):
+    """A process; `started` as field 22 of /proc/PID/stat has it, since numbers of processes come again."""
+
+    pid: int
+    started: str
 
 
-def _daemons(netns_inode: int) -> Iterator[int]:
+def find_daemons(netns_inode: int) -> tuple[Daemon, ...]:
     """Processes of root by the name of the daemon, in this namespace."""
+    found = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             if (directory / "comm").read_text().strip() not in _DAEMONS or directory.stat().st_uid:
                 continue
             if (directory / "ns/net").stat().st_ino == netns_inode:
-                yield int(directory.name)
+                after_name = (directory / "stat").read_text().rpartition(")")[2]
+                found.append(Daemon(int(directory.name), after_name.split()[19]))
         except OSError:
             continue
+    return tuple(found)
+
+
+def read_connections(daemon: Daemon) -> tuple[Connection, ...]:
+    """None where it does not answer in time."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    found: list[Connection] = []
+    for path in _sockets(daemon.pid):
+        try:
+            about = path.lstat()
+            if stat.S_ISSOCK(about.st_mode) and about.st_uid == 0:
+                found += ask(str(path), daemon.pid, deadline)
+        except (OSError, ValueError, TypeError, IndexError, struct.error):
+            continue
+    return tuple(found)
 
 
 def _sockets(pid: int) -> list[Path]:

@@ -16,8 +16,6 @@ charon-systemd {{
     load = random nonce aes sha1 sha2 hmac kdf gmp kernel-netlink socket-default vici
     install_routes = no
     install_virtual_ip = no
-    retransmit_tries = 1
-    retransmit_timeout = 2
     plugins {{
         vici {{
             socket = unix://{home}/vici

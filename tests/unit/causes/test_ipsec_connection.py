@@ -5,7 +5,7 @@ import pytest
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.ipsec_connection import naming
 from dropwatch.host.host import Host
-from dropwatch.host.vici import Connection
+from dropwatch.host.vici import Connection, Daemon
 from dropwatch.model import Culprit, Verdict
 
 ONE = Connection("gw-gw", "net-net", 7, (0x1001, 0x2002), (0x2A,))
@@ -14,10 +14,11 @@ STATE = {"spi": "0x00009999", "reqid": 0, "if_id": 0}
 
 
 def verdict_of(drop, details, connections, tools=("swanctl",)):
-    def read(inode):
-        return connections
-
-    host = Host(read_connections=read, find_tool=lambda name: name if name in tools else None)
+    host = Host(
+        find_daemons=lambda inode: (Daemon(1, "9"),),
+        read_connections=lambda daemon: connections,
+        find_tool=lambda name: name if name in tools else None,
+    )
     culprit = Culprit("xfrm-state", "an SA", details) if details is not None else None
     (cause,) = naming(
         (Cause("ipsec.x", "t", "w", "c", (), judge=lambda drop, host: Verdict("certain", culprit)),)

@@ -7,6 +7,7 @@ import pytest
 from dropwatch.host import host as host_module
 from dropwatch.host.host import Host
 from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.vici import Connection, Daemon
 from dropwatch.host.xfrm_config import XfrmConfig
 
 
@@ -185,3 +186,36 @@ def test_the_rest_is_remembered_like_the_ipsec_configuration(clock):
         host.route_back(5, "10.9.0.1", 0, 900)
         assert host.firewalls(5, 900) == (("inet filter",), ())
     assert asked == [(5,), (5,), (5, "10.9.0.1", 0)]
+
+
+def ike_host(clock, daemons, takes):
+    """A host on which each daemon answers with its own name, after a time in ns."""
+    asked = []
+
+    def read(daemon):
+        asked.append(daemon)
+        clock[0] += takes
+        return (Connection(f"of {daemon.pid}", "child", 1, (), ()),)
+
+    return Host(find_daemons=lambda inode: tuple(daemons), read_connections=read), asked
+
+
+def test_a_daemon_in_a_namespace_that_got_the_number_of_another_is_asked_itself(clock):
+    daemons = [Daemon(1, "9")]
+    host, asked = ike_host(clock, daemons, 10)
+    assert [found.ike for found in host.connections(5, 900)] == ["of 1"]
+    daemons[:] = [Daemon(2, "9")]
+    assert [found.ike for found in host.connections(5, clock[0] + 1)] == ["of 2"]
+    daemons[:] = [Daemon(2, "77")]
+    host.connections(5, clock[0] + 1)
+    assert asked == [(1, "9"), (2, "9"), (2, "77")]
+
+
+def test_a_slow_daemon_is_asked_for_a_small_part_of_the_time(clock):
+    host, asked = ike_host(clock, [Daemon(1, "9")], 3000)
+    for event in range(900, 60_900, 1000):
+        clock[0] = max(clock[0], event + 100)
+        assert host.connections(5, event)
+    assert len(asked) == 1
+    host.connections(5, 61_001)
+    assert len(asked) == 2
