@@ -56,13 +56,14 @@ test: setup lint
 demo: setup
 	@$(LAB) run --kernel 6.1 -- $(PYTHON) tests/kernel/demo.py
 
-# The findings of these scenarios on a kernel, with all that they were made of, for tests/replay.
-RECORDED ?= test_ipsec_input.py test_ipsec_output.py test_ipsec_policies.py test_netfilter_nft.py test_netfilter_engines.py
+# What whydrop shows in these scenarios on a kernel, with all that it was made of, for tests/replay.
+RECORDED ?= test_recording.py test_summary.py test_trace.py test_ipsec_input.py test_ipsec_output.py \
+    test_ipsec_policies.py test_netfilter_nft.py test_netfilter_engines.py
 recordings: setup
-	@$(LAB) run --kernel $(KERNEL) -- sh -c 'cd tests/kernel/scenarios && \
-	    WHYDROP_GUEST=1 WHYDROP_RECORDING=/tmp/linux-$(KERNEL).whydrop PYTHONPATH=.. \
-	    $(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $(RECORDED) >&2; \
-	    tar -c -C /tmp linux-$(KERNEL).whydrop linux-$(KERNEL).json.gz' | tar -x -C tests/replay/recordings
+	@$(LAB) run --kernel $(KERNEL) --timeout 1800 -- sh -c 'mkdir /tmp/recordings && cd tests/kernel/scenarios && \
+	    WHYDROP_GUEST=1 WHYDROP_RECORDINGS=/tmp/recordings PYTHONPATH=.. \
+	    $(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $(RECORDED) >&2 && \
+	    tar -c -C /tmp/recordings .' | tar -x -C tests/replay/recordings
 
 # Its peers are wanted here only.
 bench: PACKAGES += bpftrace dropwatch

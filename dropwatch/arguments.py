@@ -86,6 +86,11 @@ def folded_option() -> click.Parameter:
     return _option("--folded", is_flag=True, text=text)
 
 
+def findings_option() -> click.Parameter:
+    """`whydrop replay --findings`."""
+    return _option("--findings", is_flag=True, text="One drop after the other, whatever the run showed.")
+
+
 def _instead(left_out: set[str], *added: click.Parameter) -> list[click.Parameter]:
     """filter_and_options() without some, and with others before --duration."""
     params = [param for param in filter_and_options() if param.name not in left_out]
@@ -108,7 +113,8 @@ def summary_options() -> list[click.Parameter]:
 def trace_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop trace`."""
     return _instead(
-        {"count", "stack", "all"},
+        {"count", "all"},
+        _option("--all", is_flag=True, text="Nothing more: a trace shows what is harmless, too."),
         _option(
             "--functions", metavar="REGEX", text="Also kernel functions that take a packet and match this."
         ),

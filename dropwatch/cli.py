@@ -161,7 +161,7 @@ whydrop.add_command(
     Watching(
         "summary",
         callback=_summary,
-        params=arguments.summary_options(),
+        params=[*arguments.summary_options(), *arguments.writing_options()],
         help=_summary.__doc__,
     )
 )
@@ -205,28 +205,41 @@ def _trace(**given: Any) -> None:
     _run(parse_trace(given, click.get_current_context().obj))
 
 
-whydrop.add_command(Watching("trace", callback=_trace, params=arguments.trace_options(), help=_trace.__doc__))
+whydrop.add_command(
+    Watching(
+        "trace",
+        callback=_trace,
+        params=[*arguments.trace_options(), *arguments.writing_options()],
+        help=_trace.__doc__,
+    )
+)
 
 
-def _replay(file: str, **given: Any) -> None:
-    """The findings of a recording that --write made, without root, on any machine.
+def _replay(file: str, findings: bool, **given: Any) -> None:
+    """What a run showed that left a recording with --write, without root, on any machine.
 
-    FILTER takes from them; --all also shows what was held back as harmless. --write makes another recording or a
-    capture of what fits."""
+    FILTER takes from the findings; --all also shows what was held back as harmless. --write makes another recording
+    or a capture of what fits. Of a summary or a trace --findings shows the drops, one by one: they can be filtered."""
     from dropwatch.options import parse_replay
 
     options = parse_replay(given)
     with Stop() as stop:
         from dropwatch.replaying import replay
 
-        replay(Path(file), options, given["netns"], Screen(sys.stdout, sys.stderr), stop)
+        screen = Screen(sys.stdout, sys.stderr)
+        replay(Path(file), options, given["netns"], screen, stop, as_findings=findings)
 
 
 whydrop.add_command(
     Replaying(
         "replay",
         callback=_replay,
-        params=[click.Argument(["file"]), *arguments.replay_options(), *arguments.writing_options()],
+        params=[
+            click.Argument(["file"]),
+            *arguments.replay_options(),
+            arguments.findings_option(),
+            *arguments.writing_options(),
+        ],
         help=_replay.__doc__,
     )
 )

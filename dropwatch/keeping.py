@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dropwatch import __version__
 from dropwatch.host.host import Host
+from dropwatch.journey_model import Journey
 from dropwatch.model import Drop, Event, Finding, Frame, MatchResult, Packet, Totals
 from dropwatch.options import Options
 from dropwatch.recording.addresses import Anonymizer
@@ -18,6 +19,7 @@ from dropwatch.recording.questions import INTERFACE, NETNS, REASON, noted_functi
 from dropwatch.recording.recorder import Recorder
 from dropwatch.recording.start import End, Start
 from dropwatch.render import pcapng
+from dropwatch.summary_model import Summary
 from dropwatch.watching import Renderer
 
 _PROC = Path("/proc/sys/kernel")
@@ -50,6 +52,13 @@ class Keeping:
 
     def renderer(self, renderer: Renderer) -> Renderer:
         return renderer
+
+    def judging(self, finding_of: Callable[[Event], Finding | None]) -> Callable[[Event], Finding | None]:
+        """Where findings are no lines of their own, but go into summaries or journeys."""
+        return finding_of
+
+    def gathered(self, shown: Summary | Journey) -> None:
+        """A summary or a journey that is shown now."""
 
     def begin(self, start: Start) -> None:
         """Makes the file. Raises WrongUsage or WhydropError when that cannot be."""
@@ -86,6 +95,8 @@ def start_of(options: Options, own_netns: int | None) -> Start:
         causes=options.wanted.causes,
         payload=options.payload,
         anonymized=options.anonymize,
+        view=options.view,
+        count=options.count,
     )
 
 
@@ -166,6 +177,9 @@ class RecordingKeeping(Keeping):
     def renderer(self, renderer: Renderer) -> Renderer:
         return _Telling(renderer, lambda finding, now: self._recorder.told(now), self._recorder.tick)
 
+    def gathered(self, shown: Summary | Journey) -> None:
+        self._recorder.gathered(shown)
+
     def begin(self, start: Start) -> None:
         self._file = NewFile(self._path)
         self._recorder.begin(start, self._file.write)
@@ -181,6 +195,7 @@ class RecordingKeeping(Keeping):
                 matched=totals.matched,
                 reported=totals.reported,
                 suppressed=totals.suppressed,
+                journeys=totals.journeys,
             )
         )
 
@@ -204,6 +219,15 @@ class CaptureKeeping(Keeping):
 
     def renderer(self, renderer: Renderer) -> Renderer:
         return _Telling(renderer, lambda finding, now: self._write(finding), lambda now: None)
+
+    def judging(self, finding_of: Callable[[Event], Finding | None]) -> Callable[[Event], Finding | None]:
+        def written(event: Event) -> Finding | None:
+            finding = finding_of(event)
+            if finding is not None:
+                self._write(finding)
+            return finding
+
+        return written
 
     def begin(self, start: Start) -> None:
         self._file = NewFile(self._path)

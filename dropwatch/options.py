@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from dropwatch import command, ready, values, words
 from dropwatch.causes import CATALOGUE
@@ -19,6 +19,7 @@ from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.recording import new_file
 
 View = Literal["findings", "stack", "folded", "summary", "trace", "tree"]
+VIEWS: tuple[View, ...] = get_args(View)
 UNKNOWN = "unknown"
 _REASON_PREFIX = "SKB_DROP_REASON_"
 _Value = TypeVar("_Value")
@@ -75,7 +76,7 @@ def parse_trace(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) ->
     """As parse(), for `whydrop trace`."""
     functions = None if given["functions"] is None else pattern(given["functions"])
     fields = tuple(name.strip() for text in given["fields"] for name in text.split(",") if name.strip())
-    options = parse({**given, "stack": False, "all": True}, after_dashes)
+    options = parse({**given, "all": True}, after_dashes)
     view: View = "tree" if given["tree"] else "trace"
     return replace(options, view=view, functions=functions, fields=fields)
 

@@ -1,10 +1,14 @@
-"""A recording instead of a kernel: the same stages, the same answers, the same words, on any machine."""
+"""A recording instead of a kernel: the same stages, the same answers, the same words, on any machine.
+
+Findings are judged again. Summaries and journeys are shown as they were made: what the kernel counted, and steps of
+packets that did not die, are nothing to be judged.
+"""
 
 import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,12 +18,13 @@ from dropwatch.causes.diagnose import diagnose
 from dropwatch.enrich.drop import Enricher
 from dropwatch.errors import WhydropError, WrongUsage
 from dropwatch.filter import Filter
+from dropwatch.journey_model import Journey
 from dropwatch.judgement import NOT_PACKETS, Judgement, Stages
 from dropwatch.keeping import Keeping, keeping_for
 from dropwatch.match.flow import FlowMatcher
 from dropwatch.match.ipsec import match_ipsec
-from dropwatch.model import Drop, MatchResult, Totals
-from dropwatch.options import Options
+from dropwatch.model import Drop, Event, Finding, MatchResult, Totals
+from dropwatch.options import VIEWS, Options, View
 from dropwatch.recording.frames import Damaged
 from dropwatch.recording.questions import INTERFACE, NETNS, REASON, replayed_host
 from dropwatch.recording.recording import Recorded, Recording, Tick
@@ -27,20 +32,35 @@ from dropwatch.recording.start import End, Start
 from dropwatch.render.closing import closing
 from dropwatch.render.layout import layout_for, printable
 from dropwatch.render.screen import Screen
-from dropwatch.renderers import renderer_for
+from dropwatch.renderers import journey_view_for, renderer_for, summary_view_for
 from dropwatch.stopping import Stop
+from dropwatch.summary_model import Summary
 from dropwatch.watching import Renderer
 
+_GATHERING = ("summary", "trace", "tree")  # these show no finding as a line of its own
 
-def replay(path: Path, options: Options, netns: tuple[str, ...], screen: Screen, stop: Stop) -> None:
-    """Everything in the file that fits, then its closing statement.
+
+def replay(
+    path: Path,
+    options: Options,
+    netns: tuple[str, ...],
+    screen: Screen,
+    stop: Stop,
+    *,
+    as_findings: bool = False,
+) -> None:
+    """Everything in the file that fits, shown as the run showed it or `as_findings`, then its closing statement.
 
     `netns` are namespaces as the recording names them, or their inodes. Raises WrongUsage for what is no recording,
     Damaged after what could be read of a damaged one.
     """
     recording = Recording(path)
     _refuse_same_file(path, options.write)
-    options = replace(options, payload=options.payload and recording.start.payload)
+    recorded = (view for view in VIEWS if view == recording.start.view and not as_findings)
+    view: View = next(recorded, "findings")
+    if view in _GATHERING:
+        _refuse_filter(view, options, netns)
+    options = replace(options, payload=options.payload and recording.start.payload, view=view)
     if not options.json:
         screen.say(_opening(path, recording.start))
     with _times_of(recording.start), contextlib.closing(keeping_for(options)) as keeping:
@@ -64,8 +84,14 @@ class _Replay:
         self._screen = screen
         self._stop = stop
         self._layout = layout_for(screen.out, options.no_color)
-        self._plain = renderer_for(options, self._layout, recording.start.own_netns)
+        own_netns = recording.start.own_netns
+        as_then = replace(options, count=options.count or recording.start.count)
+        self._plain = renderer_for(as_then, self._layout, own_netns)
         self._renderer: Renderer = keeping.renderer(self._plain)
+        self._gathers = options.view in _GATHERING
+        self._summary_view = summary_view_for(options, self._layout, own_netns)
+        self._journey_view = journey_view_for(options, self._layout, own_netns)
+        self._journeys: Counter[str] = Counter()
         self._current: Recorded | None = None
         self._reported = 0
         self._now = 0.0
@@ -90,6 +116,9 @@ class _Replay:
             _judged_by(options, wanted, recording.start),
             keeping.keep,
         )
+        self._finding_of: Callable[[Event], Finding | None] = self._judgement.finding
+        if self._gathers:
+            self._finding_of = keeping.judging(self._finding_of)
 
     def run(self) -> None:
         """To the last item, or to where it cannot be read any more."""
@@ -103,8 +132,11 @@ class _Replay:
                 elif isinstance(item, Tick):
                     self._now = item.now
                     self._screen.show(self._renderer.tick(item.now))
-                elif not self._enough():
-                    self._take(item)
+                elif isinstance(item, Recorded):
+                    if self._gathers or not self._enough():
+                        self._take(item)
+                elif self._gathers and not self._enough():
+                    self._show(item)
                 if self._stop.asked or self._screen.reader_left:
                     break
         except Damaged as error:
@@ -117,18 +149,24 @@ class _Replay:
         self._current = item
         if item.now is not None:
             self._now = item.now
-        try:
-            finding = self._judgement.finding(item.event)
-            text = self._renderer.finding(finding, self._now) if finding is not None else ""
-        except WhydropError:
-            raise
-        except Exception as error:
-            raise Damaged(
-                f"an event of the recording cannot be judged: {type(error).__name__}: {error}",
-                "the recording may be damaged or of another version; --debug shows where",
-            ) from error
-        if finding is not None:
-            self._reported += 1
+        with _damage("an event of the recording cannot be judged"):
+            finding = self._finding_of(item.event)
+            if finding is None or self._gathers:
+                return
+            text = self._renderer.finding(finding, self._now)
+        self._reported += 1
+        self._screen.show(text)
+
+    def _show(self, item: Summary | Journey) -> None:
+        with _damage("a part of the recording cannot be shown"):
+            if isinstance(item, Journey):
+                text = self._journey_view.journey(item, self._now)
+            else:
+                text = self._summary_view.summary(item)
+            self._keeping.gathered(item)
+        if isinstance(item, Journey):
+            self._journeys[item.end] += 1
+        self._reported += 1
         self._screen.show(text)
 
     def _enough(self) -> bool:
@@ -162,11 +200,26 @@ class _Replay:
             suppressed=dict(judgement.suppressed + Counter({NOT_PACKETS: not_packets})),
             blind_spots=(*(end.blind_spots if end is not None else ()), *self._not_known(damage)),
         )
+        if self._gathers:
+            totals = self._as_gathered(totals, end)
         now = end.now if end is not None else self._now
         self._keeping.end(totals, not_packets, now)
         self._screen.show(self._plain.end(totals, now))
         if not self._options.json:
             self._screen.say(closing(totals, self._layout))
+
+    def _as_gathered(self, totals: Totals, end: End | None) -> Totals:
+        """What is in summaries or journeys was counted when they were made."""
+        journeys = None if self._options.view == "summary" else dict(self._journeys)
+        if end is None:
+            return replace(totals, reported=totals.matched, journeys=journeys)
+        return replace(
+            totals,
+            matched=end.matched,
+            reported=end.reported,
+            suppressed=end.suppressed,
+            journeys=journeys,
+        )
 
     def _not_known(self, damage: Damaged | None) -> Iterator[str]:
         if damage is not None:
@@ -194,7 +247,30 @@ def _copied(start: Start, options: Options) -> Start:
         causes=options.wanted.causes or start.causes,
         payload=options.payload,
         anonymized=start.anonymized or options.anonymize,
+        view=options.view,
     )
+
+
+@contextlib.contextmanager
+def _damage(what: str) -> Iterator[None]:
+    """Values that no run would have written lead anywhere."""
+    try:
+        yield
+    except WhydropError:
+        raise
+    except Exception as error:
+        raise Damaged(
+            f"{what}: {type(error).__name__}: {error}",
+            "the recording may be damaged or of another version; --debug shows where",
+        ) from error
+
+
+def _refuse_filter(view: View, options: Options, netns: tuple[str, ...]) -> None:
+    if options.wanted != Filter() or netns or options.all_drops:
+        raise WrongUsage(
+            f"this is the recording of a {view}: of what it showed nothing can be taken away",
+            "whydrop replay FILE --findings shows the drops in it one by one, filtered",
+        )
 
 
 def _refuse_same_file(path: Path, write: Path | None) -> None:

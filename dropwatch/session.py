@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 from dropwatch import ready
@@ -15,12 +16,12 @@ from dropwatch.host.host import Host
 from dropwatch.host.interfaces import InterfaceNames
 from dropwatch.host.netns import NetnsNames, own_inode
 from dropwatch.judgement import NOT_PACKETS, Judgement, Stages, held_back
-from dropwatch.keeping import keeping_for, start_of
+from dropwatch.keeping import Keeping, keeping_for, start_of
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.match.flow import FlowMatcher
 from dropwatch.match.ipsec import match_ipsec
-from dropwatch.model import Drop, MatchResult, Totals
+from dropwatch.model import Drop, Event, Finding, MatchResult, Totals
 from dropwatch.options import Options
 from dropwatch.probe.preflight import first_obstacle
 from dropwatch.probe.tracer import Tracer
@@ -91,7 +92,7 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
     )
     tracing, follow = None, None
     if options.view in ("trace", "tree"):
-        tracing, follow = tracing_for(options, symbols, layout, own_inode(), stop)
+        tracing, follow = tracing_for(options, symbols, layout, own_inode(), stop, keeping.gathered)
         stages = tracing.stages(stages)
     judgement = Judgement(
         stages,
@@ -110,11 +111,15 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
         told = (*absent, *tracer.blind_spots)
         gathering: Summarizing | Tracing | None = tracing
         if in_sum:
-            gathering = stack.enter_context(_summing(options, tracer, enricher, layout, screen, stop))
+            gathering = stack.enter_context(
+                _summing(options, tracer, enricher, layout, screen, stop, keeping)
+            )
         elif tracing is not None:
             tracing.begin(tracer)
-        judge = gathering.judge(judgement.finding) if gathering is not None else judgement.finding
-        shown = gathering if gathering is not None else keeping.renderer(renderer)
+        judge: Callable[[Event], Finding | None] = judgement.finding
+        if gathering is not None:
+            judge = gathering.judge(keeping.judging(judge))
+        shown = keeping.renderer(renderer if gathering is None else gathering)
         watch = Watch(tracer, judge, shown, screen, options, stop, command)
         watch.run(lambda: _tell_ready(options, screen, layout, told))
         last = gathering.finish() if gathering is not None else ""
@@ -144,7 +149,13 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
 
 
 def _summing(
-    options: Options, tracer: Tracer, enricher: Enricher, layout: Layout, screen: Screen, stop: Stop
+    options: Options,
+    tracer: Tracer,
+    enricher: Enricher,
+    layout: Layout,
+    screen: Screen,
+    stop: Stop,
+    keeping: Keeping,
 ) -> Summarizing:
     summing = summarizing_for(
         options,
@@ -154,6 +165,7 @@ def _summing(
         layout=layout,
         output=screen.out,
         stop=stop,
+        told=keeping.gathered,
     )
     summing.begin()
     return summing

@@ -13,8 +13,7 @@ from dropwatch.host.netns import netns_name, own_inode
 from dropwatch.model import Drop, Event, Finding, Totals
 from dropwatch.options import Options
 from dropwatch.render.layout import Layout
-from dropwatch.render.summary_json import SummaryJson
-from dropwatch.render.summary_table import SummaryTable
+from dropwatch.renderers import summary_view_for
 from dropwatch.stopping import Stop
 from dropwatch.summary_model import FlowCount, Outside, Summary
 from dropwatch.tallying import Tally
@@ -71,12 +70,13 @@ class Summarizing:
         interval: float,
         count: int | None = None,
         screen: FullScreen | None = None,
+        told: Callable[[Summary], None] = lambda summary: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """With `screen` that shows the summaries, and `view` only the last one."""
+        """With `screen` that shows the summaries, and `view` only the last one. `told` hears of each."""
         self._tally, self._counted, self._counters = tally, counted, counters
-        self._view, self._screen = view, screen
+        self._view, self._screen, self._hear = view, screen, told
         self._stop, self._interval, self._count = stop, interval, count
         self._clock, self._wall = clock, wall
         self._told_at = self._due = 0.0
@@ -133,6 +133,7 @@ class Summarizing:
         self._last = last
         if self._screen is not None:
             self._screen.close()
+        self._hear(last)
         return self._view.summary(last)
 
     def totals(self, totals: Totals) -> Totals:
@@ -147,6 +148,7 @@ class Summarizing:
         return replace(totals, matched=matched, reported=matched, suppressed=suppressed, blind_spots=spots)
 
     def _show(self, summary: Summary) -> str:
+        self._hear(summary)
         return (self._screen or self._view).summary(summary)
 
     def _take(self) -> _Taken:
@@ -176,6 +178,7 @@ def summarizing_for(
     layout: Layout,
     output: TextIO | None,
     stop: Stop,
+    told: Callable[[Summary], None],
 ) -> Summarizing:
     """By the options, and by what the terminal can do. A command has the terminal for its own output."""
     own = own_inode()
@@ -185,11 +188,12 @@ def summarizing_for(
         Tally(drop_of, held_back, interval, time.time()),
         counted,
         Counters((own, *options.wanted.netns), netns_name),
-        SummaryJson(stack=options.stack) if options.json else SummaryTable(layout, own),
+        summary_view_for(options, layout, own),
         stop,
         interval=interval,
         count=options.count,
         screen=screen,
+        told=told,
     )
 
 

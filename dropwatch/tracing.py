@@ -20,10 +20,8 @@ from dropwatch.model import Drop, Event, Finding, MatchResult, Totals
 from dropwatch.options import Options
 from dropwatch.probe.following import Follow
 from dropwatch.probe.skb_functions import CURATED, Chosen, chosen, listing
-from dropwatch.render.journey_json import JourneyJson
-from dropwatch.render.journey_text import JourneyText
-from dropwatch.render.journey_tree import JourneyTree
 from dropwatch.render.layout import Layout
+from dropwatch.renderers import journey_view_for
 from dropwatch.stopping import Stop
 
 
@@ -48,9 +46,11 @@ class Tracing:
         view: View,
         stop: Stop,
         count: int | None,
+        told: Callable[[Journey], None] = lambda journey: None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._journeys, self._view, self._stop = journeys, view, stop
+        """`told` hears of each journey that is shown."""
+        self._journeys, self._view, self._stop, self._hear = journeys, view, stop, told
         self._count = count
         self._clock_ns = clock_ns
         self._source: Followed | None = None
@@ -109,6 +109,7 @@ class Tracing:
                 break
             self.told += 1
             self._ends[journey.end] += 1
+            self._hear(journey)
             texts.append(self._view.journey(journey, now))
         if self._count is not None and self.told >= self._count:
             self._stop.ask()
@@ -116,7 +117,12 @@ class Tracing:
 
 
 def tracing_for(
-    options: Options, symbols: Kallsyms, layout: Layout, own_netns: int | None, stop: Stop
+    options: Options,
+    symbols: Kallsyms,
+    layout: Layout,
+    own_netns: int | None,
+    stop: Stop,
+    told: Callable[[Journey], None],
 ) -> tuple[Tracing, Follow]:
     """By the options. Raises WrongUsage for fields that this kernel does not have."""
     fields = resolve(options.fields)
@@ -135,15 +141,9 @@ def tracing_for(
         answers=answering.__contains__,
         fields={field.name: field.value for field in fields},
     )
-    view: View
-    if options.json:
-        view = JourneyJson()
-    elif options.view == "tree":
-        view = JourneyTree(layout, own_netns)
-    else:
-        view = JourneyText(layout, own_netns)
+    view = journey_view_for(options, layout, own_netns)
     follow = Follow(functions, fields, tree=options.view == "tree")
-    return Tracing(journeys, view, stop, options.count), follow
+    return Tracing(journeys, view, stop, options.count, told), follow
 
 
 def list_functions(pattern: re.Pattern[str] | None, *, as_json: bool) -> str:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeVar
 
-from dropwatch.model import Address, Event, Frame
+from dropwatch.journey_model import Journey
+from dropwatch.model import Address, Event, Finding, Frame
 from dropwatch.netfilter_notes import XtNote
 from dropwatch.recording.addresses import Anonymizer
 from dropwatch.recording.packet_bytes import rewritten
+from dropwatch.summary_model import Summary
 from dropwatch.xfrm_model import Selector
 
 Value = TypeVar("Value")
@@ -27,6 +29,23 @@ class Editor:
         rename = self._anonymizer.packed if self._anonymizer is not None else None
         packet = rewritten(event.packet, event.protocol, payload=self._payload, rename=rename)
         return dataclasses.replace(edited, packet=packet)
+
+    def gathered(self, shown: Summary | Journey) -> Summary | Journey:
+        """A summary or a journey with the packets of its findings edited, and everything else too."""
+        if isinstance(shown, Journey):
+            return dataclasses.replace(self.value(shown), finding=self._finding(shown.finding))
+        rows = (
+            dataclasses.replace(self.value(row), finding=self._finding(row.finding)) for row in shown.rows
+        )
+        return dataclasses.replace(self.value(shown), rows=tuple(rows))
+
+    def _finding(self, finding: Finding | None) -> Finding | None:
+        if finding is None:
+            return None
+        edited = self.value(finding)
+        return dataclasses.replace(
+            edited, drop=dataclasses.replace(edited.drop, event=self.event(finding.drop.event))
+        )
 
     def value(self, value: Value) -> Value:
         """Any value of the model, whatever it is made of."""

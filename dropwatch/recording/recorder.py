@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from dropwatch.journey_model import Journey
 from dropwatch.model import Drop, Frame, MatchResult
 from dropwatch.recording import frames
 from dropwatch.recording.anonymize import Editor
@@ -12,6 +13,7 @@ from dropwatch.recording.codec import encode
 from dropwatch.recording.frames import Item
 from dropwatch.recording.questions import GONE_STATES, encoded
 from dropwatch.recording.start import End, Start
+from dropwatch.summary_model import Summary
 from dropwatch.xfrm_model import GoneState
 
 SLOTS = 4096  # answers that can be referred to; a reader holds no more
@@ -87,6 +89,12 @@ class Recorder:
             self._pending[1]["now"] = now
             self._told_at = now
         self._settle()
+
+    def gathered(self, shown: Summary | Journey) -> None:
+        """A summary or a journey, as it was shown."""
+        self._settle()
+        kind = "journey" if isinstance(shown, Journey) else "summary"
+        self._items.append([kind, encode(self._editor.gathered(shown))])
 
     def tick(self, now: float) -> None:
         """The renderers were asked for what is due. Writes to the file once a second, or when there is much."""

@@ -3,19 +3,22 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from dropwatch.journey_model import Journey
 from dropwatch.model import Event, Frame, MatchResult
 from dropwatch.recording.codec import Malformed, decode
 from dropwatch.recording.frames import Damaged, Item, read_items
 from dropwatch.recording.questions import GONE_STATES, answer_types, encoded, question_key
 from dropwatch.recording.recorder import SLOTS
 from dropwatch.recording.start import End, Start
+from dropwatch.summary_model import Summary
 from dropwatch.xfrm_model import GoneState
 
 _MOST_SYMBOLS = 1 << 20
 _MOST_ANSWER_BYTES = 1 << 28
 _MOST_GONE = 1 << 20
+_GATHERED: dict[str, type[Summary] | type[Journey]] = {"summary": Summary, "journey": Journey}
 _LATEST = 1 << 35  # seconds since 1970; datetime ends at about 2^38
 
 
@@ -54,6 +57,9 @@ class Tick:
     now: float
 
 
+Found = Recorded | Tick | Summary | Journey | End
+
+
 class Recording:
     """`items` yields what happened in its order; meanwhile `frame` and `answer` speak of the last event it gave.
 
@@ -82,7 +88,7 @@ class Recording:
         if not (0 <= self.start.began < _LATEST and abs(self.start.utc_offset) < 86400):
             raise self._damaged("its start has a time that cannot be")
 
-    def items(self) -> Iterator[Recorded | Tick | End]:
+    def items(self) -> Iterator[Found]:
         """Ends after the End. Raises Damaged where the recording stops before it, or cannot be understood."""
         for item in self._read:
             self._number += 1
@@ -127,12 +133,14 @@ class Recording:
                 raise self._damaged(f"an answer about {name} cannot be understood: {error}") from error
         return known[1]
 
-    def _item(self, item: Item) -> Recorded | Tick | End | None:
+    def _item(self, item: Item) -> Found | None:
         kind = item[0]
         if kind == "event":
             return self._event(item[1])
         if kind == "tick":
             return Tick(decode(item[1], float))
+        if kind in _GATHERED:
+            return cast(Summary | Journey, decode(_harmless(item[1]), _GATHERED[kind]))
         if kind == "end":
             return self._end(item[1])
         if kind == "symbols":
@@ -185,6 +193,19 @@ class Recording:
 
     def _damaged(self, why: str) -> Damaged:
         return Damaged(f"{self._path} is damaged: {why}", "what could be read before is shown")
+
+
+def _harmless(data: Any) -> Any:
+    """The words of a whole page come from the file: none of them may be a command to a terminal."""
+    if isinstance(data, str):
+        return (
+            data if data.isprintable() else "".join(c if c.isprintable() or c == "\n" else "?" for c in data)
+        )
+    if isinstance(data, list):
+        return [_harmless(item) for item in data]
+    if isinstance(data, dict):
+        return {_harmless(key): _harmless(item) for key, item in data.items()}
+    return data
 
 
 def _is_several(kind: Any) -> bool:

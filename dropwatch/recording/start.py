@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """`causes` and `all_drops` are what the run was asked for by --cause and --all.
+    """`causes`, `all_drops` and `count` are what the run was asked for by these options, `view` by a command.
 
     `began` is seconds since 1970, `utc_offset` what the local time was ahead of UTC then, in seconds. `own_netns` is
     the namespace in which whydrop ran.
@@ -21,6 +21,8 @@ class Start:
     causes: frozenset[str] = frozenset()
     payload: bool = False
     anonymized: bool = False
+    view: str = "findings"
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class End:
     matched: int = 0
     reported: int = 0
     suppressed: dict[str, int] = field(default_factory=dict)
+    journeys: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

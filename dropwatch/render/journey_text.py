@@ -49,10 +49,11 @@ class _Row:
 class JourneyText:
     """Journeys for people. Times are milliseconds since the first step, and since the step before."""
 
-    def __init__(self, layout: Layout, own_netns: int | None = None) -> None:
+    def __init__(self, layout: Layout, own_netns: int | None = None, *, stack: bool = False) -> None:
+        """With `stack` a finding has the kernel's stack."""
         self._layout = layout
         self._own_netns = own_netns
-        self._text = TextRenderer(layout, own_netns=own_netns)
+        self._text = TextRenderer(layout, stack=stack, own_netns=own_netns)
 
     def journey(self, journey: Journey, now: float) -> str:
         lines = [*self.head(journey), *self._steps(journey.steps), *self.ending(journey), ""]

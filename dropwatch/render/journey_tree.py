@@ -30,9 +30,9 @@ _ERRNO_NAMES = dict(errno.errorcode) | {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.ED
 class JourneyTree:
     """Journeys as call trees. Durations are microseconds, with everything that was called inside."""
 
-    def __init__(self, layout: Layout, own_netns: int | None = None) -> None:
+    def __init__(self, layout: Layout, own_netns: int | None = None, *, stack: bool = False) -> None:
         self._layout = layout
-        self._text = JourneyText(layout, own_netns)
+        self._text = JourneyText(layout, own_netns, stack=stack)
         self._deepest = max(0, (layout.width - len(_GUTTER) - _LEAST_FOR_A_CALL) // 2)
 
     def journey(self, journey: Journey, now: float) -> str:

@@ -60,7 +60,6 @@ class TextRenderer:
         return [
             *self.headline(finding),
             *self.verdict(finding),
-            *(self._frames(finding) if self._stack else ()),
             "",
         ]
 
@@ -78,12 +77,13 @@ class TextRenderer:
         return lines
 
     def verdict(self, finding: Finding) -> list[str]:
-        """Cause and confidence, place, object, evidence, what to do."""
+        """Cause and confidence, place, object, evidence, what to do; the stack where it was asked for."""
         return [
             *self._why(finding),
             *self._where(finding),
             *self._rest(finding),
             *(line for fix in finding.fix for line in self._fix(fix)),
+            *(self._frames(finding) if self._stack else ()),
         ]
 
     def _why(self, finding: Finding) -> list[str]:

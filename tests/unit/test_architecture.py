@@ -18,8 +18,8 @@ BY_NAME = {str(path.relative_to(PACKAGE)): path for path in MODULES}
 LAYERS = (
     {"cli"},
     {"session", "replaying"},
-    {"keeping", "tracing"},
-    {"journeys", "judgement", "renderers", "summarizing", "watching"},
+    {"keeping", "summarizing", "tracing"},
+    {"journeys", "judgement", "renderers", "watching"},
     {"arguments", "options"},
     {"probe", "enrich", "match", "causes", "recording", "render", "tallying"},
     {"journey_words", "kernel", "host", "wire"},

@@ -87,7 +87,7 @@ def test_summary_is_the_live_command_with_another_face(whydrop, live, monkeypatc
     )
     assert first.wanted.dport == ((5000, 5000),)
     assert (second.interval, second.count, second.json, second.stack) == (2.5, 3, True, True)
-    for wrong in (("--interval", "0"), ("--interval", "x"), ("--write", "file"), ("--count", "0")):
+    for wrong in (("--interval", "0"), ("--interval", "x"), ("--payload",), ("--count", "0")):
         assert whydrop("summary", *wrong)[0] == 2
     assert whydrop("--interval", "2")[0] == 2, "it means nothing without a summary"
     assert "Time between summaries" in whydrop("summary", "--help")[1]

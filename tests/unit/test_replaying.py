@@ -137,6 +137,14 @@ def test_the_json_is_the_same(record, replay):
     assert replay(path, "--json") == (0, shown, "")
 
 
+@pytest.mark.parametrize("how", [{"view": "stack", "count": 1}, {"view": "stack"}, {"view": "folded"}])
+def test_stacks_are_shown_as_they_were(how, record, replay):
+    path, shown = record(payload=True, **how)
+    assert replay(path)[:2] == (0, shown)
+    assert "[ipsec.auth-failed, certain]" in replay(path, "--findings")[1]
+    assert causes(replay(path, "--findings", "--json", "--count", "1")[1]) == ["ipsec.auth-failed"]
+
+
 def test_times_are_those_of_the_machine_that_recorded(record, replay, monkeypatch):
     path, shown = record()
     monkeypatch.setenv("TZ", "Pacific/Chatham")

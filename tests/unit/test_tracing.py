@@ -93,7 +93,7 @@ def test_the_death_of_a_followed_packet_is_wanted_whatever_its_addresses_are() -
         (["--functions", "("], "is no regular expression"),
         (["--fields", "no_such_member"], "no_such_member"),
         (["--count", "0"], "--count"),
-        (["--stack"], "no option --stack"),
+        (["--folded"], "no option --folded"),
     ],
 )
 def test_bad_input_is_told_in_two_lines(

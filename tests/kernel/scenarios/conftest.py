@@ -1,15 +1,12 @@
 """What every scenario may ask for. Scenarios run in a guest (`make test`), never on the host."""
 
-import gzip
-import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from scenarios.firewalls import load_modules
 from scenarios.namespaces import Lab, joined_pair
-from scenarios.whydrop_process import Whydrop
+from scenarios.whydrop_process import Whydrop, keep
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,17 +29,17 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def whydrop() -> Iterator[Whydrop]:
+def whydrop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whydrop]:
     """One process without a filter, for many scenarios: each tells its findings by the namespace and the port.
 
     The modules are there before it starts: what dies in the moment after a module came has no probe yet.
     """
     load_modules()
-    recording = os.environ.get("WHYDROP_RECORDING")  # a file that `make recordings` wants
-    with Whydrop(*(("--write", recording) if recording else ())) as running:
+    if "WHYDROP_RECORDINGS" not in os.environ:  # which `make recordings` sets
+        with Whydrop() as running:
+            yield running
+        return
+    recording = tmp_path_factory.mktemp("recording") / "scenarios.whydrop"
+    with Whydrop("--write", str(recording)) as running:
         yield running
-        if recording:
-            done = running.finish()
-            lines = [*done.lines, done.end]
-            with gzip.open(Path(recording).with_suffix(".json.gz"), "wt") as told:
-                told.writelines(json.dumps(line) + "\n" for line in lines)
+        keep(recording, running.finish())

@@ -1,19 +1,13 @@
-"""`--write` on a real kernel: the recording replays as the run was, elsewhere; the capture has each finding once.
-
-With WHYDROP_KEEP=DIRECTORY in the environment the recording of the first scenario stays there, with what the run
-printed beside it: that is where tests/replay/recordings comes from.
-"""
+"""`--write` on a real kernel: the recording replays as the run was, elsewhere; the capture has each finding once."""
 
 import json
-import os
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 from scenarios import esp
 from scenarios.firewalls import legacy, load_modules, nft
 from scenarios.namespaces import Lab
-from scenarios.whydrop_process import WHYDROP, Finished, Line, Whydrop
+from scenarios.whydrop_process import Line, Whydrop, keep, replayed
 
 RULES = """
 table inet fw {
@@ -44,25 +38,8 @@ def break_things(lab: Lab, whydrop: Whydrop) -> None:
     whydrop.wait_for(lambda line: died(lab.b.name, line), 19)
 
 
-def replayed(path: Path, *options: str) -> list[Line]:
-    words = [str(WHYDROP), "replay", str(path), "--json", *options]
-    told = subprocess.run(words, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    return [json.loads(line) for line in told.stdout.splitlines()]
-
-
-def keep(path: Path, done: Finished) -> None:
-    directory = os.environ.get("WHYDROP_KEEP")
-    if directory:
-        Path(directory, path.name).write_bytes(path.read_bytes())
-        lines = [*done.lines, done.end]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        Path(directory, path.name).with_suffix(".json").write_text(text)
-
-
 def test_a_recording_replays_as_the_run_was(lab: Lab, tmp_path: Path) -> None:
-    release = Path("/proc/sys/kernel/osrelease").read_text().split("-")[0]
-    path = tmp_path / f"linux-{release}.whydrop"
+    path = tmp_path / "mixed.whydrop"
     load_modules()  # what dies right after a module came has no probe yet
     with Whydrop("--netns", lab.b.name, "--write", str(path)) as whydrop:
         break_things(lab, whydrop)

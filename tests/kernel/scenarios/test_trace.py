@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from scenarios.esp import OTHER_KEY, aead
 from scenarios.firewalls import legacy, load_modules, nft
 from scenarios.namespaces import Namespace, joined_pair
-from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop
+from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop, keep, replayed
 
 DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT, LARGE_PORT = 5000, 6000, 6001, 6002, 6003
 RULES = """
@@ -88,8 +89,13 @@ def road() -> Iterator[Road]:
 
 
 @pytest.fixture(scope="module")
-def trace(road: Road) -> Iterator[Whydrop]:
-    with Whydrop("trace", "--fields", "len,gso_size,pkt_type") as running:
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trace") / "trace.whydrop"
+
+
+@pytest.fixture(scope="module")
+def trace(road: Road, recording: Path) -> Iterator[Whydrop]:
+    with Whydrop("trace", "--fields", "len,gso_size,pkt_type", "--write", str(recording)) as running:
         yield running
 
 
@@ -227,14 +233,16 @@ def test_fragments_are_one_packet(road: Road, trace: Whydrop) -> None:
     assert names == {road.a.name, road.b.name, road.c.name}
 
 
-def test_the_run_ends_with_what_it_followed(trace: Whydrop) -> None:
+def test_the_run_ends_with_what_it_followed(trace: Whydrop, recording: Path) -> None:
     done = trace.finish()
+    keep(recording, done)
     assert done.status == 0, done.stderr
     assert done.end["events_lost"] == 0
     told = [line for line in done.lines if line["type"] == "journey"]
     assert sum(done.end["journeys"].values()) == len(told)
     assert [line["number"] for line in told] == list(range(1, len(told) + 1))
     assert "unknown" not in {line["end"] for line in told}
+    assert replayed(recording) == [*done.lines, done.end]
 
 
 def test_the_tree_for_people(road: Road) -> None:

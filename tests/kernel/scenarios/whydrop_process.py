@@ -1,6 +1,9 @@
 """A running `whydrop --json`: started until it is ready, read line by line, ended with its closing statement."""
 
+import gzip
 import json
+import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -144,3 +147,23 @@ def programs_are_gone(kprobe_events: str) -> None:
 def _attached() -> list[str]:
     shown = subprocess.run(["bpftool", "-j", "prog"], capture_output=True, text=True, check=True).stdout
     return [program.get("name", "") for program in json.loads(shown)]
+
+
+def replayed(recording: Path, *options: str) -> list[Line]:
+    """What `whydrop replay` says of it."""
+    words = [str(WHYDROP), "replay", str(recording), "--json", *options]
+    told = subprocess.run(words, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
+def keep(recording: Path, done: Finished) -> None:
+    """Copies it, with what the run printed beside it, to where `make recordings` wants them."""
+    directory = os.environ.get("WHYDROP_RECORDINGS")
+    if directory is None:
+        return
+    series = ".".join(os.uname().release.split(".")[:2])
+    kept = Path(directory, f"linux-{series}-{recording.name}")
+    shutil.copyfile(recording, kept)
+    with gzip.open(kept.with_suffix(".json.gz"), "wt") as told:
+        told.writelines(json.dumps(line) + "\n" for line in (*done.lines, done.end))
