@@ -43,3 +43,11 @@ def whydrop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whydrop]:
     with Whydrop("--write", str(recording)) as running:
         yield running
         keep(recording, running.finish())
+
+
+@pytest.fixture(scope="session")
+def filtered() -> Iterator[Whydrop]:
+    """Another one, `--dport 5000`: the same for all who try the filter."""
+    load_modules()
+    with Whydrop("--dport", "5000") as running:
+        yield running

@@ -1,7 +1,6 @@
 """The main job: `whydrop --dport 5000` explains ESP packets that cannot be decrypted and show no port."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 from scenarios import esp
@@ -13,11 +12,9 @@ UDP_ENCAP, UDP_ENCAP_ESPINUDP = 100, 2  # linux/udp.h
 WAYS = [(family, mode) for family in (4, 6) for mode in ("transport", "tunnel")]
 
 
-@pytest.fixture(scope="module")
-def whydrop() -> Iterator[Whydrop]:
-    """One process for the whole file: scenarios tell theirs by the namespace."""
-    with Whydrop("--dport", "5000") as running:
-        yield running
+@pytest.fixture
+def whydrop(filtered: Whydrop) -> Whydrop:
+    return filtered
 
 
 def dead_in(end: Namespace, whydrop: Whydrop, count: int) -> list[Line]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from scenarios import roads
-from scenarios.firewalls import load_modules, nft
+from scenarios.firewalls import nft
 from scenarios.namespaces import Lab
 from scenarios.outgoing import Losses, probes_follow, shown
 from scenarios.outgoing import told as sent
@@ -13,7 +13,7 @@ from scenarios.tunnels import Way, cbc_sha256, configure, gcm, key, way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
-PORT = 5450
+PORT = 5000
 INNER, OUTER = ("172.29.1.0/24", "172.29.2.0/24")
 FAMILIES = (4, 6)
 WAYS = [(family, mode) for family in FAMILIES for mode in ("transport", "tunnel")]
@@ -28,12 +28,10 @@ class Watchers:
 
 
 @pytest.fixture(scope="module")
-def watchers() -> Iterator[Watchers]:
-    load_modules()
-    hosts = ("--saddr", INNER, "--saddr", OUTER)
-    with Whydrop("--dport", str(PORT)) as by_port, Whydrop(*hosts) as by_hosts:
+def watchers(filtered: Whydrop) -> Iterator[Watchers]:
+    with Whydrop("--saddr", INNER, "--saddr", OUTER) as by_hosts:
         probes_follow("esp4 esp6")
-        yield Watchers(by_port, by_hosts)
+        yield Watchers(filtered, by_hosts)
 
 
 @pytest.fixture

@@ -8,18 +8,16 @@ from contextlib import contextmanager
 import pytest
 from scenarios import traffic
 from scenarios.blame import blame, deaths
-from scenarios.firewalls import legacy, legacy_rules, load_modules, the_rule
+from scenarios.firewalls import legacy, legacy_rules, the_rule
 from scenarios.namespaces import Lab
 from scenarios.whydrop_process import Whydrop
 
-WANTED = 5600
+WANTED = 5000
 
 
-@pytest.fixture(scope="module")
-def whydrop() -> Iterator[Whydrop]:
-    load_modules()
-    with Whydrop("--dport", str(WANTED)) as running:
-        yield running
+@pytest.fixture
+def whydrop(filtered: Whydrop) -> Whydrop:
+    return filtered
 
 
 @contextmanager
