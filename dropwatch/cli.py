@@ -24,6 +24,7 @@ _NAME = "whydrop"
 _USAGE = """whydrop [FILTER] [OPTIONS] [-- CMD...]
        whydrop summary [FILTER] [OPTIONS] [-- CMD...]
        whydrop stack [FILTER] [OPTIONS] [-- CMD...]
+       whydrop trace [FILTER] [OPTIONS] [-- CMD...]
        whydrop replay FILE [FILTER] [OPTIONS]
        whydrop explain [NAME]
        whydrop check"""

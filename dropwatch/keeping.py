@@ -244,7 +244,8 @@ class CaptureKeeping(Keeping):
 
     def _shortened(self, event: Event) -> bytes:
         data = self._editor.event(replace(event, stack=())).packet
-        return data if self._payload else headers_only(data, event.protocol)
+        spi = event.xfrm.searched_spi if event.xfrm is not None else None
+        return data if self._payload else headers_only(data, event.protocol, spi)
 
 
 def _may_carry(packet: Packet) -> bool:

@@ -147,13 +147,15 @@ class _Replay:
 
     def _take(self, item: Recorded) -> None:
         self._current = item
-        if item.now is not None:
-            self._now = item.now
+        shown_then = item.now is not None
+        # Renderers have CLOCK_MONOTONIC, as events do.
+        self._now = item.now if item.now is not None else max(self._now, item.event.monotonic_ns / 1e9)
         with _damage("an event of the recording cannot be judged"):
             finding = self._finding_of(item.event)
             if finding is None or self._gathers:
                 return
-            text = self._renderer.finding(finding, self._now)
+            due = "" if shown_then else self._renderer.tick(self._now)
+            text = due + self._renderer.finding(finding, self._now)
         self._reported += 1
         self._screen.show(text)
 

@@ -171,3 +171,12 @@ class XfrmNote:
     check: XfrmCheck | None = None
     lookup: XfrmLookup | None = None
     blackholed: bool = False
+
+    @property
+    def searched_spi(self) -> int | None:
+        """The SPI for which the kernel searched an SA when the packet came in."""
+        if self.outbound:
+            return None
+        if self.spi is not None:
+            return self.spi
+        return self.state.spi if self.state is not None else None

@@ -94,7 +94,7 @@ def _packet(event: Event) -> Packet:
         return parse(event.packet, event.protocol, event.length, event.mark)
     # A tunnel's end sets skb->protocol before it has seen the header (xfrm6_remove_tunnel_encap, xfrm_input.c).
     packet = parse(event.packet, 0 if event.packet else event.protocol, event.length, event.mark)
-    spi = note.spi if note.spi is not None else note.state.spi if note.state is not None else None
+    spi = note.searched_spi
     return with_esp_in_udp(packet, event.packet, spi) if spi is not None else packet
 
 

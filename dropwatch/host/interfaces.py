@@ -10,7 +10,7 @@ from pathlib import Path
 from dropwatch.host.entering import entered
 from dropwatch.host.netns import NAMES_DIR, OWN_FILE
 
-_FRESH_SECONDS = 1.0
+_FRESH_SECONDS, _MISSING_SECONDS = 1.0, 0.05  # how long an answer is believed: a name, and that there is none
 _SIOCGIFMTU = 0x8921  # include/uapi/linux/sockios.h
 
 
@@ -44,7 +44,7 @@ def interface_exists(name: str, netns_inodes: tuple[int, ...] = ()) -> bool | No
 
 
 class InterfaceNames:
-    """Names by namespace and index, with a memory of one second: drops come faster than interfaces change."""
+    """Names by namespace and index, with a short memory: drops come faster than interfaces change."""
 
     def __init__(self, look_up: Callable[[int], dict[int, str]] = interfaces) -> None:
         self._look_up = look_up
@@ -53,10 +53,11 @@ class InterfaceNames:
     def name(self, netns_inode: int, index: int) -> str | None:
         """None when there is no such interface (any more), or the namespace cannot be looked into."""
         now = time.monotonic()
-        known = self._known.get(netns_inode)
-        if known is None or now - known[0] > _FRESH_SECONDS:
-            known = self._known[netns_inode] = (now, self._read(netns_inode))
-        return known[1].get(index)
+        read_at, names = self._known.get(netns_inode, (0.0, {}))
+        if now - read_at > (_FRESH_SECONDS if index in names else _MISSING_SECONDS):
+            names = self._read(netns_inode)
+            self._known[netns_inode] = (now, names)
+        return names.get(index)
 
     def _read(self, netns_inode: int) -> dict[int, str]:
         try:

@@ -27,7 +27,8 @@ class Editor:
         """The event with its packet edited, and everything else too."""
         edited = self.value(event)
         rename = self._anonymizer.packed if self._anonymizer is not None else None
-        packet = rewritten(event.packet, event.protocol, payload=self._payload, rename=rename)
+        spi = event.xfrm.searched_spi if event.xfrm is not None else None
+        packet = rewritten(event.packet, event.protocol, spi, payload=self._payload, rename=rename)
         return dataclasses.replace(edited, packet=packet)
 
     def gathered(self, shown: Summary | Journey) -> Summary | Journey:

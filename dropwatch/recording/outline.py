@@ -58,9 +58,12 @@ class Outline:
         return max((end for _, end in self.headers), default=0)
 
 
-def outline(data: bytes, protocol: int) -> Outline:
-    """`data` begins at the network header, `protocol` is the ethertype (0: look at the bytes)."""
-    walk = _Walk(data)
+def outline(data: bytes, protocol: int, spi: int | None = None) -> Outline:
+    """`data` begins at the network header, `protocol` is the ethertype (0: look at the bytes).
+
+    What begins with `spi` behind a UDP header is ESP, whatever the ports are.
+    """
+    walk = _Walk(data, spi)
     if not protocol and data:
         protocol = {4: _IPV4, 6: _IPV6}.get(data[0] >> 4, 0)
     walk.network(protocol, 0, len(data), 0)
@@ -68,8 +71,9 @@ def outline(data: bytes, protocol: int) -> Outline:
 
 
 class _Walk:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, spi: int | None) -> None:
         self.data = data
+        self.spi = spi
         self.found = Outline()
 
     def network(self, ethertype: int, at: int, end: int, depth: int) -> None:
@@ -210,6 +214,8 @@ class _Walk:
             # RFC 3948: one byte 0xff is a keepalive, four zero bytes mean IKE, anything else is ESP.
             length = 8 if self._number(data, 4, end) else 4
             self._header(data, length, end)
+        elif self.spi is not None and data + 8 <= end and self._number(data, 4, end) == self.spi:
+            self._header(data, 8, end)
         elif dport in _VXLAN:
             self._ethernet(self._header(data, 8, end), end, depth)
         elif dport == _GENEVE and data < end:

@@ -7,13 +7,15 @@ from dropwatch.recording.outline import Checksum, Span, outline
 Rename = Callable[[bytes], bytes]
 
 
-def rewritten(data: bytes, protocol: int, *, payload: bool, rename: Rename | None = None) -> bytes:
-    """`data` begins at the network header, `protocol` is its ethertype.
+def rewritten(
+    data: bytes, protocol: int, spi: int | None = None, *, payload: bool, rename: Rename | None = None
+) -> bytes:
+    """`data` begins at the network header, `protocol` is its ethertype, `spi` that of ESP in UDP on an unusual port.
 
     Without `payload` all that is no header becomes zeros, of the same length. `rename` gives another address for one of
     4, 16 or 6 bytes. A checksum that was right stays right, and one that was wrong stays wrong.
     """
-    found = outline(data, protocol)
+    found = outline(data, protocol, spi)
     new = bytearray(data)
     if not payload:
         new = bytearray(len(data))
@@ -27,9 +29,9 @@ def rewritten(data: bytes, protocol: int, *, payload: bool, rename: Rename | Non
     return bytes(new)
 
 
-def headers_only(data: bytes, protocol: int) -> bytes:
+def headers_only(data: bytes, protocol: int, spi: int | None = None) -> bytes:
     """The bytes up to the end of the last header."""
-    return data[: outline(data, protocol).end]
+    return data[: outline(data, protocol, spi).end]
 
 
 def _follow(checksum: Checksum, old: bytes, new: bytearray) -> None:

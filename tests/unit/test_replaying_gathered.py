@@ -84,14 +84,15 @@ def summary(finding, packets=7, complete=False):
 def record(tmp_path, finding):
     """Records what was shown, and the sample or the death that it is made of; the file and the lines."""
 
-    def run(view, *shown, name="x.whydrop", end=True, **how):
+    def run(view, *shown, name="x.whydrop", end=True, times=1, **how):
         path = tmp_path / name
         options = Options(write=path, view=view, json=True, **how)
         keeping = keeping_for(options)
         judge = keeping.judging(judging(keeping, options).finding)
         keeping.interface(lambda netns, index: "vb")
         keeping.begin(start_of(options, 1))
-        assert judge(finding.drop.event)
+        for _ in range(times):
+            assert judge(finding.drop.event)
         for one in shown:
             keeping.gathered(one)
         journeys = None if view == "summary" else {"dropped": len(shown)}
@@ -145,6 +146,12 @@ def test_the_drops_one_by_one(view, record, replay, finding):
         code, out, _ = replay(path, "--json", "--findings", *words)
         kinds = [json.loads(line)["type"] for line in out.splitlines()]
         assert (code, kinds) == (0, ["drop"] * count + ["end"])
+
+
+def test_drops_that_were_not_shown_then_have_the_time_of_their_death(record, replay, finding):
+    path, _ = record("summary", summary(finding), times=3)
+    died, ended = finding.drop.event.monotonic_ns / 1e9, 100.0
+    assert f"... again 2 times in {ended - died:.1f} s:" in replay(path, "--findings")[1]
 
 
 @pytest.mark.parametrize("words", [["--dport", "5000"], ["--netns", "b"], ["--cause", "ipsec.*"], ["--all"]])

@@ -42,3 +42,14 @@ def test_names_are_asked_for_once_a_second():
         None,
     ]
     assert asked == [1, 8, 9]
+
+
+def test_an_interface_that_has_just_come_is_found(monkeypatch):
+    clock, there = [100.0], {2: "eth0"}
+    monkeypatch.setattr(interfaces.time, "monotonic", lambda: clock[0])
+    names = InterfaceNames(lambda inode: dict(there))
+    assert names.name(1, 2) == "eth0"
+    there[3] = "veth7"
+    assert names.name(1, 3) is None
+    clock[0] += 0.1
+    assert names.name(1, 3) == "veth7"

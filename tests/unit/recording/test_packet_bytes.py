@@ -130,6 +130,17 @@ def test_a_keepalive_stays_one(make_drop, make_event):
     assert udp_payload(make_drop(parse(data, IPV4, 0, 0), make_event(packet=data))) == b"\xff"
 
 
+@pytest.mark.parametrize("make", [ipv4, ipv6])
+def test_esp_on_an_unusual_port_keeps_its_spi(make):
+    esp = bytes.fromhex("0000100100000007")
+    data = udp(make, 4519, esp + SECRET)
+    start = data.index(esp)
+    assert rewritten(data, 0, 0x1001, payload=False)[start:] == esp + bytes(len(SECRET))
+    assert headers_only(data, 0, 0x1001).endswith(esp)
+    for spi in (None, 0x1002):
+        assert rewritten(data, 0, spi, payload=False)[start:] == bytes(len(esp + SECRET))
+
+
 def test_with_payload_only_the_addresses_change():
     data = udp(ipv4)
     assert rewritten(data, IPV4, payload=True) == data
