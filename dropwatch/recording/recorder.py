@@ -3,17 +3,18 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from dropwatch.journey_model import Journey
-from dropwatch.model import Drop, Frame, MatchResult
+from dropwatch.model import Drop, Finding, Frame, MatchResult
 from dropwatch.recording import frames
 from dropwatch.recording.anonymize import Editor
 from dropwatch.recording.codec import encode
 from dropwatch.recording.frames import Item
 from dropwatch.recording.questions import GONE_STATES, encoded
 from dropwatch.recording.start import End, Start
-from dropwatch.summary_model import Summary
+from dropwatch.summary_model import Summary, SummaryRow
 from dropwatch.xfrm_model import GoneState
 
 SLOTS = 4096  # answers that can be referred to; a reader holds no more
@@ -41,6 +42,7 @@ class Recorder:
         self._last_gone: GoneState | None = None
         self._gone_written = 0
         self._asked: list[tuple[str, tuple[Any, ...], Any]] = []
+        self._findings: dict[str, Finding | None] = {}
         self._pending: Item | None = None
         self._told_at = float("-inf")
         self._flushed_at = clock()
@@ -93,7 +95,9 @@ class Recorder:
     def gathered(self, shown: Summary | Journey) -> None:
         """A summary or a journey, as it was shown."""
         self._settle()
-        kind = "journey" if isinstance(shown, Journey) else "summary"
+        kind = "journey"
+        if isinstance(shown, Summary):
+            kind, shown = "summary", replace(shown, rows=tuple(map(self._row, shown.rows)))
         self._items.append([kind, encode(self._editor.gathered(shown))])
 
     def tick(self, now: float) -> None:
@@ -115,6 +119,13 @@ class Recorder:
         """No more comes, whatever the reason: what has been kept is written."""
         self._settle()
         self._flush()
+
+    def _row(self, row: SummaryRow) -> SummaryRow:
+        """Without its finding where the last row of that key had the same: most do, second after second."""
+        if row.finding is self._findings.get(row.key):
+            return replace(row, finding=None)
+        self._findings[row.key] = row.finding
+        return row
 
     def _settle(self) -> None:
         if self._pending is not None:

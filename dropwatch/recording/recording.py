@@ -1,12 +1,12 @@
 """A recording as it is read: event by event, with the answers that each got."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from dropwatch.journey_model import Journey
-from dropwatch.model import Event, Frame, MatchResult
+from dropwatch.model import Event, Finding, Frame, MatchResult
 from dropwatch.recording.codec import Malformed, decode
 from dropwatch.recording.frames import Damaged, Item, read_items
 from dropwatch.recording.questions import GONE_STATES, answer_types, encoded, question_key
@@ -17,7 +17,7 @@ from dropwatch.xfrm_model import GoneState
 
 _MOST_SYMBOLS = 1 << 20
 _MOST_ANSWER_BYTES = 1 << 28
-_MOST_GONE = 1 << 20
+_MOST_GONE = _MOST_ROWS = 1 << 20
 _GATHERED: dict[str, type[Summary] | type[Journey]] = {"summary": Summary, "journey": Journey}
 _LATEST = 1 << 35  # seconds since 1970; datetime ends at about 2^38
 
@@ -76,6 +76,7 @@ class Recording:
         self._gone: list[GoneState] = []
         self._current: Recorded | None = None
         self._decoded: dict[int, tuple[_Answer, Any]] = {}
+        self._findings: dict[str, Finding] = {}
         self._number = 0
         self.unanswered: set[str] = set()
         first = next(self._read, None)
@@ -140,7 +141,8 @@ class Recording:
         if kind == "tick":
             return Tick(decode(item[1], float))
         if kind in _GATHERED:
-            return cast(Summary | Journey, decode(_harmless(item[1]), _GATHERED[kind]))
+            found = decode(_harmless(item[1]), _GATHERED[kind])
+            return self._with_findings(found) if isinstance(found, Summary) else cast(Journey, found)
         if kind == "end":
             return self._end(item[1])
         if kind == "symbols":
@@ -158,6 +160,14 @@ class Recording:
         elif kind == "answer":
             self._keep_answer(decode(item[1], int), decode(item[2], str), item[3])
         return None  # what a later version adds
+
+    def _with_findings(self, summary: Summary) -> Summary:
+        """A row has the finding that the last one of its key had, unless it has one itself."""
+        self._findings |= {row.key: row.finding for row in summary.rows if row.finding is not None}
+        if len(self._findings) > _MOST_ROWS:
+            raise Malformed("too many rows")
+        rows = (replace(row, finding=self._findings.get(row.key)) for row in summary.rows)
+        return replace(summary, rows=tuple(rows))
 
     def _keep_answer(self, slot: int, name: str, data: Any) -> None:
         if not 0 <= slot < SLOTS or name not in answer_types():

@@ -120,8 +120,11 @@ def replay(capsys):
 
 
 def test_summaries_are_shown_again(record, replay, finding):
-    path, lines = record("summary", summary(finding), summary(finding, 9, complete=True))
-    assert replay(path, "--json") == (0, lines, "")
+    path, lines = record("summary", summary(finding), summary(finding, 9, complete=True), stack=True)
+    assert "__udp4_lib_rcv" in lines
+    assert replay(path, "--json", "--stack") == (0, lines, "")
+    kept = [item[1]["rows"][0]["finding"] for item in read_items(path) if item[0] == "summary"]
+    assert [one is None for one in kept] == [False, True]  # the same is written once
     code, out, err = replay(path)
     assert (code, out.count(" dropped in ")) == (0, 2)
     assert "9 dropped packets matched; 11 drops seen in all" in err
