@@ -164,6 +164,7 @@ inline_always int count_drop(struct row *row, const struct buffer *buffer, struc
 #ifdef FAMILY_XFRM
 	count_xfrm(row, buffer, scratch);
 #endif
+	forget(row, sizeof(*row));
 	if (flow->family)
 		count_flow(flow);
 	return count_row(row);
@@ -207,6 +208,8 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	if (!fits && !followed)
 		return 0;
 	find_place(&place, buffer, receiver, wanted->netns_operations, scratch);
+	forget(&place, sizeof(place));
+	forget(&fits, sizeof(fits));
 	if (!followed &&
 	    (!netns_wanted(wanted, place.netns) || !iface_wanted(wanted, place.name, place.ifindex, buffer->skb_iif)))
 		return 0;
@@ -349,6 +352,7 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 		notes = NOTE_PROBES_OFF;
 		end_visits(ctx->args[0], 0); /* what there is was of another packet at the same address */
 	}
+	forget(&notes, sizeof(notes));
 	begin_death(ctx->args[0], notes & NOTE_PROBES_OFF ? 0 : ctx->args[1]);
 #ifdef KFREE_SKB_REASON_ARGUMENT
 	reason = (u32)ctx->args[KFREE_SKB_REASON_ARGUMENT];

@@ -143,6 +143,7 @@ inline_always void read_flow(struct flow *flow, u64 network, union scratch *scra
 		read_flow4(flow, network, scratch);
 	else if (version == 6)
 		read_flow6(flow, network, scratch);
+	forget(flow, sizeof(*flow));
 }
 
 inline_always int in_prefix(const u32 *address, const struct prefix *prefix)

@@ -33,6 +33,11 @@ class Finished:
     lines: list[Line]
     stderr: str
 
+    @property
+    def refused(self) -> list[str]:
+        """What of its programs this kernel did not take, in its words."""
+        return [spot for spot in self.end["blind_spots"] if "refused" in spot] if self.end else []
+
 
 class Whydrop:
     """`with Whydrop("--dport", "5000") as whydrop:` runs it inside the block, ready when the block begins.
