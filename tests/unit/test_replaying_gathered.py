@@ -21,6 +21,7 @@ from dropwatch.render.layout import Layout
 from dropwatch.renderers import journey_view_for, renderer_for, summary_view_for
 from dropwatch.summary_model import Counter, FlowCount, Outside, Summary, SummaryRow
 from tests.unit.test_journeys import udp
+from tests.unit.test_replaying import mutated
 
 PRIVATE = b"private"
 
@@ -201,35 +202,6 @@ def test_without_its_end(view, record, replay, finding):
     code, out, err = replay(path, "--json")
     assert (code, out.splitlines()[0]) == (1, lines.splitlines()[0])
     assert "its end is missing" in err
-
-
-def mutated(source, value):
-    """The same JSON with one part of it replaced by something else."""
-    if isinstance(value, dict) and value and source.random() < 0.9:
-        key = source.choice(sorted(value))
-        return {**value, key: mutated(source, value[key])}
-    if isinstance(value, list) and value and source.random() < 0.9:
-        at = source.randrange(len(value))
-        return [*value[:at], mutated(source, value[at]), *value[at + 1 :]]
-    return source.choice(
-        [
-            None,
-            -1,
-            2**64 - 1,
-            2**70,
-            1.5,
-            -1.5,
-            True,
-            "",
-            "x" * 300,
-            "\x1b[31m\u202e",
-            [],
-            {},
-            [[]],
-            "::1",
-            "AAAA",
-        ]
-    )
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
