@@ -12,7 +12,7 @@ from dropwatch.journey_model import Journey
 from dropwatch.model import Drop, Event, Finding, Frame, MatchResult, Packet, Totals
 from dropwatch.options import Options
 from dropwatch.recording.addresses import Anonymizer
-from dropwatch.recording.anonymize import Editor
+from dropwatch.recording.anonymize import Editor, searched_spi
 from dropwatch.recording.new_file import NewFile, is_capture
 from dropwatch.recording.packet_bytes import headers_only
 from dropwatch.recording.questions import INTERFACE, NETNS, REASON, noted_function, noted_host
@@ -244,8 +244,7 @@ class CaptureKeeping(Keeping):
 
     def _shortened(self, event: Event) -> bytes:
         data = self._editor.event(replace(event, stack=())).packet
-        spi = event.xfrm.searched_spi if event.xfrm is not None else None
-        return data if self._payload else headers_only(data, event.protocol, spi)
+        return data if self._payload else headers_only(data, event.protocol, searched_spi(event))
 
 
 def _may_carry(packet: Packet) -> bool:

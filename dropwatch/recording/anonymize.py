@@ -16,6 +16,11 @@ from dropwatch.xfrm_model import Selector
 Value = TypeVar("Value")
 
 
+def searched_spi(event: Event) -> int | None:
+    """What tells ESP in UDP on any port from payload."""
+    return event.xfrm.searched_spi if event.xfrm is not None else None
+
+
 class Editor:
     """What is done to every value before it is written. `anonymizer` None leaves addresses as they are."""
 
@@ -27,8 +32,9 @@ class Editor:
         """The event with its packet edited, and everything else too."""
         edited = self.value(event)
         rename = self._anonymizer.packed if self._anonymizer is not None else None
-        spi = event.xfrm.searched_spi if event.xfrm is not None else None
-        packet = rewritten(event.packet, event.protocol, spi, payload=self._payload, rename=rename)
+        packet = rewritten(
+            event.packet, event.protocol, searched_spi(event), payload=self._payload, rename=rename
+        )
         return dataclasses.replace(edited, packet=packet)
 
     def gathered(self, shown: Summary | Journey) -> Summary | Journey:

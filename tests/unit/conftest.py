@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dropwatch.cli import main
 from dropwatch.model import Drop, Event, Finding, Frame, Interface, MatchResult, Netns, Packet, Where
 
 ADDRESS_FIELDS = ("saddr", "daddr")
@@ -101,3 +102,14 @@ def make_drop() -> Callable[..., Drop]:
 @pytest.fixture
 def make_finding() -> Callable[..., Finding]:
     return build_finding
+
+
+@pytest.fixture
+def replay(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Exit code, standard output and standard error of `whydrop replay`."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = main(["replay", *map(str, words)])
+        return (code, *capsys.readouterr())
+
+    return run

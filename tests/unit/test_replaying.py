@@ -12,7 +12,6 @@ from ipaddress import IPv4Address
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.cli import main
 from dropwatch.enrich.drop import Enricher
 from dropwatch.host.host import Host
 from dropwatch.host.xfrm_config import XfrmConfig
@@ -101,17 +100,6 @@ def record(tmp_path, events):
             keeping.end(totals, 2, now)
         keeping.close()
         return path, shown + plain.end(totals, now)
-
-    return run
-
-
-@pytest.fixture
-def replay(capsys):
-    """Exit code, standard output and standard error of `whydrop replay`."""
-
-    def run(*words):
-        code = main(["replay", *map(str, words)])
-        return (code, *capsys.readouterr())
 
     return run
 

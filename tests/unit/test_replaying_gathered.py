@@ -8,7 +8,6 @@ import re
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.cli import main
 from dropwatch.enrich.drop import Enricher
 from dropwatch.host.host import Host
 from dropwatch.journey_model import Journey, NetfilterAnswer, Step
@@ -105,17 +104,6 @@ def record(tmp_path, finding):
         made = view_of(options, Layout(), 1)
         lines = [made.summary(one) if view == "summary" else made.journey(one, 0) for one in shown]
         return path, "".join(lines) + renderer_for(options, Layout(), 1).end(totals, 100.0)
-
-    return run
-
-
-@pytest.fixture
-def replay(capsys):
-    """Exit code, standard output and standard error of `whydrop replay`."""
-
-    def run(*words):
-        code = main(["replay", *map(str, words)])
-        return (code, *capsys.readouterr())
 
     return run
 

@@ -138,3 +138,18 @@ def test_what_dies_while_a_probe_is_interrupted_is_counted(lab):
         named = [row for row in rows if row["object"] and row["object"].get("handle") == rule.handle]
         assert rule.packets - 10 <= sum(row["packets"] for row in named) <= rule.packets, rows
     assert {row["cause"]["confidence"] for row in rows} <= {"certain", "unknown"}
+
+
+def test_a_cause_of_the_filter_and_a_table_for_people(lab):
+    load_modules()
+    nft(lab.b, RULES)
+    command = [str(WHYDROP), "summary", "--dport", str(FIRST), "--netns", lab.b.name, "--"]
+    command += ["ip", "netns", "exec", lab.a.name, sys.executable, "-c", FLOOD, lab.b.v4]
+    command += [str(word) for pair in ((FIRST, 107), (CLOSED, 11)) for word in pair]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert " 107 dropped in " in text, done.stdout
+    assert f"udp dport {FIRST}" in text
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "107 dropped packets matched" in " ".join(done.stderr.split())
