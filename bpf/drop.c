@@ -105,6 +105,7 @@ inline_always void begin_death(u64 skb, u64 location)
 		return;
 	death->skb = skb;
 	death->detail = 0;
+	death->search = SEARCH_NONE;
 	if (is_killer(layout, KILLER_HOOK_SLOW, location) || is_killer(layout, KILLER_DO_CHAIN, location) ||
 	    is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location))
 		death->detail = netfilter_detail(skb, location, layout);
@@ -141,7 +142,7 @@ inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
 #endif
 #ifdef FAMILY_XT
 	case DETAIL_XT:
-		return xt_object(buffer->address);
+		return death->search == SEARCH_TOLD ? death->object : xt_object(buffer->address);
 #endif
 	}
 #ifdef FAMILY_ENGINES
@@ -177,6 +178,8 @@ inline_always int is_followed(u64 skb)
 	return 0;
 }
 #endif
+
+#define COUNT_LATER 1 /* in place of a time */
 
 /* The time of the DROP record, 0 when there is none. */
 inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver, u32 notes,
@@ -223,6 +226,10 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 		.notes = notes,
 		.is_carrier = fits == 2,
 	};
+#ifdef FAMILY_XT
+	if (xt_search_first(buffer->address, notes))
+		return COUNT_LATER;
+#endif
 	if (!count_drop(&row, buffer, &flow, receiver, scratch))
 		return 0;
 #endif
@@ -333,6 +340,25 @@ inline_always int probes_are_off(union scratch *scratch)
 	       (wanted->bpf_prog_active && read_u32(scratch, now->cpu_offset + wanted->bpf_prog_active));
 }
 
+/* Of a packet that is met for the first time: enum note. */
+inline_always u32 begin(u64 skb, u64 location, union scratch *scratch)
+{
+	u32 notes = 0;
+
+	take_in_hand(skb);
+	count_seen(SOURCE_KFREE_SKB);
+#ifdef FAMILY_TCP
+	notes = tcp_notes(skb);
+#endif
+	if (probes_are_off(scratch)) {
+		notes = NOTE_PROBES_OFF;
+		end_visits(skb, 0); /* what there is was of another packet at the same address */
+	}
+	forget(&notes, sizeof(notes));
+	begin_death(skb, notes & NOTE_PROBES_OFF ? 0 : location);
+	return notes;
+}
+
 int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct buffer buffer;
@@ -340,20 +366,18 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	s64 reason = -1;
 	u64 receiver = 0;
 	u64 sent = 0;
-	u32 notes = 0;
+	u32 notes;
 	u32 detail;
 
-	take_in_hand(ctx->args[0]);
-	count_seen(SOURCE_KFREE_SKB);
-#ifdef FAMILY_TCP
-	notes = tcp_notes(ctx->args[0]);
+#ifdef SUMMARY
+	struct death *death = current_death();
+
+	if (death && death->skb == ctx->args[0] && death->search == SEARCH_DONE) {
+		death->search = SEARCH_TOLD;
+		notes = death->notes;
+	} else
 #endif
-	if (probes_are_off(&scratch)) {
-		notes = NOTE_PROBES_OFF;
-		end_visits(ctx->args[0], 0); /* what there is was of another packet at the same address */
-	}
-	forget(&notes, sizeof(notes));
-	begin_death(ctx->args[0], notes & NOTE_PROBES_OFF ? 0 : ctx->args[1]);
+		notes = begin(ctx->args[0], ctx->args[1], &scratch);
 #ifdef KFREE_SKB_REASON_ARGUMENT
 	reason = (u32)ctx->args[KFREE_SKB_REASON_ARGUMENT];
 #endif
@@ -362,6 +386,13 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 #endif
 	if (read_buffer(&buffer, ctx->args[0], &scratch))
 		sent = send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);
+#ifdef SUMMARY
+	if (sent == COUNT_LATER) {
+		drop_details.call(ctx, DETAIL_XT);
+		count_unsent(LOSS_ROWS);
+		sent = 0;
+	}
+#endif
 	detail = finish(ctx->args[0], sent);
 	if (detail)
 		drop_details.call(ctx, detail);

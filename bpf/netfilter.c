@@ -19,6 +19,16 @@ enum drop_detail {
 	DETAIL_EBT = 4,
 	DETAIL_NFT_SEND = 5,
 	DETAIL_HOOKS = 6,
+	/* none: on_kfree_skb itself, when what it counts by has been searched */
+	DETAIL_COUNT = 7,
+};
+
+/* In a summary what did it may be searched before the packet is counted: on_kfree_skb runs a second time then. */
+enum search {
+	SEARCH_NONE,
+	SEARCH_GOES_ON,
+	SEARCH_DONE, /* on_kfree_skb is called again */
+	SEARCH_TOLD, /* it has been */
 };
 
 /* The death whose detail is looked for, on this CPU. */
@@ -27,6 +37,9 @@ struct death {
 	u64 time;
 	u32 is_sent; /* 0: nobody asked for the packet */
 	u32 detail; /* enum drop_detail */
+	u32 search; /* enum search */
+	u32 notes; /* enum note of the first time */
+	u64 object; /* what was found */
 };
 
 BPF_PERCPU_ARRAY(deaths, struct death, 2); /* that in hand, and that of an interrupt meanwhile */
@@ -71,6 +84,7 @@ inline_always void take_in_hand(u64 skb)
 	} else {
 		*place = skb;
 		now->was_interrupted = !!now->skb; /* before 6.1 it is run again */
+		now->interrupted = now->skb;
 	}
 	now->skb = skb;
 }

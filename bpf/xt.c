@@ -6,10 +6,18 @@
  * read before its rules run. */
 
 #define XT_CHUNK 512 /* entries that one program looks at; 32 programs may follow each other */
+#define XT_MOST_BEFORE 24 /* ... of them before a packet is counted */
 #define XT_TARGET_BYTES 32 /* struct xt_entry_target */
 #define XT_CONTINUE 0xffffffff /* the next rule decides: linux/netfilter/x_tables.h */
 #define XT_DROP (-NF_DROP - 1) /* as struct xt_standard_target has it */
-#define XT_PAUSE 16 /* unwanted packets may take one part of so many of a CPU's time */
+/* Packets that are not shown may take one part of XT_PAUSE of a CPU's time, that of XT_BURST_NS in advance. */
+#ifdef SUMMARY
+#define XT_PAUSE 8
+#define XT_BURST_NS 1000000000ull
+#else
+#define XT_PAUSE 16
+#define XT_BURST_NS 0ull
+#endif
 
 enum xt_family {
 	XT_IP = 0,
@@ -55,6 +63,7 @@ struct xt_scan {
 	u32 candidates;
 	u32 incomplete;
 	u32 is_exact;
+	u32 unaccounted; /* struct xt_chunk's, when the scan began */
 	u32 candidate[XT_CANDIDATES];
 };
 
@@ -336,6 +345,53 @@ inline_always u64 xt_object(u64 skb)
 	return visit->exact ? visit->exact : visit->private + visit->hook;
 }
 
+#ifdef SUMMARY
+/* Not 0 when the rule is to be searched before the packet is counted. In a flood on a large table that takes too much:
+ * then the table and the hook are what it is counted by. */
+inline_always int xt_search_first(u64 skb, u32 notes)
+{
+	struct xt_visit *visit = xt_visit_of(skb);
+	struct death *death = current_death();
+	struct xt_chunk_key key = {};
+	struct xt_chunk *chunk;
+
+	if (!death || !visit || death->detail != DETAIL_XT || death->search != SEARCH_NONE || visit->exact)
+		return 0;
+	death->time = bpf_ktime_get_ns();
+	key.private = visit->private;
+	key.generation = table_changes();
+	key.cpu = bpf_get_smp_processor_id();
+	chunk = xt_chunks.lookup(&key);
+	if (!chunk || death->time + XT_BURST_NS < chunk->pause_until)
+		return 0;
+	death->search = SEARCH_GOES_ON;
+	death->notes = notes;
+	death->is_sent = 1; /* it is wanted */
+	return 1;
+}
+
+/* The entry of the one rule that did it, which may be the chain's policy; the table and the hook where none is sure. */
+inline_always u64 xt_found(const struct xt_scan *scan, const struct xt_visit *visit)
+{
+	if (scan->offset < scan->size || scan->incomplete || scan->candidates != 1 ||
+	    scan->risen != scan->unaccounted + 1 || was_interrupted())
+		return visit->private + visit->hook;
+	return scan->entries + scan->candidate[0];
+}
+
+/* Goes back to on_kfree_skb when it waits for that. */
+inline_always void count_by(struct bpf_raw_tracepoint_args *ctx, struct death *death, u64 object)
+{
+	if (death->search != SEARCH_GOES_ON)
+		return;
+	death->object = object;
+	death->search = SEARCH_DONE;
+	drop_details.call(ctx, DETAIL_COUNT);
+	death->search = SEARCH_NONE;
+	count_unsent(LOSS_ROWS);
+}
+#endif
+
 inline_always void end_xt_visit(u64 skb)
 {
 	struct xt_visit *visit = xt_visit_of(skb);
@@ -347,13 +403,14 @@ inline_always void end_xt_visit(u64 skb)
 }
 
 /* A packet that nobody asked for rises a counter as well. Its table is read too, unless that takes too much. */
-inline_always int worth_reading(const struct xt_scan *scan, const struct death *death)
+inline_always int worth_reading(struct xt_scan *scan, const struct death *death)
 {
-	struct xt_chunk *chunk = xt_chunks.lookup((struct xt_chunk_key *)&scan->key);
+	struct xt_chunk *chunk = xt_chunks.lookup(&scan->key);
 
+	scan->unaccounted = chunk ? chunk->unaccounted : 0;
 	if (death->is_sent || !chunk)
 		return death->is_sent;
-	if (death->time >= chunk->pause_until)
+	if (death->time + XT_BURST_NS >= chunk->pause_until)
 		return 1;
 	chunk->unaccounted++;
 	return 0;
@@ -369,8 +426,14 @@ int scan_xt(struct bpf_raw_tracepoint_args *ctx)
 	struct xt_scan *scan = xt_scans.lookup(&zero);
 	union scratch scratch;
 
-	if (!layout || !death || !scan || !visit || death->skb != ctx->args[0])
+	if (!layout || !death || !scan || death->skb != ctx->args[0])
 		return out_of_hand();
+	if (!visit) { /* an interrupt's packet has its slot */
+#ifdef SUMMARY
+		count_by(ctx, death, 0);
+#endif
+		return out_of_hand();
+	}
 	if (scan->skb != death->skb) {
 		begin_scan(scan, visit, layout, &scratch);
 		if (!worth_reading(scan, death)) {
@@ -380,8 +443,16 @@ int scan_xt(struct bpf_raw_tracepoint_args *ctx)
 		}
 		scan->skb = death->skb;
 	}
-	if (scan_chunk(scan, layout, this_cpu_offset(&scratch), &scratch))
+	if (scan->offset < scan->size && scan_chunk(scan, layout, this_cpu_offset(&scratch), &scratch)) {
+#ifdef SUMMARY
+		if (scan->key.chunk >= XT_MOST_BEFORE)
+			count_by(ctx, death, xt_found(scan, visit));
+#endif
 		drop_details.call(ctx, DETAIL_XT);
+	}
+#ifdef SUMMARY
+	count_by(ctx, death, xt_found(scan, visit));
+#endif
 	drop_details.call(ctx, DETAIL_XT_SEND);
 	scan->skb = 0; /* more entries than programs may follow each other: given up */
 	return out_of_hand();
@@ -430,7 +501,6 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 	struct xt_record *record = NULL;
 	struct xt_chunk *chunk;
 	union scratch scratch;
-	u32 unaccounted = 0;
 	u64 now = bpf_ktime_get_ns();
 
 	if (!layout || !death || !scan || !visit || scan->skb != ctx->args[0])
@@ -439,9 +509,12 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 	scan->key.chunk = 0;
 	chunk = xt_chunks.lookup(&scan->key);
 	if (chunk) {
-		unaccounted = chunk->unaccounted;
+		u64 from = chunk->pause_until > now ? chunk->pause_until : now;
+
+		if (from > now + XT_BURST_NS)
+			from = now + XT_BURST_NS;
 		chunk->unaccounted = 0;
-		chunk->pause_until = now + (now - scan->begun) * XT_PAUSE;
+		chunk->pause_until = from + (now - scan->begun) * XT_PAUSE;
 	}
 #ifdef FAMILY_HOOKS
 	if (death->is_sent && !scan->is_exact && !scan->candidates && !scan->incomplete && !was_interrupted()) {
@@ -460,7 +533,7 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 		record->header.skb = death->skb;
 		record->header.type = RECORD_XT;
 		record->header.size = sizeof(*record);
-		record->unaccounted = unaccounted;
+		record->unaccounted = scan->unaccounted;
 		fill_xt(record, scan, visit, layout, &scratch);
 		events.ringbuf_submit(record, 0);
 	}

@@ -133,6 +133,7 @@ TAIL_CALLS = {
     EBT.name: (TailCall("drop_details", 4, "send_ebt"),),
     AT_HOOKS.name: (TailCall("drop_details", 6, "send_hooks"),),
 }
+COUNTING = TailCall("drop_details", 7, "on_kfree_skb")  # of a summary, when the rule has been searched
 
 # Functions at netfilter's hooks, by the beginning of their names, that answer what a function with a probe answers.
 _ANSWERS_OF = {

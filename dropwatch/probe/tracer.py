@@ -18,6 +18,7 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.model import Event
 from dropwatch.netfilter_notes import HookFunction
 from dropwatch.probe import program
+from dropwatch.probe.at_death import attach_drop
 from dropwatch.probe.attaching import Attaching, quiet, write
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.following import Follow, Following
@@ -257,35 +258,12 @@ class Tracer:
                 self._note(f"modules loaded while whydrop runs get no probes: {said() or error}")
 
     def _attach_drop(self) -> None:
-        with quiet() as said:
-            try:
-                self._bpf.attach_raw_tracepoint(tp=b"kfree_skb", fn_name=b"on_kfree_skb")
-            except Exception as error:
-                raise Refused(
-                    f"the program on_kfree_skb was refused by this kernel: {said() or error}",
-                    "whydrop check says what this machine can do; please report this kernel",
-                ) from error
-
-        if btf.vmlinux().offset("bpf_prog", ("active",)) is None:
-            return  # programs run again on their CPU
-        with quiet() as said:
-            try:
-                self._attach_again()
-            except Exception as error:
-                self._note(f"probe on_kfree_skb_again: not attached: {said() or error}")
-
-    def _attach_again(self) -> None:
-        """What dies in an interrupt of on_kfree_skb: bcc itself attaches one program to a tracepoint."""
-        from bcc import BPF
-        from bcc.libbcc import lib
-
-        usual = self._bpf.load_func(b"on_kfree_skb", BPF.RAW_TRACEPOINT)
-        again = self._bpf.load_func(b"on_kfree_skb_again", BPF.RAW_TRACEPOINT)
-        write(self._bpf, b"interrupting_drops", 0, ctypes.c_int(usual.fd))
-        attached = lib.bpf_attach_raw_tracepoint(again.fd, b"kfree_skb")
-        if attached < 0:
-            raise OSError(ctypes.get_errno(), "the tracepoint takes no second program")
-        self._bpf.raw_tracepoint_fds[b"kfree_skb, again"] = attached
+        refused = attach_drop(self._bpf, self._summary, self._note)
+        if refused is not None:
+            raise Refused(
+                f"the program on_kfree_skb was refused by this kernel: {refused}",
+                "whydrop check says what this machine can do; please report this kernel",
+            )
 
     def _hook_function(self, address: int) -> HookFunction:
         frame = self._symbols.frame(address)

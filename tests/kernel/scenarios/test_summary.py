@@ -1,15 +1,25 @@
 """`whydrop summary` under a flood: what it sums up to is what the kernel counted, for each cause."""
 
 import json
+import re
 import subprocess
 import sys
 
-from scenarios.firewalls import load_modules, nft, nft_rules, the_rule
+from scenarios.firewalls import legacy, legacy_rules, load_modules, nft, nft_rules, the_rule
 from scenarios.namespaces import Namespace
 from scenarios.whydrop_process import WHYDROP, Whydrop, keep, replayed
 
-CLOSED, FIRST, SECOND = 7000, 7001, 7002
-DATAGRAMS = {CLOSED: 60_013, FIRST: 30_011, SECOND: 10_007}
+CLOSED, FIRST, SECOND, THIRD, FOURTH, BY_POLICY = 7000, 7001, 7002, 7003, 7004, 7005
+DATAGRAMS = {CLOSED: 60_013, FIRST: 30_011, SECOND: 10_007, THIRD: 5_003, FOURTH: 3_001, BY_POLICY: 2_003}
+LEGACY = f"""
+*filter
+-A INPUT -p udp -m udp --dport {THIRD} -j DROP
+-A INPUT -p udp -m udp --dport {FOURTH} -j DROP
+*mangle
+:INPUT DROP
+-A INPUT -p udp -m udp ! --dport {BY_POLICY} -j ACCEPT
+-A INPUT ! -p udp -j ACCEPT
+"""
 RULES = """
 table inet gate {
     chain input {
@@ -24,13 +34,10 @@ FLOOD = """
 import socket, sys
 address, counts = sys.argv[1], {int(port): int(count) for port, count in zip(sys.argv[2::2], sys.argv[3::2])}
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-    while counts:  # in turns, so that the causes come mixed
-        for port in list(counts):
-            for _ in range(min(counts[port], 100)):
+    for turn in range(100):  # so that the causes come mixed
+        for port, count in counts.items():
+            for _ in range(count * (turn + 1) // 100 - count * turn // 100):
                 sender.sendto(b"datagram", (address, port))
-            counts[port] -= 100
-            if counts[port] <= 0:
-                del counts[port]
 """
 HAMMER = """
 import socket, sys
@@ -54,6 +61,11 @@ def no_ports(end: Namespace) -> int:
     return int(shown["kernel"]["UdpNoPorts"])
 
 
+def policy_packets(end: Namespace, table: str) -> int:
+    saved = end.run(f"iptables-legacy-save -c -t {table}").stdout
+    return int(re.search(r"(?m)^:INPUT DROP \[(\d+):", saved)[1])
+
+
 def consistent(line) -> None:
     packets = sum(row["packets"] for row in line["rows"])
     assert packets + sum(line["suppressed"].values()) + line["not_matched"] == line["counted"], line
@@ -62,6 +74,7 @@ def consistent(line) -> None:
 def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab, tmp_path):
     load_modules()
     nft(lab.b, RULES)
+    legacy(lab.b, LEGACY)
     recording = tmp_path / "summary.whydrop"
     options = ("--netns", lab.b.name, "--interval", "3", "--write", str(recording))
     with Whydrop("summary", *options) as whydrop:
@@ -85,6 +98,16 @@ def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab, tmp_p
         assert {(row["cause"]["confidence"], row["object"]["kind"]) for row in rows} == {
             ("certain", "nft-rule")
         }
+        assert all(not row["also"] and 0 < row["samples"] < 100 for row in rows)
+    by_legacy = {the_rule(legacy_rules(lab.b), f"--dport {port}") for port in (THIRD, FOURTH)}
+    counted = {rule.text: rule.packets for rule in by_legacy} | {
+        "-P INPUT DROP": policy_packets(lab.b, "mangle")
+    }
+    assert sorted(counted.values()) == [DATAGRAMS[port] for port in (BY_POLICY, FOURTH, THIRD)]
+    for text, packets in counted.items():
+        rows = [row for row in last["rows"] if row["object"] and row["object"]["text"].endswith(text)]
+        assert sum(row["packets"] for row in rows) == packets, last["rows"]
+        assert {row["cause"]["confidence"] for row in rows} == {"certain"}
         assert all(not row["also"] and 0 < row["samples"] < 100 for row in rows)
     closed = [row for row in last["rows"] if (row["where"]["function"] or "").startswith(UDP_RECEIVERS)]
     assert sum(row["packets"] for row in closed) == refused == DATAGRAMS[CLOSED], closed

@@ -18,7 +18,7 @@ import pytest
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.probe import program
-from dropwatch.probe.families import FAMILIES, HOOKS, TAIL_CALLS, TCP, XFRM, Hook
+from dropwatch.probe.families import COUNTING, FAMILIES, HOOKS, TAIL_CALLS, TCP, XFRM, Hook
 from dropwatch.probe.program import Family, Program
 from dropwatch.resources import resource_dir
 from dropwatch.xfrm_wire import XfrmRecord
@@ -183,12 +183,12 @@ BASE = {"on_table_change"}  # in netfilter.c: for the families of legacy tables
 
 
 def test_every_tail_call_has_a_place_of_its_own() -> None:
-    calls = [call for calls in TAIL_CALLS.values() for call in calls]
+    calls = [COUNTING, *(call for calls in TAIL_CALLS.values() for call in calls)]
     assert len({(call.table, call.index) for call in calls}) == len(calls)
     text = (resource_dir("bpf") / "netfilter.c").read_text()
     places = dict(re.findall(r"^\tDETAIL_(\w+) = (\d+),$", text, re.M))
     assert sorted(map(int, places.values())) == sorted(c.index for c in calls if c.table == "drop_details")
-    assert len(places) == 6
+    assert len(places) == 7
 
 
 def test_hooks_and_functions_belong_together() -> None:
