@@ -173,7 +173,7 @@ inline_always int count_drop(struct row *row, const struct buffer *buffer, struc
 #endif
 
 #ifndef TRACE
-inline_always int is_followed(u64 skb)
+inline_always u64 journey_number(u64 skb)
 {
 	return 0;
 }
@@ -189,7 +189,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	struct drop_record *record;
 	struct place place = {};
 	struct flow flow = {};
-	int followed = is_followed(buffer->address);
+	u64 journey = journey_number(buffer->address);
 	u64 network;
 	u64 now;
 	int fits;
@@ -200,7 +200,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 		count_unsent(NOT_A_PACKET);
 		return 0;
 	}
-	if (!followed && !mark_wanted(wanted, buffer->mark))
+	if (!journey && !mark_wanted(wanted, buffer->mark))
 		return 0;
 	network = network_header(buffer, scratch);
 	fits = flow_wanted(&flow, wanted, network, scratch);
@@ -208,12 +208,12 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	if (!fits && is_visiting(buffer->address)) /* ESP in UDP may have any port */
 		fits = 2;
 #endif
-	if (!fits && !followed)
+	if (!fits && !journey)
 		return 0;
 	find_place(&place, buffer, receiver, wanted->netns_operations, scratch);
 	forget(&place, sizeof(place));
 	forget(&fits, sizeof(fits));
-	if (!followed &&
+	if (!journey &&
 	    (!netns_wanted(wanted, place.netns) || !iface_wanted(wanted, place.name, place.ifindex, buffer->skb_iif)))
 		return 0;
 
@@ -256,6 +256,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 #else
 	__builtin_memset(&record->row, 0, sizeof(record->row));
 #endif
+	record->journey = journey;
 	record->location = location;
 	record->source = SOURCE_KFREE_SKB;
 	record->reason = reason;

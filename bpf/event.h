@@ -88,6 +88,7 @@ struct row {
 struct drop_record {
 	struct record_header header;
 	struct row row; /* all zeros but in a summary */
+	__u64 journey; /* number, 0: the packet is not followed */
 	__u64 location; /* return address in the function that freed the packet */
 	__u32 source; /* enum source */
 	__u32 reason; /* the kernel's number; valid when has_reason */

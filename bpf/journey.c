@@ -37,7 +37,15 @@ inline_always void continue_journey(u64 from, u64 to)
 	}
 }
 
+/* The number of the packet's journey, 0: it is not followed. */
+inline_always u64 journey_number(u64 skb)
+{
+	struct journey *journey = journeys.lookup(&skb);
+
+	return journey ? journey->number : 0;
+}
+
 inline_always int is_followed(u64 skb)
 {
-	return !!journeys.lookup(&skb);
+	return !!journey_number(skb);
 }

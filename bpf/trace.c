@@ -95,19 +95,18 @@ inline_always void read_fields(struct step_record *record, const struct buffer *
 	}
 }
 
-inline_always void read_names(struct step_record *record, const struct step_seen *seen, union scratch *scratch)
+inline_always void read_names(struct step_record *record, u64 table, u32 family, u32 hook, union scratch *scratch)
 {
 	struct netfilter_layout *layout = current_layout();
-	u64 table = seen->table;
 
 	record->table[0] = 0;
 	record->chain[0] = 0;
-	record->hook = seen->hook;
-	record->family = seen->family;
+	record->hook = hook;
+	record->family = family;
 	if (!layout || !table)
 		return;
 #ifdef FAMILY_NFT
-	if (!seen->family) { /* a chain of nf_tables */
+	if (!family) { /* a chain of nf_tables */
 		bpf_probe_read_kernel_str(record->chain, sizeof(record->chain),
 					  (void *)read_pointer(scratch, table + layout->chain_name));
 		record->hook = read_u32(scratch, table - layout->base_chain + OFF_nf_hook_ops__hooknum);
@@ -118,7 +117,7 @@ inline_always void read_names(struct step_record *record, const struct step_seen
 		return;
 	}
 #endif
-	table += seen->family == NFPROTO_BRIDGE ? layout->ebt_name : layout->xt_name;
+	table += family == NFPROTO_BRIDGE ? layout->ebt_name : layout->xt_name;
 	bpf_probe_read_kernel_str(record->table, sizeof(record->table), (void *)table);
 }
 
@@ -172,7 +171,7 @@ inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 	__builtin_memcpy(record->ifname, place.name, sizeof(record->ifname));
 	__builtin_memcpy(record->route_ifname, route.name, sizeof(record->route_ifname));
 	bpf_get_current_comm(record->comm, sizeof(record->comm));
-	read_names(record, seen, &scratch);
+	read_names(record, seen->table, seen->family, seen->hook, &scratch);
 	read_fields(record, &buffer);
 	record->callers_bytes = 0;
 	if (seen->step == STEP_CONSUMED)
@@ -328,31 +327,39 @@ inline_always int returning_call(struct pt_regs *ctx, struct step_call *found, u
 	return 0;
 }
 
-/* Also when the packet is gone: most of the calls that it was in return after its death. */
-int on_return(struct pt_regs *ctx)
+/* What a call returned whose packet may be gone: nothing is said of that. */
+inline_always void tell_returned(struct pt_regs *ctx, const struct step_call *call, u64 sp, u32 step)
 {
-	struct step_record *record;
-	struct step_call call;
-	u64 sp;
+	struct step_record *record = events.ringbuf_reserve(sizeof(*record));
+	union scratch scratch;
 
-	if (!returning_call(ctx, &call, &sp))
-		return 0;
-	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		count_unsent(LOSS_STEPS);
-		return 0;
+		return;
 	}
 	__builtin_memset(record, 0, sizeof(*record));
 	record->header.time_ns = bpf_ktime_get_ns();
-	record->header.skb = call.skb;
+	record->header.skb = call->skb;
 	record->header.type = RECORD_STEP;
 	record->header.size = sizeof(*record);
-	record->step = STEP_RETURN;
-	record->journey = call.journey;
-	record->function = call.function;
+	record->step = step;
+	record->journey = call->journey;
+	record->function = call->function;
 	record->sp = sp;
 	record->value = PT_REGS_RC(ctx);
+	if (step == STEP_VERDICT)
+		read_names(record, call->table, call->family, call->hook, &scratch);
 	events.ringbuf_submit(record, 0);
+}
+
+/* Most of the calls that a packet was in return after its death. */
+int on_return(struct pt_regs *ctx)
+{
+	struct step_call call;
+	u64 sp;
+
+	if (returning_call(ctx, &call, &sp))
+		tell_returned(ctx, &call, sp, STEP_RETURN);
 	return 0;
 }
 
@@ -406,8 +413,12 @@ int on_verdict(struct pt_regs *ctx)
 	struct step_seen *seen;
 	u64 sp;
 
-	if (!returning_call(ctx, &call, &sp) || !is_followed(call.skb))
+	if (!returning_call(ctx, &call, &sp))
 		return 0;
+	if (journey_number(call.skb) != call.journey) { /* since 6.9 nft_do_chain itself frees what it drops */
+		tell_returned(ctx, &call, sp, STEP_VERDICT);
+		return 0;
+	}
 	seen = new_step(STEP_VERDICT, OF_PROBES);
 	if (!seen)
 		return 0;

@@ -182,6 +182,7 @@ inline_always void send_refused_flow(struct pt_regs *ctx, const struct xfrm_look
 	record->header.type = RECORD_DROP;
 	record->header.size = sizeof(*record);
 	__builtin_memset(&record->row, 0, sizeof(record->row));
+	record->journey = 0;
 	record->location = lookup->function;
 	record->source = SOURCE_XFRM_LOOKUP;
 	record->reason = 0;

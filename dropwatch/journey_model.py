@@ -56,6 +56,11 @@ class RawStep:
     fields: tuple[int, ...]
     packet: bytes
 
+    @property
+    def may_be_gone(self) -> bool:
+        """Of a call that has returned: nothing is known of the packet at that moment."""
+        return self.kind == "return" or (self.kind == "verdict" and not self.packet)
+
 
 @dataclass(frozen=True, slots=True)
 class NetfilterAnswer:

@@ -26,6 +26,7 @@ class _Travelling:
     fits: bool = False
     finding: Finding | None = None
     died_ns: int | None = None
+    died_at: int = 0  # address
     last_ns: int = 0
     left_out: int = 0
 
@@ -50,45 +51,36 @@ class Journeys:
         self._frame, self._netns, self._time_of = frame, netns, time_of
         self._texts, self._answers, self._fields = texts, answers, fields
         self._open: dict[int, _Travelling] = {}
-        self._of_buffer: dict[int, int] = {}
+        self._given_up: list[Journey] = []
         self._told = 0
         self._functions: dict[int, Frame] = {}
 
-    def follows(self, event: Event) -> bool:
-        """Whether this is the death of a packet that is followed."""
-        return event.skb in self._of_buffer
-
     def step(self, raw: RawStep) -> None:
-        found = self._open.get(raw.journey)
-        if found is None:
-            found = self._open[raw.journey] = _Travelling()
+        found = self._of(raw.journey)
         if len(found.steps) < _MOST_STEPS:
             found.steps.append(raw)
         else:
             found.left_out += 1
         found.fits = found.fits or raw.fits
         found.last_ns = max(found.last_ns, raw.monotonic_ns)
-        if raw.kind == "return":
-            return  # maybe of a packet that is gone
-        self._live(found, raw.journey, raw.buffer)
+        if raw.may_be_gone:
+            return
+        found.alive.add(raw.buffer)
         if raw.kind == "copied":
-            self._live(found, raw.journey, raw.value)
+            found.alive.add(raw.value)
         elif raw.kind == "consumed":
-            self._gone(found, raw.buffer)
+            found.alive.discard(raw.buffer)
 
     def dropped(self, event: Event, finding: Finding | None) -> None:
         """A death; `finding` is None when it was not asked for: then it only ends a journey."""
-        number = self._of_buffer.get(event.skb)
-        if number is None:
-            if finding is None:
-                return
-            number = -event.monotonic_ns  # a journey that nothing but its end was seen of
-            self._open[number] = _Travelling(fits=True)
-        found = self._open[number]
+        if finding is None and event.journey not in self._open:
+            return
+        found = self._of(event.journey or -event.monotonic_ns)  # of that one nothing but its end was seen
+        found.fits = found.fits or not found.steps
         found.finding = found.finding or finding
-        found.died_ns = event.monotonic_ns
+        found.died_ns, found.died_at = event.monotonic_ns, event.location
         found.last_ns = max(found.last_ns, event.monotonic_ns)
-        self._gone(found, event.skb)
+        found.alive.discard(event.skb)
 
     def ended(self, now_ns: int) -> list[Journey]:
         """Those that are over, or of which nothing was seen for long, oldest first."""
@@ -103,25 +95,18 @@ class Journeys:
         """All that are left."""
         return self._take(list(self._open))
 
-    def _live(self, found: _Travelling, number: int, buffer: int) -> None:
-        if buffer in found.alive:
-            return
-        found.alive.add(buffer)
-        self._of_buffer[buffer] = number
-        if len(self._open) > _MOST_OPEN:  # a flood: the oldest are given up
-            self._take([next(iter(self._open))])
-
-    def _gone(self, found: _Travelling, buffer: int) -> None:
-        found.alive.discard(buffer)
-        self._of_buffer.pop(buffer, None)
+    def _of(self, number: int) -> _Travelling:
+        found = self._open.get(number)
+        if found is None:
+            found = self._open[number] = _Travelling()
+            if len(self._open) > _MOST_OPEN:  # a flood
+                self._given_up = self._take([next(iter(self._open))])
+        return found
 
     def _take(self, numbers: Iterable[int]) -> list[Journey]:
-        journeys = []
+        journeys, self._given_up = self._given_up, []
         for number in numbers:
             found = self._open.pop(number)
-            for buffer in found.alive:
-                if self._of_buffer.get(buffer) == number:
-                    del self._of_buffer[buffer]
             if found.fits or found.finding is not None:
                 self._told += 1
                 journeys.append(self._journey(found, self._told))
@@ -129,7 +114,7 @@ class Journeys:
 
     def _journey(self, found: _Travelling, number: int) -> Journey:
         raws = sorted(found.steps, key=lambda raw: raw.monotonic_ns)
-        steps = tuple(_Telling(self, raws).steps())
+        steps = tuple(_Telling(self, raws, self._frame(found.died_at).function).steps())
         end, process = _end(raws, steps, found)
         first_ns = raws[0].monotonic_ns if raws else found.died_ns or 0
         return Journey(
@@ -179,15 +164,16 @@ class Journeys:
 
     def fields(self, raw: RawStep) -> tuple[tuple[str, int | None], ...]:
         asked = zip(self._fields.items(), raw.fields, strict=False)
-        return tuple((name, read(value)) for (name, read), value in asked)
+        return tuple((name, None if raw.may_be_gone else read(value)) for (name, read), value in asked)
 
 
 class _Telling:
     """The steps of one journey, one after the other."""
 
-    def __init__(self, journeys: Journeys, raws: list[RawStep]) -> None:
+    def __init__(self, journeys: Journeys, raws: list[RawStep], died_in: str | None) -> None:
         self._journeys = journeys
         self._raws = raws
+        self._died_in = died_in
         self._calls: list[tuple[int, int]] = []  # stack pointer and index of calls that are open
         self._copies: dict[int, int] = {}
         self._packets: dict[int, Packet] = {}
@@ -238,6 +224,16 @@ class _Telling:
         )
         if raw.kind == "call":
             self._calls.append((raw.sp, len(self._steps)))
+        return self._with_its_packet(step) if raw.kind == "verdict" and raw.may_be_gone else step
+
+    def _with_its_packet(self, step: Step) -> Step:
+        """A verdict that came after the packet's end. What itself frees the packets that it drops says `stolen`."""
+        answer = step.answer
+        if answer and answer.verdict == "stolen" and self._died_in == step.frame.function:
+            step = replace(step, answer=replace(answer, verdict="drop"))
+        for last in reversed(self._steps):
+            if last.copy == step.copy and last.kind != "return":
+                return replace(step, packet=last.packet, netns=last.netns, iface=last.iface, route=last.route)
         return step
 
     def _leave_calls(self, sp: int) -> None:

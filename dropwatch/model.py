@@ -26,7 +26,8 @@ class Event:
     probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it), `task-stack` (the
     code ran in a system call of the current task), `probes-off` (it came in an interrupt of a probe, when no other
     probe could note anything). `row` is what a summary counts
-    it by: opaque, equal for drops of one sort, empty without a summary.
+    it by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a
+    trace follows, 0: none.
     """
 
     monotonic_ns: int
@@ -51,6 +52,7 @@ class Event:
     notes: frozenset[str] = frozenset()
     netfilter: NetfilterNote | None = None
     row: bytes = b""
+    journey: int = 0
 
 
 @dataclass(frozen=True, slots=True)

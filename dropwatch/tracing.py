@@ -66,7 +66,7 @@ class Tracing:
 
         def match(drop: Drop) -> MatchResult | None:
             found = stages.match(drop)
-            if found is None and self._journeys.follows(drop.event):
+            if found is None and drop.event.journey:
                 return MatchResult("direct", None)
             return found
 

@@ -63,6 +63,7 @@ class DropRecord(ctypes.Structure):
     _fields_ = (
         ("header", RecordHeader),
         ("row", Row),
+        ("journey", c_uint64),
         ("location", c_uint64),
         ("source", c_uint32),
         ("reason", c_uint32),
@@ -288,6 +289,7 @@ def _event(record: DropRecord) -> Event:
         source=SOURCES[record.source],
         skb=record.header.skb,
         row=bytes(record.row) if record.row.location else b"",
+        journey=record.journey,
         location=record.location,
         reason=record.reason if record.has_reason else None,
         protocol=record.protocol,

@@ -88,10 +88,9 @@ def only(journeys: Journeys) -> Journey:
     return found
 
 
-def event(skb: int, ms: float) -> Event:
-    return Event(
-        *(int(ms * MS), "kfree_skb", skb, 0, None, 0x0800, 28, 0, 2, "va", 0, 0, 0, "", 0, False, (), udp())
-    )
+def event(skb: int, ms: float, journey: int = 0, location: int = 0) -> Event:
+    first = (int(ms * MS), "kfree_skb", skb, location, None, 0x0800, 28, 0, 2, "va", 0, 0, 0, "", 0, False)
+    return Event(*first, stack=(), packet=udp(), journey=journey)
 
 
 def test_steps_are_in_order_with_their_times() -> None:
@@ -238,10 +237,69 @@ def test_still_on_its_way() -> None:
 
 def test_dropped_without_being_asked_for() -> None:
     journeys = made(raw("receive", 1))
-    assert journeys.follows(event(BUFFER, 2))
-    journeys.dropped(event(BUFFER, 2), None)
-    assert not journeys.follows(event(BUFFER, 2))
+    journeys.dropped(event(BUFFER, 2, journey=1), None)
     assert only(journeys).end == "dropped"
+
+
+def test_a_death_of_nobody_who_is_followed() -> None:
+    journeys = made(raw("receive", 1))
+    journeys.dropped(event(BUFFER, 2), None)
+    assert only(journeys).end == "open"
+
+
+def test_the_next_packet_has_the_buffer_before_the_death_of_the_first_is_heard_of(make_finding) -> None:
+    first, second = make_finding(cause_id="netfilter.nft-rule"), make_finding(cause_id="udp.rcvbuf-full")
+    journeys = made(*(raw("receive", at, journey=at) for at in (1, 3, 5)))
+    journeys.dropped(event(BUFFER, 2, journey=1), first)
+    journeys.dropped(event(BUFFER, 4, journey=3), second)
+    assert [(one.end, one.finding) for one in journeys.rest()] == [
+        ("dropped", first),
+        ("dropped", second),
+        ("open", None),
+    ]
+
+
+def test_nothing_but_its_death_was_seen(make_finding) -> None:
+    journeys = made()
+    journeys.dropped(event(BUFFER, 2), make_finding())
+    found = only(journeys)
+    assert (found.end, found.steps) == ("dropped", ())
+
+
+def test_a_chain_that_frees_what_it_drops() -> None:
+    """nft_do_chain since 6.9: it returns NF_STOLEN after the packet's death."""
+    journeys = made(
+        raw("receive", 1, netns=7, fields=(84,)),
+        raw(
+            "verdict",
+            3,
+            function=4,
+            value=2,
+            family=2,
+            table="gate",
+            chain="c",
+            packet=b"",
+            fields=(0,),
+            netns=0,
+            ifindex=0,
+        ),
+        len=lambda value: value,
+    )
+    journeys.dropped(event(BUFFER, 2, journey=1, location=4), None)
+    found = only(journeys)
+    receive, verdict = found.steps
+    assert verdict.answer is not None
+    assert (verdict.answer.chain, verdict.answer.verdict) == ("c", "drop")
+    assert (verdict.packet, verdict.netns, verdict.iface) == (receive.packet, receive.netns, receive.iface)
+    assert (receive.fields, verdict.fields) == ((("len", 84),), (("len", None),))
+    assert found.end == "dropped"
+
+
+def test_a_flood_is_told_as_far_as_it_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dropwatch.journeys._MOST_OPEN", 2)
+    journeys = made(*(raw("receive", at, journey=at) for at in (1, 2, 3, 4)))
+    assert [one.number for one in journeys.ended(int(5 * MS))] == [1, 2]
+    assert [one.number for one in journeys.rest()] == [3, 4]
 
 
 def test_a_copy_goes_on() -> None:
@@ -263,7 +321,6 @@ def test_over_when_nothing_comes_for_long() -> None:
     assert journeys.ended(int(2000 * MS)) == []
     (found,) = journeys.ended(int(5000 * MS))
     assert found.end == "open"
-    assert not journeys.follows(event(BUFFER, 6000))
 
 
 def test_fields_that_were_asked_for() -> None:

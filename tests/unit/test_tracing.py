@@ -77,7 +77,7 @@ def test_the_death_of_a_followed_packet_is_wanted_whatever_its_addresses_are() -
         seen = []
 
         class Drop:
-            event = event(BUFFER, 2)
+            event = event(BUFFER, 2, journey=1)
 
         def finding_of(it):  # type: ignore[no-untyped-def]
             seen.append(made.stages(refusing).match(Drop()))  # type: ignore[arg-type]

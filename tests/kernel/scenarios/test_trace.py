@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from scenarios.esp import OTHER_KEY, aead
 from scenarios.firewalls import legacy, load_modules, nft
-from scenarios.namespaces import Namespace, joined_pair
+from scenarios.namespaces import Lab, Namespace, joined_pair
+from scenarios.roads import bridge, through_the_bridge
 from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop, keep, replayed
 
 DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT, LARGE_PORT = 5000, 6000, 6001, 6002, 6003
+PASSED_PORT, NFT_PORT, EBT_PORT = 6004, 6005, 6006
 RULES = """
 table ip gate {
     chain pre {
@@ -33,6 +35,7 @@ table ip gate {
     }
 }
 """
+FRAME_RULES = "table bridge frames { chain c { type filter hook forward priority 0; udp dport 6005 drop; } }"
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,14 @@ def reader(end: Namespace, port: int) -> Iterator[socket.socket]:
         yield made
 
 
+def journeys_to(trace: Whydrop, port: int, count: int):
+    found = trace.wait_for(lambda line: line["type"] == "journey" and line["packet"]["dport"] == port, count)
+    assert len(found) == count, found
+    return found
+
+
 def journey_to(trace: Whydrop, port: int):
-    wanted = lambda line: line["type"] == "journey" and line["packet"]["dport"] == port  # noqa: E731
-    (found,) = trace.wait_for(wanted)
+    (found,) = journeys_to(trace, port, 1)
     return found
 
 
@@ -231,6 +239,48 @@ def test_fragments_are_one_packet(road: Road, trace: Whydrop) -> None:
     assert len({step["copy"] for step in found["steps"]}) >= 3, found["steps"]
     names = {step["netns"]["name"] for step in found["steps"] if step["netns"]}
     assert names == {road.a.name, road.b.name, road.c.name}
+
+
+def test_over_a_bridge_with_rules_for_frames(lab: Lab, trace: Whydrop) -> None:
+    """Packets that die one after the other, so that a struct sk_buff is used again at once: each has its own end."""
+    bridge(lab)
+    nft(lab.b, FRAME_RULES)
+    has_ebtables = subprocess.run(["modprobe", "-q", "ebtable_filter"], check=False).returncode == 0
+    guilty = {
+        PASSED_PORT: None,  # for nobody's MAC address: IP behind the other port lets it go
+        NFT_PORT: ("netfilter.nft-rule", f"udp dport {NFT_PORT}"),
+    }
+    if has_ebtables:
+        rule = f"-A FORWARD -p IPv4 --ip-protocol udp --ip-destination-port {EBT_PORT} -j DROP"
+        lab.b.run(f"ebtables-legacy --concurrent {rule}")
+        listed = f"-A FORWARD -p IPv4 --ip-proto udp --ip-dport {EBT_PORT}"
+        guilty[EBT_PORT] = ("netfilter.ebtables-rule", listed)
+    for _ in range(5):
+        for port in guilty:
+            through_the_bridge(lab, port, 1)
+
+    for port, wanted in guilty.items():
+        for found in journeys_to(trace, port, 5):
+            assert found["end"] == "dropped", found
+            finding = found["finding"]
+            if wanted is None:
+                assert finding["where"]["function"].startswith("ip_rcv"), finding
+            else:
+                cause, rule = wanted
+                assert (finding["cause"]["id"], finding["cause"]["confidence"]) == (cause, "certain"), finding
+                assert finding["object"]["text"].startswith(rule), finding
+            functions = [step["function"] for step in found["steps"]]
+            assert {"br_handle_frame_finish", "br_flood"} <= set(functions), found["steps"]
+            assert ("br_dev_queue_push_xmit" in functions) == (port == PASSED_PORT)
+            answers = {
+                (one["family"], one["table"], one["chain"]): one["verdict"]
+                for step in found["steps"]
+                if (one := step["netfilter"]) is not None
+            }
+            of_nft = {PASSED_PORT: "accept", NFT_PORT: "drop"}.get(port)
+            of_ebtables = "drop" if port == EBT_PORT else "accept" if has_ebtables else None
+            assert answers.get(("bridge", "frames", "c")) == of_nft, answers
+            assert answers.get(("bridge", "filter", "FORWARD")) == of_ebtables, answers
 
 
 def test_the_run_ends_with_what_it_followed(trace: Whydrop, recording: Path) -> None:
