@@ -29,19 +29,24 @@ inline_always u32 socket_netns(u64 sock, u64 netns_operations, union scratch *sc
 	return netns_inode(read_pointer(scratch, sock + OFF_sock____sk_common__skc_net), netns_operations, scratch);
 }
 
-/* Where the packet is. skb->dev is a union that queues reuse, and empty on the way out before a device is chosen:
- * then the route's device, the receiving socket and the owner tell. */
+/* Where the packet is. skb->dev is a union that queues reuse, and empty on the way out before a device is chosen, and in
+ * TCP: then the route's device, the receiving socket and the owner tell. The route of what is for this host leads to
+ * the loopback: through which device it came in is told by its index alone. */
 inline_always void find_place(struct place *place, const struct buffer *buffer, u64 receiver, u64 netns_operations,
 			      union scratch *scratch)
 {
 	if (use_device(place, buffer->device, netns_operations, scratch))
 		return;
-	if (buffer->dst &&
-	    use_device(place, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev), netns_operations, scratch))
-		return;
-	place->netns = socket_netns(receiver, netns_operations, scratch);
-	if (!place->netns)
-		place->netns = socket_netns(buffer->sock, netns_operations, scratch);
+	if (!buffer->dst ||
+	    !use_device(place, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev), netns_operations, scratch)) {
+		place->netns = socket_netns(receiver, netns_operations, scratch);
+		if (!place->netns)
+			place->netns = socket_netns(buffer->sock, netns_operations, scratch);
+	}
+	if (buffer->skb_iif && buffer->skb_iif != place->ifindex) {
+		place->ifindex = buffer->skb_iif;
+		__builtin_memset(place->name, 0, sizeof(place->name));
+	}
 }
 
 /* 0: nobody asked for it, 1: it matches, 2: it may carry what was asked for. */

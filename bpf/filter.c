@@ -219,10 +219,10 @@ inline_always int mark_wanted(const struct settings *wanted, u32 mark)
 	return 0;
 }
 
-/* A packet without a device, or one that came in through another, is left to user space. */
+/* A packet without a device, or without its name, or one that came in through another, is left to user space. */
 inline_always int iface_wanted(const struct settings *wanted, const char *name, u32 ifindex, u32 skb_iif)
 {
-	if (!wanted->ifaces || !ifindex || (skb_iif && skb_iif != ifindex))
+	if (!wanted->ifaces || !ifindex || !name[0] || (skb_iif && skb_iif != ifindex))
 		return 1;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < ALTERNATIVES; i++) {

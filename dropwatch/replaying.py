@@ -98,13 +98,14 @@ class _Replay:
 
         answer = recording.answer
         self._host = keeping.host(replayed_host(answer))
+        interface = keeping.interface(lambda inode, index: answer(INTERFACE, (inode, index)))
         enricher = Enricher(
             keeping.frame(recording.frame),
             keeping.reason(lambda number: answer(REASON, (number,))),
             keeping.netns(lambda inode: answer(NETNS, (inode,))),
+            interface,
             lambda monotonic_ns: self._current.time if self._current is not None else 0.0,
         )
-        interface = keeping.interface(lambda inode, index: answer(INTERFACE, (inode, index)))
         wanted = _with_recorded_causes(options.wanted, recording.start)
         self._flow = FlowMatcher(options.wanted, self._match_ipsec, interface)
         self._judgement = Judgement(

@@ -79,15 +79,16 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
     host.prepare()
     keeping = keeping_for(options)
     asked = keeping.host(host)
+    interface = keeping.interface(InterfaceNames().name)
     enricher = Enricher(
-        keeping.frame(symbols.frame), keeping.reason(reasons), keeping.netns(NetnsNames().name)
+        keeping.frame(symbols.frame), keeping.reason(reasons), keeping.netns(NetnsNames().name), interface
     )
     ipsec = IpsecMatching(asked)
     in_sum = options.view == "summary"
     layout = layout_for(screen.out, options.no_color)
     stages = Stages(
         enrich=keeping.enrich(enricher.drop),
-        match=FlowMatcher(options.wanted, ipsec, keeping.interface(InterfaceNames().name)).match,
+        match=FlowMatcher(options.wanted, ipsec, interface).match,
         diagnose=lambda drop: diagnose(drop, asked),
     )
     tracing, follow = None, None

@@ -22,7 +22,8 @@ def wall_time(monotonic_ns: int) -> float:
 class Enricher:
     """Looks names up through functions, so that a recording can answer in their place.
 
-    `frame` resolves a kernel address, `reason` a drop-reason number, `netns` the name of a namespace's inode.
+    `frame` resolves a kernel address, `reason` a drop-reason number, `netns` is the name of a
+    namespace's inode, `interface` that of an index in it.
     `time_of` is the time since 1970, in seconds, at a monotonic time in nanoseconds.
     """
 
@@ -31,11 +32,13 @@ class Enricher:
         frame: Callable[[int], Frame],
         reason: Callable[[int | None], str | None],
         netns: Callable[[int], str | None],
+        interface: Callable[[int, int], str | None],
         time_of: Callable[[int], float] = wall_time,
     ) -> None:
         self._frame = frame
         self._reason = reason
         self._netns = netns
+        self._interface = interface
         self._time_of = time_of
         self._frames: dict[int, Frame] = {}
 
@@ -45,13 +48,20 @@ class Enricher:
             event=event,
             time=self._time_of(event.monotonic_ns),
             packet=_packet(event),
-            iface=Interface(event.ifindex, event.ifname or None) if event.ifindex else None,
+            iface=self._iface(event),
             netns=Netns(event.netns, self._netns(event.netns)) if event.netns else None,
             where=_where(stack),
             reason=self._reason(event.reason),
             stack=stack,
             process=_process(event, stack),
         )
+
+    def _iface(self, event: Event) -> Interface | None:
+        """In TCP a packet has lost its device, and the index is all that the probe could read."""
+        if not event.ifindex:
+            return None
+        name = event.ifname or (self._interface(event.netns, event.ifindex) if event.netns else None)
+        return Interface(event.ifindex, name)
 
     def _stack(self, event: Event) -> tuple[Frame, ...]:
         """The frames from the place of death outwards, without those that only free on somebody's behalf.

@@ -75,6 +75,7 @@ def record(tmp_path, events):
             keeping.frame(FRAMES.__getitem__),
             keeping.reason(REASONS.get),
             keeping.netns({4026532234: "b", 4026532235: None}.__getitem__),
+            keeping.interface(lambda netns, index: "vb"),
             lambda at: 1795205701 + at / 1e9,
         )
         stages = Stages(
@@ -83,7 +84,6 @@ def record(tmp_path, events):
             lambda drop: diagnose(drop, host),
         )
         judgement = Judgement(stages, options, keeping.keep)
-        keeping.interface(lambda netns, index: "vb")
         plain = renderer_for(options, Layout(), 4026532235)
         renderer = keeping.renderer(plain)
         keeping.begin(start_of(options, 4026532235))

@@ -30,6 +30,7 @@ def enricher(keeping):
         keeping.frame(lambda address: Frame("__udp4_lib_rcv", 99, None, address)),
         keeping.reason({7: "NO_SOCKET"}.get),
         keeping.netns({9: "b"}.get),
+        keeping.interface(lambda netns, index: None),
         lambda at: 5.0,
     )
 

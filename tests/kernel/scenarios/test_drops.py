@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from scenarios import esp
+from scenarios import esp, traffic
+from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import KPROBE_EVENTS, Line, Whydrop, programs_are_gone
@@ -55,6 +56,22 @@ def test_nobody_listens(lab: Lab, whydrop: Whydrop, family: int) -> None:
             assert line["reason"] is None
     if family == 4:
         assert snmp(lab.b, "Udp", "NoPorts") == 3
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_tcp_names_the_interface_that_the_packet_came_in_through(
+    lab: Lab, whydrop: Whydrop, family: int
+) -> None:
+    """TCP takes the device out of the packet, and the route of what is for this host leads to the loopback."""
+    here, there = (lab.a.v4, lab.b.v4) if family == 4 else (lab.a.v6, lab.b.v6)
+    with lab.b.entered():
+        server = socket.create_server((there, 5001), family=traffic.family_of(there))
+    with server:  # which refuses an acknowledgement of nothing
+        traffic.segments(lab.a, (here, there), (4001, 5001), traffic.ACK, count=3)
+        for line in deaths(whydrop, lab.b, 3, 5001):
+            assert line["packet"]["tcp_flags"] == "A", line
+            assert line["iface"]["name"] == lab.b.iface, line
+            assert line["where"]["layer"] == "tcp", line
 
 
 def test_reverse_path_filter(lab: Lab, whydrop: Whydrop) -> None:

@@ -305,7 +305,7 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
             batch = second.read(60_000)
             assert batch, "no drop came"
             events += batch
-    enrich = Enricher(symbols.frame, ReasonNames(), lambda inode: None).drop
+    enrich = Enricher(symbols.frame, ReasonNames(), lambda inode: None, lambda inode, index: None).drop
     for event in events:
         cause, verdict = diagnose(enrich(event), Host())
         assert cause is not None, event.netfilter

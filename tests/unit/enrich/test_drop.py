@@ -45,6 +45,7 @@ def enricher(kernel: Kernel) -> Enricher:
         kernel.frame,
         {7: "NO_SOCKET", None: None}.get,
         {4026532234: "blue"}.get,  # type: ignore[arg-type]
+        lambda netns, index: {(4026532234, 3): "eth0"}.get((netns, index)),
     )
 
 
@@ -281,3 +282,9 @@ def test_the_sender_is_known_where_the_stack_ends_early(drop: Callable[..., Drop
     told = drop(*stack, location=stack[0], notes=frozenset({"task-stack"}))
     assert told.process is not None
     assert told.process.pid == told.event.pid
+
+
+def test_an_interface_of_which_only_the_index_was_seen(drop: Callable[..., Drop]) -> None:
+    """tcp_v4_rcv takes the device out of the packet."""
+    found = drop("tcp_rcv_established", location="tcp_rcv_established", ifindex=3, ifname="")
+    assert found.iface == Interface(3, "eth0")
