@@ -121,6 +121,15 @@ inline_always void read_names(struct step_record *record, u64 table, u32 family,
 	bpf_probe_read_kernel_str(record->table, sizeof(record->table), (void *)table);
 }
 
+inline_always struct step_record *new_record(void)
+{
+	struct step_record *record = events.ringbuf_reserve(sizeof(*record));
+
+	if (!record)
+		count_unsent(LOSS_STEPS);
+	return record;
+}
+
 inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 {
 	struct settings *wanted = current_settings();
@@ -140,11 +149,9 @@ inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 	journey = journey_of(seen, &buffer, &place, network, &scratch);
 	if (!journey)
 		return;
-	record = events.ringbuf_reserve(sizeof(*record));
-	if (!record) {
-		count_unsent(LOSS_STEPS);
+	record = new_record();
+	if (!record)
 		goto out;
-	}
 	if (buffer.dst)
 		use_device(&route, read_pointer(&scratch, buffer.dst + OFF_dst_entry__dev), wanted->netns_operations,
 			   &scratch);
@@ -330,13 +337,11 @@ inline_always int returning_call(struct pt_regs *ctx, struct step_call *found, u
 /* What a call returned whose packet may be gone: nothing is said of that. */
 inline_always void tell_returned(struct pt_regs *ctx, const struct step_call *call, u64 sp, u32 step)
 {
-	struct step_record *record = events.ringbuf_reserve(sizeof(*record));
+	struct step_record *record = new_record();
 	union scratch scratch;
 
-	if (!record) {
-		count_unsent(LOSS_STEPS);
+	if (!record)
 		return;
-	}
 	__builtin_memset(record, 0, sizeof(*record));
 	record->header.time_ns = bpf_ktime_get_ns();
 	record->header.skb = call->skb;

@@ -76,8 +76,10 @@ def end_words(end: End, steps: Sequence[Step], process: Process | None, left_out
     if end == "dropped":
         return f"the kernel dropped it{more}"
     if end == "delivered":
-        who = f"{process.comm}[{process.pid}] has read it" if process else "a socket has it"
-        return f"{who}{more}"
+        if process:
+            return f"{process.comm}[{process.pid}] has read it{more}"
+        waits = last is not None and last.kind == "call"
+        return f"a socket has it{', and nobody has read it yet' if waits else ''}{more}"
     if end == "sent":
         iface = next((step.iface for step in reversed(steps) if step.kind == "transmit" and step.iface), None)
         return f"it has left through {iface.name if iface and iface.name else 'a device'}{more}"

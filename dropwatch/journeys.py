@@ -52,10 +52,14 @@ class Journeys:
         self._texts, self._answers, self._fields = texts, answers, fields
         self._open: dict[int, _Travelling] = {}
         self._given_up: list[Journey] = []
+        self._queued: dict[int, None] = {}  # numbers of those that were told, and are read later
         self._told = 0
         self._functions: dict[int, Frame] = {}
+        self._interfaces: dict[tuple[int, int], str] = {}  # by namespace and index
 
     def step(self, raw: RawStep) -> None:
+        if raw.journey in self._queued:
+            return
         found = self._of(raw.journey)
         if len(found.steps) < _MOST_STEPS:
             found.steps.append(raw)
@@ -73,10 +77,9 @@ class Journeys:
 
     def dropped(self, event: Event, finding: Finding | None) -> None:
         """A death; `finding` is None when it was not asked for: then it only ends a journey."""
-        if finding is None and event.journey not in self._open:
+        if finding is None and not event.journey:
             return
         found = self._of(event.journey or -event.monotonic_ns)  # of that one nothing but its end was seen
-        found.fits = found.fits or not found.steps
         found.finding = found.finding or finding
         found.died_ns, found.died_at = event.monotonic_ns, event.location
         found.last_ns = max(found.last_ns, event.monotonic_ns)
@@ -110,6 +113,10 @@ class Journeys:
             if found.fits or found.finding is not None:
                 self._told += 1
                 journeys.append(self._journey(found, self._told))
+                if found.alive and journeys[-1].end == "delivered":
+                    self._queued[number] = None
+        while len(self._queued) > _MOST_OPEN:
+            del self._queued[next(iter(self._queued))]
         return journeys
 
     def _journey(self, found: _Travelling, number: int) -> Journey:
@@ -148,6 +155,12 @@ class Journeys:
     def namespace(self, inode: int) -> Netns | None:
         return Netns(inode, self._netns(inode)) if inode else None
 
+    def interface(self, raw: RawStep) -> Interface:
+        """In TCP a packet has only the index left of its device: the name is that of the last step with one."""
+        if raw.ifname:
+            self._interfaces[raw.netns, raw.ifindex] = raw.ifname
+        return Interface(raw.ifindex, self._interfaces.get((raw.netns, raw.ifindex)))
+
     def text(self, raw: RawStep, frame: Frame) -> str:
         if raw.kind == "call":
             name = words.base_name(frame.function or "")
@@ -177,6 +190,8 @@ class _Telling:
         self._calls: list[tuple[int, int]] = []  # stack pointer and index of calls that are open
         self._copies: dict[int, int] = {}
         self._packets: dict[int, Packet] = {}
+        self._parsed: dict[tuple[bytes, int, int, int], Packet] = {}
+        self._netns: dict[int, Netns] = {}  # where each buffer was last
         self._steps: list[Step] = []
         self._returns_seen = any(raw.kind == "return" for raw in raws)
 
@@ -200,7 +215,9 @@ class _Telling:
         if raw.kind == "copied" and raw.value:
             self._copies.setdefault(raw.value, len(self._copies))
             self._packets.setdefault(raw.value, self._packets.get(raw.buffer, _NO_PACKET))
-        packet = parse(raw.packet, raw.protocol, raw.length, raw.mark)
+            if raw.buffer in self._netns:
+                self._netns.setdefault(raw.value, self._netns[raw.buffer])
+        packet = self._packet(raw)
         known = words.function(frame.function)
         step = Step(
             seconds=(raw.monotonic_ns - first) / 1e9,
@@ -210,8 +227,8 @@ class _Telling:
             text=self._journeys.text(raw, frame),
             layer=known.layer if known else None,
             packet=packet,
-            netns=self._journeys.namespace(raw.netns),
-            iface=Interface(raw.ifindex, raw.ifname or None) if raw.ifindex else None,
+            netns=self._namespace(raw),
+            iface=self._journeys.interface(raw) if raw.ifindex else None,
             route=Interface(raw.route_ifindex, raw.route_ifname or None) if raw.route_ifindex else None,
             cpu=raw.cpu,
             process=Process(raw.pid, raw.comm) if raw.is_task else None,
@@ -226,6 +243,22 @@ class _Telling:
             self._calls.append((raw.sp, len(self._steps)))
         return self._with_its_packet(step) if raw.kind == "verdict" and raw.may_be_gone else step
 
+    def _packet(self, raw: RawStep) -> Packet:
+        """Most steps have the same one as the step before."""
+        key = raw.packet, raw.protocol, raw.length, raw.mark
+        packet = self._parsed.get(key)
+        if packet is None:
+            packet = self._parsed[key] = parse(*key)
+        return packet
+
+    def _namespace(self, raw: RawStep) -> Netns | None:
+        """A packet that has lost its device and route is still where it was."""
+        netns = self._journeys.namespace(raw.netns)
+        if netns is None:
+            return self._netns.get(raw.buffer)
+        self._netns[raw.buffer] = netns
+        return netns
+
     def _with_its_packet(self, step: Step) -> Step:
         """A verdict that came after the packet's end. What itself frees the packets that it drops says `stolen`."""
         answer = step.answer
@@ -233,7 +266,7 @@ class _Telling:
             step = replace(step, answer=replace(answer, verdict="drop"))
         for last in reversed(self._steps):
             if last.copy == step.copy and last.kind != "return":
-                return replace(step, packet=last.packet, netns=last.netns, iface=last.iface, route=last.route)
+                return replace(step, packet=last.packet, iface=last.iface, route=last.route)
         return step
 
     def _leave_calls(self, sp: int) -> None:
@@ -283,8 +316,19 @@ def _end(raws: list[RawStep], steps: tuple[Step, ...], found: _Travelling) -> tu
     if found.died_ns is not None and not (harmless and (delivered or found.alive)):
         return "dropped", None
     if found.alive:
-        return "open", None
+        return ("delivered" if _is_queued(raws, steps, found) else "open"), None
     if delivered:
         return "delivered", last.process if last is not None else None
     landmark = next((raw for raw in reversed(raws) if raw.kind in ("receive", "transmit")), None)
     return ("sent", None) if landmark is not None and landmark.kind == "transmit" else ("consumed", None)
+
+
+def _is_queued(raws: list[RawStep], steps: tuple[Step, ...], found: _Travelling) -> bool:
+    """Whether all that is left of it was last seen where sockets take packets."""
+    last = {
+        raw.buffer: step
+        for raw, step in zip(raws, steps, strict=True)
+        if raw.kind not in ("return", "copied")
+    }
+    names = (last[buffer].frame.function if buffer in last else None for buffer in found.alive)
+    return all(words.base_name(name or "") in DELIVERING for name in names)

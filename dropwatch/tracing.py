@@ -26,7 +26,9 @@ from dropwatch.stopping import Stop
 
 
 class Followed(Protocol):
-    """Where steps come from."""
+    """Where steps come from. Those of before `read_until_ns`, on the monotonic clock, have all come."""
+
+    read_until_ns: int
 
     def take_steps(self) -> list[RawStep]: ...
 
@@ -47,12 +49,10 @@ class Tracing:
         stop: Stop,
         count: int | None,
         told: Callable[[Journey], None] = lambda journey: None,
-        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """`told` hears of each journey that is shown."""
         self._journeys, self._view, self._stop, self._hear = journeys, view, stop, told
         self._count = count
-        self._clock_ns = clock_ns
         self._source: Followed | None = None
         self._ends: Counter[str] = Counter()
         self.told = 0
@@ -86,7 +86,8 @@ class Tracing:
 
     def tick(self, now: float) -> str:
         self._take_steps()
-        return self._show(self._journeys.ended(self._clock_ns()), now)
+        until_ns = self._source.read_until_ns if self._source is not None else 0
+        return self._show(self._journeys.ended(until_ns), now)
 
     def finish(self) -> str:
         """What is still on its way; to be called once the probes are gone and everything was read."""

@@ -18,7 +18,7 @@ from dropwatch.resources import resource_dir
 
 _NAMES = re.compile(r"\b(OFF|SIZE|ENUM)_(\w+)\b")
 _ENUMS = ("skb_ext_id", "tcp_tw_status")
-RING_BYTES = 8 << 20
+RING_BYTES, TRACE_RING_BYTES = 8 << 20, 32 << 20
 _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
 
 
@@ -85,7 +85,7 @@ def build(
     own = (family.file for family in chosen)
     files = (*BASE_FILES, *counting, *before, *own, DROP_FILE, *following)
     text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
-    pages = RING_BYTES // resource.getpagesize()
+    pages = (TRACE_RING_BYTES if trace else RING_BYTES) // resource.getpagesize()
     flags = [f"-D{name}={value}" for name, value in sorted(defined.items())]
     flags += [f"-D{family.flag}" for family in chosen]
     flags += ["-DSUMMARY"] if summary else []

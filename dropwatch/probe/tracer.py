@@ -23,6 +23,7 @@ from dropwatch.probe.attaching import Attaching, quiet, write
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.following import Follow, Following
 from dropwatch.probe.settings import settings
+from dropwatch.record_header import RecordHeader
 from dropwatch.resources import resource_dir
 from dropwatch.wire import (
     INTERRUPTING,
@@ -81,6 +82,7 @@ class Tracer:
         self._blind_spots: list[str] = []
         self._bpf: Any = None
         self._missed: dict[str, int] = {}
+        self.read_until_ns = 0  # what was sent before then, on the monotonic clock, has been read
         self._decoder = Decoder(
             _state_names(), _counter_names(), lambda at: symbols.frame(at).function, self._hook_function
         )
@@ -106,12 +108,15 @@ class Tracer:
         long_ago = time.monotonic_ns() - (0 if self._missed else _PATIENCE_NS)
         events: list[Event] = []
         whole_ring = False
-        while not whole_ring and not events:
+        while not whole_ring and not events and not self._decoder.steps:
+            self.read_until_ns = time.monotonic_ns()
             self._bpf.ring_buffer_poll(timeout_ms)
             records, self._records = self._records, []
             events += (event for record in records if (event := self._decoder.feed(record)) is not None)
             whole_ring = len(records) < _BATCH
             timeout_ms = 0
+            if not whole_ring:
+                self.read_until_ns = RecordHeader.from_buffer_copy(records[-1]).time_ns
         if whole_ring:  # else the detail may be in what has not been read
             events += self._decoder.overdue(long_ago)
         if self._decoder.modules and not self._missed:

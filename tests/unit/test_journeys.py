@@ -229,6 +229,30 @@ def test_sent() -> None:
     assert (found.end, found.end_text) == ("sent", "it has left through va")
 
 
+def test_delivered_and_not_read_yet() -> None:
+    journeys = made(raw("receive", 1), raw("call", 2, function=9))
+    (found,) = journeys.ended(int(5000 * MS))
+    assert (found.end, found.end_text) == ("delivered", "a socket has it, and nobody has read it yet")
+    journeys.step(raw("call", 6000, function=8))
+    journeys.step(raw("consumed", 6000.1))
+    assert journeys.rest() == []  # it was told already
+
+
+def test_a_packet_without_a_device_is_still_in_its_namespace() -> None:
+    found = only(made(raw("receive", 1, netns=7), raw("consumed", 2, netns=0, ifindex=0, function=2)))
+    assert [step.netns and step.netns.inode for step in found.steps] == [7, 7]
+
+
+def test_an_interface_of_which_only_the_index_was_seen() -> None:
+    found = only(
+        made(
+            raw("receive", 1, netns=7, ifindex=3, ifname="eth0"),
+            raw("call", 2, netns=7, ifindex=3, ifname=""),
+        )
+    )
+    assert [step.iface and step.iface.name for step in found.steps] == ["eth0", "eth0"]
+
+
 def test_still_on_its_way() -> None:
     found = only(made(raw("call", 1, function=1)))
     assert found.end == "open"

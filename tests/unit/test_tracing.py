@@ -19,6 +19,7 @@ class Source:
 
     def __init__(self, *batches: list[RawStep]) -> None:
         self._batches = deque(batches)
+        self.read_until_ns = 0
 
     def take_steps(self) -> list[RawStep]:
         return self._batches.popleft() if self._batches else []
@@ -38,7 +39,8 @@ def tracing(source: Source, stop: Stop, count: int | None = None, now_ms: float 
         answers=lambda name: False,
         fields={},
     )
-    made = Tracing(journeys, View(), stop, count, clock_ns=lambda: int(now_ms * MS))
+    made = Tracing(journeys, View(), stop, count)
+    source.read_until_ns = int(now_ms * MS)
     made.begin(source)
     return made
 
@@ -52,6 +54,16 @@ def test_journeys_are_shown_when_they_are_over() -> None:
         assert made.finish() == ""
     totals = made.totals(Totals({}, 3, 0, {}, {}, ()))
     assert (totals.journeys, totals.reported) == ({"consumed": 1}, 3)
+
+
+def test_what_has_not_been_read_ends_no_journey() -> None:
+    """However late it is: with many records in the ring the rest of a journey comes in a later batch."""
+    source = Source([raw("receive", 1)], [raw("receive", 9, journey=2)], [raw("consumed", 10)])
+    with Stop() as stop:
+        made = tracing(source, stop, now_ms=9)
+        assert [made.tick(0), made.tick(9)] == ["", ""]
+        source.read_until_ns = 1000 * MS
+        assert made.tick(9) == "1 consumed 2\n"
 
 
 def test_it_ends_after_so_many_packets() -> None:

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from scenarios.roads import bridge, through_the_bridge
 from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop, keep, replayed
 
 DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT, LARGE_PORT = 5000, 6000, 6001, 6002, 6003
-PASSED_PORT, NFT_PORT, EBT_PORT = 6004, 6005, 6006
+PASSED_PORT, NFT_PORT, EBT_PORT, UNHEARD_PORT = 6004, 6005, 6006, 6007
+OWN_PORT, MANY = 4321, 100
 RULES = """
 table ip gate {
     chain pre {
@@ -239,6 +241,39 @@ def test_fragments_are_one_packet(road: Road, trace: Whydrop) -> None:
     assert len({step["copy"] for step in found["steps"]}) >= 3, found["steps"]
     names = {step["netns"]["name"] for step in found["steps"] if step["netns"]}
     assert names == {road.a.name, road.b.name, road.c.name}
+
+
+def test_many_at_once_have_each_their_own_journey(road: Road, trace: Whydrop) -> None:
+    """More than whydrop reads of the ring at once; buffers are used again before their deaths are read."""
+    ends = {DNAT_PORT: "delivered", DROPPED_PORT: "dropped", UNHEARD_PORT: "dropped"}
+    functions = {DNAT_PORT: "xfrm_output", DROPPED_PORT: "nft_do_chain", UNHEARD_PORT: "udp_rcv"}
+    with road.a.entered():
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sender, reader(road.c, INNER_PORT) as at:
+        sender.bind(("", OWN_PORT))
+        for _ in range(MANY):
+            for port in ends:
+                sender.sendto(b"datagram", (road.near if port == DNAT_PORT else road.far, port))
+        for _ in range(MANY):
+            assert at.recv(100) == b"datagram"
+    own = lambda line: line["type"] == "journey" and line["packet"]["sport"] == OWN_PORT  # noqa: E731
+    found = trace.wait_for(own, MANY * len(ends))
+    assert len(found) == MANY * len(ends)
+    for port, end in ends.items():
+        there = [one for one in found if one["packet"]["dport"] == port]
+        assert len(there) == MANY, Counter((one["packet"]["dport"], one["end"]) for one in found)
+        order = (
+            [road.a.name, road.b.name] if port == DROPPED_PORT else [road.a.name, road.b.name, road.c.name]
+        )
+        for one in there:
+            assert one["end"] == end, one
+            names = [step["netns"]["name"] for step in one["steps"] if step["netns"]]
+            assert list(dict.fromkeys(names)) == order, one["steps"]
+            assert functions[port] in [step["function"] for step in one["steps"]], one["steps"]
+            if port == DROPPED_PORT:
+                assert one["finding"]["cause"]["id"] == "netfilter.nft-rule", one["finding"]
+            elif end == "dropped":
+                assert one["finding"]["packet"]["dport"] == port, one["finding"]
 
 
 def test_over_a_bridge_with_rules_for_frames(lab: Lab, trace: Whydrop) -> None:
