@@ -56,14 +56,18 @@ test: setup lint
 demo: setup
 	@$(LAB) run --kernel 6.1 -- $(PYTHON) tests/kernel/demo.py
 
-# What whydrop shows in these scenarios on a kernel, with all that it was made of, for tests/replay.
-RECORDED ?= test_recording.py test_summary.py test_trace.py test_ipsec_input.py test_ipsec_output.py \
-    test_ipsec_policies.py test_netfilter_nft.py test_netfilter_engines.py
+# What whydrop shows in scenarios on a kernel, with all that it was made of, for tests/replay. The scenarios of one
+# run of them share a recording, called by the word before the colon.
+RECORDED ?= scenarios:test_recording.py,test_summary.py,test_trace.py,test_ipsec_input.py,test_ipsec_output.py,$\
+test_ipsec_policies.py,test_netfilter_nft.py,test_netfilter_engines.py \
+    further:test_drops.py,test_ipsec_gone.py,test_netfilter_legacy.py,test_netfilter_frames.py
 recordings: setup
-	@$(LAB) run --kernel $(KERNEL) --timeout 1800 -- sh -c 'mkdir /tmp/recordings && cd tests/kernel/scenarios && \
-	    WHYDROP_GUEST=1 WHYDROP_RECORDINGS=/tmp/recordings PYTHONPATH=.. \
-	    $(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $(RECORDED) >&2 && \
-	    tar -c -C /tmp/recordings .' | tar -x -C tests/replay/recordings
+	@set -e; for run in $(RECORDED); do \
+	    $(LAB) run --kernel $(KERNEL) --timeout 1800 -- sh -c "mkdir /tmp/recordings && cd tests/kernel/scenarios && \
+	        WHYDROP_GUEST=1 WHYDROP_RECORDINGS=/tmp/recordings WHYDROP_RECORDED_AS=$${run%%:*} PYTHONPATH=.. \
+	        $(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $$(echo $${run#*:} | tr , ' ') >&2 && \
+	        tar -c -C /tmp/recordings ." | tar -x -C tests/replay/recordings; \
+	done
 
 # Its peers are wanted here only.
 bench: PACKAGES += bpftrace dropwatch

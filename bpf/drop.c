@@ -289,9 +289,6 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
  * the detail's program needs is left to it. */
 inline_always void end_visits(u64 skb, u32 detail)
 {
-#ifdef TRACE
-	journeys.delete(&skb);
-#endif
 #ifdef FAMILY_XFRM
 	end_visit(skb);
 #endif
@@ -318,6 +315,9 @@ inline_always u32 finish(u64 skb, u64 sent)
 	struct death *death = current_death();
 	u32 detail;
 
+#ifdef TRACE
+	journeys.delete(&skb);
+#endif
 	if (!death || death->skb != skb)
 		return 0;
 	detail = death->detail;

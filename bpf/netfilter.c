@@ -9,8 +9,10 @@
 BPF_ARRAY(netfilter_layout, struct netfilter_layout, 1);
 /* Programs with a stack of their own, one for each detail: they run after the DROP record, on wanted packets. */
 BPF_PROG_ARRAY(drop_details, 8);
-/* Changes of the legacy tables that were seen, counted at their beginning and their end. */
-BPF_ARRAY(xt_changes, u64, 1);
+/* Changes of the legacy tables that were seen, counted at their beginning and their end. User space maps it into its
+ * memory (BPF_F_MMAPABLE): while it reads a map by a system call, the kernel runs no probe on that CPU, also not for
+ * whoever preempts it there (bpf_disable_instrumentation, include/linux/bpf.h). */
+BPF_F_TABLE("array", int, u64, xt_changes, 1, 1 << 10);
 
 enum drop_detail {
 	DETAIL_NFT = 1,

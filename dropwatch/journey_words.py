@@ -26,6 +26,8 @@ DELIVERING = frozenset(
         *("tcp_rcv_established", "tcp_rcv_state_process", "tcp_data_queue"),
     }
 )
+# What may put the data of a packet into another one (net/core/gro.c, net/ipv4/tcp_ipv4.c).
+_JOINING = frozenset({"skb_gro_receive", "skb_gro_receive_list", "tcp_add_backlog"})
 # Where the route has just been chosen.
 ROUTED = frozenset({"ip_forward", "ip6_forward", "__ip_local_out", "__ip6_local_out"})
 _VERDICTS = {0: "drop", 1: "accept", 2: "stolen", 3: "queue", 4: "repeat", 5: "stop"}  # linux/netfilter.h
@@ -85,9 +87,17 @@ def end_words(end: End, steps: Sequence[Step], process: Process | None, left_out
         return f"it has left through {iface.name if iface and iface.name else 'a device'}{more}"
     if end == "consumed":
         function = last.frame.function if last else None
+        if (joining := joined_by(steps)) is not None:
+            return f"its data goes on in an earlier packet of its flow: {joining}() has joined them{more}"
         return f"{function}() was done with it{more}" if function else f"the kernel was done with it{more}"
     where = f", last in {last.frame.function or STEP_WORDS[last.kind]}" if last else ""
     return f"nothing more was seen of it: it waits somewhere, or a probe was missed{where}{more}"
+
+
+def joined_by(steps: Sequence[Step]) -> str | None:
+    """The function that has put its data into another packet, if that was the last it met."""
+    last = next((step.frame.function for step in reversed(steps) if step.kind == "call"), None)
+    return last if words.base_name(last or "") in _JOINING else None
 
 
 def _flow(packet: Packet) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from dropwatch import words
 from dropwatch.enrich.packet import parse
 from dropwatch.journey_model import End, Journey, RawStep, Step
-from dropwatch.journey_words import DELIVERING, ROUTED, STEP_WORDS, answer, change, end_words
+from dropwatch.journey_words import DELIVERING, ROUTED, STEP_WORDS, answer, change, end_words, joined_by
 from dropwatch.model import Event, Finding, Frame, Interface, Netns, Packet, Process
 
 _SETTLED_NS = 200_000_000  # after its end a journey waits for steps of its other buffers
@@ -72,7 +72,7 @@ class Journeys:
         found.alive.add(raw.buffer)
         if raw.kind == "copied":
             found.alive.add(raw.value)
-        elif raw.kind == "consumed":
+        elif raw.kind == "consumed" or (raw.kind == "call" and self._joins(raw)):
             found.alive.discard(raw.buffer)
 
     def dropped(self, event: Event, finding: Finding | None) -> None:
@@ -160,6 +160,10 @@ class Journeys:
         if raw.ifname:
             self._interfaces[raw.netns, raw.ifindex] = raw.ifname
         return Interface(raw.ifindex, self._interfaces.get((raw.netns, raw.ifindex)))
+
+    def _joins(self, raw: RawStep) -> bool:
+        """GRO frees nothing: the earlier packet has the buffer then, or its data. If it refuses, steps follow."""
+        return words.base_name(self.function(raw.function).function or "").startswith("skb_gro_receive")
 
     def text(self, raw: RawStep, frame: Frame) -> str:
         if raw.kind == "call":
@@ -319,6 +323,8 @@ def _end(raws: list[RawStep], steps: tuple[Step, ...], found: _Travelling) -> tu
         return ("delivered" if _is_queued(raws, steps, found) else "open"), None
     if delivered:
         return "delivered", last.process if last is not None else None
+    if joined_by(steps) is not None:
+        return "consumed", None
     landmark = next((raw for raw in reversed(raws) if raw.kind in ("receive", "transmit")), None)
     return ("sent", None) if landmark is not None and landmark.kind == "transmit" else ("consumed", None)
 

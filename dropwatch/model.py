@@ -24,8 +24,8 @@ class Event:
     set it). `reason` is None on a kernel without drop reasons. `carrier` says that the kernel let it through
     because it can only carry the filtered flow (ESP, AH, fragment, ICMP error, tunnel). `notes` are what other
     probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it), `task-stack` (the
-    code ran in a system call of the current task), `probes-off` (it came in an interrupt of a probe, when no other
-    probe could note anything). `row` is what a summary counts
+    code ran in a system call of the current task), `probes-off` (it came in the middle of a probe, or of a
+    system call that reads a map, when no probe could note anything). `row` is what a summary counts
     it by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a
     trace follows, 0: none.
     """

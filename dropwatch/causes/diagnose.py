@@ -11,9 +11,9 @@ from dropwatch.model import Drop, Evidence, Fix, Verdict
 
 # current_kprobe and bpf_prog_active, kernel/kprobes.c and kernel/trace/bpf_trace.c
 _PROBES_OFF = Evidence(
-    "kernel current_kprobe",
-    "the packet came in an interrupt while a probe ran on this CPU: the kernel runs no other probe then, so that "
-    "none of whydrop's has seen who refused it",
+    "kernel current_kprobe, bpf_prog_active",
+    "the packet came in the middle of another probe, or of a system call that reads a BPF map, on this CPU: the "
+    "kernel runs no probe then, so that none of whydrop's has seen who refused it",
 )
 
 

@@ -10,13 +10,15 @@ from typing import NamedTuple
 class CuratedFunction(NamedTuple):
     """`argument` is the packet, from 1, where no BTF tells; 0: it is not the same in every kernel, so BTF must tell.
 
-    `socket`: the first argument is the struct sock that the packet is for or from.
+    `socket`: the first argument is the struct sock that the packet is for or from. `skipped` packets come before this
+    one among the arguments.
     """
 
     name: str
     argument: int
     socket: bool
     text: str
+    skipped: int = 0
 
 
 def _first(**functions: str) -> tuple[CuratedFunction, ...]:
@@ -55,6 +57,10 @@ _DEVICES_IN = (
         tpacket_rcv="is seen by a packet socket (such as tcpdump's)",
         packet_rcv_fanout="is seen by a group of packet sockets",
         arp_rcv="comes to ARP",
+    ),
+    *(
+        CuratedFunction(name, 2, False, "is joined to an earlier packet of its flow (GRO)", skipped=1)
+        for name in ("skb_gro_receive", "skb_gro_receive_list")
     ),
     *_third(arp_process="is answered or learned from, by ARP"),
     *_described_by_btf(do_xdp_generic="is shown to a generic XDP program"),

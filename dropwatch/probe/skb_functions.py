@@ -102,7 +102,8 @@ def _landmark(landmark: CuratedFunction, symbols: Kallsyms, known: Mapping[str, 
     """With argument 0 where neither BTF nor the table tells it."""
     described = known.get(landmark.name)
     if described:
-        argument, module, answers = described.argument, described.module, described.answers
+        argument = described.argument + landmark.skipped
+        module, answers = described.module, described.answers
     else:
         argument, module = landmark.argument, symbols.frame(symbols.find(landmark.name) or 0).module
         answers = False

@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import mmap
 import os
+import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ from dropwatch.xfrm_model import GoneState
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
+_U64 = struct.Struct("=Q")
 _PATIENCE_NS = 10**9  # for a record that another one has promised
 _RECURSION_MISSES_OFFSET = 208  # struct bpf_prog_info, include/uapi/linux/bpf.h
 
@@ -81,6 +84,7 @@ class Tracer:
         self._records: list[bytes] = []
         self._blind_spots: list[str] = []
         self._bpf: Any = None
+        self._changes: mmap.mmap | None = None
         self._missed: dict[str, int] = {}
         self.read_until_ns = 0  # what was sent before then, on the monotonic clock, has been read
         self._decoder = Decoder(
@@ -133,7 +137,7 @@ class Tracer:
 
     def table_changes(self) -> int:
         """How often a change of a legacy table began or ended since the start."""
-        return int(self._bpf[b"xt_changes"][0].value)
+        return _U64.unpack_from(self._changes)[0] if self._changes is not None else 0
 
     def gone_states(self) -> Iterable[GoneState]:
         """SAs that were deleted since the start, in the order of their end; of very many the last."""
@@ -177,6 +181,9 @@ class Tracer:
         return Counts(seen, {why: n for why, n in lost.items() if n}, self._sum(b"unsent", NOT_A_PACKET))
 
     def close(self) -> None:
+        if self._changes is not None:
+            self._changes.close()
+            self._changes = None
         if self._bpf is not None:
             self._bpf.cleanup()
             self._bpf = None
@@ -202,6 +209,7 @@ class Tracer:
             self._note(f"probe {name}: not attached: {why}")
         self._compile(built)
         self._configure()
+        self._changes = mmap.mmap(self._bpf[b"xt_changes"].map_fd, mmap.PAGESIZE, prot=mmap.PROT_READ)
         self._bpf[b"events"].open_ring_buffer(self._take)
         names = tuple(family.name for family in built.families)
         self._attaching = Attaching(self._bpf, names, self._symbols, self._note)

@@ -20,6 +20,7 @@ FUNCTIONS = {
     5: "ipt_do_table",
     6: "icmp_rcv",
 }
+FUNCTIONS |= {10: "skb_gro_receive", 11: "napi_gro_receive"}
 FUNCTIONS |= {7: "consume_skb", 8: "skb_consume_udp", 9: "__udp_enqueue_schedule_skb"}
 
 
@@ -222,6 +223,26 @@ def test_delivered_to_who_reads() -> None:
 def test_used_by_the_kernel_itself() -> None:
     found = only(made(raw("receive", 1), raw("call", 2, function=6), raw("consumed", 3, callers=(7, 6))))
     assert (found.end, found.end_text) == ("consumed", "icmp_rcv() was done with it")
+
+
+def test_joined_to_another_packet() -> None:
+    found = only(made(raw("transmit", 1), raw("call", 2, function=10), raw("consumed", 3, callers=(7, 11))))
+    assert (found.end, found.steps[-1].frame.function) == ("consumed", "napi_gro_receive")
+    assert (
+        found.end_text
+        == "its data goes on in an earlier packet of its flow: skb_gro_receive() has joined them"
+    )
+
+
+def test_a_segment_that_gro_holds_is_not_waited_for() -> None:
+    journeys = made(
+        raw("copied", 1, value=COPY),
+        raw("transmit", 2, buffer=COPY),
+        raw("call", 3, function=10, buffer=COPY),
+        raw("call", 4, function=9),
+        raw("consumed", 5, is_task=True),
+    )
+    assert [one.end for one in journeys.ended(int(1000 * MS))] == ["delivered"]
 
 
 def test_sent() -> None:

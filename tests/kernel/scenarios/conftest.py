@@ -35,11 +35,12 @@ def whydrop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whydrop]:
     The modules are there before it starts: what dies in the moment after a module came has no probe yet.
     """
     load_modules()
-    if "WHYDROP_RECORDINGS" not in os.environ:  # which `make recordings` sets
+    name = os.environ.get("WHYDROP_RECORDED_AS")  # which `make recordings` sets
+    if name is None:
         with Whydrop() as running:
             yield running
         return
-    recording = tmp_path_factory.mktemp("recording") / "scenarios.whydrop"
+    recording = tmp_path_factory.mktemp("recording") / f"{name}.whydrop"
     with Whydrop("--write", str(recording)) as running:
         yield running
         keep(recording, running.finish())

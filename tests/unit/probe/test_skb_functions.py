@@ -133,7 +133,7 @@ def test_the_table_against_this_kernel() -> None:
     described = [landmark for landmark in CURATED if landmark.argument and landmark.name in known]
     assert len(described) > 60
     for landmark in described:
-        assert known[landmark.name].argument == landmark.argument, landmark.name
+        assert known[landmark.name].argument + landmark.skipped == landmark.argument, landmark.name
 
 
 def test_how_often_a_name_is_there(symbols: Kallsyms) -> None:
