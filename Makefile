@@ -60,7 +60,7 @@ demo: setup
 # run of them share a recording, called by the word before the colon.
 RECORDED ?= scenarios:test_recording.py,test_summary.py,test_trace.py,test_ipsec_input.py,test_ipsec_output.py,$\
 test_ipsec_policies.py,test_netfilter_nft.py,test_netfilter_engines.py \
-    further:test_drops.py,test_ipsec_gone.py,test_netfilter_legacy.py,test_netfilter_frames.py
+    further:test_ipsec_gone.py,test_netfilter_legacy.py
 recordings: setup
 	@set -e; for run in $(RECORDED); do \
 	    $(LAB) run --kernel $(KERNEL) --timeout 1800 -- sh -c "mkdir /tmp/recordings && cd tests/kernel/scenarios && \
