@@ -106,16 +106,22 @@ inline_always struct xt_visit *new_xt_visit(u64 skb)
 	return first;
 }
 
+/* Of the table's first chunk on this CPU. */
+inline_always void set_key(struct xt_chunk_key *key, const struct xt_visit *visit)
+{
+	key->private = visit->private;
+	key->generation = table_changes();
+	key->cpu = bpf_get_smp_processor_id();
+	key->chunk = 0;
+}
+
 inline_always void begin_scan(struct xt_scan *scan, const struct xt_visit *visit, const struct netfilter_layout *layout,
 			      union scratch *scratch)
 {
 	scan->begun = bpf_ktime_get_ns();
 	scan->entries = visit->private + layout->xt_entries;
 	scan->exact = visit->exact;
-	scan->key.private = visit->private;
-	scan->key.generation = table_changes();
-	scan->key.cpu = bpf_get_smp_processor_id();
-	scan->key.chunk = 0;
+	set_key(&scan->key, visit);
 	scan->size = read_u32(scratch, visit->private + layout->xt_size);
 	scan->offset = 0;
 	scan->family = visit->family;
@@ -240,10 +246,7 @@ inline_always int visit_table(struct pt_regs *ctx, union scratch *scratch)
 	visit->family = family_of(read_u8(scratch, call.table + layout->xt_af));
 	/* struct nf_hook_state begins with the hook: an int, on newer kernels a u8 */
 	visit->hook = read_u8(scratch, call.state);
-	scan->key.private = visit->private;
-	scan->key.generation = table_changes();
-	scan->key.cpu = bpf_get_smp_processor_id();
-	scan->key.chunk = 0;
+	set_key(&scan->key, visit);
 	if (xt_chunks.lookup(&scan->key))
 		return 0;
 	begin_scan(scan, visit, layout, scratch);
@@ -352,15 +355,13 @@ inline_always int xt_search_first(u64 skb, u32 notes)
 {
 	struct xt_visit *visit = xt_visit_of(skb);
 	struct death *death = current_death();
-	struct xt_chunk_key key = {};
+	struct xt_chunk_key key;
 	struct xt_chunk *chunk;
 
 	if (!death || !visit || death->detail != DETAIL_XT || death->search != SEARCH_NONE || visit->exact)
 		return 0;
 	death->time = bpf_ktime_get_ns();
-	key.private = visit->private;
-	key.generation = table_changes();
-	key.cpu = bpf_get_smp_processor_id();
+	set_key(&key, visit);
 	chunk = xt_chunks.lookup(&key);
 	if (!chunk || death->time + XT_BURST_NS < chunk->pause_until)
 		return 0;

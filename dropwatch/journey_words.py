@@ -26,8 +26,10 @@ DELIVERING = frozenset(
         *("tcp_rcv_established", "tcp_rcv_state_process", "tcp_data_queue"),
     }
 )
-# What may put the data of a packet into another one (net/core/gro.c, net/ipv4/tcp_ipv4.c).
-_JOINING = frozenset({"skb_gro_receive", "skb_gro_receive_list", "tcp_add_backlog"})
+# What may put the data of a packet into another one (net/core/gro.c, net/ipv4/tcp_ipv4.c). GRO frees nothing: the
+# earlier packet has the buffer then, or its data; if it refuses, steps follow.
+GRO = frozenset({"skb_gro_receive", "skb_gro_receive_list"})
+_JOINING = GRO | {"tcp_add_backlog"}
 # Where the route has just been chosen.
 ROUTED = frozenset({"ip_forward", "ip6_forward", "__ip_local_out", "__ip6_local_out"})
 _VERDICTS = {0: "drop", 1: "accept", 2: "stolen", 3: "queue", 4: "repeat", 5: "stop"}  # linux/netfilter.h

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from dropwatch import words
 from dropwatch.enrich.packet import parse
 from dropwatch.journey_model import End, Journey, RawStep, Step
-from dropwatch.journey_words import DELIVERING, ROUTED, STEP_WORDS, answer, change, end_words, joined_by
+from dropwatch.journey_words import DELIVERING, GRO, ROUTED, STEP_WORDS, answer, change, end_words, joined_by
 from dropwatch.model import Event, Finding, Frame, Interface, Netns, Packet, Process
 
 _SETTLED_NS = 200_000_000  # after its end a journey waits for steps of its other buffers
@@ -72,7 +72,7 @@ class Journeys:
         found.alive.add(raw.buffer)
         if raw.kind == "copied":
             found.alive.add(raw.value)
-        elif raw.kind == "consumed" or (raw.kind == "call" and self._joins(raw)):
+        elif raw.kind == "consumed" or self._is_gro(raw):
             found.alive.discard(raw.buffer)
 
     def dropped(self, event: Event, finding: Finding | None) -> None:
@@ -161,9 +161,8 @@ class Journeys:
             self._interfaces[raw.netns, raw.ifindex] = raw.ifname
         return Interface(raw.ifindex, self._interfaces.get((raw.netns, raw.ifindex)))
 
-    def _joins(self, raw: RawStep) -> bool:
-        """GRO frees nothing: the earlier packet has the buffer then, or its data. If it refuses, steps follow."""
-        return words.base_name(self.function(raw.function).function or "").startswith("skb_gro_receive")
+    def _is_gro(self, raw: RawStep) -> bool:
+        return raw.kind == "call" and words.base_name(self.function(raw.function).function or "") in GRO
 
     def text(self, raw: RawStep, frame: Frame) -> str:
         if raw.kind == "call":
@@ -265,9 +264,9 @@ class _Telling:
 
     def _with_its_packet(self, step: Step) -> Step:
         """A verdict that came after the packet's end. What itself frees the packets that it drops says `stolen`."""
-        answer = step.answer
-        if answer and answer.verdict == "stolen" and self._died_in == step.frame.function:
-            step = replace(step, answer=replace(answer, verdict="drop"))
+        said = step.answer
+        if said and said.verdict == "stolen" and self._died_in == step.frame.function:
+            step = replace(step, answer=replace(said, verdict="drop"))
         for last in reversed(self._steps):
             if last.copy == step.copy and last.kind != "return":
                 return replace(step, packet=last.packet, iface=last.iface, route=last.route)

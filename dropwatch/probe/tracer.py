@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import mmap
 import os
-import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,7 +40,6 @@ from dropwatch.xfrm_model import GoneState
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
-_U64 = struct.Struct("=Q")
 _PATIENCE_NS = 10**9  # for a record that another one has promised
 _RECURSION_MISSES_OFFSET = 208  # struct bpf_prog_info, include/uapi/linux/bpf.h
 
@@ -137,7 +135,7 @@ class Tracer:
 
     def table_changes(self) -> int:
         """How often a change of a legacy table began or ended since the start."""
-        return _U64.unpack_from(self._changes)[0] if self._changes is not None else 0
+        return ctypes.c_uint64.from_buffer_copy(self._changes).value if self._changes is not None else 0
 
     def gone_states(self) -> Iterable[GoneState]:
         """SAs that were deleted since the start, in the order of their end; of very many the last."""
