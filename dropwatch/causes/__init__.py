@@ -1,27 +1,27 @@
 """What whydrop knows: every cause of packet loss, in the order in which they are tried."""
 
-from dropwatch.causes.benign import BENIGN
+from dropwatch.causes.benign.benign import BENIGN
 from dropwatch.causes.bpf import BPF
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.device import DEVICE
-from dropwatch.causes.device_bridge import DEVICE_BRIDGE
+from dropwatch.causes.device.bridge import DEVICE_BRIDGE
+from dropwatch.causes.device.device import DEVICE
 from dropwatch.causes.fragment import FRAGMENT
-from dropwatch.causes.ipsec import IPSEC
-from dropwatch.causes.ipsec_output import IPSEC_OUTPUT
-from dropwatch.causes.ipsec_policy import IPSEC_POLICY
+from dropwatch.causes.ipsec.input import IPSEC
+from dropwatch.causes.ipsec.output import IPSEC_OUTPUT
+from dropwatch.causes.ipsec.policy import IPSEC_POLICY
 from dropwatch.causes.ipv6 import IPV6
 from dropwatch.causes.malformed import MALFORMED
 from dropwatch.causes.neighbour import NEIGHBOUR
-from dropwatch.causes.netfilter_engines import NETFILTER_ENGINES
-from dropwatch.causes.netfilter_rules import NETFILTER_RULES
+from dropwatch.causes.netfilter.engines import NETFILTER_ENGINES
+from dropwatch.causes.netfilter.rules import NETFILTER_RULES
 from dropwatch.causes.queueing import QUEUEING
-from dropwatch.causes.routing_addresses import ROUTING_ADDRESSES
-from dropwatch.causes.routing_ways import ROUTING_WAYS
-from dropwatch.causes.socket_access import SOCKET_ACCESS
-from dropwatch.causes.socket_queues import SOCKET_QUEUES
-from dropwatch.causes.tcp_authentication import TCP_AUTHENTICATION
-from dropwatch.causes.tcp_state import TCP_STATE
-from dropwatch.causes.tcp_window import TCP_WINDOW
+from dropwatch.causes.routing.addresses import ROUTING_ADDRESSES
+from dropwatch.causes.routing.paths import ROUTING_WAYS
+from dropwatch.causes.socket.access import SOCKET_ACCESS
+from dropwatch.causes.socket.queues import SOCKET_QUEUES
+from dropwatch.causes.tcp.authentication import TCP_AUTHENTICATION
+from dropwatch.causes.tcp.state import TCP_STATE
+from dropwatch.causes.tcp.window import TCP_WINDOW
 from dropwatch.causes.tunnel import TUNNEL
 
 # The first that has something to say decides. What is harmless comes first: its judges are the strictest, and a

@@ -2,7 +2,7 @@
 
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.when import NONE_GIVEN, when
-from dropwatch.model import Fix
+from dropwatch.model.drop import Fix
 
 _LWT = ("bpf_input", "bpf_output", "bpf_xmit", "run_lwt_bpf")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dropwatch.host.host import Host
-from dropwatch.model import Drop, Fix, Verdict
+from dropwatch.model.drop import Drop, Fix, Verdict
 
 Judge = Callable[[Drop, Host], Verdict | None]
 

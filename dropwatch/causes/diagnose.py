@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from dropwatch import words
 from dropwatch.causes import CATALOGUE, kernel_word
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.fill import fill
+from dropwatch.causes.placeholders import fill
 from dropwatch.host.host import Host
-from dropwatch.model import Drop, Evidence, Fix, Verdict
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.names import symbols
 
 # current_kprobe and bpf_prog_active, kernel/kprobes.c and kernel/trace/bpf_trace.c
 _PROBES_OFF = Evidence(
@@ -59,9 +59,9 @@ def _title(drop: Drop) -> str:
 def _where_to_read(drop: Drop) -> tuple[Fix, ...]:
     """whydrop's own pages: of the reason if it says something, else of the function."""
     found = []
-    if not kernel_word.gave_no_reason(drop) and words.reason(drop.reason) is not None:
+    if not kernel_word.gave_no_reason(drop) and symbols.reason(drop.reason) is not None:
         found.append(Fix("what this reason can mean, and where to look", f"whydrop explain {drop.reason}"))
-    function = words.function(drop.where.frame.function)
+    function = symbols.function(drop.where.frame.function)
     if function is not None:
         found.append(
             Fix("what this function does, and what is known to die there", f"whydrop explain {function.name}")

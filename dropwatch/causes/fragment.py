@@ -4,7 +4,7 @@ from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.when import NONE_GIVEN, first, when
 from dropwatch.host.host import Host
-from dropwatch.model import Drop, Fix, Verdict
+from dropwatch.model.drop import Drop, Fix, Verdict
 
 # The same reason is given to pieces that are thrown away because their network namespace ends, and by IP-TFS.
 _OTHER_ENDS = frozenset({"fqdir_pre_exit", "inet_frag_queue_flush", "iptfs_drop_timer"})

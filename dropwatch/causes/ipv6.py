@@ -4,7 +4,7 @@ from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.when import when
 from dropwatch.host.host import Host
-from dropwatch.model import Drop, Evidence, Fix, Verdict
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 _NDP = frozenset(range(133, 138))
 

@@ -1,7 +1,7 @@
 """What the kernel itself said of one drop: the place, the way there, the reason, and that as evidence."""
 
-from dropwatch import words
-from dropwatch.model import Drop, Evidence, Verdict
+from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.names import symbols
 
 _TRACEPOINTS = {"kfree_skb": "skb:kfree_skb", "consume_skb": "skb:consume_skb"}
 _WITHOUT_A_PACKET = frozenset({"xfrm_lookup"})
@@ -17,12 +17,12 @@ def gave_no_reason(drop: Drop) -> bool:
 def place(drop: Drop) -> str | None:
     """The function where the packet died, by its base name; None where the stack could not be resolved."""
     function = drop.where.frame.function
-    return None if function is None else words.base_name(function)
+    return None if function is None else symbols.base_name(function)
 
 
 def way(drop: Drop) -> frozenset[str]:
     """The base names of all functions on the stack, the place of death among them."""
-    return frozenset(words.base_name(frame.function) for frame in drop.stack if frame.function is not None)
+    return frozenset(symbols.base_name(frame.function) for frame in drop.stack if frame.function is not None)
 
 
 def evidence(drop: Drop) -> Evidence:
@@ -39,7 +39,7 @@ def in_words(drop: Drop) -> str:
     """The reason as a phrase; says so where this kernel knows no reasons, or whydrop no words for it."""
     if drop.reason is None:
         return "this kernel gives no reasons"
-    known = words.reason(drop.reason)
+    known = symbols.reason(drop.reason)
     return known.words if known is not None else f"a reason that whydrop has no words for ({drop.reason})"
 
 

@@ -2,7 +2,7 @@
 
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.when import first, when
-from dropwatch.model import Fix
+from dropwatch.model.drop import Fix
 
 _OFFLOAD = Fix(
     "if it comes from a container or guest on this host: have its interface finish checksums",

@@ -2,7 +2,7 @@
 
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.when import NONE_GIVEN, when
-from dropwatch.model import Fix
+from dropwatch.model.drop import Fix
 
 _UNANSWERED = ("arp_error_report", "ndisc_error_report", "neigh_invalidate")
 

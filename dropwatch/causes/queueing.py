@@ -1,7 +1,7 @@
 """Queues and traffic control: qdiscs, tc filters, the input queue of a CPU."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.model import Fix
+from dropwatch.model.drop import Fix
 
 _SHOW = Fix("see which qdisc drops, and how full it is", "tc -s qdisc show dev DEV")
 _QDISC_AT = ("__dev_queue_xmit", "__dev_xmit_skb", "fq_codel_dequeue", "fq_codel_enqueue")

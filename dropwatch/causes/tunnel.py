@@ -2,7 +2,7 @@
 
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.when import when
-from dropwatch.model import Fix
+from dropwatch.model.drop import Fix
 
 _VXLAN_XMIT = ("vxlan_mdb_xmit", "vxlan_xmit", "vxlan_xmit_one")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Judge
 from dropwatch.host.host import Host
-from dropwatch.model import Confidence, Drop, Evidence, Packet, Verdict
+from dropwatch.model.drop import Confidence, Drop, Evidence, Packet, Verdict
 
 # To be named among `reasons` where the place alone tells, also on kernels that give no reason.
 NONE_GIVEN = "none given"

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-from dropwatch import words
-from dropwatch.enrich.packet import parse, with_esp_in_udp
-from dropwatch.model import Direction, Drop, Event, Frame, Interface, Netns, Packet, Process, Where
+from dropwatch.model.drop import Direction, Drop, Event, Frame, Interface, Netns, Packet, Process, Where
+from dropwatch.names import symbols
+from dropwatch.packet.parse import parse, with_esp_in_udp
 
 _SYSCALL = (
     *("entry_SYSCALL", "do_syscall", "__x64_sys_"),
@@ -76,14 +76,14 @@ class Enricher:
             addresses = (event.location, *self._without_tracing(addresses))
         frames = tuple(self._resolve(address) for address in addresses)
         for at, frame in enumerate(frames):
-            known = words.function(frame.function)
+            known = symbols.function(frame.function)
             if not (known and known.free):
                 return frames[at:]
         return frames
 
     def _without_tracing(self, addresses: tuple[int, ...]) -> tuple[int, ...]:
         for at, address in enumerate(addresses):
-            known = words.function(self._resolve(address).function)
+            known = symbols.function(self._resolve(address).function)
             if known and not known.free:
                 return addresses[at:]
         return addresses
@@ -115,9 +115,9 @@ def _where(stack: tuple[Frame, ...]) -> Where:
     layer: str | None = None
     direction: Direction | None = None
     for frame in stack:
-        if frame.function is not None and words.base_name(frame.function) in words.SOFTIRQ:
+        if frame.function is not None and symbols.base_name(frame.function) in symbols.SOFTIRQ:
             break
-        known = words.function(frame.function)
+        known = symbols.function(frame.function)
         if known and not known.free:
             layer = layer or known.layer
             direction = direction or known.direction
@@ -129,8 +129,8 @@ def _where(stack: tuple[Frame, ...]) -> Where:
 def _process(event: Event, stack: tuple[Frame, ...]) -> Process | None:
     """The current task, where the packet died in its own system call. In a softirq it is somebody else's."""
     for frame in stack:
-        name = words.base_name(frame.function or "")
-        if name in words.SOFTIRQ:
+        name = symbols.base_name(frame.function or "")
+        if name in symbols.SOFTIRQ:
             return None
         if name.startswith(_SYSCALL):
             return Process(event.pid, event.comm)

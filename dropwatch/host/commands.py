@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from dropwatch.model import Netns
+from dropwatch.model.drop import Netns
 
 _PROCESS = re.compile(r"pid ([0-9]+) \(")
 

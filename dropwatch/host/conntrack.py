@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dropwatch.host.entering import entered
+from dropwatch.host.netns.enter import entered
 
 # What is below /proc/sys/net is that of the namespace which the reading thread is in.
 _SYSCTLS = Path("/proc/sys/net/netfilter")

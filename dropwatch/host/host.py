@@ -8,16 +8,16 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from dropwatch.host import tools
 from dropwatch.host.conntrack import ConntrackTable, read_table
 from dropwatch.host.interfaces import read_mtu
+from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.host.ipsec.interfaces import read_interfaces as read_xfrm_interfaces
+from dropwatch.host.ipsec.vici import Connection, Daemon, find_daemons, read_connections
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue, read_queues
 from dropwatch.host.route import Route, read_route
-from dropwatch.host.vici import Connection, Daemon, find_daemons, read_connections
-from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.host.xfrm_interfaces import IpsecInterface
-from dropwatch.host.xfrm_interfaces import read_interfaces as read_xfrm_interfaces
-from dropwatch.model import Address
-from dropwatch.netfilter_notes import EbtNote, NftNote, XtNote
-from dropwatch.xfrm_model import GoneState
+from dropwatch.model.drop import Address
+from dropwatch.model.ipsec import GoneState
+from dropwatch.model.netfilter import EbtNote, NftNote, XtNote
 
 _REMEMBERED = 64
 _SPARING = 20  # a daemon is asked for a twentieth of the time at most
@@ -250,28 +250,28 @@ class Host:
 
     def _xfrm_reader(self) -> Callable[[int], XfrmConfig]:
         if self._read_xfrm is None:
-            from dropwatch.host.xfrm import read_config
+            from dropwatch.host.ipsec.read import read_config
 
             self._read_xfrm = read_config
         return self._read_xfrm
 
     def _nft_reader(self) -> NftReader:
         if self._nft is None:
-            from dropwatch.host.nft_listing import NftListings
+            from dropwatch.host.nft.listing import NftListings
 
             self._nft = NftListings()
         return self._nft
 
     def _xt_reader(self) -> XtReader:
         if self._xt is None:
-            from dropwatch.host.xt_listing import XtListings
+            from dropwatch.host.xt.listing import XtListings
 
             self._xt = XtListings(lambda: self.xt_generation())
         return self._xt
 
     def _ebt_reader(self) -> EbtReader:
         if self._ebt is None:
-            from dropwatch.host.ebt_listing import EbtListings
+            from dropwatch.host.xt.ebt_listing import EbtListings
 
             self._ebt = EbtListings(lambda: self.xt_generation())
         return self._ebt

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dropwatch.host.entering import entered
-from dropwatch.host.netns import NAMES_DIR, OWN_FILE
+from dropwatch.host.netns.enter import entered
+from dropwatch.host.netns.netns import NAMES_DIR, OWN_FILE
 
 _FRESH_SECONDS, _MISSING_SECONDS = 1.0, 0.05  # how long an answer is believed: a name, and that there is none
 _SIOCGIFMTU = 0x8921  # include/uapi/linux/sockios.h

@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dropwatch.host.entering import entered
-from dropwatch.model import Process
+from dropwatch.host.netns.enter import entered
+from dropwatch.model.drop import Process
 
 _PROC = Path("/proc")
 # /proc/net is the namespace of the process; this thread may be in another.

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from dropwatch.host.entering import entered
-from dropwatch.model import Address
+from dropwatch.host.netns.enter import entered
+from dropwatch.model.drop import Address
 
 # include/uapi/linux/netlink.h and rtnetlink.h. The question is three attributes: pyroute2 would take longer to
 # import than the answer takes.

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from dropwatch.model import Frame
+from dropwatch.model.drop import Frame
 
 _PATH = Path("/proc/kallsyms")
 _MODULES = Path("/proc/modules")

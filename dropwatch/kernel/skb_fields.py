@@ -11,7 +11,7 @@ from functools import cache
 
 from dropwatch.errors import WrongUsage
 from dropwatch.kernel import btf
-from dropwatch.trace_wire import STEP_FIELDS
+from dropwatch.wire.trace import STEP_FIELDS
 
 _WORD_BITS = 64
 _STRUCTS = ("sk_buff", "skb_shared_info")

@@ -9,10 +9,10 @@ from functools import reduce
 from ipaddress import IPv4Network, IPv6Network
 from itertools import product
 
-from dropwatch import protocols
-from dropwatch.filter import Filter, Network, PortRange
-from dropwatch.model import Address
-from dropwatch.xfrm_model import Selector
+from dropwatch.model.drop import Address
+from dropwatch.model.filter import Filter, Network, PortRange
+from dropwatch.model.ipsec import Selector
+from dropwatch.names import protocols
 
 _ALL: PortRange = (0, 0xFFFF)
 _BYTE: PortRange = (0, 0xFF)

@@ -4,9 +4,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from dropwatch import protocols
-from dropwatch.filter import Filter, Network, PortRange
-from dropwatch.model import Address, Drop, MatchResult, Packet
+from dropwatch.model.drop import Address, Drop, MatchResult, Packet
+from dropwatch.model.filter import Filter, Network, PortRange
+from dropwatch.names import protocols
 
 IpsecMatch = Callable[[Drop, Filter], MatchResult | None]
 InterfaceName = Callable[[int, int], str | None]

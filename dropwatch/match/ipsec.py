@@ -8,13 +8,13 @@ policy before it takes all of those away, the packet matches. Which SA a policy 
 from itertools import takewhile
 from weakref import WeakKeyDictionary
 
-from dropwatch.filter import Filter
-from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.host.xfrm_text import selector_text, spi_text
+from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.host.ipsec.text import selector_text, spi_text
 from dropwatch.match.coverage import Flows, asked_flows, between, covers, mirrored, narrowed
 from dropwatch.match.outer import Outer, outer_of
-from dropwatch.model import Drop, MatchResult
-from dropwatch.xfrm_model import XfrmPolicy, XfrmTemplate
+from dropwatch.model.drop import Drop, MatchResult
+from dropwatch.model.filter import Filter
+from dropwatch.model.ipsec import XfrmPolicy, XfrmTemplate
 
 # In which order the policies of which directions are asked, and whether they are read for the way back: a host in
 # transport mode may well have none but its outgoing policy.

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.model import Address, Drop, Packet
-from dropwatch.xfrm_model import Lifetime, XfrmState
+from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.model.drop import Address, Drop, Packet
+from dropwatch.model.ipsec import Lifetime, XfrmState
 
 _PROTOS = frozenset({"esp", "ah", "comp"})
 

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any, Self
 
 from dropwatch.errors import CannotRunHere, WrongUsage
-from dropwatch.filter import Filter
-from dropwatch.journey_model import RawStep
 from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.model import Event
-from dropwatch.netfilter_notes import HookFunction
+from dropwatch.model.drop import Event
+from dropwatch.model.filter import Filter
+from dropwatch.model.ipsec import GoneState
+from dropwatch.model.journey import RawStep
+from dropwatch.model.netfilter import HookFunction
 from dropwatch.probe import program
-from dropwatch.probe.at_death import attach_drop
-from dropwatch.probe.attaching import Attaching, quiet, write
+from dropwatch.probe.attach import Attaching, quiet, write
+from dropwatch.probe.attach_drop import attach_drop
+from dropwatch.probe.attach_trace import Follow, Following
 from dropwatch.probe.families import FAMILIES
-from dropwatch.probe.following import Follow, Following
 from dropwatch.probe.settings import settings
-from dropwatch.record_header import RecordHeader
 from dropwatch.resources import resource_dir
-from dropwatch.wire import (
+from dropwatch.wire.decoder import (
     INTERRUPTING,
     LOSS_DETAIL,
     LOSS_RING_FULL,
@@ -36,7 +36,7 @@ from dropwatch.wire import (
     SOURCES,
     Decoder,
 )
-from dropwatch.xfrm_model import GoneState
+from dropwatch.wire.header import RecordHeader
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeVar
 
-from dropwatch.journey_model import Journey
-from dropwatch.model import Address, Event, Finding, Frame
-from dropwatch.netfilter_notes import XtNote
+from dropwatch.model.drop import Address, Event, Finding, Frame
+from dropwatch.model.ipsec import Selector
+from dropwatch.model.journey import Journey
+from dropwatch.model.netfilter import XtNote
+from dropwatch.model.summary import Summary
+from dropwatch.packet.rewrite import rewritten
 from dropwatch.recording.addresses import Anonymizer
-from dropwatch.recording.packet_bytes import rewritten
-from dropwatch.summary_model import Summary
-from dropwatch.xfrm_model import Selector
 
 Value = TypeVar("Value")
 

@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any, TypeVar, cast, get_type_hints
 
 from dropwatch.host.host import Host
+from dropwatch.model.ipsec import GoneState
 from dropwatch.recording.codec import encode
-from dropwatch.xfrm_model import GoneState
 
 REASON, NETNS, INTERFACE = "reason", "netns", "interface"
 GONE_STATES = "gone_states"  # not a method: whoever has the probes puts it there

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from dropwatch.journey_model import Journey
-from dropwatch.model import Drop, Finding, Frame, MatchResult
+from dropwatch.model.drop import Drop, Finding, Frame, MatchResult
+from dropwatch.model.ipsec import GoneState
+from dropwatch.model.journey import Journey
+from dropwatch.model.summary import Summary, SummaryRow
 from dropwatch.recording import frames
 from dropwatch.recording.anonymize import Editor
 from dropwatch.recording.codec import encode
 from dropwatch.recording.frames import Item
 from dropwatch.recording.questions import GONE_STATES, encoded
 from dropwatch.recording.start import End, Start
-from dropwatch.summary_model import Summary, SummaryRow
-from dropwatch.xfrm_model import GoneState
 
 SLOTS = 4096  # answers that can be referred to; a reader holds no more
 _FLUSH_SECONDS = 1.0

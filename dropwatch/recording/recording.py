@@ -5,15 +5,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from dropwatch.journey_model import Journey
-from dropwatch.model import Event, Finding, Frame, MatchResult
+from dropwatch.model.drop import Event, Finding, Frame, MatchResult
+from dropwatch.model.ipsec import GoneState
+from dropwatch.model.journey import Journey
+from dropwatch.model.summary import Summary
 from dropwatch.recording.codec import Malformed, decode
 from dropwatch.recording.frames import Damaged, Item, read_items
 from dropwatch.recording.questions import GONE_STATES, answer_types, encoded, question_key
 from dropwatch.recording.recorder import SLOTS
 from dropwatch.recording.start import End, Start
-from dropwatch.summary_model import Summary
-from dropwatch.xfrm_model import GoneState
 
 _MOST_SYMBOLS = 1 << 20
 _MOST_ANSWER_BYTES = 1 << 28

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from dropwatch.fact import Fact
+from dropwatch.model.fact import Fact
 from dropwatch.render.layout import Layout
 
 _WORDS = {True: "ok", False: "no", None: "?"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from dropwatch.model import Totals
+from dropwatch.model.drop import Totals
 from dropwatch.render.layout import Layout
 
 _NAMED = 4  # probes that are missing for the same reason

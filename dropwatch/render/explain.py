@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from dropwatch.page import Page, Section
+from dropwatch.model.page import Page, Section
 from dropwatch.render.layout import Layout, printable
 
 _INDENT = "  "

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dropwatch.cli import main
+from dropwatch.cli.main import main
 
 HERE = Path(__file__).parent / "recordings"
 RECORDINGS = sorted(HERE.glob("*.whydrop"))

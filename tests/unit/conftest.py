@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dropwatch.cli import main
-from dropwatch.model import Drop, Event, Finding, Frame, Interface, MatchResult, Netns, Packet, Where
+from dropwatch.cli.main import main
+from dropwatch.model.drop import Drop, Event, Finding, Frame, Interface, MatchResult, Netns, Packet, Where
 
 ADDRESS_FIELDS = ("saddr", "daddr")
 

@@ -17,23 +17,18 @@ BY_NAME = {str(path.relative_to(PACKAGE)): path for path in MODULES}
 # Top to bottom. A room imports itself and what stands below it; those on one line are strangers to each other.
 LAYERS = (
     {"cli"},
-    {"session", "replaying"},
-    {"keeping", "summarizing", "tracing"},
-    {"journeys", "judgement", "renderers", "watching"},
-    {"arguments", "options"},
-    {"probe", "enrich", "match", "causes", "recording", "render", "tallying"},
-    {"journey_words", "kernel", "host", "wire"},
-    # what the command line is made of: each knows the filter, the protocols and how to complain
-    {"command", "contradictions", "ready", "stopping", "values"},
-    {"fact", "header", "page", "words", "xfrm_wire", "netfilter_wire", "flow_wire", "trace_wire"},
-    {"xfrm_abi", "record_header", "summary_model", "journey_model"},
-    {"model", "filter", "protocols"},
-    {"netfilter_notes", "xfrm_model"},
+    {"run"},
+    {"probe", "enrich", "match", "causes", "recording", "render", "aggregate"},
+    {"packet", "kernel", "host"},
+    {"wire"},
+    {"names"},
+    {"model"},
     {"errors", "resources"},
 )
+LOOSE = {"__init__.py", "errors.py", "resources.py"}
 DEPENDENCIES = {"bcc", "click", "pyroute2", "tabulate"}
 MAY_IMPORT_BCC = {"probe"}
-MAY_PRINT = {"cli", "arguments", "render"}
+MAY_PRINT = {"cli", "render"}
 MAY_CHANGE_DIRECTORY = {"probe/tracer.py"}  # to bpf/, so that BCC includes nothing of the caller's
 LONGEST_FILE = 340
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "base"}
@@ -42,7 +37,7 @@ modules = pytest.mark.parametrize("name", BY_NAME)
 
 
 def room(name: str) -> str:
-    """`probe` for probe/tracer.py, `wire` for wire.py."""
+    """`probe` for probe/tracer.py, `errors` for errors.py."""
     return name.partition("/")[0].removesuffix(".py")
 
 
@@ -79,7 +74,7 @@ def own_rooms(name: str) -> set[str]:
 
 def test_there_is_something_to_check() -> None:
     assert len(MODULES) > 30
-    assert own_rooms("probe/tracer.py") >= {"wire", "kernel", "filter"}
+    assert own_rooms("probe/tracer.py") >= {"wire", "kernel", "model"}
 
 
 @modules
@@ -90,6 +85,65 @@ def test_imports_go_down_only(name: str) -> None:
     mine = room(name)
     up = {other for other in own_rooms(name) - {mine} if height(other) >= height(mine)}
     assert not up, f"dropwatch/{name} imports {', '.join(sorted(up))}"
+
+
+def test_nothing_is_loose() -> None:
+    assert {name for name in BY_NAME if "/" not in name} == LOOSE
+
+
+def places(name: str) -> set[str]:
+    """Files of dropwatch that a module imports from: `host/netns/netns.py`."""
+    found = set()
+    for full in imported(name):
+        steps = full.split(".")[1:]
+        for length in range(len(steps), 0, -1):
+            path = "/".join(steps[:length])
+            if f"{path}.py" in BY_NAME or f"{path}/__init__.py" in BY_NAME:
+                found.add(f"{path}.py" if f"{path}.py" in BY_NAME else f"{path}/__init__.py")
+                break
+    return found
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """The names of a circle in the arrows, in their order; empty if there is none."""
+    done: set[str] = set()
+
+    def walk(here: str, road: list[str]) -> list[str]:
+        if here in road:
+            return [*road[road.index(here) :], here]
+        if here in done:
+            return []
+        for there in sorted(arrows.get(here, ())):
+            if found := walk(there, [*road, here]):
+                return found
+        done.add(here)
+        return []
+
+    return next((found for start in sorted(arrows) if (found := walk(start, []))), [])
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    assert not circle({name: places(name) - {name} for name in BY_NAME})
+
+
+@pytest.mark.parametrize("name", sorted({room(name) for name in BY_NAME if "/" in name}))
+def test_no_smaller_room_imports_in_a_circle(name: str) -> None:
+    """Inside a room too, a folder stands above or below another; a file of the room counts as one."""
+
+    def part(path: str) -> str:
+        return path.split("/")[1]
+
+    arrows: dict[str, set[str]] = {}
+    for path in BY_NAME:
+        if path.startswith(f"{name}/"):
+            inside = {part(other) for other in places(path) if other.startswith(f"{name}/")}
+            arrows.setdefault(part(path), set()).update(inside - {part(path)})
+    assert not circle(arrows)
 
 
 @modules
@@ -187,7 +241,7 @@ def test_no_kernel_version_decides_anything() -> None:
         r"\b(LINUX_VERSION_CODE|KERNEL_VERSION|platform\.release|platform\.uname|os\.uname|utsname)\b"
     )
     found = {path.name for path in SOURCES if asks.search(path.read_text(encoding="utf-8"))}
-    assert found <= {"version.h", "outlook.py"}, "BCC wants the first to be there, `whydrop check` shows it"
+    assert found <= {"version.h", "facts.py"}, "BCC wants the first to be there, `whydrop check` shows it"
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(resource_dir("bpf").glob("*.[ch]"))])

@@ -52,9 +52,10 @@ def test_it_works_when_installed(wheel: Path, tmp_path: Path) -> None:
     ]
     subprocess.run(install, check=True, capture_output=True)
     program = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from dropwatch import cli, resources;"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "from dropwatch import resources; from dropwatch.cli.main import main;"
         f"assert str(resources.resource_dir('bpf')).startswith({str(tmp_path)!r});"
-        "sys.exit(cli.main(['explain', 'NO_SOCKET']))"
+        "sys.exit(main(['explain', 'NO_SOCKET']))"
     )
     shown = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=False

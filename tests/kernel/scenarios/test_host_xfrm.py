@@ -12,11 +12,11 @@ from scenarios import esp
 from scenarios.namespaces import Lab
 from scenarios.waiting import eventually
 
-from dropwatch import protocols
-from dropwatch.host.netns import netns_name, own_inode, resolve_netns
-from dropwatch.host.xfrm import read_config
-from dropwatch.host.xfrm_text import policy_line
-from dropwatch.xfrm_model import Selector, XfrmState
+from dropwatch.host.ipsec.read import read_config
+from dropwatch.host.ipsec.text import policy_line
+from dropwatch.host.netns.netns import netns_name, own_inode, resolve_netns
+from dropwatch.model.ipsec import Selector, XfrmState
+from dropwatch.names import protocols
 
 SAS = """
 proto esp spi 0x1001 reqid 1 mode transport aead rfc4106(gcm(aes)) {KEY20} 128

@@ -18,10 +18,10 @@ from scenarios.whydrop_process import Whydrop
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.enrich.drop import Enricher
-from dropwatch.filter import Filter
 from dropwatch.host.host import Host
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
+from dropwatch.model.filter import Filter
 from dropwatch.probe import families, tracer
 
 MAX = 10

@@ -7,8 +7,8 @@ import pytest
 from scenarios import esp
 from scenarios.namespaces import Lab
 
-from dropwatch.filter import Filter
 from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.model.filter import Filter
 from dropwatch.probe import program, tracer
 from dropwatch.probe.families import AT_HOOKS
 

@@ -6,8 +6,8 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.host import Host
-from dropwatch.model import Frame, Netns, Where
-from dropwatch.netfilter_notes import NetfilterNote
+from dropwatch.model.drop import Frame, Netns, Where
+from dropwatch.model.netfilter import NetfilterNote
 
 
 class Listings:

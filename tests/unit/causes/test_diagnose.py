@@ -7,7 +7,7 @@ import pytest
 from dropwatch.causes import CATALOGUE, when
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.host import Host
-from dropwatch.model import Drop, Evidence, Frame, Where
+from dropwatch.model.drop import Drop, Evidence, Frame, Where
 
 SETTLED = [(reason, cause.id) for cause in CATALOGUE for reason in cause.reasons]
 
@@ -156,7 +156,7 @@ KERNEL_6_1_AND_LATER = [
 @pytest.mark.parametrize(("reason", "functions", "packet", "expected"), KERNEL_6_1_AND_LATER)
 def test_the_function_and_the_packet_decide_what_a_reason_means(
     make_drop, make_packet, reason: str, functions: tuple[str, ...], packet: dict, expected: tuple[str, str]
-):
+) -> None:
     family = 6 if ":" in str(packet.get("saddr", "")) + str(packet.get("daddr", "")) else 4
     drop = at(make_drop(packet=make_packet(family=family, **packet)), *functions, reason=reason)
     assert judged(drop) == expected
@@ -209,7 +209,7 @@ def test_without_a_reason_only_what_the_place_proves_is_said(
     packet: dict,
     expected: tuple[str, str],
     reason: str | None,
-):
+) -> None:
     assert judged(at(make_drop(packet=make_packet(**packet)), *functions, reason=reason)) == expected
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dropwatch import words
 from dropwatch.enrich.drop import Enricher
-from dropwatch.model import Drop, Event, Frame, Interface, Netns, Process
-from dropwatch.xfrm_model import XfrmNote
+from dropwatch.model.drop import Drop, Event, Frame, Interface, Netns, Process
+from dropwatch.model.ipsec import XfrmNote
+from dropwatch.names import symbols
 
 # A kernel of our own: one function every 4096 bytes, in the order in which the tests name them.
 BASE, STEP = 0xFFFFFFFF81000000, 0x1000
@@ -71,14 +71,14 @@ RAW_TRACEPOINT = ("bpf_prog_6deef7357e7b4530_on_kfree_skb", "bpf_trace_run4", "_
 def test_the_words_that_these_tests_lean_on() -> None:
     """symbols/functions.toml calls these what the tests below expect of them."""
     for name in ("kfree_skb_reason", "kfree_skb_list_reason", "sk_skb_reason_drop", "__traceiter_kfree_skb"):
-        assert words.functions()[name].free, name
+        assert symbols.functions()[name].free, name
     for name, layer, way in (
         ("xfrm_input", "ipsec", "in"),
         ("__udp4_lib_rcv", "udp", "in"),
         ("ip_local_out", "ip", "out"),
         ("__dev_queue_xmit", "queueing", "out"),
     ):
-        known = words.functions()[name]
+        known = symbols.functions()[name]
         assert (known.free, known.layer, known.direction) == (False, layer, way), name
 
 
@@ -166,12 +166,12 @@ def test_layer_and_direction(
 def test_the_way_is_told_further_out_where_the_place_does_not_tell(drop: Callable[..., Drop]) -> None:
     both_ways = next(
         name
-        for name, known in words.functions().items()
+        for name, known in symbols.functions().items()
         if known.layer and not known.direction and not known.free
     )
     for outer, direction in (("ip_local_out", "out"), ("__udp4_lib_rcv", "in")):
         where = drop(both_ways, outer, location=both_ways).where
-        assert (where.layer, where.direction) == (words.functions()[both_ways].layer, direction)
+        assert (where.layer, where.direction) == (symbols.functions()[both_ways].layer, direction)
 
 
 @pytest.mark.parametrize("softirq", ["__do_softirq", "handle_softirqs", "__softirqentry_text_start"])

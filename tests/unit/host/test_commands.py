@@ -3,7 +3,7 @@
 import pytest
 
 from dropwatch.host.commands import ip_command
-from dropwatch.model import Netns
+from dropwatch.model.drop import Netns
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from dropwatch.host import conntrack
 from dropwatch.host.conntrack import read_table
-from dropwatch.host.netns import own_inode
+from dropwatch.host.netns.netns import own_inode
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 
 from dropwatch.host import host as host_module
 from dropwatch.host.host import Host
+from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.host.ipsec.vici import Connection, Daemon
 from dropwatch.host.listed_rule import ListedRule
-from dropwatch.host.vici import Connection, Daemon
-from dropwatch.host.xfrm_config import XfrmConfig
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_no_end_of_namespaces_fills_the_memory(clock):
 def test_the_real_reader_is_found():
     host = Host()
     host.prepare()
-    from dropwatch.host.xfrm import read_config
+    from dropwatch.host.ipsec.read import read_config
 
     assert host._read_xfrm is read_config
     assert (host._nft, host._xt, host._ebt) != (None, None, None)

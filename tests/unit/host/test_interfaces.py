@@ -4,7 +4,7 @@ import socket
 
 from dropwatch.host import interfaces
 from dropwatch.host.interfaces import InterfaceNames, interface_exists
-from dropwatch.host.netns import own_inode
+from dropwatch.host.netns.netns import own_inode
 
 
 def test_ones_own_namespace_has_what_the_c_library_lists():

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from dropwatch.host import nfqueue
-from dropwatch.host.netns import own_inode
+from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.nfqueue import read_queues
 
 HEAD = "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dropwatch.host.netns import own_inode
+from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.route import Route, question, read_route, route_of
 
 
@@ -67,6 +67,6 @@ def test_this_host_has_a_way_to_itself():
     assert read_route(own_inode(), ip_address("127.0.0.1")) == Route("lo", local=True)
 
 
-def test_a_namespace_that_is_gone():
+def test_a_namespace_that_is_gone() -> None:
     with pytest.raises(FileNotFoundError):
         read_route(1, ip_address("127.0.0.1"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.model import Frame
+from dropwatch.model.drop import Frame
 
 TEXT = 0xFFFFFFFF81000000
 MODULES = 0xFFFFFFFFC0000000

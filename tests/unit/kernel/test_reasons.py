@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch import words
 from dropwatch.kernel import btf
 from dropwatch.kernel.reasons import ReasonNames, core_names, subsystem_names
+from dropwatch.names import symbols
 from dropwatch.resources import resource_dir
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
@@ -58,7 +58,7 @@ def test_names_are_bare(names: ReasonNames) -> None:
 def test_every_name_has_words(names: ReasonNames) -> None:
     if not (resource_dir("symbols") / "reasons.toml").exists():
         pytest.fail("symbols/reasons.toml is missing")
-    assert names.known - set(words.reasons()) == set()
+    assert names.known - set(symbols.reasons()) == set()
 
 
 def test_unknown_numbers_are_shown_in_hexadecimal(names: ReasonNames) -> None:

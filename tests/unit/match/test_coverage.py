@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 
-from dropwatch.filter import Filter
 from dropwatch.match.coverage import Flows, asked_flows, between, covers, mirrored, narrowed
-from dropwatch.xfrm_model import Selector
+from dropwatch.model.filter import Filter
+from dropwatch.model.ipsec import Selector
 
 TCP, UDP, ICMP, GRE, DCCP, ESP, ICMP6, MH = 6, 17, 1, 47, 33, 50, 58, 135
 V4 = [ip_address(f"10.0.0.{n}") for n in range(4)]

@@ -4,9 +4,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from dropwatch.filter import Filter
 from dropwatch.match.flow import FlowMatcher
-from dropwatch.model import Interface, MatchResult
+from dropwatch.model.drop import Interface, MatchResult
+from dropwatch.model.filter import Filter
 
 
 def nets(*texts):
@@ -240,7 +240,9 @@ def test_ipsec_packets_are_left_to_the_ipsec_matcher(fields, make_drop, make_pac
     assert asked == [drop]
 
 
-def test_the_ipsec_matcher_is_not_asked_when_the_packet_fits_or_the_place_does_not(make_drop, make_packet):
+def test_the_ipsec_matcher_is_not_asked_when_the_packet_fits_or_the_place_does_not(
+    make_drop, make_packet
+) -> None:
     esp = make_drop(make_packet(proto="esp", sport=None, dport=None, spi=1))
     assert how(Filter(protos=frozenset({50})), esp) == "direct"
     assert how(Filter(dport=((5000, 5000),), ifaces=("other",)), esp) is None

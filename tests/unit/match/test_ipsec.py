@@ -5,11 +5,11 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dropwatch.filter import Filter
-from dropwatch.host.xfrm_config import XfrmConfig
+from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.match.ipsec import match_ipsec
-from dropwatch.model import Frame, Where
-from dropwatch.xfrm_model import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
+from dropwatch.model.drop import Frame, Where
+from dropwatch.model.filter import Filter
+from dropwatch.model.ipsec import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 
 UDP, TCP, ICMP = 17, 6, 1
 A, B = "10.9.0.1", "10.9.0.2"

@@ -13,10 +13,10 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dropwatch.enrich.packet import parse
-from dropwatch.filter import Filter
 from dropwatch.match.flow import FlowMatcher
-from dropwatch.model import Drop, MatchResult
+from dropwatch.model.drop import Drop, MatchResult
+from dropwatch.model.filter import Filter
+from dropwatch.packet.parse import parse
 from dropwatch.probe.settings import settings
 from dropwatch.resources import resource_dir
 

@@ -21,7 +21,7 @@ from dropwatch.probe import program
 from dropwatch.probe.families import COUNTING, FAMILIES, HOOKS, TAIL_CALLS, TCP, XFRM, Hook
 from dropwatch.probe.program import Family, Program
 from dropwatch.resources import resource_dir
-from dropwatch.xfrm_wire import XfrmRecord
+from dropwatch.wire.ipsec import XfrmRecord
 
 BPF_STACK = 512  # bytes
 BPF_ST, BPF_STX, BPF_ADD_IMMEDIATE, FRAME_POINTER = 2, 3, 0x07, 10  # linux/bpf.h

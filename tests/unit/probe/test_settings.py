@@ -4,9 +4,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dropwatch.filter import Filter
+from dropwatch.model.filter import Filter
 from dropwatch.probe.settings import settings
-from dropwatch.wire import ALTERNATIVES, Prefix, Settings
+from dropwatch.wire.decoder import ALTERNATIVES, Prefix, Settings
 
 COUNTS = ("saddrs", "daddrs", "hosts", "sports", "dports", "ports", "netnses", "marks", "ifaces")
 TOO_MANY = ALTERNATIVES + 1

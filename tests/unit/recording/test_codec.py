@@ -10,16 +10,16 @@ import pytest
 
 from dropwatch.host.conntrack import ConntrackTable
 from dropwatch.host.host import Firewalls
+from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue
 from dropwatch.host.route import Route
-from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.model import Event, MatchResult, Process
-from dropwatch.netfilter_notes import ConntrackNote, NetfilterNote, NftChain, NftNote, QueueNote, XtNote
+from dropwatch.model.drop import Event, MatchResult, Process
+from dropwatch.model.ipsec import Encap, Lifetime, Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
+from dropwatch.model.netfilter import ConntrackNote, NetfilterNote, NftChain, NftNote, QueueNote, XtNote
 from dropwatch.recording.codec import Malformed, decode, encode
 from dropwatch.recording.questions import answer_types
 from dropwatch.recording.start import End, Start
-from dropwatch.xfrm_model import Encap, Lifetime, Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 
 A, B = ip_address("10.9.0.1"), ip_address("fd00::2")
 STATE = XfrmState(

@@ -9,11 +9,12 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from dropwatch.host.host import Firewalls, Host
+from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.route import Route
-from dropwatch.host.xfrm_config import XfrmConfig
-from dropwatch.model import Frame, MatchResult
-from dropwatch.netfilter_notes import NetfilterNote, XtNote
+from dropwatch.model.drop import Frame, MatchResult
+from dropwatch.model.ipsec import GoneState, Selector, XfrmNote, XfrmPolicy, XfrmState
+from dropwatch.model.netfilter import NetfilterNote, XtNote
 from dropwatch.recording import recorder as recorder_module
 from dropwatch.recording import recording as recording_module
 from dropwatch.recording.addresses import Anonymizer
@@ -23,7 +24,6 @@ from dropwatch.recording.questions import answer_types, noted_function, noted_ho
 from dropwatch.recording.recorder import Recorder
 from dropwatch.recording.recording import Recorded, Recording, Tick
 from dropwatch.recording.start import End, Start
-from dropwatch.xfrm_model import GoneState, Selector, XfrmNote, XfrmPolicy, XfrmState
 
 A, B = ip_address("198.51.100.1"), ip_address("198.51.100.2")
 STATE = XfrmState(4, A, B, "esp", 0x1001, "transport")
@@ -275,9 +275,9 @@ def test_with_other_addresses_the_answers_still_fit(tmp_path, host, make_drop, m
 
 def test_the_model_has_no_place_for_keys():
     """What cannot be held cannot be written: no field of anything that is recorded is for key material."""
-    from dropwatch import netfilter_notes, xfrm_model
+    from dropwatch.model import ipsec, netfilter
 
-    for module in (xfrm_model, netfilter_notes):
+    for module in (ipsec, netfilter):
         for name, kind in inspect.getmembers(module, inspect.isclass):
             for field in getattr(kind, "__dataclass_fields__", ()):
                 assert not re.search(r"key|secret|passw|psk", field), f"{name}.{field}"

@@ -2,7 +2,7 @@
 
 import json
 
-from dropwatch.fact import Fact
+from dropwatch.model.fact import Fact
 from dropwatch.render.check import check_json, check_text
 from dropwatch.render.layout import Layout
 

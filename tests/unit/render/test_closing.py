@@ -1,6 +1,6 @@
 """The first and the last words of a run in text mode."""
 
-from dropwatch.model import Totals
+from dropwatch.model.drop import Totals
 from dropwatch.render.closing import closing, opening
 from dropwatch.render.layout import Layout
 

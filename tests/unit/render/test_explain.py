@@ -1,8 +1,8 @@
 """Pages on the screen: wrapped to the width, commands whole, nothing that could harm a terminal."""
 
 from dropwatch.causes import CATALOGUE
-from dropwatch.causes.pages import page
-from dropwatch.page import Page, Section
+from dropwatch.causes.explain import page
+from dropwatch.model.page import Page, Section
 from dropwatch.render.explain import explain_text
 from dropwatch.render.layout import Layout
 

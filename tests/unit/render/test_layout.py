@@ -113,7 +113,9 @@ class Terminal(io.StringIO):
         (None, False, {"TERM": "xterm"}, False),
     ],
 )
-def test_colours_only_where_a_terminal_shows_them(stream, no_colour, environment, coloured, monkeypatch):
+def test_colours_only_where_a_terminal_shows_them(
+    stream, no_colour, environment, coloured, monkeypatch
+) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

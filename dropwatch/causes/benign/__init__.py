@@ -1,0 +1,1 @@
+"""Deaths that are no loss."""

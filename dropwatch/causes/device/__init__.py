@@ -1,0 +1,1 @@
+"""What dies at an interface, a bridge or a queue."""

@@ -1,0 +1,120 @@
+"""Bridges: ports that do not forward, VLANs that are not allowed, frames with nowhere to go."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.when import NONE_GIVEN, first, when
+from dropwatch.model.drop import Fix
+
+_FLOODING = ("br_flood", "br_multicast_flood")
+_INGRESS_VLAN = ("__allowed_ingress", "br_allowed_ingress")
+
+DEVICE_BRIDGE = (
+    Cause(
+        id="device.bridge-stp",
+        title="the bridge port is not forwarding (spanning tree)",
+        why="""
+The frame came in on a bridge port that is disabled, blocking, listening or learning. A port that has just
+come up listens and learns for two forward delays (30 seconds by default), even on a bridge without a loop, if
+spanning tree is on. A port that stays blocking closes a loop: the frames go the other way, as they should.
+""",
+        confirm="""
+"state" of each port:
+$ bridge -d link show
+$ ip -d link show type bridge
+""",
+        fix=(
+            Fix("see the state of the ports", "bridge -d link show"),
+            Fix(
+                "a bridge for virtual machines without loops needs no spanning tree",
+                "ip link set BRIDGE type bridge stp_state 0",
+            ),
+            Fix("or shorten the wait", "ip link set BRIDGE type bridge forward_delay 400"),
+        ),
+        reasons=("BRIDGE_INGRESS_STP_STATE",),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("br_handle_frame", "br_handle_frame_finish"),
+    ),
+    Cause(
+        id="device.bridge-vlan-filter",
+        title="the bridge's VLAN filter does not let it in",
+        why="""
+The bridge has vlan_filtering on, and the VLAN of the frame (its tag, or the port's PVID if it has none) is
+not allowed on the port where it came in, or not in a forwarding state there. A port without PVID drops
+everything that is untagged. For packets of the host itself the bridge interface is a port too, and needs its
+VLANs ("self").
+""",
+        confirm="""
+$ bridge vlan show
+$ ip -d link show type bridge
+$ tcpdump -eni DEV
+""",
+        fix=(
+            Fix("allow the VLAN on the port", "bridge vlan add dev DEV vid VID"),
+            Fix("untagged frames need a PVID", "bridge vlan add dev DEV vid VID pvid untagged"),
+            Fix("the host itself needs it on the bridge", "bridge vlan add dev BRIDGE vid VID self"),
+        ),
+        judge=first(
+            when(
+                reasons=(NONE_GIVEN,),
+                at=_INGRESS_VLAN,
+                fact="the function that checks the VLANs of a bridge port",
+            ),
+            when(
+                reasons=(NONE_GIVEN,),
+                at=("br_handle_vlan",),
+                confidence="likely",
+                fact="the function that prepares the VLAN tag for the outgoing port",
+            ),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=(*_INGRESS_VLAN, "br_handle_vlan", "br_pass_frame_up", "br_handle_frame_finish"),
+    ),
+    Cause(
+        id="device.bridge-isolated",
+        title="the two bridge ports are isolated from each other",
+        why="""
+Both ports, the one the frame came in on and the one it should leave by, are set to "isolated": such ports
+reach only ports that are not. Container and guest networks use it to keep tenants apart, with one port that
+is not isolated as the way out of the segment.
+""",
+        confirm="""
+$ bridge -d link show
+Look for "isolated on".
+""",
+        fix=(Fix("end the isolation of a port", "bridge link set dev DEV isolated off"),),
+        seen_as=("NOT_SPECIFIED", "NO_TX_TARGET"),
+        seen_at=("br_forward", "__br_forward", "br_flood"),
+    ),
+    Cause(
+        id="device.bridge-no-port",
+        title="the bridge has no port to send it to",
+        why="""
+The bridge should have sent the frame to all its ports (a broadcast, or a MAC address it does not know), and
+found none that may have it: it has no other port, or the others are down, blocked, isolated, without the
+VLAN, or told not to flood. A bridge without ports does that with everything its host sends, the empty default
+bridge of Docker or libvirt for example.
+""",
+        confirm="""
+$ bridge -d link show
+$ bridge vlan show
+$ bridge fdb show br BRIDGE
+""",
+        fix=(
+            Fix("see the ports and their state", "bridge -d link show"),
+            Fix(
+                "a port that must get unknown addresses",
+                "bridge link set dev DEV flood on mcast_flood on bcast_flood on",
+            ),
+        ),
+        judge=first(
+            when(reasons=("NO_TX_TARGET",), at=_FLOODING),
+            when(
+                reasons=(NONE_GIVEN,),
+                at=_FLOODING,
+                confidence="likely",
+                fact="the function that sends a frame to all ports; no memory for the copies is the other reason",
+            ),
+        ),
+        seen_as=("NO_TX_TARGET", "NOT_SPECIFIED"),
+        seen_at=(*_FLOODING, "br_dev_xmit"),
+    ),
+)

@@ -1,0 +1,248 @@
+"""Devices: interfaces that are down, queues that a program does not read, frames that nobody takes."""
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.when import when
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+
+# Ethertypes that the kernel always has a handler for (linux/if_ether.h): IPv4 and ARP.
+_ALWAYS_HANDLED = frozenset({0x0800, 0x0806})
+_RECEIVING = frozenset(
+    {"__netif_receive_skb_core", "__netif_receive_skb_list_core", "__netif_receive_skb_one_core"}
+)
+
+
+def _unhandled_protocol(drop: Drop, host: Host) -> Verdict | None:
+    if drop.reason != "UNHANDLED_PROTO" or kernel_word.place(drop) not in _RECEIVING:
+        return None
+    ethertype = drop.event.protocol
+    if ethertype in _ALWAYS_HANDLED:
+        fact = "IPv4 and ARP have a handler: as a rule the frame came on an inactive port of a bond or team"
+        return kernel_word.likely(drop, Evidence("packet", fact))
+    return kernel_word.certain(
+        drop, Evidence("packet", f"ethertype 0x{ethertype:04x}, for which there is no handler")
+    )
+
+
+DEVICE = (
+    Cause(
+        id="device.down",
+        title="the interface went down, or is down, while the packet was there",
+        why="""
+The packet came from, or should go through, an interface that is not running: it was set down or removed while
+packets waited in the input queue of a CPU, or a program writes into a tun device or a tunnel that nobody has
+set up.
+""",
+        confirm="""
+$ ip link show DEV
+$ ip -ts monitor link
+$ journalctl -k | grep -i link
+""",
+        fix=(
+            Fix("bring it up", "ip link set DEV up"),
+            Fix("see who changes it", "ip -ts monitor link"),
+        ),
+        judge=when(
+            reasons=("DEV_READY",),
+            at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv"),
+        ),
+        seen_as=("DEV_READY", "NOT_SPECIFIED"),
+        seen_at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv", "net_tx_action"),
+    ),
+    Cause(
+        id="device.tun-full",
+        title="the queue of the tun, tap or macvtap device is full: its program does not read",
+        why="""
+Packets that leave through such a device are read by a program: a VPN daemon, a virtual machine, a container
+runtime with networking in user space. The queue between the two (txqueuelen, 500 or 1000 packets) is full,
+because the program is busy, stuck, starved of CPU, or slower than what is sent to it.
+""",
+        confirm="""
+"dropped" under TX rises:
+$ ip -s link show DEV
+$ ip tuntap show
+Who has it open?
+$ lsof /dev/net/tun
+""",
+        fix=(
+            Fix("find the program and see whether it works", "lsof /dev/net/tun; top -H -p PID"),
+            Fix("a longer queue takes larger bursts", "ip link set DEV txqueuelen 5000"),
+            Fix("virtual machines: several queues, or vhost in the kernel"),
+        ),
+        judge=when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame")),
+        seen_as=("FULL_RING",),
+        seen_at=("tun_net_xmit", "tap_handle_frame"),
+    ),
+    Cause(
+        id="device.tun-no-reader",
+        title="no program has the tun or tap device open",
+        why="""
+The device exists (made persistent, "ip tuntap add"), routes or a bridge send packets to it, but no program is
+attached to its queue: the VPN daemon or the virtual machine has ended, or was not started.
+""",
+        confirm="""
+$ ip tuntap show
+$ ip link show DEV
+NO-CARRIER means that nobody has it open.
+$ lsof /dev/net/tun
+""",
+        fix=(
+            Fix("start the program that the device is for"),
+            Fix("or take the device away", "ip link del DEV"),
+        ),
+        judge=when(reasons=("DEV_READY",), at=("tun_net_xmit",)),
+        seen_as=("DEV_READY",),
+        seen_at=("tun_net_xmit",),
+    ),
+    Cause(
+        id="device.tun-filter",
+        title="a filter that its program set on the tun or tap device refuses it",
+        why="""
+The program that owns the device told the kernel which frames it wants: a list of MAC addresses
+(TUNSETTXFILTER) or a BPF program (TUNSETFILTEREBPF). Virtual machine monitors do that to spare the guest what
+is not for it.
+""",
+        confirm="""
+$ ip -d link show DEV
+$ bpftool prog show
+""",
+        fix=(Fix("look into the settings of the program that owns the device", "lsof /dev/net/tun"),),
+        reasons=("TAP_FILTER", "TAP_TXFILTER"),
+        seen_at=("tun_net_xmit",),
+    ),
+    Cause(
+        id="device.vlan-unknown",
+        title="the frame has a VLAN tag for which no interface exists here",
+        why="""
+The frame carries an 802.1Q tag, and no VLAN interface with this id stands on the interface where it came in.
+The kernel marks such a frame as being for another host and drops it in the IP layer, with the same reason as
+a frame for another MAC. Wrong VLAN on the switch port, a trunk where an access port was expected, or an
+interface that was not made.
+""",
+        confirm="""
+$ tcpdump -eni DEV vlan
+$ ip -d link show type vlan
+$ cat /proc/net/vlan/config
+""",
+        fix=(
+            Fix("make the interface", "ip link add link DEV name DEV.VID type vlan id VID"),
+            Fix("or have the switch send the frames untagged to this port"),
+        ),
+        seen_as=("OTHERHOST",),
+        seen_at=("ip_rcv_core", "ip6_rcv_core"),
+    ),
+    Cause(
+        id="device.unhandled-protocol",
+        title="nothing on this host takes frames of this kind (ethertype)",
+        why="""
+The ethertype of the frame has no handler: LLDP without its daemon, spanning tree frames on a port that is no
+bridge, PPPoE, MPLS or IPv6 without the module, vendor protocols. For the network that is normal noise; each
+such frame counts as rx_dropped of the interface, which alarms monitoring. An IPv4 frame that ends here came
+in on a port of a bond or team that is not active.
+""",
+        confirm="""
+$ cat /proc/net/ptype
+$ tcpdump -eni DEV 'not ip and not arp and not ip6'
+$ ip -s -s link show DEV
+""",
+        fix=(
+            Fix("see who sends them", "tcpdump -eni DEV 'not ip and not arp and not ip6'"),
+            Fix("load what handles them, MPLS for example", "modprobe mpls_router"),
+            Fix("or have the switch not send them"),
+        ),
+        judge=_unhandled_protocol,
+        seen_as=("UNHANDLED_PROTO",),
+        seen_at=("__netif_receive_skb_core",),
+    ),
+    Cause(
+        id="device.macvlan-no-match",
+        title="no macvlan or ipvlan interface takes the frame",
+        why="""
+The frame came in on the parent of macvlan or ipvlan interfaces and none of them is for it, or the one that
+is, is down. In private mode macvlan interfaces do not reach each other, and in none but passthru mode do they
+reach their own host through the parent: that is by design.
+""",
+        confirm="""
+$ ip -d link show type macvlan
+$ ip -d link show type ipvlan
+$ ip -s link show DEV
+""",
+        fix=(
+            Fix("is the interface up?", "ip -d link show type macvlan"),
+            Fix(
+                "for host and container to talk: give the host a macvlan interface too",
+                "ip link add mv0 link DEV type macvlan mode bridge",
+            ),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("macvlan_handle_frame", "ipvlan_rcv_frame"),
+    ),
+    Cause(
+        id="device.macvlan-broadcast-full",
+        title="the broadcast queue of macvlan is full",
+        why="""
+Broadcast and multicast frames are copied to each macvlan interface in the background. The queue for that has
+a limit (bcqueuelen, 1000), and it is reached: much broadcast traffic, very many interfaces, or both.
+""",
+        confirm="""
+$ ip -d link show type macvlan
+$ ip -s link show DEV
+""",
+        fix=(Fix("allow a longer queue", "ip link set MACVLAN type macvlan bcqueuelen 10000"),),
+        reasons=("MACVLAN_BROADCAST_BACKLOG",),
+        seen_at=("macvlan_broadcast_enqueue", "macvlan_handle_frame"),
+    ),
+    Cause(
+        id="device.ipvlan-multicast-full",
+        title="the multicast queue of ipvlan is full",
+        why="""
+Broadcast and multicast frames are copied to each ipvlan interface in the background, and the queue for that
+is full: much broadcast traffic, very many interfaces, or both. The limit is fixed in the kernel.
+""",
+        confirm="""
+$ ip -d link show type ipvlan
+$ ip -s link show DEV
+$ tcpdump -eni DEV ether multicast
+""",
+        fix=(Fix("find out who sends so much broadcast", "tcpdump -eni DEV ether multicast"),),
+        reasons=("IPVLAN_MULTICAST_BACKLOG",),
+        seen_at=("ipvlan_multicast_enqueue", "ipvlan_queue_xmit", "ipvlan_handle_frame"),
+    ),
+    Cause(
+        id="device.mac-source-invalid",
+        title="the source MAC address is zero or multicast",
+        why="""
+The frame came in on a bridge port or out of a VXLAN tunnel, and its source MAC address is one that no station
+can have: all zeros, or with the multicast bit. A program that builds frames, a broken virtual network card,
+or somebody who tries to confuse the table of the bridge.
+""",
+        confirm="""
+$ tcpdump -eni DEV 'ether[6] & 1 != 0 or ether src 00:00:00:00:00:00'
+""",
+        fix=(
+            Fix(
+                "find the sender", "tcpdump -c 10 -eni DEV 'ether[6] & 1 != 0 or ether src 00:00:00:00:00:00'"
+            ),
+        ),
+        reasons=("MAC_INVALID_SOURCE",),
+        seen_at=("br_handle_frame", "vxlan_rcv"),
+    ),
+    Cause(
+        id="device.veth-peer-down",
+        title="the other end of the veth pair is down or gone",
+        why="""
+A veth pair is a cable with two ends. What is sent into one end dies when the other end is set down, has been
+deleted with its container, or cannot take it (its XDP queue is full). The end in the container is often up
+only once its network is set up.
+""",
+        confirm="""
+The number behind "@if" is the index of the other end:
+$ ip -d link show type veth
+$ ip -all netns exec ip link show type veth
+""",
+        fix=(Fix("bring both ends up", "ip link set DEV up; ip -n NETNS link set PEER up"),),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("veth_xmit",),
+    ),
+)

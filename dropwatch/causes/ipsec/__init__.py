@@ -1,0 +1,1 @@
+"""What IPsec refuses, on the way in and on the way out."""

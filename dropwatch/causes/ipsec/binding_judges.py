@@ -1,0 +1,98 @@
+"""Judges of what SAs and policies are bound to: the mark of a packet, or the if_id of an xfrm interface."""
+
+from dropwatch.causes.ipsec import comparison, fixes, flow, objects
+from dropwatch.causes.ipsec.lookup_judges import judge_mark_of_state
+from dropwatch.causes.ipsec.output_judges import judge_state_of_other_interface, judge_state_of_other_mark
+from dropwatch.causes.ipsec.policies_for import Policies, near_evidence, policies_for
+from dropwatch.causes.when import first
+from dropwatch.host.host import Host
+from dropwatch.host.ipsec.policy_search import policy_fit
+from dropwatch.host.ipsec.text import state_line
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.model.ipsec import XfrmPolicy
+
+
+def _policy_of_other_interface(drop: Drop, host: Host) -> Verdict | None:
+    """No policy was found, and one would do but for its if_id."""
+    searched = _no_policy(drop, host)
+    if searched is None:
+        return None
+    said, found = searched
+    policy = found.only_differing_in("if_id")
+    return (
+        None
+        if policy is None
+        else _verdict(drop, host, said, found, policy, "if_id", fixes.match_if_id(drop))
+    )
+
+
+def _policy_of_other_mark(drop: Drop, host: Host) -> Verdict | None:
+    """No policy was found, and one would do but for its mark."""
+    searched = _no_policy(drop, host)
+    if searched is None:
+        return None
+    said, found = searched
+    policy = found.only_differing_in("mark")
+    fix = fixes.fit_the_policy_mark(policy) if policy is not None else ()
+    return None if policy is None else _verdict(drop, host, said, found, policy, "mark", fix)
+
+
+judge_interface = first(_policy_of_other_interface, judge_state_of_other_interface)
+judge_mark = first(judge_mark_of_state, _policy_of_other_mark, judge_state_of_other_mark)
+
+
+def _no_policy(drop: Drop, host: Host) -> tuple[Evidence, Policies] | None:
+    """Where the kernel found no policy: for what came out of an SA, or for what an xfrm interface is to send."""
+    note = drop.event.xfrm
+    if note is not None and note.check is not None:
+        if note.check.counters != ("XfrmInNoPols",) or note.state is None:
+            return None
+        said = Evidence(
+            "probe __xfrm_policy_check", f"XfrmInNoPols in direction {note.check.dir}: no policy fits"
+        )
+        return said, policies_for(drop, host, note.check.dir, flow.checked(drop, host))
+    if flow.refused_to_send(drop):
+        said = Evidence(
+            "place", "the interface got no SA for this packet: no policy with its if_id or key is for it"
+        )
+        return said, policies_for(drop, host, "out", flow.leaving(drop, host))
+    return None
+
+
+def _verdict(
+    drop: Drop,
+    host: Host,
+    said: Evidence,
+    found: Policies,
+    policy: XfrmPolicy,
+    field: str,
+    fix: tuple[Fix, ...],
+) -> Verdict | None:
+    """Certain where the policy is older than the drop, and the kernel itself said that it found none."""
+    flow, note = found.flow, drop.event.xfrm
+    if flow is None:
+        return None
+    rows = comparison.with_policy(flow, policy, policy_fit(policy, flow))
+    evidence = [said, *near_evidence(drop, found)]
+    if note is not None and note.state is not None:
+        evidence.insert(1, Evidence("SA at the drop", state_line(note.state)))
+    if field == "if_id":
+        evidence += _interfaces(drop, host, policy)
+    culprit = objects.policy_object(policy, differs=comparison.differing(rows))
+    checked = note is not None and note.check is not None
+    proven = checked and objects.existed(policy.add_time, drop)
+    return Verdict("certain" if proven else "likely", culprit, tuple(evidence), fix)
+
+
+def _interfaces(drop: Drop, host: Host, policy: XfrmPolicy) -> list[Evidence]:
+    """The xfrm interfaces of this namespace beside the policy's if_id."""
+    found = host.xfrm_interfaces(drop.event.netns, drop.event.monotonic_ns)
+    if found is None:
+        return [Evidence("netlink link", "the xfrm interfaces of this namespace could not be read")]
+    if not any(one.kind == "xfrm" for one in found.values()):
+        return [Evidence("netlink link", "this namespace has no xfrm interface")]
+    known = [one.if_id for one in found.values() if one.kind == "xfrm"]
+    if_ids = ", ".join("any" if if_id is None else f"{if_id:#x}" for if_id in known)
+    there = policy.if_id in known
+    text = "" if there or not policy.if_id else f": none has {policy.if_id:#x}"
+    return [Evidence("netlink link", f"the xfrm interfaces here have if_id {if_ids}{text}")]

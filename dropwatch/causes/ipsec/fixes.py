@@ -1,0 +1,218 @@
+"""What to do about IPsec: commands in the right network namespace, of the tools that are there."""
+
+from dropwatch.causes.netfilter.words import inside
+from dropwatch.host.commands import ip_command
+from dropwatch.host.host import Host
+from dropwatch.host.ipsec.text import spi_text
+from dropwatch.model.drop import Drop, Fix, Netns
+from dropwatch.model.ipsec import XfrmPolicy, XfrmState
+
+_KEY_LINES = "awk '$1 ~ /^(aead|auth|auth-trunc|enc)$/ {print $1, $2, $3, $4}' | sha256sum"
+_IKE = {
+    "swanctl": (
+        "see what the IKE daemon has for this connection, and whether it is up",
+        "swanctl --list-sas",
+    ),
+    "ipsec": ("see what the IKE daemon says of this connection", "ipsec status"),
+}
+
+
+def ask_ike(drop: Drop, host: Host) -> tuple[Fix, ...]:
+    """Only of the daemons that are installed here."""
+    return tuple(Fix(_IKE[tool][0], inside(drop.netns, _IKE[tool][1])) for tool in host.ike_tools())
+
+
+def compare_ends(state: XfrmState, netns: Netns | None) -> tuple[Fix, ...]:
+    """How to find out which of key, algorithm and ICV length differs."""
+    get = f"xfrm state get {_selected(state)}"
+    behind_nat = ", where a NAT may have changed its own address" if state.encap is not None else ""
+    return (
+        Fix("show this SA, with its key: `ip xfrm` prints keys to root", ip_command(netns, get)),
+        Fix(
+            f"show the sender's on {state.saddr}{behind_nat}: algorithm, key and ICV length must be equal",
+            f"ip {get}",
+        ),
+        Fix(
+            "or compare without showing keys: on both hosts this must print the same",
+            f"{ip_command(netns, get)} | {_KEY_LINES}",
+        ),
+        Fix(
+            "if an IKE daemon made these SAs, have it terminate and initiate the connection anew; "
+            "if they were made by hand, delete the SA on both hosts and add it with one key"
+        ),
+    )
+
+
+def set_up_again(drop: Drop) -> tuple[Fix, ...]:
+    """The sender has an SA that this host has not: after a restart, a deletion or a rekey of one side only."""
+    source, destination = drop.packet.saddr, drop.packet.daddr
+    if source is None or destination is None:
+        return ()
+    between = f"xfrm state list src {source} dst {destination} nokeys"
+    return (
+        Fix("list what this host has from that sender", ip_command(drop.netns, between)),
+        Fix(f"list what the sender, {source}, uses: the same SPI has to be there and here", f"ip {between}"),
+        Fix(
+            "if an IKE daemon made the SAs, have it terminate and initiate the connection anew on the sender; "
+            "if they were made by hand, add the missing SA here"
+        ),
+    )
+
+
+def fit_the_mark(state: XfrmState) -> tuple[Fix, ...]:
+    """The SA is there, but only for packets with a mark."""
+    wanted = f"{state.mark:#x}/{state.mark_mask:#x}"
+    return (
+        Fix(
+            f"mark these packets {wanted} before IPsec sees them, in a prerouting chain (nft `meta mark set`, "
+            "iptables -t mangle -j MARK), or let their VTI interface do it with its ikey"
+        ),
+        Fix("or add the SA without `mark`, if packets with any mark may use it"),
+    )
+
+
+def fit_the_key(state: XfrmState) -> tuple[Fix, ...]:
+    """The SA is there, but with another mark than the key of the VTI interface."""
+    return (
+        Fix(
+            f"give the VTI interface the key {state.mark:#x}, or the SA the mark that is the interface's key"
+        ),
+        Fix("with an IKE daemon: mark_in and mark_out have to be ikey and okey of the interface"),
+    )
+
+
+def fit_the_policy_mark(policy: XfrmPolicy) -> tuple[Fix, ...]:
+    """The policy is there, but only for packets with a mark."""
+    wanted = f"{policy.mark:#x}/{policy.mark_mask:#x}"
+    return (
+        Fix(
+            f"give what comes out of the SA the mark {wanted} that the policy asks for, by a rule in an earlier "
+            "chain, or let a VTI interface do it with its ikey"
+        ),
+        Fix("or add the policy without `mark`"),
+    )
+
+
+def _selected(state: XfrmState) -> str:
+    mark = f" mark {state.mark:#x} mask {state.mark_mask:#x}" if state.mark_mask else ""
+    return f"src {state.saddr} dst {state.daddr} proto {state.proto} spi {spi_text(state.spi)}{mark}"
+
+
+def show_states(drop: Drop, state: XfrmState) -> tuple[Fix, ...]:
+    """The SA here and at the sender."""
+    listed = f"xfrm state list src {state.saddr} dst {state.daddr} nokeys"
+    return (
+        Fix("look at this SA", ip_command(drop.netns, listed)),
+        Fix(f"on the sender, {state.saddr}, compare it with the SA there", f"ip {listed}"),
+    )
+
+
+def show_policies(drop: Drop, direction: str) -> tuple[Fix, ...]:
+    return (
+        Fix(
+            "list the policies of this direction, with what they ask for",
+            ip_command(drop.netns, f"xfrm policy list dir {direction}"),
+        ),
+    )
+
+
+def who_sends_clear(drop: Drop, state: XfrmState | None) -> tuple[Fix, ...]:
+    """What came had no protection, or another one than the policy asks for."""
+    sender = drop.packet.saddr or "the sender"
+    if state is not None:
+        return (
+            Fix(
+                "reqid, mode and end points of the policy's tmpl must be those of the SA: correct one of them"
+            ),
+        )
+    return (
+        Fix(f"on {sender} or its gateway: is there a policy for this flow?", "ip xfrm policy list dir out"),
+        Fix("if clear text is wanted here, add a policy without tmpl and with a smaller priority number"),
+    )
+
+
+def add_policy(drop: Drop, direction: str, state: XfrmState) -> tuple[Fix, ...]:
+    saddr, daddr = drop.packet.saddr, drop.packet.daddr
+    if saddr is None or daddr is None:
+        return ()
+    words = [f"xfrm policy add src {saddr} dst {daddr} dir {direction}"]
+    if state.mark_mask:
+        words.append(f"mark {state.mark:#x} mask {state.mark_mask:#x}")
+    if state.if_id:
+        words.append(f"if_id {state.if_id:#x}")
+    ends = f"src {state.saddr} dst {state.daddr} " if state.mode != "transport" else ""
+    words.append(f"tmpl {ends}proto {state.proto} reqid {state.reqid} mode {state.mode}")
+    text = "if this traffic may come through this SA, add a policy for it, for whole subnets where they are meant"
+    return (Fix(text, ip_command(drop.netns, " ".join(words))),)
+
+
+def delete_policy(drop: Drop, policy: XfrmPolicy | None) -> tuple[Fix, ...]:
+    if policy is None:
+        return ()
+    bound = f" mark {policy.mark:#x} mask {policy.mark_mask:#x}" if policy.mark_mask else ""
+    bound += f" if_id {policy.if_id:#x}" if policy.if_id else ""
+    command = f"xfrm policy delete dir {policy.dir} index {policy.index}{bound}"
+    return (
+        Fix(
+            "delete this policy if it is not wanted; an IKE daemon may bring it back",
+            ip_command(drop.netns, command),
+        ),
+    )
+
+
+def change_default(drop: Drop, direction: str) -> tuple[Fix, ...]:
+    return (
+        Fix("see the default policies", ip_command(drop.netns, "xfrm policy getdefault")),
+        Fix(
+            "let pass what no policy is for",
+            ip_command(drop.netns, f"xfrm policy setdefault {direction} accept"),
+        ),
+        Fix("or add a policy for this flow"),
+    )
+
+
+def make_state(drop: Drop) -> tuple[Fix, ...]:
+    """An outbound policy waits for an SA."""
+    return (
+        Fix("what the policies ask for", ip_command(drop.netns, "xfrm policy list dir out")),
+        Fix("which SAs there are", ip_command(drop.netns, "xfrm state list nokeys")),
+        Fix("what the kernel asks the IKE daemon for", ip_command(drop.netns, "xfrm monitor acquire")),
+        Fix(
+            "with an IKE daemon: have it initiate the connection; by hand: add an SA with proto, mode, reqid and "
+            "addresses of the policy's tmpl"
+        ),
+    )
+
+
+def renew(drop: Drop, state: XfrmState) -> tuple[Fix, ...]:
+    """An SA is used up."""
+    listed = f"-s xfrm state list src {state.saddr} dst {state.daddr} nokeys"
+    return (
+        Fix(
+            "see its limits and what has been used",
+            ip_command(drop.netns, listed),
+        ),
+        Fix(
+            "with an IKE daemon: have it rekey, and see why it did not; by hand: delete the SA on both hosts and add a "
+            "new one, with a new key"
+        ),
+    )
+
+
+def fit_the_size(drop: Drop, mtu: int | None) -> tuple[Fix, ...]:
+    clamp = "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
+    fits = f" {mtu}" if mtu is not None else " to what fits"
+    return (
+        Fix("have TCP use smaller segments through the tunnel", inside(drop.netns, clamp)),
+        Fix(f"or lower the MTU of the route that uses the tunnel, or of the sender's interface,{fits}"),
+        Fix("let ICMP fragmentation needed and ICMPv6 packet too big pass every firewall on the way"),
+    )
+
+
+def match_if_id(drop: Drop) -> tuple[Fix, ...]:
+    return (
+        Fix("the if_ids of the interfaces", ip_command(drop.netns, "-d link show type xfrm")),
+        Fix("those of the SAs", ip_command(drop.netns, "xfrm state list nokeys")),
+        Fix("and of the policies: all three must be the same", ip_command(drop.netns, "xfrm policy list")),
+        Fix("correct if_id_in and if_id_out where the IKE daemon is configured, or make the interface anew"),
+    )

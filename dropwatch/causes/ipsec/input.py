@@ -1,0 +1,220 @@
+"""IPsec, on the way in: what the kernel does with an ESP, AH or IPComp packet, and with what comes out of it."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.ipsec import input_judges as judges
+from dropwatch.causes.ipsec.connection import naming
+from dropwatch.causes.ipsec.lookup_judges import judge_auth_failed, judge_no_state
+from dropwatch.causes.ipsec.output_judges import judge_out_invalid
+from dropwatch.causes.when import first
+from dropwatch.model.drop import Fix
+
+_COMPARE = "ip xfrm state list src SADDR dst DADDR"
+_IKE = Fix(
+    "if an IKE daemon made the SAs, have it set the connection up anew", "swanctl --terminate --ike NAME"
+)
+
+_CAUSES = (
+    Cause(
+        id="ipsec.auth-failed",
+        title="authentication failed: the keys or the integrity algorithm differ",
+        why="""
+The kernel found the SA for this packet by its SPI, computed the integrity check value with the SA's key, and
+it is not the one in the packet. esp_input() returned EBADMSG, xfrm_input() counted XfrmInStateProtoError and
+dropped it; the sender learns nothing. Either the two ends do not have the same key, algorithm or ICV length
+(typed by hand, a rekey that reached only one side, hmac(sha256) with 96 instead of 128 bits), or something
+changed the packet on its way: a middlebox that rewrites what it should not touch, damaged memory, a forgery.
+If it happens to every packet of the SA, it is the keys.
+""",
+        confirm="""
+Compare both ends: algorithm, key and ICV length must be equal. This prints the keys.
+$ ip xfrm state list
+The counters of this SA and of the namespace rise with each such packet:
+$ ip -s xfrm state list
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(Fix("compare algorithm, key and ICV length on both ends", _COMPARE), _IKE),
+        judge=first(judge_auth_failed, judges.judge_icv_length),
+        seen_at=("xfrm_input", "esp_input", "esp_input_done2"),
+    ),
+    Cause(
+        id="ipsec.no-state",
+        title="no SA for this packet: its SPI is unknown here",
+        why="""
+The kernel looks an SA up by destination address, protocol, SPI and mark, and there is none. The sender uses
+an SA that this end does not have (any more): after a restart or a crash of one side, a rekey that only one
+side finished, an SA that was deleted or has expired, or an SA that is bound to a mark this packet lacks.
+Without an IKE daemon, simply a typing error in the SPI or the address. The kernel counts XfrmInNoStates and
+drops silently.
+""",
+        confirm="""
+$ ip xfrm state list nokeys
+$ cat /proc/net/xfrm_stat
+On the sender the SPI must appear in an SA towards this host, here in an SA from it.
+""",
+        fix=(
+            Fix("list what this host has from that sender", "ip xfrm state list src SADDR dst DADDR nokeys"),
+            _IKE,
+        ),
+        judge=judge_no_state,
+        seen_at=("xfrm_input",),
+    ),
+    Cause(
+        id="ipsec.replay",
+        title="the sequence number was seen before, or is older than the replay window",
+        why="""
+Every packet of an SA has a sequence number. The receiver remembers which of the last numbers it has seen (the
+replay window) and drops what it has seen or what is older than the window. A packet that was duplicated on
+the way, or captured and sent again, ends here. Without an attacker: reordering that is wider than the window
+(multipath, QoS inside the tunnel, several CPUs of the sender), or a sender that restarted its counter while
+keeping the key.
+""",
+        confirm="""
+The SA's own counters tell duplicates ("replay") from too old ("replay-window"):
+$ ip -s xfrm state list
+$ cat /proc/net/xfrm_stat
+Seen from the wire, the sequence numbers jump back:
+$ tcpdump -ni DEV esp
+""",
+        fix=(
+            Fix(
+                "if it is reordering, make the window larger where the SA is made: replay_window in swanctl.conf"
+            ),
+            Fix("by hand, more than 32 packets need ESN", "ip xfrm state add ... replay-window 128 flag esn"),
+            Fix("if the sender restarted its counter with the same key, set up new SAs on both ends"),
+        ),
+        judge=judges.judge_replay,
+        seen_at=("xfrm_input",),
+    ),
+    Cause(
+        id="ipsec.expired",
+        title="the SA has reached its hard limit of time, bytes or packets",
+        why="""
+An SA has limits after which it must not be used any more. At the soft limit the IKE daemon is told to
+negotiate a new one; at the hard limit the kernel stops using the SA and deletes it. That the hard limit was
+reached means that no new SA was made in time: the daemon does not run, cannot reach the peer, or the two
+limits are too close together. For SAs made by hand nobody is there to renew them.
+""",
+        confirm="""
+$ ip -s xfrm state list
+It shows the limits and what has been used. The kernel's notifications of soft and hard limits:
+$ ip xfrm monitor expire
+""",
+        fix=(
+            Fix("see why the IKE daemon did not rekey", "swanctl --log"),
+            Fix("have it rekey now", "swanctl --rekey --child NAME"),
+            Fix("SAs made by hand: delete and add them again, without a limit or with a larger one"),
+        ),
+        judge=judges.judge_expired,
+        seen_at=("xfrm_input",),
+    ),
+    Cause(
+        id="ipsec.state-invalid",
+        title="the SA is not usable: still being negotiated, or dying",
+        why="""
+The SA for this packet exists, but not in the state "valid": it is only a placeholder while the IKE daemon
+negotiates (acquire), it has expired, or it is being deleted. A packet that was on its way while an SA was
+replaced can hit such a moment; if it goes on, the negotiation does not end.
+""",
+        confirm="""
+$ ip xfrm state list nokeys
+A placeholder shows SPI zero and no algorithms.
+$ ip xfrm monitor
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(Fix("see what the IKE daemon is waiting for", "swanctl --log"), _IKE),
+        judge=first(judges.judge_state_invalid, judge_out_invalid),
+        seen_at=("xfrm_input", "xfrm_output_resume", "xfrm_output_one"),
+    ),
+    Cause(
+        id="ipsec.encap-mismatch",
+        title="ESP came with UDP around it and the SA wants none, or the reverse",
+        why="""
+Behind NAT, ESP is put into UDP (port 4500). Both ends must agree: an SA with "encap type espinudp" takes only
+packets that came in UDP, one without takes only plain ESP. They disagree when one end detected NAT and the
+other did not, when a NAT appeared or vanished after the SAs were made (a moving client, a changed uplink), or
+when encapsulation is forced on one side.
+""",
+        confirm="""
+$ ip xfrm state list nokeys
+$ tcpdump -ni DEV 'esp or udp port 4500'
+""",
+        fix=(
+            Fix(
+                "have the IKE daemon detect NAT again by setting the connection up anew",
+                "swanctl --terminate --ike NAME",
+            ),
+            Fix("or force UDP on both ends: encap = yes in swanctl.conf"),
+            Fix(
+                "SAs made by hand: add or leave away",
+                "ip xfrm state add ... encap espinudp 4500 4500 0.0.0.0",
+            ),
+        ),
+        judge=judges.judge_encap_mismatch,
+        seen_at=("xfrm_input",),
+    ),
+    Cause(
+        id="ipsec.mode-mismatch",
+        title="what is inside does not fit the SA's mode (tunnel, transport, BEET)",
+        why="""
+The packet was decrypted, but what came out cannot be: a tunnel-mode SA must contain an IP packet, and its
+family must be one that the SA is for. The usual reason is that one end has the SA in transport mode and the
+other in tunnel mode. (The other way round, a tunnel-mode packet for an SA in transport mode, shows as a
+packet of protocol 4 or 41 that nobody takes.)
+""",
+        confirm="""
+Compare mode and selector on both ends:
+$ ip xfrm state list nokeys
+$ ip xfrm policy list
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("give both ends the same mode: mode = tunnel or transport in swanctl.conf, then set up anew"),
+            Fix("SAs made by hand: compare the mode", _COMPARE),
+        ),
+        judge=judges.judge_mode_mismatch,
+        seen_at=("xfrm_input", "ip_protocol_deliver_rcu", "ip6_protocol_deliver_rcu"),
+    ),
+    Cause(
+        id="ipsec.decrypt-garbage",
+        title="decryption gave garbage: probably another cipher key",
+        why="""
+The SA encrypts but does not authenticate, so the kernel cannot notice a wrong key or a damaged packet before
+it decrypts. What came out has an impossible trailer: a padding longer than the packet. Almost always the
+cipher keys of the two ends differ. It is also a warning: without authentication anybody can change such
+packets on their way.
+""",
+        confirm="""
+$ ip xfrm state list
+No line "auth", "auth-trunc" or "aead" means that nothing is authenticated. Compare the line "enc" on both
+ends.
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("compare the cipher and its key on both ends", _COMPARE),
+            Fix("use an algorithm that authenticates, such as AES-GCM: aes128gcm16 in swanctl.conf"),
+        ),
+        judge=judges.judge_decrypt_garbage,
+        seen_at=("xfrm_input", "esp_input_done2"),
+    ),
+    Cause(
+        id="ipsec.header-error",
+        title="the ESP, AH or IPComp packet is too short",
+        why="""
+The packet ends before its SPI and sequence number, or before what the algorithm of the SA needs (an IV, an
+integrity check value, a trailer). Somebody cut it, a fragment was taken for a whole packet, or it was never
+IPsec: a probe of a scanner, or data on the IKE port that looks like ESP.
+""",
+        confirm="""
+$ tcpdump -ni DEV -vvX 'esp or ah or udp port 4500'
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("find out who sends it, and what", "tcpdump -ni DEV -vvX host SADDR"),
+            Fix("if a box on the way cuts packets, lower the MTU of the tunnel", "ip link set DEV mtu 1400"),
+        ),
+        judge=judges.judge_header_error,
+        seen_at=("xfrm_input", "esp_input", "xfrm4_udp_encap_rcv"),
+    ),
+)
+
+IPSEC = naming(_CAUSES)

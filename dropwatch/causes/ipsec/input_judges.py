@@ -1,0 +1,280 @@
+"""Judges of the IPsec input path beyond keys and missing SAs: from what the probes of xfrm_input noted."""
+
+from typing import Any
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.ipsec import comparison, fixes, objects, sizes, words
+from dropwatch.causes.ipsec.limits import limits_reached
+from dropwatch.host.host import Host
+from dropwatch.host.ipsec.text import state_line
+from dropwatch.model.drop import Confidence, Drop, Evidence, Verdict
+from dropwatch.model.ipsec import XfrmNote
+
+# Where a packet ends whose protocol nobody takes; the last four only with a tunnel module.
+_DELIVERING = frozenset(
+    {
+        *(
+            "ip_protocol_deliver_rcu",
+            "ip6_protocol_deliver_rcu",
+            "ip_local_deliver_finish",
+            "ip6_input_finish",
+        ),
+        *("tunnel4_rcv", "tunnel64_rcv", "tunnel6_rcv", "tunnel46_rcv"),
+    }
+)
+_NOBODY_TAKES_IT = frozenset({"IP_NOPROTO", "UNHANDLED_PROTO"})
+_OTHER_MODES = {"tunnel": "transport or beet", "beet": "transport or tunnel"}
+_FRESH = 1000  # a sequence number below this may be one of a sender that has just begun
+
+
+def judge_replay(drop: Drop, host: Host) -> Verdict | None:
+    """The kernel called xfrm_audit_state_replay, or counted only XfrmInStateSeqError: the replay check said no."""
+    note = _note(drop)
+    if note is None or not ("replay" in note.audit or note.counters == ("XfrmInStateSeqError",)):
+        return None
+    source = "probe xfrm_audit_state_replay" if "replay" in note.audit else "counter XfrmInStateSeqError"
+    seq = note.seq if note.seq is not None else drop.packet.seq
+    number = f"sequence number {seq}" if seq is not None else "its sequence number"
+    said = Evidence(source, f"{number} {_wrong_number(note, seq)}")
+    return _verdict(drop, host, note, "certain", said, *_window(note, seq))
+
+
+def judge_expired(drop: Drop, host: Host) -> Verdict | None:
+    note = _counted(drop, "XfrmInStateExpired")
+    if note is None:
+        return None
+    said = Evidence("counter XfrmInStateExpired", "the SA has reached a hard limit")
+    story = words.story("no new SA was made in time: the IKE daemon does not run, or cannot reach the peer")
+    return _verdict(drop, host, note, "certain", said, *limits_reached(note.state, drop.time), story)
+
+
+def judge_state_invalid(drop: Drop, host: Host) -> Verdict | None:
+    note = _counted(drop, "XfrmInStateInvalid") or _counted(drop, "XfrmAcquireError")
+    if note is None:
+        return None
+    state = f" but {note.state.state}" if note.state is not None and note.state.state else ""
+    said = Evidence(f"counter {note.counters[0]}", f"the SA is not valid{state}")
+    return _verdict(drop, host, note, "certain", said, *limits_reached(note.state, drop.time))
+
+
+def judge_encap_mismatch(drop: Drop, host: Host) -> Verdict | None:
+    """The SA's encapsulation and the packet's differ, and the kernel counted XfrmInStateMismatch.
+
+    With an xfrm interface in another namespace the same counter rises for an inner packet that does not fit the
+    SA's selector: then the two encapsulations do not differ.
+    """
+    note = _counted(drop, "XfrmInStateMismatch")
+    if note is None or note.state is None or note.check is not None:
+        return None
+    wanted, came = note.state.encap is not None, drop.packet.proto == "udp"
+    if wanted == came:
+        return None
+    encap = note.state.encap
+    carried = f"in UDP {drop.packet.sport} > {drop.packet.dport}" if came else "none: it came as plain ESP"
+    asked = f"{encap.type} {encap.sport} > {encap.dport}" if encap is not None else "none"
+    rows = [comparison.Row("encap", carried, asked, True)]
+    nat = (
+        "a NAT is on the way that this end did not notice, or the sender forces UDP"
+        if came
+        else "this end saw a NAT when the SA was made and the sender did not, or the NAT is gone"
+    )
+    return _verdict(
+        drop,
+        host,
+        note,
+        "certain",
+        Evidence("counter XfrmInStateMismatch", "the SA's encapsulation is not the packet's"),
+        Evidence("packet", words.packet(drop, note.state.spi)),
+        *comparison.evidence("packet / SA", rows),
+        words.story(nat),
+        differs=["encap"],
+    )
+
+
+def judge_mode_mismatch(drop: Drop, host: Host) -> Verdict | None:
+    """Only where the packet was authenticated before: without, a wrong key gives a random inner protocol."""
+    note = _counted(drop, "XfrmInStateModeError")
+    if note is None or note.check is not None or note.state is None or not words.checks_integrity(note.state):
+        return _whole_packet_in_transport(drop, host)
+    mode = note.state.mode
+    rows = [comparison.Row("mode", _OTHER_MODES.get(mode, f"not {mode}"), mode, True)]
+    return _verdict(
+        drop,
+        host,
+        note,
+        "certain",
+        Evidence("counter XfrmInStateModeError", f"what is inside does not fit mode {mode}"),
+        *comparison.evidence("packet / SA", rows),
+        words.story(f"the sender's SA is not in mode {mode}, or carries another family of IP"),
+        differs=["mode"],
+    )
+
+
+def _whole_packet_in_transport(drop: Drop, host: Host) -> Verdict | None:
+    """A whole IP packet came out of an SA in transport mode, and nobody takes it.
+
+    Only likely: the sender may as well use an IP-in-IP tunnel over transport mode, whose other end is missing here.
+    """
+    if drop.packet.proto not in words.IP_IN_IP:
+        return None
+    note = _delivered_to_nobody(drop)
+    if note is None:
+        return _reinjected(drop)
+    if note.state is None or note.state.mode != "transport" or not words.checks_integrity(note.state):
+        return None
+    rows = [comparison.Row("mode", "tunnel: an IP packet inside", "transport", True)]
+    return _verdict(
+        drop,
+        host,
+        note,
+        "likely",
+        Evidence(
+            "packet",
+            f"what came out of the SA is a whole IP packet ({drop.packet.proto}), and nobody takes it",
+        ),
+        *comparison.evidence("packet / SA", rows),
+        words.story("the sender's SA is in tunnel mode; or an ipip tunnel over this SA has no end here"),
+        differs=["mode"],
+    )
+
+
+def _reinjected(drop: Drop) -> Verdict | None:
+    """The same where IPsec's own handlers of IP in IP (xfrm4_tunnel, xfrm6_tunnel) were asked: they look for an SA of
+    IPComp, find none, and the packet loses the memory of the SA that it came through.
+    """
+    note = _note(drop)
+    if note is None or "xfrm_trans_reinject" not in kernel_word.way(drop):
+        return None
+    if not set(note.counters) & {"XfrmInNoStates", "XfrmInHdrError"}:
+        return None
+    came = f"a whole IP packet ({drop.packet.proto}) came out of an SA in transport mode, and nobody takes it"
+    story = words.story("the sender's SA is in tunnel mode; or an ipip tunnel over this SA has no end here")
+    return kernel_word.likely(drop, Evidence("stack xfrm_trans_reinject", came), story)
+
+
+def judge_decrypt_garbage(drop: Drop, host: Host) -> Verdict | None:
+    """Decryption gave nonsense, in the trailer or in the inner protocol: only possible without authentication.
+
+    Never more than likely: other errors count the same, and so does a mode that differs.
+    """
+    note = _counted(drop, "XfrmInStateProtoError") or _counted(drop, "XfrmInStateModeError")
+    note = note or _delivered_to_nobody(drop)
+    if note is None or note.audit or note.check is not None or sizes.shortage(drop, note.state) is not None:
+        return None
+    state = note.state
+    if state is None or state.proto != "esp" or words.checks_integrity(state):
+        return None
+    if "XfrmInStateModeError" in note.counters:
+        said = f"what is inside does not fit mode {state.mode}; if the keys are equal, the modes of the ends differ"
+    elif note.counters:
+        said = "the decrypted packet has an impossible trailer"
+    else:
+        said = f"the decrypted packet claims to be of protocol {drop.packet.proto}, which nobody takes here"
+    source = f"counter {note.counters[0]}" if note.counters else "packet"
+    fact = Evidence(
+        "SA at the drop", "it encrypts, but checks no integrity: a wrong key is noticed only in this way"
+    )
+    story = words.story("the cipher keys of the two ends differ")
+    return _verdict(drop, host, note, "likely", Evidence(source, said), fact, story)
+
+
+def judge_header_error(drop: Drop, host: Host) -> Verdict | None:
+    """No SPI and sequence number could be read, or there is less than the algorithms of the SA need."""
+    note = _counted(drop, "XfrmInHdrError")
+    if note is not None and note.check is None and drop.packet.proto not in words.IP_IN_IP:
+        length = f"the whole packet has {drop.packet.length} bytes"
+        said = Evidence("counter XfrmInHdrError", f"no SPI and sequence number to be read: {length}")
+        return _verdict(drop, host, note, "certain" if note.state is None else "likely", said)
+    note = _counted(drop, "XfrmInStateProtoError")
+    if note is None or note.audit or note.state is None:
+        return None
+    short = sizes.shortage(drop, note.state)
+    if short is not None:
+        return _verdict(drop, host, note, "certain", Evidence("packet", short))
+    if note.state.proto != "comp":
+        return None
+    text = "its data cannot be unpacked: cut or damaged on the way, or packed by another algorithm"
+    return _verdict(drop, host, note, "likely", Evidence("counter XfrmInStateProtoError", text))
+
+
+def judge_icv_length(drop: Drop, host: Host) -> Verdict | None:
+    """AH says how long its ICV is; another length than the SA's means another algorithm (ah_input)."""
+    note = _counted(drop, "XfrmInStateProtoError")
+    if note is None or note.audit or note.state is None:
+        return None
+    lengths = sizes.ah_lengths(drop, note.state)
+    if lengths is None or lengths[0] in lengths[1] or sizes.shortage(drop, note.state) is not None:
+        return None
+    accepted = " or ".join(str(length) for length in sorted(lengths[1]))
+    rows = [comparison.Row("length", f"AH of {lengths[0]} bytes", f"{accepted} bytes", True)]
+    return _verdict(
+        drop,
+        host,
+        note,
+        "certain",
+        Evidence("SA at the drop", words.integrity_algorithm(note.state)),
+        *comparison.evidence("packet / SA", rows),
+        words.story("the two ends use different integrity algorithms, or cut the ICV to different lengths"),
+        differs=["length"],
+    )
+
+
+def _note(drop: Drop) -> XfrmNote | None:
+    return drop.event.xfrm if kernel_word.place(drop) == "xfrm_input" else None
+
+
+def _counted(drop: Drop, counter: str) -> XfrmNote | None:
+    """The note, if this counter rose for the packet and no other did."""
+    note = _note(drop)
+    return note if note is not None and note.counters == (counter,) else None
+
+
+def _delivered_to_nobody(drop: Drop) -> XfrmNote | None:
+    """The note of a packet that came through an SA and whose protocol nobody takes."""
+    note = drop.event.xfrm
+    if note is None or note.state is None or note.outbound or note.check is not None or note.counters:
+        return None
+    refused = kernel_word.gave_no_reason(drop) or drop.reason in _NOBODY_TAKES_IT
+    return note if refused and kernel_word.place(drop) in _DELIVERING else None
+
+
+def _verdict(
+    drop: Drop, host: Host, note: XfrmNote, confidence: Confidence, *facts: Evidence, **more: Any
+) -> Verdict:
+    """`more` are further keys of the SA as the finding's object."""
+    said, state = kernel_word.evidence(drop), note.state
+    if state is None:
+        return Verdict(confidence, None, (*facts, said))
+    observed = Evidence("SA at the drop", state_line(state))
+    fix = (*fixes.show_states(drop, state), *fixes.ask_ike(drop, host))
+    return Verdict(confidence, objects.state_object(state, **more), (*facts, observed, said), fix)
+
+
+def _wrong_number(note: XfrmNote, seq: int | None) -> str:
+    """The two things that the check refuses, where they can be told apart."""
+    state = note.state
+    if state is None or seq is None or state.esn or not state.replay_window:
+        return "was seen before or is too old"
+    return "is older than the window" if seq < state.seq - state.replay_window + 1 else "was seen before"
+
+
+def _window(note: XfrmNote, seq: int | None) -> tuple[Evidence, ...]:
+    """Where the number lies, and the likely reason: a number that begins anew is a sender that began anew."""
+    state = note.state
+    if state is None or not state.replay_window:
+        return ()
+    lowest = max(0, state.seq - state.replay_window + 1)
+    old = f"below {lowest} is too old" if lowest else "nothing is too old yet"
+    seen = f"highest sequence number seen {state.seq}, window {state.replay_window}: {old}"
+    facts = [Evidence("SA at the drop", seen)]
+    if seq is None or state.esn:
+        return tuple(facts)
+    rows = [comparison.Row("seq", str(seq), f"{lowest} or later, and not seen yet", True)]
+    facts += comparison.evidence("packet / SA", rows)
+    if seq >= lowest:
+        story = "it was doubled on the way, or somebody recorded it and sent it again"
+    elif seq < _FRESH and state.seq > 2 * max(_FRESH, state.replay_window):
+        story = "the sender was restarted and counts from the beginning, with the same SPI and key"
+    else:
+        story = "it was overtaken by more packets than the window holds, or sent again"
+    return (*facts, words.story(story))

@@ -1,0 +1,86 @@
+"""Why an outbound policy finds no SA: those that come near its template, and those that are gone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from dropwatch.causes.ipsec import comparison, deleted_state, words
+from dropwatch.causes.ipsec.policies_for import Policies
+from dropwatch.host.host import Host
+from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.host.ipsec.text import spi_text, state_line
+from dropwatch.model.drop import Address, Drop, Evidence
+from dropwatch.model.ipsec import XfrmPolicy, XfrmState
+
+_ASKING = "an SA with SPI 0 is there: the kernel has asked an IKE daemon, which has not answered yet"
+_DIFFERENT = (
+    "the SA was made for another policy: reqid, mode or addresses were typed, or negotiated, differently"
+)
+_NOT_REPLACED = "nobody made a new SA: the IKE daemon does not run, or cannot reach the peer"
+_FATE = {"expired": "used up", "deleted": "deleted"}
+_LOOKED_AT = 64
+_KIN = 2  # an SA that differs in more fields than this is for something else
+_NOBODY = "no IKE daemon has answered: none runs here, or it has no connection for this, or the peer does not answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The policy that wanted an SA; `nearest` is the SA that comes closest, and `differs` why it is not taken.
+
+    `details` are keys for the object: of an SA that is gone, its SPI and what happened to it.
+    """
+
+    policy: XfrmPolicy
+    nearest: XfrmState | None = None
+    differs: list[str] = field(default_factory=list)
+    gone: bool = False
+    title: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def missing_state(drop: Drop, host: Host, found: Policies) -> Missing | None:
+    """None where it is not known which policy it was, or the one that is there now does not ask for an SA."""
+    policy, flow, config = found.one, found.flow, found.config
+    if policy is None or flow is None or config is None or policy.action != "allow":
+        return None
+    template = next((one for one in policy.templates if not one.optional), None)
+    if template is None:
+        return None
+    ends = (flow.saddr, flow.daddr) if template.mode == "transport" else (template.saddr, template.daddr)
+    candidates = dict.fromkeys(_candidates(ends, config))
+    rows = [
+        (state, comparison.with_outbound_template(state, template, policy, flow))
+        for state in candidates
+        if state.spi
+    ]
+    state, compared = min(rows, key=lambda one: len(comparison.differing(one[1])), default=(None, ()))
+    differs = comparison.differing(compared)
+    evidence: list[Evidence] = []
+    if state is not None and len(differs) <= _KIN:
+        evidence.append(Evidence("netlink xfrm", f"nearest SA: {state_line(state)}"))
+        evidence += comparison.evidence("SA / template", compared)
+    else:
+        state, differs = None, []
+        evidence.append(Evidence("netlink xfrm", "no SA comes near what this policy asks for"))
+    if any(not one.spi and one.daddr == ends[1] for one in candidates):
+        evidence.append(Evidence("netlink xfrm", _ASKING))
+    gone = deleted_state.sent_through(drop, host, template, *ends)
+    if gone is None:
+        evidence.append(words.story(_DIFFERENT if differs else _NOBODY))
+        return Missing(policy, state, differs, evidence=tuple(evidence))
+    evidence += [*gone.evidence(), words.story(_NOT_REPLACED)]
+    title = f"an IPsec policy wants an SA for this packet; the one there was has been {_FATE[gone.relation]}"
+    details = gone.details() | {"spi": spi_text(gone.state.spi)}
+    return Missing(policy, state, differs, True, title, tuple(evidence), details)
+
+
+def _candidates(ends: tuple[Address | None, Address | None], config: XfrmConfig) -> Iterator[XfrmState]:
+    """A few of each sort: a gateway has ten thousand SAs."""
+    saddr, daddr = ends
+    if saddr is not None and daddr is not None:
+        yield from islice(config.states_by_hosts.get((saddr, daddr), ()), _LOOKED_AT)
+    if daddr is not None:
+        yield from islice(config.states_by_daddr.get(daddr, ()), _LOOKED_AT)
+    yield from islice(config.states, _LOOKED_AT)

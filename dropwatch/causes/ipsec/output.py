@@ -1,0 +1,131 @@
+"""IPsec, on the way out: from the policy that wants protection to the packet that is too big for it."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.ipsec import output_judges as judges
+from dropwatch.causes.ipsec.connection import naming
+from dropwatch.causes.routing.judges import discarded_while_sending
+from dropwatch.causes.when import first
+from dropwatch.model.drop import Fix
+
+_CAUSES = (
+    Cause(
+        id="ipsec.out-no-state",
+        title="an IPsec policy wants an SA for this packet, and there is none",
+        why="""
+An outbound policy covers the packet and no SA fits its template. The kernel asks the IKE daemon for one
+(acquire) and meanwhile lets packets die in a blackhole route, or keeps a few of them, depending on
+net.core.xfrm_larval_drop. The program sees a successful send(). If no daemon answers, or its negotiation
+fails, that goes on for ever. An SA that exists but has another reqid, mode or other end points than the
+template counts as none.
+""",
+        confirm="""
+$ ip xfrm policy list dir out
+$ ip xfrm state list nokeys
+An SA with SPI zero is the placeholder of an unanswered request.
+$ ip xfrm monitor acquire
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("see why the IKE daemon makes no SA", "swanctl --log"),
+            Fix("start the negotiation by hand", "swanctl --initiate --child NAME"),
+            Fix(
+                "SAs made by hand: reqid, mode and addresses must be those of the template",
+                "ip xfrm policy list dir out",
+            ),
+        ),
+        judge=first(judges.judge_out_no_state, discarded_while_sending),
+        seen_as=("NOT_SPECIFIED", "QUEUE_PURGE", "XFRM_POLICY"),
+        seen_at=(
+            "dst_discard_out",
+            "ip_forward",
+            "ip6_forward",
+            "xfrmi_xmit",
+            "xfrm_lookup_with_ifid",
+            "xdst_queue_output",
+            "xfrm_policy_queue_process",
+            "xfrm_policy_kill",
+        ),
+    ),
+    Cause(
+        id="ipsec.out-expired",
+        title="the outbound SA has reached its hard limit",
+        why="""
+The SA that should protect the packet has run out of time, bytes or packets, and no new one was made at the
+soft limit: the IKE daemon does not run, cannot reach the peer, or does not know of the SA. The kernel counts
+XfrmOutStateExpired.
+""",
+        confirm="""
+$ ip -s xfrm state list
+$ ip xfrm monitor expire
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("have the IKE daemon rekey now", "swanctl --rekey --child NAME"),
+            Fix("SAs made by hand: delete and add them again, without a limit or with a larger one"),
+        ),
+        judge=judges.judge_out_expired,
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("xfrm_output_resume", "xfrm_output_one"),
+    ),
+    Cause(
+        id="ipsec.out-seq-overflow",
+        title="the outbound SA has used up its sequence numbers",
+        why="""
+Without extended sequence numbers an SA can protect 2^32 packets; then the counter would start again, and that
+would undo the protection against replays, so the kernel refuses (XfrmOutStateSeqError). At ten gigabits per
+second that is less than two hours of full-sized packets, and five minutes of the smallest. With an IKE daemon
+a rekey should have come long before.
+""",
+        confirm="""
+$ ip -s xfrm state list
+"oseq" near 0xffffffff means that the numbers are used up.
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("set up a new SA now", "swanctl --rekey --child NAME"),
+            Fix("use extended sequence numbers: ESN in the proposal (esp_proposals = aes128gcm16-esn)"),
+            Fix("rekey earlier: rekey_packets in swanctl.conf"),
+        ),
+        judge=judges.judge_out_overflow,
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("xfrm_output_resume", "xfrm_output_one"),
+    ),
+    Cause(
+        id="ipsec.out-mtu",
+        title="the packet no longer fits when IPsec has been added, and must not be cut",
+        why="""
+IPsec makes a packet longer: by 50 to 80 bytes in tunnel mode, more in UDP. If it then exceeds the MTU of the
+way to the peer and may not be fragmented (DF, or IPv6), the kernel drops it and tells the sender the size
+that would fit. If that ICMP message is filtered, connections hang as soon as they send full packets: the path
+MTU black hole.
+""",
+        confirm="""
+$ ip route get DADDR
+$ ping -M do -s 1400 DADDR
+$ nstat -az IpFragFails Ip6FragFails
+""",
+        fix=(
+            Fix(
+                "have TCP use smaller segments through the tunnel",
+                "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+            ),
+            Fix(
+                "or lower the MTU of the route that uses the tunnel",
+                "ip route change DADDR via GATEWAY mtu 1400",
+            ),
+            Fix("let ICMP fragmentation needed and ICMPv6 packet too big pass every firewall on the way"),
+        ),
+        judge=judges.judge_out_mtu,
+        seen_as=("NOT_SPECIFIED", "PKT_TOO_BIG"),
+        seen_at=(
+            "xfrm_output",
+            "xfrm_output_resume",
+            "__xfrm6_output",
+            "ip_forward",
+            "ip6_forward",
+            "xfrmi_xmit",
+        ),
+    ),
+)
+
+IPSEC_OUTPUT = naming(_CAUSES)

@@ -1,0 +1,179 @@
+"""IPsec policy: what may pass in clear text, what must be protected, and by which SA."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.ipsec import policy_judges as judges
+from dropwatch.causes.ipsec.binding_judges import judge_interface, judge_mark
+from dropwatch.causes.ipsec.connection import naming
+from dropwatch.model.drop import Fix
+
+_CHECKED_AT = (
+    "udp_rcv",
+    "udpv6_rcv",
+    "__udp4_lib_rcv",
+    "__udp6_lib_rcv",
+    "icmp_rcv",
+    "ip_forward",
+    "ip6_forward",
+    "ip_protocol_deliver_rcu",
+    "ip6_protocol_deliver_rcu",
+    "raw_rcv",
+    "tcp_v4_rcv",
+    "tcp_v6_rcv",
+    "udp_queue_rcv_one_skb",
+    "udpv6_queue_rcv_one_skb",
+)
+_POLICIES = "ip xfrm policy list"
+_SEEN_AS = ("XFRM_POLICY", "NOT_SPECIFIED")
+
+# The first two tell more than that there was no policy, and so are asked before it.
+_CAUSES = (
+    Cause(
+        id="ipsec.interface-mismatch",
+        title="the SA or policy belongs to an xfrm interface with another if_id",
+        why="""
+SAs and policies can be bound to an xfrm interface by its if_id. A packet of an SA with if_id 42 appears on
+the interface with if_id 42, and only policies with that if_id are for it. If no interface has the SA's if_id,
+or policy and SA have different ones, the packet finds no policy (XfrmInNoPols) or no SA on the way out.
+""",
+        confirm="""
+$ ip -d link show type xfrm
+$ ip xfrm state list nokeys
+$ ip xfrm policy list
+The if_id must be the same in all three.
+""",
+        fix=(
+            Fix("make the interface for the SA's if_id", "ip link add ipsec0 type xfrm dev DEV if_id 42"),
+            Fix("or correct if_id_in and if_id_out in swanctl.conf, and set the connection up anew"),
+        ),
+        judge=judge_interface,
+        seen_as=_SEEN_AS,
+        seen_at=(*_CHECKED_AT, "xfrm_input", "xfrmi_rcv_cb", "xfrmi_xmit"),
+    ),
+    Cause(
+        id="ipsec.mark-mismatch",
+        title="the SA or policy is bound to a mark that the packet does not have",
+        why="""
+An SA or policy with a mark is only found by packets whose mark, under its mask, is the same. An ESP packet
+must have the mark before IPsec sees it, so it must be set in a PREROUTING chain, or by the VTI interface that
+it belongs to. If the rule that sets it is missing, counts for another interface, or is flushed by a firewall
+reload, the kernel finds no SA (XfrmInNoStates) or no policy.
+""",
+        confirm="""
+$ ip xfrm state list nokeys
+$ ip xfrm policy list
+The line "mark" shows value and mask. What sets marks here:
+$ nft list ruleset | grep 'mark set'
+$ iptables-save -t mangle
+""",
+        fix=(
+            Fix(
+                "set the mark before IPsec looks for the SA",
+                "iptables -t mangle -A PREROUTING -p esp -s SADDR -d DADDR -j MARK --set-mark MARKVALUE",
+            ),
+            Fix("or make the SA without a mark: mark_in in swanctl.conf"),
+        ),
+        judge=judge_mark,
+        seen_at=("xfrm_input",),
+    ),
+    Cause(
+        id="ipsec.selector-mismatch",
+        title="the decrypted packet lies outside the selector of its SA",
+        why="""
+An SA can have a selector: the addresses, protocol and ports that it may carry. The packet was decrypted
+properly, but what was inside is not covered. The kernel counts XfrmInStateMismatch. The sender puts traffic
+into the SA that was not agreed upon, usually because the two ends have different ideas of the subnets
+(traffic selectors) of the tunnel.
+""",
+        confirm="""
+$ ip xfrm state list nokeys
+The line "sel" is what the SA may carry.
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("compare the traffic selectors of both ends: local_ts and remote_ts in swanctl.conf"),
+            Fix("SAs made by hand: look at the selector", "ip xfrm state list nokeys"),
+        ),
+        judge=judges.judge_selector,
+        seen_as=_SEEN_AS,
+        seen_at=_CHECKED_AT,
+    ),
+    Cause(
+        id="ipsec.template-mismatch",
+        title="the packet is not protected in the way that the policy demands",
+        why="""
+An IPsec policy covers this packet and its template names the protection it must have had: protocol, mode, end
+points, reqid. Either the packet came in clear text (the sender has no matching policy, or its policy has
+another priority), or it came through another SA than the template asks for (wrong reqid or mode, tunnel end
+points that differ). Counted as XfrmInTmplMismatch. A packet in clear text that dies here was not encrypted by
+its sender: look there.
+""",
+        confirm="""
+$ ip xfrm policy list
+$ ip xfrm state list nokeys
+The reqid and mode of "tmpl" must be those of the SA.
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("see which policy covers the packet, and what its template asks for", _POLICIES),
+            Fix("on the sender: is there an outbound policy for it?", "ip xfrm policy list dir out"),
+            Fix(
+                "if clear text is wanted here, add a policy of a higher priority (lower number) without a template"
+            ),
+        ),
+        judge=judges.judge_template,
+        seen_as=_SEEN_AS,
+        seen_at=_CHECKED_AT,
+    ),
+    Cause(
+        id="ipsec.no-policy",
+        title="no IPsec policy admits the packet that came out of the tunnel",
+        why="""
+The packet was decrypted, and now a policy must say that traffic of this kind may come through this SA. There
+is none, and then the kernel refuses it (XfrmInNoPols). Packets in clear text and in transport mode end so too
+where the default policy of the direction is "block" (ip xfrm policy setdefault). Tunnel mode needs an inbound
+policy, and for packets that are forwarded a policy of the direction "fwd" as well: that one is forgotten most
+often.
+""",
+        confirm="""
+$ ip xfrm policy list dir in
+$ ip xfrm policy list dir fwd
+$ ip xfrm policy getdefault
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("list what is there for this packet", _POLICIES),
+            Fix(
+                "add the missing policy, in and fwd",
+                "ip xfrm policy add src SADDR dst DADDR dir fwd tmpl src PEER dst SELF proto esp mode tunnel reqid N",
+            ),
+        ),
+        judge=judges.judge_no_policy,
+        seen_as=_SEEN_AS,
+        seen_at=_CHECKED_AT,
+    ),
+    Cause(
+        id="ipsec.policy-block",
+        title="an IPsec policy says block",
+        why="""
+A policy with the action "block" (in strongSwan: mode = drop) matches the packet. In the directions in and fwd
+the packet dies where it would have been delivered or forwarded (XfrmInPolBlock). In the direction out no
+packet exists yet: the program's send() fails with EPERM, and XfrmOutPolBlock is counted. Such policies are
+often installed as a safety net so that nothing leaks while the tunnel is down. Where no policy matches, the
+default policy for what leaves counts, and it can be "block" too (ip xfrm policy setdefault).
+""",
+        confirm="""
+$ ip xfrm policy list | grep -B1 -A3 'action block'
+$ ip xfrm policy getdefault
+$ cat /proc/net/xfrm_stat
+""",
+        fix=(
+            Fix("find the policy, by its selector and priority", _POLICIES),
+            Fix("delete it by its index, if it is not wanted", "ip xfrm policy delete dir in index N"),
+        ),
+        judge=judges.judge_policy_block,
+        seen_as=_SEEN_AS,
+        seen_at=(*_CHECKED_AT, "xfrm_lookup_with_ifid"),
+    ),
+)
+
+IPSEC_POLICY = naming(_CAUSES)

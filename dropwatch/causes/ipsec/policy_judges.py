@@ -1,0 +1,196 @@
+"""Judges of IPsec policies: what __xfrm_policy_check refused to let in or through, and why."""
+
+import errno
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
+from dropwatch.causes.ipsec.policies_for import Policies, near_evidence, policies_for, taken_evidence
+from dropwatch.host.host import Host
+from dropwatch.host.ipsec.policy_search import selector_fit
+from dropwatch.host.ipsec.text import spi_text, state_line
+from dropwatch.model.drop import Culprit, Drop, Evidence, Verdict
+from dropwatch.model.ipsec import XfrmCheck, XfrmNote, XfrmState, XfrmTemplate
+
+_CLEAR_TEXT = "it came in clear text, and the IPsec policy demands protection"
+_DEFAULT_BLOCKS = "the default IPsec policy is to block, and no policy is for this packet"
+_FORWARDING = frozenset({"ip_forward", "ip6_forward"})
+_CHANGED = Evidence(
+    "netlink xfrm", "that does not explain it: it was changed after the drop, or another SA is meant"
+)
+_CHECKED = "probe __xfrm_policy_check"
+
+
+def judge_selector(drop: Drop, host: Host) -> Verdict | None:
+    """An SA that the packet came through is not for what was inside. whydrop knows the last SA of its way."""
+    note, check = _refused(drop, "XfrmInStateMismatch")
+    if note is None or check is None or note.state is None:
+        return None
+    state, checked = note.state, flow.checked(drop, host)
+    evidence = [_said(drop, check, "outside the selector of an SA that it came through")]
+    culprit = None
+    rows: tuple[comparison.Row, ...] = ()
+    if checked is not None and state.selector is not None and any(selector_fit(state.selector, checked)):
+        rows = comparison.with_selector(checked, state.selector)
+        culprit = objects.state_object(state, differs=comparison.differing(rows))
+    evidence += comparison.evidence("packet / selector of the SA", rows)
+    evidence.append(Evidence("SA at the drop", state_line(state)))
+    if culprit is not None:
+        evidence.append(words.story("the two ends have different traffic selectors: the sender puts more in"))
+    return Verdict(
+        "certain", culprit, tuple(evidence), (*fixes.show_states(drop, state), *fixes.ask_ike(drop, host))
+    )
+
+
+def judge_template(drop: Drop, host: Host) -> Verdict | None:
+    """A policy is for the packet, and the SAs that it came through are not those of the policy's template."""
+    note, check = _refused(drop, "XfrmInTmplMismatch")
+    if note is None or check is None:
+        return None
+    state = note.state
+    found = policies_for(drop, host, check.dir, flow.checked(drop, host))
+    if state is None:
+        evidence = [_said(drop, check, "it came through no SA, in clear text"), *taken_evidence(drop, found)]
+        evidence.append(
+            words.story(
+                "the sender has no policy or SA for this flow, or another of its policies comes first"
+            )
+        )
+    else:
+        evidence = [_said(drop, check, "it did not come through the SA that the policy demands")]
+        evidence.append(Evidence("SA at the drop", state_line(state)))
+        evidence += taken_evidence(drop, found)
+    culprit, more = _template_culprit(found, state)
+    fix = (
+        *fixes.show_policies(drop, check.dir),
+        *fixes.who_sends_clear(drop, state),
+        *fixes.ask_ike(drop, host),
+    )
+    title = _CLEAR_TEXT if state is None else None
+    return Verdict("certain", culprit, (*evidence, *more), fix, title)
+
+
+def judge_no_policy(drop: Drop, host: Host) -> Verdict | None:
+    """It came through an SA in tunnel mode, and no policy is for it; or in clear text, and the default is to block."""
+    note, check = _refused(drop, "XfrmInNoPols")
+    if note is None or check is None:
+        return _blocked_by_default(drop, host) or _no_policy_to_send(drop, host)
+    found = policies_for(drop, host, check.dir, flow.checked(drop, host))
+    if note.state is None:
+        said = _said(drop, check, "no policy is for it, and the default policy is block")
+        evidence = (said, *near_evidence(drop, found))
+        culprit = objects.default_policy(check.dir)
+        return Verdict("certain", culprit, evidence, fixes.change_default(drop, check.dir), _DEFAULT_BLOCKS)
+    evidence = (
+        _said(drop, check, "no policy is for what came out of the SA"),
+        Evidence("SA at the drop", state_line(note.state)),
+        *near_evidence(drop, found),
+    )
+    culprit = objects.state_object(note.state, dir=check.dir)
+    fix = (*fixes.show_policies(drop, check.dir), *fixes.add_policy(drop, check.dir, note.state))
+    return Verdict("certain", culprit, evidence, (*fix, *fixes.ask_ike(drop, host)))
+
+
+def _blocked_by_default(drop: Drop, host: Host) -> Verdict | None:
+    """Where there is no policy of this direction at all, the default policy decides without __xfrm_policy_check
+    (__xfrm_policy_check2 in include/net/xfrm.h), and only the reason tells. The same holds for forwarding.
+    """
+    note = drop.event.xfrm
+    if drop.reason != "XFRM_POLICY" or (note is not None and (note.check or note.lookup or note.state)):
+        return None
+    direction = "fwd" if kernel_word.place(drop) in _FORWARDING else "in"
+    config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
+    if config is None or config.policies_by_dir.get(direction):
+        return None
+    when = objects.read_later(drop, config)
+    evidence = (
+        Evidence("reason XFRM_POLICY", "the kernel refused it without looking for a policy"),
+        Evidence("netlink xfrm", f"{when} there is no policy of direction {direction}: its default is block"),
+    )
+    culprit = objects.default_policy(direction)
+    return Verdict("likely", culprit, evidence, fixes.change_default(drop, direction), _DEFAULT_BLOCKS)
+
+
+def _no_policy_to_send(drop: Drop, host: Host) -> Verdict | None:
+    """An xfrm interface found no SA for what it is to send, and no policy is for it. Only likely: it was read later."""
+    if not flow.refused_to_send(drop):
+        return None
+    found = policies_for(drop, host, "out", flow.leaving(drop, host))
+    if found.config is None or found.flow is None or found.taken:
+        return None
+    said = Evidence("place", "an xfrm interface sends only what a policy with its if_id protects")
+    fix = (*fixes.show_policies(drop, "out"), *fixes.ask_ike(drop, host))
+    title = "no IPsec policy protects what is sent through this xfrm interface"
+    return Verdict("likely", None, (said, *near_evidence(drop, found)), fix, title)
+
+
+def judge_policy_block(drop: Drop, host: Host) -> Verdict | None:
+    """A policy that blocks, or for what is to leave the default policy."""
+    note = drop.event.xfrm
+    if note is not None and note.lookup is not None and note.lookup.errno == errno.EPERM:
+        said = Evidence("probe xfrm_lookup_with_ifid", "it answered EPERM: a policy blocks this flow")
+        return _blocked(drop, host, said, policies_for(drop, host, "out", flow.leaving(drop, host)))
+    check = note.check if note is not None else None
+    checked = flow.checked(drop, host) if check is not None else None
+    if note is not None and check is not None and check.counters == ("XfrmInPolBlock",):
+        said = _said(drop, check, "a policy blocks this packet")
+        return _blocked(drop, host, said, policies_for(drop, host, check.dir, checked))
+    return None
+
+
+def _blocked(drop: Drop, host: Host, said: Evidence, found: Policies) -> Verdict:
+    """`certain` is that policies block it; which one was read later."""
+    evidence = (said, *taken_evidence(drop, found))
+    if found.flow is not None and found.config is not None and not found.taken and found.direction == "out":
+        evidence = (*evidence, words.story("the default policy for what leaves is block"))
+        culprit = objects.default_policy("out")
+        return Verdict("certain", culprit, evidence, fixes.change_default(drop, "out"), _DEFAULT_BLOCKS)
+    blocking = [policy for policy in found.taken if policy.action == "block"]
+    policy = blocking[0] if len(blocking) == 1 else None
+    culprit_policy = objects.policy_object(policy) if policy is not None else None
+    fix = (*fixes.show_policies(drop, found.direction), *fixes.delete_policy(drop, policy))
+    return Verdict("certain", culprit_policy, evidence, (*fix, *fixes.ask_ike(drop, host)))
+
+
+def _refused(drop: Drop, counter: str) -> tuple[XfrmNote | None, XfrmCheck | None]:
+    """The note, if this packet was refused, and with this counter alone."""
+    note = drop.event.xfrm
+    if note is None or note.check is None or note.check.counters != (counter,):
+        return None, None
+    return note, note.check
+
+
+def _said(drop: Drop, check: XfrmCheck, text: str) -> Evidence:
+    counters = ", ".join(check.counters)
+    return Evidence(_CHECKED, f"{counters} in direction {check.dir}: {text}: {words.flow(drop.packet)}")
+
+
+def _template_culprit(
+    found: Policies, state: XfrmState | None
+) -> tuple[Culprit | None, tuple[Evidence, ...]]:
+    """The policy, if exactly one is for the packet and it explains the refusal; and the SA beside its template."""
+    policy = found.one
+    if policy is None or policy.action != "allow":
+        return None, ()
+    demanded = [one for one in policy.templates if not one.optional]
+    if state is None:
+        if not demanded:
+            return None, (_CHANGED,)
+        rows: tuple[comparison.Row, ...] = (comparison.Row("sa", "none", _asked(demanded), True),)
+        return objects.policy_object(policy, differs=["sa"]), comparison.evidence("packet / template", rows)
+    if not policy.templates:
+        rows = (comparison.Row("sa", spi_text(state.spi), "none", True),)
+    else:
+        rows = min((comparison.with_template(state, one) for one in policy.templates), key=_differences)
+    differs = comparison.differing(rows)
+    if not differs and len(demanded) == 1:
+        return None, (_CHANGED,)
+    return objects.policy_object(policy, differs=differs), comparison.evidence("SA / template", rows)
+
+
+def _differences(rows: tuple[comparison.Row, ...]) -> int:
+    return len(comparison.differing(rows))
+
+
+def _asked(templates: list[XfrmTemplate]) -> str:
+    """`esp tunnel reqid 1`."""
+    return ", ".join(f"{one.proto} {one.mode} reqid {one.reqid}" for one in templates)

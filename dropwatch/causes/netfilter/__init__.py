@@ -1,0 +1,1 @@
+"""What firewalls refuse: rules, policies, connection tracking, queues and hooks."""

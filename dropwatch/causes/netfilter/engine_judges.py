@@ -1,0 +1,210 @@
+"""Judges of netfilter beyond rules: connection tracking, SYNPROXY, other hook functions."""
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.netfilter import words
+from dropwatch.causes.netfilter.responsible_rule import Blamed, died_in_a_hook
+from dropwatch.causes.netfilter.rule_judges import rule_judge, why_invalid
+from dropwatch.causes.when import first
+from dropwatch.host.conntrack import ConntrackTable
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Confidence, Culprit, Drop, Evidence, Fix, Verdict
+from dropwatch.model.netfilter import ConntrackNote, HookNote
+from dropwatch.names import symbols
+
+# The hooks of conntrack and NAT; tables of rules have their own probes. A name here is no other hook function.
+TABLE_HOOKS: tuple[str, ...] = (
+    *("nft_do_chain", "ipt_do_table", "ip6t_do_table", "arpt_do_table", "ebt_", "iptable_", "ip6table_"),
+    *("arptable_", "ipv4_conntrack_", "ipv6_conntrack_", "nf_conntrack_", "nf_confirm", "ipv4_confirm"),
+    *("ipv6_confirm", "nf_nat_", "ipv4_helper", "ipv6_helper"),
+)
+_OWNERS = {
+    "ip_vs_": ("IPVS, the kernel's load balancer", "ipvsadm -Ln --stats"),
+    "selinux_": ("SELinux", "ausearch -m avc -ts recent | grep packet"),
+    "smack_": ("the security module Smack", "dmesg | grep -i smack"),
+    "apparmor_": ("AppArmor", "dmesg | grep -i apparmor"),
+    "nf_hook_run_bpf": ("a BPF program", "bpftool link show"),
+    "br_nf_": ("br_netfilter, which leads bridged frames to IP rules", "sysctl -a --pattern net.bridge"),
+    "nf_flow_offload": ("a flowtable", "nft list flowtables"),
+}
+_SYNPROXY_HOOKS = frozenset({"ipv4_synproxy_hook", "ipv6_synproxy_hook"})
+
+
+def conntrack_full(drop: Drop, host: Host) -> Verdict | None:
+    """No entry could be allocated for the packet: the table is full, or, seldom, memory ran out."""
+    note = _refused(drop)
+    if note is None or note.refused != "nf_conntrack_in" or not note.table_full:
+        return None
+    fact = Evidence("probe nf_conntrack_in", "conntrack got no entry for this packet, and dropped it")
+    table = host.conntrack(drop.event.netns, drop.event.monotonic_ns)
+    if table is None:
+        return Verdict("likely", evidence=(fact, Evidence("sysctl", "count and maximum could not be read")))
+    limit, of = _limit(table)
+    when = words.delay(drop, table.read_at_ns)
+    size = Evidence("sysctl", f"{when} {table.count} of {limit} entries are in use{of}")
+    # Entries end by themselves while whydrop looks; far below the limit it was memory, or somebody emptied it.
+    full = table.count >= limit * 0.9
+    text = f"net.netfilter.nf_conntrack_max = {limit}"
+    details = {"name": "net.netfilter.nf_conntrack_max", "value": limit, "count": table.count}
+    return Verdict("certain" if full else "likely", Culprit("sysctl", text, details), (fact, size))
+
+
+def _limit(table: ConntrackTable) -> tuple[int, str]:
+    """The limit that holds, and whose it is. A limit of 0 is none."""
+    if table.own_max and (not table.max or table.own_max < table.max):
+        return table.own_max, " (the limit of the initial namespace holds for all)"
+    return table.max, ""
+
+
+def conntrack_refused(drop: Drop, host: Host) -> Verdict | None:
+    """Conntrack itself dropped it, although it lets most INVALID packets pass."""
+    note = _refused(drop)
+    if note is None or note.refused != "nf_conntrack_in" or note.table_full:
+        return None
+    fact = Evidence("probe nf_conntrack_in", "conntrack itself dropped this packet; no rule did")
+    blamed = Blamed("netfilter.conntrack-invalid", "certain", "", "", None, None, (), "")
+    return Verdict(
+        "certain", evidence=(fact, *why_invalid(drop, blamed)), title="conntrack itself refuses it"
+    )
+
+
+def conntrack_clash(drop: Drop, host: Host) -> Verdict | None:
+    """The connection could not be entered, or NAT could not give it a tuple."""
+    note = _refused(drop)
+    if note is None or note.refused not in ("__nf_conntrack_confirm", "nf_nat_inet_fn"):
+        return None
+    if note.refused == "nf_nat_inet_fn":
+        fact = Evidence(
+            "probe nf_nat_inet_fn", "NAT could not set up the connection: no free address and port"
+        )
+        return Verdict(
+            "certain", evidence=(fact,), title="NAT found no free address and port for the connection"
+        )
+    said = "the connection could not be entered into the table: an entry with the same addresses and ports is there"
+    title = "conntrack could not enter the connection: another holds its addresses and ports"
+    if note.nat:
+        said += "; it is to be translated, and so NAT found nothing free, or another packet of the flow was faster"
+        title = "the translated connection could not be entered: NAT found no free port, or a clash"
+    return Verdict("certain", evidence=(Evidence("probe __nf_conntrack_confirm", said),), title=title)
+
+
+def _refused(drop: Drop) -> ConntrackNote | None:
+    """What conntrack said when it was not a rule that killed the packet. NAT's hook runs the nat table's rules."""
+    note = drop.event.netfilter
+    if note is None or note.conntrack is None or not died_in_a_hook(drop):
+        return None
+    if note.nft is not None or note.ebt is not None or (note.xt is not None and note.xt.candidates):
+        return None
+    return note.conntrack
+
+
+def synproxy_hook(drop: Drop, host: Host) -> Verdict | None:
+    """The hook with which SYNPROXY watches connections that it let through."""
+    hook = _hook(drop)
+    if hook is None or hook.function not in _SYNPROXY_HOOKS:
+        return None
+    return Verdict(
+        "certain", evidence=(Evidence(f"probe {hook.function}", "it answered drop for this packet"),)
+    )
+
+
+synproxy = first(rule_judge("netfilter.synproxy"), synproxy_hook)
+conntrack_invalid = first(rule_judge("netfilter.conntrack-invalid"), conntrack_refused)
+
+
+def hook_other(drop: Drop, host: Host) -> Verdict | None:
+    """Another function at the hook answered drop, or freed the packet itself."""
+    hook = _hook(drop)
+    if hook is not None and hook.function in _SYNPROXY_HOOKS:
+        return None
+    if hook is not None and hook.function == "nf_hook_run_bpf":
+        return _bpf(drop, hook)
+    if hook is not None and is_other(hook.function):
+        return _other(hook.function, "certain", "it answered drop for this packet", drop)
+    function = _freed_by(drop) if hook is None else None
+    if function is not None:
+        return _other(function, "likely", "it freed the packet, as a function at a hook", drop)
+    return None
+
+
+def _hook(drop: Drop) -> HookNote | None:
+    note = drop.event.netfilter
+    if note is None or note.hook is None or not died_in_a_hook(drop) or blamed_otherwise(drop):
+        return None
+    return note.hook
+
+
+def blamed_otherwise(drop: Drop) -> bool:
+    """A rule or conntrack is known to have done it."""
+    note = drop.event.netfilter
+    return note is not None and (
+        note.nft is not None
+        or note.ebt is not None
+        or (note.xt is not None and bool(note.xt.candidates))
+        or (note.conntrack is not None and note.conntrack.refused is not None)
+    )
+
+
+def _bpf(drop: Drop, hook: HookNote) -> Verdict:
+    fact = Evidence(
+        "probe nf_hook_run_bpf", "a BPF program at this netfilter hook answered drop for this packet"
+    )
+    title = "a BPF program at a netfilter hook drops it"
+    if hook.bpf_id is None:
+        return Verdict("certain", evidence=(fact,), title=title, fix=(_links(drop),))
+    name = hook.bpf_name or "without a name"
+    culprit = Culprit(
+        "bpf-program", f"id {hook.bpf_id} name {name}", {"id": hook.bpf_id, "name": hook.bpf_name}
+    )
+    show = Fix("see the program and who holds it", f"bpftool prog show id {hook.bpf_id}")
+    return Verdict("certain", culprit, (fact,), (show, _links(drop)), title)
+
+
+def _links(drop: Drop) -> Fix:
+    return Fix(
+        "see at which hook and priority it is attached (a link of type netfilter)",
+        words.inside(drop.netns, "nft list hooks") + "; bpftool link show",
+    )
+
+
+def _other(function: str, confidence: Confidence, said: str, drop: Drop) -> Verdict:
+    evidence = [Evidence(f"probe {function}" if confidence == "certain" else "stack", f"{function}: {said}")]
+    known = owner(function)
+    if known is not None:
+        evidence.append(Evidence("name of the function", f"it belongs to {known[0]}"))
+    fixes = hook_fixes(function, drop)
+    return Verdict(confidence, evidence=tuple(evidence), fix=fixes, title=hook_title(function))
+
+
+def is_other(function: str) -> bool:
+    """A function at a hook for which there is no cause but netfilter.hook-other."""
+    return not function.startswith(TABLE_HOOKS) and function not in _SYNPROXY_HOOKS
+
+
+def owner(function: str) -> tuple[str, str] | None:
+    """Words for what a function at a hook belongs to, and the command that asks it."""
+    return next((known for start, known in _OWNERS.items() if function.startswith(start)), None)
+
+
+def hook_title(function: str) -> str:
+    known = owner(function)
+    return f"{known[0].partition(',')[0] if known is not None else function} drops it at a netfilter hook"
+
+
+def hook_fixes(function: str, drop: Drop) -> tuple[Fix, ...]:
+    """Ask its owner, where it is known; then what is to be done for any of them."""
+    known = owner(function)
+    see = Fix("see which functions hang on the hook", words.inside(drop.netns, "nft list hooks"))
+    ask = () if known is None else (Fix(f"ask {known[0]}", words.inside(drop.netns, known[1])),)
+    return (*ask, see)
+
+
+def _freed_by(drop: Drop) -> str | None:
+    """The function at the hook that the loop called, when the packet died in it and no table or conntrack is it."""
+    names = [symbols.base_name(frame.function) if frame.function is not None else "" for frame in drop.stack]
+    place = kernel_word.place(drop)
+    if place is None or not (kernel_word.gave_no_reason(drop) or drop.reason == "NETFILTER_DROP"):
+        return None
+    if "nf_hook_slow" not in names[1:] or place.startswith((*TABLE_HOOKS, "nf_", "nfqnl_")):
+        return None
+    called = names[names.index("nf_hook_slow") - 1]
+    return called if place == called or (place.startswith("ip_vs_") and called.startswith("ip_vs_")) else None

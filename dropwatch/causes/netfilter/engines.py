@@ -1,0 +1,200 @@
+"""Netfilter beyond rules: connection tracking, NAT, queues to programs, SYNPROXY, and other hooks."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.netfilter.engine_judges import (
+    conntrack_clash,
+    conntrack_full,
+    conntrack_invalid,
+    hook_other,
+    synproxy,
+)
+from dropwatch.causes.netfilter.hook_judges import left_over
+from dropwatch.causes.netfilter.queue_judges import queue_unheard, queue_verdict
+from dropwatch.causes.when import first
+from dropwatch.model.drop import Fix
+
+_SEEN_AS = ("NETFILTER_DROP",)
+
+NETFILTER_ENGINES = (
+    Cause(
+        id="netfilter.conntrack-full",
+        title="the connection tracking table is full",
+        why="""
+Every flow takes an entry in the conntrack table of its network namespace. When net.netfilter.nf_conntrack_max
+entries are in use and none can be evicted early, the first packet of every new flow is dropped, while
+existing connections work. The log says "nf_conntrack: table full, dropping packet". Floods, port scans, very
+many short UDP flows (DNS), and long timeouts (a TCP connection that nobody closes is kept for five days) fill
+it.
+""",
+        confirm="""
+$ sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max
+$ conntrack -S
+"drop" and "early_drop" rise.
+$ dmesg | grep 'table full'
+""",
+        fix=(
+            Fix(
+                "make the table larger (each entry takes about 320 bytes)",
+                "sysctl -w net.netfilter.nf_conntrack_max=524288",
+            ),
+            Fix(
+                "see who has the most entries",
+                "conntrack -L | grep -oP 'src=\\K\\S+' | sort | uniq -c | sort -rn | head",
+            ),
+            Fix(
+                "in a chain of priority raw, do not track what needs no tracking",
+                "nft add rule inet TABLE CHAIN udp dport 53 notrack",
+            ),
+        ),
+        judge=conntrack_full,
+        seen_as=_SEEN_AS,
+        seen_at=("nf_hook_slow", "nf_conntrack_in"),
+    ),
+    Cause(
+        id="netfilter.conntrack-invalid",
+        title="connection tracking finds the packet invalid",
+        why="""
+Conntrack could not match the packet to a connection: a TCP segment outside the window it has seen, a flag
+combination that cannot be, an ICMP error about an unknown flow, a bad checksum, a truncated header. Conntrack
+itself lets such packets pass as INVALID; it is a rule ("ct state invalid drop") that drops them. Asymmetric
+routing is the usual reason: the firewall sees one direction only and thinks the sequence numbers are wrong.
+""",
+        confirm="""
+$ conntrack -S
+"invalid" rises. Have the kernel say why it found a packet invalid (it writes to the log, for all protocols):
+$ sysctl -w net.netfilter.nf_conntrack_log_invalid=255
+$ dmesg -w
+""",
+        fix=(
+            Fix("make both directions of the flow pass this host"),
+            Fix(
+                "or do not be strict about TCP windows",
+                "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
+            ),
+        ),
+        judge=conntrack_invalid,
+        seen_as=_SEEN_AS,
+        seen_at=("nf_hook_slow", "nft_do_chain"),
+    ),
+    Cause(
+        id="netfilter.conntrack-clash",
+        title="conntrack could not enter the connection: a clash, or NAT found no port",
+        why="""
+A new connection is entered into the table when its first packet leaves. If another packet of the same flow
+got there first on another CPU, the entry clashes and the packet is dropped (insert_failed): two DNS queries
+sent at once from the same port, A and AAAA, through NAT, are the classic, with a delay of five seconds as the
+symptom. Or NAT found no free port for the connection, because all ports of the address are in use towards
+that destination.
+""",
+        confirm="""
+$ conntrack -S
+"insert_failed" and "clash_resolve" rise.
+$ conntrack -L --src-nat | wc -l
+""",
+        fix=(
+            Fix(
+                "DNS: have the resolver use one query at a time: options single-request-reopen in /etc/resolv.conf"
+            ),
+            Fix(
+                "NAT: use a larger range of ports or more addresses, chosen at random",
+                "iptables -t nat -A POSTROUTING -o DEV -j MASQUERADE --random-fully",
+            ),
+        ),
+        judge=conntrack_clash,
+        seen_as=_SEEN_AS,
+        seen_at=("nf_hook_slow", "__nf_conntrack_confirm", "nf_nat_inet_fn"),
+    ),
+    Cause(
+        id="netfilter.queue-unheard",
+        title="NFQUEUE: no program listens to the queue, or it is full",
+        why="""
+A rule sends the packet to a program through NFQUEUE: an intrusion prevention system, a content filter. No
+program is bound to that queue number, and the rule lacks "bypass"; or the program is too slow and its queue
+of packets, or its netlink socket, is full. Then the packet is dropped.
+""",
+        confirm="""
+Queue number, port id of the program, packets waiting, and the two columns of drops:
+$ cat /proc/net/netfilter/nfnetlink_queue
+$ nft list ruleset | grep queue
+$ iptables-save | grep NFQUEUE
+""",
+        fix=(
+            Fix("start the program that should listen, or take the rule out"),
+            Fix("let packets pass when nobody listens: bypass (nft), --queue-bypass (iptables)"),
+            Fix(
+                "spread the load over several queues",
+                "nft add rule inet TABLE CHAIN queue flags bypass,fanout to 0-3",
+            ),
+        ),
+        judge=queue_unheard,
+        seen_as=(*_SEEN_AS, "NOT_SPECIFIED"),
+        seen_at=("nf_queue", "nf_hook_slow", "nfqnl_enqueue_packet"),
+    ),
+    Cause(
+        id="netfilter.queue-verdict",
+        title="a program that inspects packets (NFQUEUE) said drop",
+        why="""
+A rule handed the packet to a program through NFQUEUE, and the program's verdict was drop: Suricata or Snort
+in inline mode, a filter of an antivirus, OpenSnitch, a program with libnetfilter_queue. The kernel only
+carries out the verdict; the reason is in the program's own log.
+""",
+        confirm="""
+Who listens (the port id is usually the process id):
+$ cat /proc/net/netfilter/nfnetlink_queue
+$ ss -nlp -f netlink | grep nfnl
+""",
+        fix=(
+            Fix("look into the log of the program that listens", "journalctl -u suricata -e"),
+            Fix("for a test, take the rule that sends to the queue out", "nft -a list ruleset | grep queue"),
+        ),
+        judge=queue_verdict,
+        seen_as=_SEEN_AS,
+        seen_at=("nf_reinject", "nfqnl_recv_verdict"),
+    ),
+    Cause(
+        id="netfilter.synproxy",
+        title="SYNPROXY refused the handshake",
+        why="""
+SYNPROXY answers SYNs on behalf of a server and lets a connection through when the client has completed the
+handshake. It drops the last ACK when its cookie is wrong or too old, and SYNs whose TCP options it cannot
+read. It needs TCP timestamps and "nf_conntrack_tcp_loose = 0"; without the latter conntrack picks up
+connections behind its back.
+""",
+        confirm="""
+$ cat /proc/net/stat/synproxy
+$ sysctl net.netfilter.nf_conntrack_tcp_loose net.ipv4.tcp_timestamps
+""",
+        fix=(
+            Fix(
+                "conntrack must not pick up connections in the middle",
+                "sysctl -w net.netfilter.nf_conntrack_tcp_loose=0",
+            ),
+            Fix("give SYNPROXY the options (mss, wscale, sack, timestamp) that the server really has"),
+        ),
+        judge=synproxy,
+        seen_as=_SEEN_AS,
+        seen_at=("ipv4_synproxy_hook", "synproxy_tg4", "nf_hook_slow"),
+    ),
+    Cause(
+        id="netfilter.hook-other",
+        title="another function at a netfilter hook drops it",
+        why="""
+Not only rules hang on netfilter's hooks: IPVS (load balancing), SELinux and Smack (packet labels), a BPF
+program that is attached to a hook, br_netfilter, and modules from elsewhere do as well. Any of them can
+answer drop, and the kernel gives the same reason for all.
+""",
+        confirm="""
+$ nft list hooks
+It names the functions and modules at each hook, with their priority.
+$ ipvsadm -Ln --stats
+$ bpftool link show
+""",
+        fix=(
+            Fix("see which functions hang on the hook", "nft list hooks"),
+            Fix("SELinux: look for denials of packets", "ausearch -m avc -ts recent | grep packet"),
+        ),
+        judge=first(hook_other, left_over),
+        seen_as=_SEEN_AS,
+        seen_at=("nf_hook_slow", "ip_vs_in_hook", "br_handle_frame"),
+    ),
+)

@@ -1,0 +1,171 @@
+"""Judges of firewall rules: the rule that blame.py found, and all that explains it."""
+
+from collections.abc import Iterable
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.cause import Judge
+from dropwatch.causes.netfilter import rule_text, words
+from dropwatch.causes.netfilter.responsible_rule import Blamed, blame
+from dropwatch.host.host import Host
+from dropwatch.host.route import Route
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+
+_ENGINES = {"nft": "nftables", "legacy": "legacy iptables", "ebtables": "legacy ebtables"}
+_MOST_TABLES = 6
+_BRIDGE_SYSCTLS = {"ip": "iptables", "ip6": "ip6tables", "arp": "arptables"}
+
+
+def rule_judge(cause_id: str) -> Judge:
+    """A judge that holds when a rule or policy killed the packet in the way that this cause is about."""
+
+    def judge(drop: Drop, host: Host) -> Verdict | None:
+        found = blame(drop, host)
+        return _verdict(drop, host, found) if found is not None and found.cause_id == cause_id else None
+
+    return judge
+
+
+def _verdict(drop: Drop, host: Host, found: Blamed) -> Verdict:
+    evidence = list(found.facts)
+    if found.culprit is not None or found.listed is not None:
+        evidence += words.listing(drop, found.listed, found.tools)
+    evidence += words.owner_evidence(found.culprit)
+    evidence += why_invalid(drop, found)
+    evidence += _way_back(drop, host, found)
+    evidence += _both(drop, host, found)
+    bridged = _bridged(drop, found)
+    evidence += [fact for fact, _ in bridged]
+    fixes = (
+        *words.fixes(drop, found.culprit, found.listed),
+        *_remedies(drop, found),
+        *(fix for _, fix in bridged),
+    )
+    return Verdict(found.confidence, found.culprit, tuple(evidence), fixes, found.title)
+
+
+def why_invalid(drop: Drop, found: Blamed) -> Iterable[Evidence]:
+    """What is known about a packet that conntrack found INVALID: the kernel's words, else what the packet suggests."""
+    note = drop.event.netfilter
+    conntrack = note.conntrack if note is not None else None
+    if conntrack is not None and conntrack.words is not None:
+        yield Evidence("conntrack", f"it found this packet INVALID, in the kernel's words: {conntrack.words}")
+        return
+    if conntrack is not None and conntrack.invalid:
+        yield Evidence("conntrack", "it found this packet INVALID, and did not say why")
+    elif found.cause_id != "netfilter.conntrack-invalid":
+        return
+    guess = _guess(drop)
+    if guess is not None:
+        yield Evidence("packet", guess)
+
+
+def _guess(drop: Drop) -> str | None:
+    """The usual reason for such a packet; conntrack keeps its own to itself."""
+    packet = drop.packet
+    if packet.header_error is not None:
+        return packet.header_error
+    flags = packet.tcp_flags
+    if flags is not None and "S" in flags and "A" not in flags:
+        return "a TCP SYN is rarely INVALID: its checksum, or a connection of the same ports that still lives"
+    if flags is not None and ("R" in flags or "F" in flags or "S" in flags):
+        return (
+            f"a TCP segment with the flags {flags} cannot begin a connection: probably conntrack knows none here, or "
+            "its numbers are outside the window"
+        )
+    if flags is not None:
+        return (
+            "a TCP segment in the middle of a connection: probably conntrack knows no connection that it belongs to, "
+            "having not seen its beginning or its other direction; or its numbers are outside the window"
+        )
+    if packet.quoted is not None:
+        return "an ICMP error: probably conntrack knows no connection of the packet that it quotes"
+    if packet.proto in ("icmp", "icmp6"):
+        return "an ICMP packet: probably an answer to nothing that conntrack saw, or a bad checksum"
+    return "probably a bad checksum or a header that is cut short: other packets of this protocol begin a connection"
+
+
+def _way_back(drop: Drop, host: Host, found: Blamed) -> Iterable[Evidence]:
+    """Where the route to the source leads, for a rule that compares that with the way in."""
+    check = rule_text.reverse_path(found.text) if found.text is not None else None
+    saddr = drop.packet.saddr
+    if check is None or saddr is None or saddr.is_multicast or saddr.is_unspecified or saddr.is_link_local:
+        return
+    mark = drop.event.mark if check.mark else 0
+    route = host.route_back(drop.event.netns, saddr, mark, drop.event.monotonic_ns)
+    source = f"ip route get {saddr}" + (f" mark {mark:#x}" if mark else "")
+    if route is None:
+        yield Evidence(source, "the route back could not be read")
+    else:
+        yield Evidence(source, f"after the drop: {_where_to(drop, route)}")
+
+
+def _remedies(drop: Drop, found: Blamed) -> Iterable[Fix]:
+    """What helps beside changing the rule, where the rule only says what is wrong with the packet."""
+    saddr = drop.packet.saddr
+    if found.cause_id == "netfilter.rpfilter-match" and saddr is not None:
+        yield Fix(
+            "or make the routes symmetric: the way back has to lead out where the packet came in",
+            words.inside(drop.netns, f"ip route get {saddr}"),
+        )
+    if found.cause_id == "netfilter.conntrack-invalid":
+        yield Fix("or make both directions of the flow pass this host, so that conntrack sees all of it")
+        if drop.packet.proto == "tcp":
+            liberal = "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1"
+            yield Fix("or do not be strict about TCP windows", words.inside(drop.netns, liberal))
+
+
+def _where_to(drop: Drop, route: Route) -> str:
+    saddr = drop.packet.saddr
+    came = drop.iface.name if drop.iface is not None else None
+    if route.refusal is not None:
+        return f"there is no route back to {saddr}: {route.refusal}"
+    if route.local:
+        return f"{saddr} is an address of this host itself"
+    gateway = f" via {route.gateway}" if route.gateway is not None else ""
+    if came is None or route.device is None:
+        return f"the route back to {saddr} leaves through {route.device or '?'}{gateway}"
+    if route.device == came:
+        return (
+            f"the route back to {saddr} leaves through {came}{gateway}, where the packet came in: the routes have "
+            "changed since, or the check looks at something else"
+        )
+    return (
+        f"the route back to {saddr} leaves through {route.device}{gateway}, the packet came in through {came}"
+    )
+
+
+def _both(drop: Drop, host: Host, found: Blamed) -> Iterable[Evidence]:
+    """Who looks with one of the two tools sees half of the rules."""
+    tables = host.firewalls(drop.event.netns, drop.event.monotonic_ns)
+    if tables is not None and tables.nft and tables.legacy:
+        yield Evidence(
+            "tables of this namespace",
+            f"both nftables and legacy iptables rules are here, and both apply; this was {_ENGINES[found.engine]}. "
+            f"nftables: {_some(tables.nft)}; legacy: {_some(tables.legacy)}",
+        )
+
+
+def _some(tables: tuple[str, ...]) -> str:
+    more = len(tables) - _MOST_TABLES
+    return ", ".join(tables[:_MOST_TABLES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _bridged(drop: Drop, found: Blamed) -> list[tuple[Evidence, Fix]]:
+    """An IP rule judged a frame that a bridge only passes on."""
+    if found.family not in ("ip", "ip6", "inet", "arp"):
+        return []
+    if not any(name.startswith("br_nf_") for name in kernel_word.way(drop)):
+        return []
+    family = "ip6" if found.family == "inet" and drop.packet.family == 6 else found.family
+    sysctl = f"net.bridge.bridge-nf-call-{_BRIDGE_SYSCTLS.get(family, 'iptables')}"
+    fact = Evidence(
+        "stack",
+        f"br_netfilter had IP rules judge a frame of a bridge: {sysctl} is 1, or the bridge's own setting",
+    )
+    command = words.inside(drop.netns, f"sysctl -w {sysctl}=0")
+    return [
+        (
+            fact,
+            Fix("let bridged frames pass without IP rules; Docker and Kubernetes want it to be 1", command),
+        )
+    ]

@@ -1,0 +1,1 @@
+"""What has no route, or comes from where it should not."""

@@ -1,0 +1,224 @@
+"""Routing, the addresses: who may be the source of a packet, and for whom it may be."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.routing import judges
+from dropwatch.causes.when import when
+from dropwatch.model.drop import Fix
+
+_ROUTE_IN = "ip route get DADDR from SADDR iif DEV"
+
+ROUTING_ADDRESSES = (
+    Cause(
+        id="routing.reverse-path",
+        title="reverse-path filter: the route back to the source is not by this interface",
+        why="""
+With rp_filter the kernel looks up the route to the packet's source before it accepts the packet. In strict
+mode (1) that route must leave by the interface on which the packet came; in loose mode (2) there must be a
+route at all. It is a protection against forged addresses, and it hits everybody whose routing is asymmetric
+on purpose: two uplinks, a VPN with policy routing, a router that answers by another way, a container or VRF
+without a route for the source. The mode in force is the larger one of conf.all and conf.DEV. Packets out of
+an IPsec tunnel are not checked.
+""",
+        confirm="""
+Which mode is in force, and where does the route back lead?
+$ sysctl net.ipv4.conf.all.rp_filter net.ipv4.conf.DEV.rp_filter
+$ ip route get SADDR
+$ nstat -az TcpExtIPReversePathFilter
+""",
+        fix=(
+            Fix("see where the route back to the sender leads", "ip route get SADDR"),
+            Fix("loose mode, if asymmetric routing is wanted", "sysctl -w net.ipv4.conf.DEV.rp_filter=2"),
+            Fix(
+                "or make routing symmetric: a route for the source by the interface it comes in on",
+                "ip route add SADDR dev DEV",
+            ),
+            Fix(
+                "with policy routing by mark, have the check use the mark too",
+                "sysctl -w net.ipv4.conf.DEV.src_valid_mark=1",
+            ),
+        ),
+        reasons=("IP_RPFILTER",),
+        seen_at=("ip_rcv_finish_core", "fib_validate_source"),
+    ),
+    Cause(
+        id="routing.martian-source",
+        title="the source address cannot be right (martian source)",
+        why="""
+The packet's source is an address that must not come in from a network: one of this host's own addresses,
+127.0.0.0/8, a multicast or broadcast address, 0.0.0.0 outside of DHCP. Two hosts share an address, a frame of
+our own came back (a loop, a mirror port, hairpin NAT that is missing), a DNAT to or from 127.0.0.1 without
+route_localnet, or a forgery.
+""",
+        confirm="""
+Have the kernel log them (they appear in the kernel log with interface and hardware header):
+$ sysctl -w net.ipv4.conf.all.log_martians=1
+$ dmesg -w | grep martian
+Is the address one of ours?
+$ ip addr show to SADDR
+""",
+        fix=(
+            Fix("find the sender by its hardware address", "tcpdump -eni DEV src SADDR"),
+            Fix(
+                "if packets with our own address are wanted here",
+                "sysctl -w net.ipv4.conf.DEV.accept_local=1",
+            ),
+            Fix(
+                "if 127.0.0.0/8 is wanted here (DNAT to localhost)",
+                "sysctl -w net.ipv4.conf.DEV.route_localnet=1",
+            ),
+        ),
+        reasons=("IP_LOCAL_SOURCE", "IP_INVALID_SOURCE"),
+        judge=judges.martian_source,
+        seen_as=("IP_LOCALNET", "IP_INHDR", "NOT_SPECIFIED"),
+        seen_at=("ip_rcv_finish_core", "ip6_rcv_core", "fib_validate_source"),
+    ),
+    Cause(
+        id="routing.martian-destination",
+        title="the destination address cannot be right (martian destination)",
+        why="""
+The packet is addressed to something that is no destination on a network: 0.0.0.0, 127.0.0.0/8 or ::1 from
+outside, the broadcast address of a network that is not ours, an interface-local multicast group. Mostly a
+wrong DNAT (to 127.0.0.1 without route_localnet), a typing error in a route or a load balancer, or a probe.
+""",
+        confirm="""
+$ ip route get DADDR from SADDR iif DEV
+$ nft list ruleset | grep dnat
+$ iptables-save -t nat | grep DNAT
+""",
+        fix=(
+            Fix("see what the kernel makes of the address", _ROUTE_IN),
+            Fix("if it is a DNAT to localhost", "sysctl -w net.ipv4.conf.DEV.route_localnet=1"),
+        ),
+        reasons=("IP_INVALID_DEST",),
+        judge=judges.martian_destination,
+        seen_as=("IP_LOCALNET", "IP_INHDR", "NOT_SPECIFIED"),
+        seen_at=("ip_rcv_finish_core", "ip6_rcv_core", "ip_route_input_slow"),
+    ),
+    Cause(
+        id="routing.not-for-us",
+        title="the frame is for another MAC address",
+        why="""
+The hardware destination of the frame is not that of the interface it came in on. A network card normally
+filters such frames; they are seen while the interface is promiscuous (a sniffer, a bridge, a virtual switch),
+or where a switch floods frames because it does not know the address. If it is unicast that this host should
+get, the sender has a wrong or old ARP entry for us. One more way to get here: the frame has a VLAN tag and no
+VLAN interface for it exists on this host.
+""",
+        confirm="""
+Compare the destination MAC with ours, and look for a VLAN tag:
+$ tcpdump -eni DEV host DADDR
+$ ip -d link show DEV
+A newer kernel counts them:
+$ ip -s -s link show DEV
+""",
+        fix=(
+            Fix("look at the frames", "tcpdump -eni DEV host DADDR"),
+            Fix(
+                "if they have a VLAN tag, make the interface for it",
+                "ip link add link DEV name DEV.VID type vlan id VID",
+            ),
+            Fix("on the sender, throw the ARP entry away", "ip neigh flush to DADDR"),
+        ),
+        judge=when(
+            reasons=("OTHERHOST",),
+            confidence="likely",
+            fact="a frame with a VLAN tag that nothing here takes is marked in the same way",
+        ),
+        seen_as=("OTHERHOST",),
+        seen_at=("ip_rcv_core", "ip6_rcv_core"),
+    ),
+    Cause(
+        id="routing.unicast-in-multicast-frame",
+        title="a packet for one host came in a frame for many",
+        why="""
+The IP destination is a single host, but the frame was sent to a broadcast or multicast hardware address, and
+drop_unicast_in_l2_multicast is on for the interface. It keeps stations of a Wi-Fi network from attacking each
+other with the group key. Cluster software that shares one multicast MAC among several nodes needs it off.
+""",
+        confirm="""
+$ tcpdump -eni DEV 'ether multicast and not ip multicast and not ip6 multicast'
+$ sysctl net.ipv4.conf.all.drop_unicast_in_l2_multicast net.ipv4.conf.DEV.drop_unicast_in_l2_multicast
+""",
+        fix=(
+            Fix(
+                "IPv4: accept such packets here", "sysctl -w net.ipv4.conf.DEV.drop_unicast_in_l2_multicast=0"
+            ),
+            Fix(
+                "IPv6: accept such packets here", "sysctl -w net.ipv6.conf.DEV.drop_unicast_in_l2_multicast=0"
+            ),
+        ),
+        reasons=("UNICAST_IN_L2_MULTICAST",),
+        seen_at=("ip_rcv_finish_core", "ip6_rcv_core"),
+    ),
+    Cause(
+        id="routing.multicast-not-joined",
+        title="nobody here has joined this multicast group on this interface",
+        why="""
+A program must join a multicast group on an interface before its packets are accepted there. No program has
+joined this one, or it joined on another interface: without an explicit interface the kernel takes the one
+with the route for 224.0.0.0/4 (or the default route), which on a host with several interfaces is often the
+wrong one. Packets to groups that nobody wants are also simply flooded by switches without IGMP snooping.
+""",
+        confirm="""
+$ ip maddr show dev DEV
+$ ip route get DADDR
+$ cat /proc/net/igmp
+""",
+        fix=(
+            Fix("have the program join on this interface: IP_ADD_MEMBERSHIP with its address or index"),
+            Fix(
+                "or route the groups to it, for programs that do not choose",
+                "ip route add 224.0.0.0/4 dev DEV",
+            ),
+            Fix("see who has joined what", "ip maddr show"),
+        ),
+        judge=judges.multicast_not_joined,
+        seen_as=("IP_INADDRERRORS", "NOT_SPECIFIED"),
+        seen_at=("ip_rcv_finish_core", "ip6_mc_input", "ip6_protocol_deliver_rcu"),
+    ),
+    Cause(
+        id="routing.source-route",
+        title="the packet demands its own route, and that is not accepted",
+        why="""
+The packet has an IPv4 source-route option, or an IPv6 routing header: the sender wants to choose the way.
+Hosts refuse that by default, because it can be used to get around filters. Segment routing (SRv6) needs it
+and has a switch of its own.
+""",
+        confirm="""
+$ tcpdump -vni DEV 'ip[0] & 0xf > 5 or ip6[6] = 43'
+$ sysctl net.ipv4.conf.DEV.accept_source_route net.ipv6.conf.DEV.accept_source_route net.ipv6.conf.DEV.seg6_enabled
+""",
+        fix=(
+            Fix(
+                "segment routing: accept it on this interface and in all",
+                "sysctl -w net.ipv6.conf.DEV.seg6_enabled=1",
+            ),
+            Fix("IPv4: only if you know why", "sysctl -w net.ipv4.conf.DEV.accept_source_route=1"),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("ip_rcv_finish_core", "ipv6_rthdr_rcv", "ipv6_srh_rcv"),
+    ),
+    Cause(
+        id="routing.address-gone",
+        title="an address of this packet is not (or not yet) usable on this host",
+        why="""
+The address was removed from the interface while packets for it were on their way, or an IPv6 address is still
+tentative: duplicate address detection has not finished, or has found that somebody else has the address
+(dadfailed). Until then the host does not answer for it.
+""",
+        confirm="""
+$ ip addr show to DADDR
+$ ip -6 addr show tentative
+$ ip -ts monitor address
+""",
+        fix=(
+            Fix("is the address there, and usable?", "ip addr show to DADDR"),
+            Fix(
+                "without duplicate address detection an IPv6 address is usable at once",
+                "sysctl -w net.ipv6.conf.DEV.accept_dad=0",
+            ),
+        ),
+        seen_as=("IP_INADDRERRORS", "IP_INNOROUTES", "NOT_SPECIFIED", "NO_SOCKET"),
+        seen_at=("ip_error", "ip6_pkt_drop", "ndisc_recv_ns"),
+    ),
+)

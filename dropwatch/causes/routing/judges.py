@@ -1,0 +1,164 @@
+"""Judges of routing: the reason and the function together, and the packet's own addresses."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+from dropwatch.causes import kernel_word
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Address, Drop, Evidence, Verdict
+
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
+_LIMITED_BROADCAST = IPv4Address("255.255.255.255")
+# A locally made packet passes one of these; in a softirq they stand further in than the receiving functions.
+_SENDING = frozenset(
+    {
+        "__ip_local_out",
+        "__ip_queue_xmit",
+        "ip6_local_out",
+        "ip6_send_skb",
+        "ip6_xmit",
+        "ip_local_out",
+        "ip_send_skb",
+    }
+)
+_ROUTING_IPV4 = frozenset({"ip_rcv_finish_core"})
+_CHECKING_IPV6 = frozenset({"ip6_rcv_core"})
+_MULTICAST_ADDRESSES_ONLY_HERE = frozenset({0, 1})
+
+
+def martian_source(drop: Drop, host: Host) -> Verdict | None:
+    """The kernel refused the addresses, and the source is one that may not be a source."""
+    wrong = _wrong_source(drop)
+    if wrong is None:
+        return None
+    fact = Evidence("packet", f"source {drop.packet.saddr}: {wrong}")
+    if drop.reason == "IP_LOCALNET" or (
+        drop.reason == "IP_INHDR" and kernel_word.place(drop) in _CHECKING_IPV6
+    ):
+        return kernel_word.certain(drop, fact)
+    return kernel_word.likely(drop, fact) if _refused_by_routing(drop) else None
+
+
+def martian_destination(drop: Drop, host: Host) -> Verdict | None:
+    """The kernel refused the addresses, and the destination is one that may not be a destination."""
+    wrong = _wrong_destination(drop)
+    if wrong is None or _wrong_source(drop) is not None:
+        return None
+    fact = Evidence("packet", f"destination {drop.packet.daddr}: {wrong}")
+    if drop.reason == "IP_LOCALNET" or (
+        drop.reason == "IP_INHDR" and kernel_word.place(drop) in _CHECKING_IPV6
+    ):
+        return kernel_word.certain(drop, fact)
+    return kernel_word.likely(drop, fact) if _refused_by_routing(drop) else None
+
+
+def forwarding_off(drop: Drop, host: Host) -> Verdict | None:
+    """ip_error says IP_INADDRERRORS only with forwarding off on the receiving interface (net/ipv4/route.c).
+
+    ip6_forward says it also for a source that may not be forwarded; then forwarding may be on.
+    """
+    if drop.reason != "IP_INADDRERRORS":
+        return None
+    function = kernel_word.place(drop)
+    saddr = drop.packet.saddr
+    forwardable = saddr is not None and not (
+        saddr.is_unspecified or saddr.is_loopback or saddr.is_multicast or saddr.is_link_local
+    )
+    if function == "ip_error" or (function == "ip6_forward" and forwardable):
+        fact = Evidence(
+            "place", f"{drop.packet.daddr} is not an address of this host, and it does not forward here"
+        )
+        return kernel_word.certain(drop, fact)
+    return None
+
+
+def ttl_expired(drop: Drop, host: Host) -> Verdict | None:
+    """In the forwarding functions IP_INHDR means nothing else. Without reasons the packet's TTL is a strong hint."""
+    if kernel_word.place(drop) not in {"ip_forward", "ip6_forward"}:
+        return None
+    ttl = drop.packet.ttl
+    fact = Evidence(
+        "packet", f"its TTL (hop limit) is {ttl}" if ttl is not None else "its TTL (hop limit) is used up"
+    )
+    if drop.reason == "IP_INHDR":
+        return kernel_word.certain(drop, fact)
+    if kernel_word.gave_no_reason(drop) and ttl is not None and ttl <= 1:
+        return kernel_word.likely(drop, fact)
+    return None
+
+
+def blackhole(drop: Drop, host: Host) -> Verdict | None:
+    """A received packet that ends in dst_discard: an IPv6 blackhole route. IPv4 ends those in ip_error."""
+    if kernel_word.place(drop) not in {"dst_discard", "dst_discard_out"} or not kernel_word.gave_no_reason(
+        drop
+    ):
+        return None
+    if drop.packet.family != 6 or not kernel_word.way(drop).isdisjoint(_SENDING):
+        return None
+    return kernel_word.likely(
+        drop, Evidence("place", "a route's discard function; a dead device has it as well")
+    )
+
+
+def discarded_while_sending(drop: Drop, host: Host) -> Verdict | None:
+    """A packet of our own that ends in dst_discard_out: what IPsec gives packets whose SA does not exist yet."""
+    if kernel_word.place(drop) != "dst_discard_out" or not kernel_word.gave_no_reason(drop):
+        return None
+    if kernel_word.way(drop).isdisjoint(_SENDING):
+        return None
+    fact = "the blackhole that IPsec gives packets without an SA; a device that is gone gives it too"
+    return kernel_word.likely(drop, Evidence("place", fact))
+
+
+def multicast_not_joined(drop: Drop, host: Host) -> Verdict | None:
+    """ip6_mc_input and the delivery of IPv6 ask only for membership; IPv4's routing also for a valid source."""
+    daddr, function = drop.packet.daddr, kernel_word.place(drop)
+    if daddr is None or not daddr.is_multicast:
+        return None
+    fact = Evidence("packet", f"nobody here has joined {daddr}")
+    if function == "ip6_protocol_deliver_rcu" and drop.reason == "IP_INADDRERRORS":
+        return kernel_word.certain(drop, fact)
+    if function == "ip6_mc_input" and kernel_word.gave_no_reason(drop):
+        return kernel_word.certain(drop, fact)
+    if _refused_by_routing(drop) and _wrong_source(drop) is None:
+        return kernel_word.likely(drop, fact)
+    return None
+
+
+def _refused_by_routing(drop: Drop) -> bool:
+    """Refused by IPv4's routing without a reason: before 6.14 the fate of every martian; without reasons also of
+    packets that fail the reverse-path check.
+    """
+    return kernel_word.place(drop) in _ROUTING_IPV4 and kernel_word.gave_no_reason(drop)
+
+
+def _wrong_source(drop: Drop) -> str | None:
+    saddr = drop.packet.saddr
+    if saddr is None:
+        return None
+    if saddr.is_loopback:
+        return "a loopback address, on an interface that is not loopback"
+    if saddr.is_multicast:
+        return "a multicast address"
+    if saddr == _LIMITED_BROADCAST:
+        return "the broadcast address"
+    if isinstance(saddr, IPv4Address) and saddr in _THIS_NETWORK and not _for_everybody(drop.packet.daddr):
+        return "in 0.0.0.0/8"
+    return None
+
+
+def _wrong_destination(drop: Drop) -> str | None:
+    daddr = drop.packet.daddr
+    if daddr is None:
+        return None
+    if daddr.is_loopback:
+        return "a loopback address, on an interface that is not loopback"
+    if isinstance(daddr, IPv4Address):
+        return "in 0.0.0.0/8" if daddr in _THIS_NETWORK else None
+    if daddr.is_multicast and daddr.packed[1] & 0xF in _MULTICAST_ADDRESSES_ONLY_HERE:
+        return "a multicast address that must not leave its host"
+    return None
+
+
+def _for_everybody(daddr: Address | None) -> bool:
+    """Packets without an address of their own may be sent to everybody on the link: DHCP, IGMP."""
+    return daddr is not None and (daddr == _LIMITED_BROADCAST or daddr.is_multicast)

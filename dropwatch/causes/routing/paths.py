@@ -1,0 +1,218 @@
+"""Routing, the ways: routes that lead nowhere, forwarding that is off, packets that are too old or too big."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.routing import judges
+from dropwatch.causes.when import first, when
+from dropwatch.model.drop import Fix
+
+_ROUTE_IN = "ip route get DADDR from SADDR iif DEV"
+
+ROUTING_WAYS = (
+    Cause(
+        id="routing.prohibit",
+        title="a route or rule says prohibit",
+        why="""
+The route that matches the destination is of type "prohibit", or an ip rule with that action matched. The
+packet is dropped and its sender gets ICMP "communication administratively prohibited". A program of this host
+gets EACCES from its system call, and no packet ever exists. Somebody configured it that way, as a fence.
+""",
+        confirm="""
+$ ip route get DADDR from SADDR iif DEV
+$ ip rule
+$ ip route show table all type prohibit
+""",
+        fix=(
+            Fix("find the route or rule", "ip rule; ip route show table all type prohibit"),
+            Fix("delete it, or add a more specific route", "ip route add DADDR via GATEWAY dev DEV"),
+        ),
+        judge=first(
+            when(
+                at=("ip6_pkt_drop",),
+                through=("ip6_pkt_prohibit", "ip6_pkt_prohibit_out"),
+                fact="the function that ends IPv6 routes of type prohibit",
+            ),
+            when(
+                at=("ip6_pkt_prohibit", "ip6_pkt_prohibit_out"),
+                fact="the function that ends IPv6 routes of type prohibit",
+            ),
+        ),
+        seen_as=("NOT_SPECIFIED", "IP_INNOROUTES", "IP_OUTNOROUTES"),
+        seen_at=("ip_error", "ip6_pkt_prohibit", "ip6_pkt_drop"),
+    ),
+    Cause(
+        id="routing.blackhole",
+        title="a route or rule says blackhole",
+        why="""
+The route that matches the destination is of type "blackhole", or an ip rule with that action matched. The
+packet is dropped in silence; a program of this host gets EINVAL from its system call. Routing daemons install
+such routes to aggregate prefixes and against loops, operators against attacks (RTBH).
+""",
+        confirm="""
+$ ip route get DADDR from SADDR iif DEV
+$ ip route show table all type blackhole
+$ ip rule
+""",
+        fix=(
+            Fix("find the route or rule", "ip rule; ip route show table all type blackhole"),
+            Fix("delete it, or add a more specific route", "ip route add DADDR via GATEWAY dev DEV"),
+        ),
+        judge=judges.blackhole,
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("ip_error", "dst_discard_out"),
+    ),
+    Cause(
+        id="routing.unreachable",
+        title="a route or rule says unreachable",
+        why="""
+The route that matches the destination is of type "unreachable", or an ip rule with that action matched. The
+packet is dropped and its sender gets ICMP host unreachable (IPv6: no route). A program of this host gets an
+error from its system call. Often a safety net below a VPN: while the tunnel is down, its prefix must not leak
+by the default route.
+""",
+        confirm="""
+$ ip route get DADDR from SADDR iif DEV
+$ ip route show table all type unreachable
+$ ip rule
+""",
+        fix=(
+            Fix("find the route or rule", "ip rule; ip route show table all type unreachable"),
+            Fix(
+                "bring up what should have a better route: the tunnel, the interface, the routing daemon",
+                "ip link",
+            ),
+        ),
+        seen_as=("NOT_SPECIFIED", "IP_INNOROUTES", "IP_OUTNOROUTES", "IP_INADDRERRORS"),
+        seen_at=("ip_error", "ip6_pkt_drop"),
+    ),
+    Cause(
+        id="routing.no-route-in",
+        title="no route to forward the packet to its destination",
+        why="""
+The packet is not for this host, forwarding is on, and no route matches its destination: no default route in
+the table that applies, a route that went away with its interface, a VRF or policy table that lacks it. The
+sender gets ICMP "network unreachable".
+""",
+        confirm="""
+$ ip route get DADDR from SADDR iif DEV
+$ ip rule
+$ ip route show table all
+$ nstat -az IpExtInNoRoutes Ip6InNoRoutes
+""",
+        fix=(
+            Fix("ask the kernel the same question", _ROUTE_IN),
+            Fix("add what is missing", "ip route add DADDR via GATEWAY dev DEV"),
+        ),
+        judge=when(
+            reasons=("IP_INNOROUTES",),
+            at=("ip_error", "ip6_pkt_drop", "ip6_pkt_discard"),
+            confidence="likely",
+            fact="no usable route was found; one that says unreachable (IPv6: or prohibit) gives the same answer",
+        ),
+        seen_as=("IP_INNOROUTES",),
+        seen_at=("ip_error", "ip6_pkt_drop", "ip6_pkt_discard"),
+    ),
+    Cause(
+        id="routing.no-route-out",
+        title="no route for a packet of our own",
+        why="""
+This host wanted to send and found no route. Usually a program gets "network is unreachable" before any packet
+exists. A packet dies of it when the route vanished under a running connection (an interface or VPN went
+down), when the answer to a connection from outside has no way back, or when a tunnel has no route to its
+other end.
+""",
+        confirm="""
+$ ip route get DADDR
+$ ip route show table all
+$ nstat -az IpOutNoRoutes Ip6OutNoRoutes
+""",
+        fix=(
+            Fix("ask the kernel the same question", "ip route get DADDR from SADDR"),
+            Fix("watch routes come and go", "ip -ts monitor route link address"),
+        ),
+        judge=when(
+            reasons=("IP_OUTNOROUTES",),
+            at=("__ip_queue_xmit", "ip6_pkt_drop", "ip6_pkt_discard_out"),
+            confidence="likely",
+            fact="the lookup failed; a route that forbids the destination, or IPsec policy, gives the same answer",
+        ),
+        seen_as=("IP_OUTNOROUTES",),
+        seen_at=("__ip_queue_xmit", "ip6_pkt_drop", "ip6_pkt_discard_out", "vxlan_xmit_one"),
+    ),
+    Cause(
+        id="routing.forwarding-off",
+        title="not addressed to this host, and forwarding is off",
+        why="""
+The frame was addressed to our hardware address, but the IP destination is none of our addresses, and this
+host is not a router on that interface. Either it should be one and forwarding is off (net.ipv4.ip_forward, or
+the setting of this one interface; for IPv6 conf.all.forwarding), or the packet should never have come here:
+the destination address was removed from this host, is configured on the wrong machine, or the sender has a
+wrong route or ARP entry.
+""",
+        confirm="""
+$ ip addr show to DADDR
+$ sysctl net.ipv4.ip_forward net.ipv4.conf.DEV.forwarding net.ipv6.conf.all.forwarding
+$ nstat -az IpInAddrErrors Ip6InAddrErrors
+""",
+        fix=(
+            Fix("if this host should forward, IPv4", "sysctl -w net.ipv4.ip_forward=1"),
+            Fix(
+                "if this host should forward, IPv6 (it then ignores router advertisements)",
+                "sysctl -w net.ipv6.conf.all.forwarding=1",
+            ),
+            Fix("if the address should be here", "ip addr add DADDR/PREFIX dev DEV"),
+        ),
+        judge=judges.forwarding_off,
+        seen_as=("IP_INADDRERRORS",),
+        seen_at=("ip_error", "ip6_forward"),
+    ),
+    Cause(
+        id="routing.ttl-expired",
+        title="the TTL (hop limit) is used up",
+        why="""
+Each router decrements the TTL of a packet, and the one that would make it zero drops it and sends ICMP time
+exceeded. Either the packet goes round in a loop (two routers send it to each other: the same packet dies here
+again and again), or its sender gave it a small TTL: traceroute does so on purpose, multicast programs and
+some protocols for the local network use 1 and are not meant to be routed.
+""",
+        confirm="""
+$ traceroute -n DADDR
+The same two addresses in turns are a loop.
+$ ip route get DADDR from SADDR iif DEV
+$ nstat -az IpInHdrErrors IcmpOutTimeExcds
+""",
+        fix=(
+            Fix("look for a loop: where does this router send it?", _ROUTE_IN),
+            Fix("multicast: have the sender use a larger TTL (IP_MULTICAST_TTL)"),
+        ),
+        judge=judges.ttl_expired,
+        seen_as=("IP_INHDR", "NOT_SPECIFIED"),
+        seen_at=("ip_forward", "ip6_forward"),
+    ),
+    Cause(
+        id="routing.too-big",
+        title="too big for the next hop's MTU, and may not be fragmented",
+        why="""
+The packet is longer than the MTU of the interface or route by which it should leave, and it may not be cut:
+its DF bit is set (nearly all TCP), or it is IPv6. This host has told the sender with ICMP "fragmentation
+needed" or ICMPv6 "packet too big", including the size that fits. If that message is filtered on its way, the
+sender tries again for ever: small packets work, large ones vanish (path MTU black hole).
+""",
+        confirm="""
+$ ip route get DADDR
+$ ip link show DEV
+$ ping -M do -s 1472 DADDR
+$ nstat -az IpFragFails Ip6FragFails Ip6OutPktTooBigs
+""",
+        fix=(
+            Fix(
+                "have TCP use segments that fit",
+                "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+            ),
+            Fix("let ICMP type 3 code 4 and ICMPv6 type 2 pass all firewalls towards the sender"),
+            Fix("or give all links on the way the same MTU", "ip link set DEV mtu 1500"),
+        ),
+        judge=when(reasons=("PKT_TOO_BIG",), at=("ip_forward", "ip6_forward")),
+        seen_as=("PKT_TOO_BIG", "NOT_SPECIFIED"),
+        seen_at=("ip_forward", "ip6_forward", "ip_fragment", "ip6_fragment"),
+    ),
+)

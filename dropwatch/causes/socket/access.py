@@ -1,0 +1,202 @@
+"""Sockets, the way in: nobody listens, a filter or a rule of the socket says no, its program has closed it."""
+
+from dropwatch.causes.cause import Cause
+from dropwatch.causes.socket import judges
+from dropwatch.model.drop import Fix
+
+SOCKET_ACCESS = (
+    Cause(
+        id="socket.udp-no-listener",
+        title="no UDP socket is bound to this address and port",
+        why="""
+The datagram reached this host and passed its firewall, but no socket takes it; the sender gets ICMP port
+unreachable (not for broadcast and multicast). The program does not run, or is bound to another address
+(127.0.0.1 instead of all), to IPv6 only or IPv4 only, to another interface or VRF, or in another network
+namespace: a container without a published port. A socket that is connected takes datagrams of its peer only.
+""",
+        confirm="""
+Who listens on the port, on which address and interface?
+$ ss -lnup 'sport = :DPORT'
+The same in every network namespace:
+$ ip -all netns exec ss -lnup
+$ nstat -az UdpNoPorts Udp6NoPorts
+""",
+        fix=(
+            Fix("who is bound to the port, and to which address?", "ss -lnup 'sport = :DPORT'"),
+            Fix("is it in another network namespace?", "ip -all netns exec ss -lnup 'sport = :DPORT'"),
+            Fix("start the program, or have it bind to the address that the packets are sent to"),
+        ),
+        judge=judges.udp_no_listener,
+        seen_as=("NO_SOCKET", "NOT_SPECIFIED"),
+        seen_at=(
+            *("udp_rcv", "__udp4_lib_rcv", "__udp4_lib_mcast_deliver"),
+            *("udpv6_rcv", "__udp6_lib_rcv", "__udp6_lib_mcast_deliver"),
+        ),
+    ),
+    Cause(
+        id="socket.tcp-no-listener",
+        title="no TCP socket listens on this address and port",
+        why="""
+A SYN reached this host and passed its firewall, but nobody listens there; the sender gets a reset
+("connection refused"). The program does not run, or listens on another address (127.0.0.1 instead of all), in
+one address family only, on another interface or VRF, or in another network namespace: a container without a
+published port.
+""",
+        confirm="""
+$ ss -lntp 'sport = :DPORT'
+The same in every network namespace:
+$ ip -all netns exec ss -lntp
+$ nstat -az TcpOutRsts
+""",
+        fix=(
+            Fix("who listens on the port, and on which address?", "ss -lntp 'sport = :DPORT'"),
+            Fix("is it in another network namespace?", "ip -all netns exec ss -lntp 'sport = :DPORT'"),
+            Fix("start the program, or have it listen on the address that the packets are sent to"),
+        ),
+        judge=judges.tcp_no_listener,
+        seen_as=("NO_SOCKET",),
+        seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
+    ),
+    Cause(
+        id="socket.filter",
+        title="the program's own filter on the socket refuses the packet",
+        why="""
+The program attached a classic or extended BPF filter to its socket (SO_ATTACH_FILTER, SO_ATTACH_BPF), and the
+filter answered zero. DHCP clients, hostapd, routing daemons, DNS servers against floods and sandboxes do so.
+The packet dies only for this socket.
+""",
+        confirm="""
+$ ss --bpf -anp
+It prints the instructions of classic filters. Extended ones:
+$ bpftool prog show type socket_filter
+""",
+        fix=(
+            Fix("see the filter", "ss --bpf -anp 'sport = :DPORT'"),
+            Fix("change what the program filters: it is its own decision"),
+        ),
+        seen_as=("SOCKET_FILTER",),
+        seen_at=(
+            "udp_queue_rcv_one_skb",
+            "udpv6_queue_rcv_one_skb",
+            "tcp_v4_rcv",
+            "tcp_v6_rcv",
+            "sk_filter_trim_cap",
+        ),
+    ),
+    Cause(
+        id="socket.security-module",
+        title="a Linux security module refuses the packet",
+        why="""
+Before a packet enters a socket, and when a connection is made, the kernel asks the security module: SELinux
+by the labels of packet and socket, Smack by its own labels, or a BPF program attached to the LSM hook. It
+said no. With SELinux that needs labelled networking (netlabel, IPsec labels, secmark rules of the firewall)
+to happen at all.
+""",
+        confirm="""
+$ cat /sys/kernel/security/lsm
+$ ausearch -m avc -ts recent
+$ bpftool prog show type lsm
+""",
+        fix=(
+            Fix(
+                "SELinux: see what was denied, and whether a boolean allows it",
+                "ausearch -m avc -ts recent | audit2why",
+            ),
+            Fix("for a test, SELinux permissive", "setenforce 0"),
+        ),
+        reasons=("SECURITY_HOOK",),
+        seen_at=("sk_filter_trim_cap", "tcp_v4_rcv", "udp_queue_rcv_one_skb", "cookie_v4_check"),
+    ),
+    Cause(
+        id="socket.protocol-unhandled",
+        title="nothing on this host handles this IP protocol",
+        why="""
+The protocol number in the IP header has no handler in the kernel and no raw socket; the sender gets ICMP
+protocol unreachable. The module is not loaded because no interface or SA of that kind exists here (ESP, AH,
+GRE, IPIP, SCTP, L2TP, VRRP without its daemon), or the packet is not for this host at all. Protocol 4 or 41
+out of an IPsec SA means that the sender uses tunnel mode and this end transport mode.
+""",
+        confirm="""
+$ tcpdump -vni DEV host SADDR
+$ nstat -az IpInUnknownProtos Ip6InUnknownProtos
+$ lsmod | grep -E '^(esp|ah|ip_gre|ipip|sit|sctp|ip6)'
+""",
+        fix=(
+            Fix("see which protocol it is", "tcpdump -c 3 -vni DEV host SADDR"),
+            Fix("load what handles it", "modprobe esp4"),
+            Fix("or have the sender stop"),
+        ),
+        reasons=("IP_NOPROTO",),
+        seen_at=("ip_protocol_deliver_rcu", "ip_local_deliver_finish", "ip6_protocol_deliver_rcu"),
+    ),
+    Cause(
+        id="socket.closed",
+        title="data for a socket that its program has closed",
+        why="""
+The connection still exists here, but the program has closed its socket, or closed it for reading, and the
+other end goes on sending. Nobody will read the data, so the connection is reset, as RFC 2525 demands. The
+other end sees "connection reset by peer" and may lose what it had not yet read. A client that hangs up early,
+a proxy with a shorter timeout than its server, a crash: all look like this.
+""",
+        confirm="""
+$ ss -tanp
+$ nstat -az TcpExtTCPAbortOnData TcpExtTCPAbortOnClose
+""",
+        fix=(
+            Fix("which connection is it?", "ss -tanpo 'dport = :SPORT'"),
+            Fix("have the program read until the end, or shut down and wait, before it closes"),
+            Fix("align the timeouts of the two ends: the sender's should be the shorter one"),
+        ),
+        reasons=("TCP_CLOSE", "TCP_ABORT_ON_DATA"),
+        judge=judges.data_after_close,
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("tcp_rcv_state_process", "tcp_v4_do_rcv", "tcp_v6_do_rcv"),
+    ),
+    Cause(
+        id="socket.min-ttl",
+        title="the TTL is below the minimum that the socket demands",
+        why="""
+The program asked the kernel to accept only segments with a certain TTL or hop limit (IP_MINTTL,
+IPV6_MINHOPCOUNT). BGP daemons use it as "TTL security" (GTSM, RFC 5082): the peer sends with 255, and whoever
+is further away than expected cannot reach that value. The peer does not send with 255, or there is a router
+more in between than configured.
+""",
+        confirm="""
+$ tcpdump -vni DEV 'tcp port DPORT and host SADDR'
+$ nstat -az TcpExtTCPMinTTLDrop
+""",
+        fix=(
+            Fix(
+                "see with which TTL the peer's packets arrive",
+                "tcpdump -c 3 -vni DEV host SADDR and tcp port DPORT",
+            ),
+            Fix("FRR: neighbor SADDR ttl-security hops N on both ends; BIRD: ttl security on; multihop N"),
+        ),
+        reasons=("TCP_MINTTL",),
+        seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
+    ),
+    Cause(
+        id="socket.bound-elsewhere",
+        title="a socket is there, but bound to another interface, VRF or address",
+        why="""
+A socket with the right port exists, but SO_BINDTODEVICE, a VRF or its local address keeps this packet away
+from it. A socket that is not in a VRF gets nothing that came in through one, unless
+net.ipv4.tcp_l3mdev_accept (udp_l3mdev_accept) allows it; a socket bound to a VRF gets nothing from elsewhere.
+""",
+        confirm="""
+The interface stands behind a percent sign at the address:
+$ ss -lntup 'sport = :DPORT'
+$ ip -d link show type vrf
+$ sysctl net.ipv4.tcp_l3mdev_accept net.ipv4.udp_l3mdev_accept
+""",
+        fix=(
+            Fix("see what the socket is bound to", "ss -lntup 'sport = :DPORT'"),
+            Fix("run the program in the VRF", "ip vrf exec VRF PROGRAM"),
+            Fix(
+                "or let sockets outside of VRFs take their traffic", "sysctl -w net.ipv4.tcp_l3mdev_accept=1"
+            ),
+        ),
+        seen_as=("NO_SOCKET",),
+        seen_at=("__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv", "tcp_v4_rcv", "tcp_v6_rcv"),
+    ),
+)

@@ -1,0 +1,138 @@
+"""Judges of sockets: which kind of socket a reason is about is told by the function and the packet."""
+
+from dropwatch.causes import kernel_word
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.packet.payload import tcp_payload_length
+
+_UDP = frozenset({"udp", "udplite"})
+_TCP_ENTRANCES = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
+_TO_MANY = frozenset({"__udp4_lib_mcast_deliver", "__udp6_lib_mcast_deliver"})
+_UDP_ENTRANCES = frozenset({"__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv"})
+_RAW = frozenset(
+    {
+        "__ping_queue_rcv_skb",
+        "ping_queue_rcv_skb",
+        "ping_rcv",
+        "raw6_local_deliver",
+        "raw_local_deliver",
+        "raw_rcv",
+        "raw_rcv_skb",
+        "raw_v4_input",
+        "rawv6_rcv",
+        "rawv6_rcv_skb",
+    }
+)
+
+
+def udp_no_listener(drop: Drop, host: Host) -> Verdict | None:
+    """NO_SOCKET for UDP means this; for a datagram to many there is no reason, but a function of its own."""
+    packet, function = drop.packet, kernel_word.place(drop)
+    if packet.proto not in _UDP:
+        return None
+    port = Evidence("packet", f"no socket takes {packet.daddr} port {packet.dport}")
+    if drop.reason == "NO_SOCKET":
+        return kernel_word.certain(drop, port)
+    if not kernel_word.gave_no_reason(drop):
+        return None
+    if function in _TO_MANY:
+        return kernel_word.certain(drop, port)
+    to_many = packet.daddr is not None and (
+        packet.daddr.is_multicast or str(packet.daddr) == "255.255.255.255"
+    )
+    if function in _UDP_ENTRANCES and to_many:
+        return kernel_word.likely(drop, port)
+    return None
+
+
+def tcp_no_listener(drop: Drop, host: Host) -> Verdict | None:
+    """A SYN for which there is no socket: nobody listens."""
+    flags = drop.packet.tcp_flags or ""
+    if _tcp_without_socket(drop) and "S" in flags and "A" not in flags:
+        fact = f"a SYN to {drop.packet.daddr} port {drop.packet.dport}, where nobody listens"
+        return kernel_word.certain(drop, Evidence("packet", fact))
+    return None
+
+
+def tcp_no_connection(drop: Drop, host: Host) -> Verdict | None:
+    """Any other segment for which there is no socket. A reset among them is benign and judged there."""
+    flags = drop.packet.tcp_flags
+    if flags and _tcp_without_socket(drop) and not ("S" in flags and "A" not in flags) and "R" not in flags:
+        return kernel_word.certain(
+            drop, Evidence("packet", f"flags {flags}, and this host knows no such connection")
+        )
+    return None
+
+
+def time_wait_refused(drop: Drop, host: Host) -> Verdict | None:
+    """A SYN that a time-wait socket did not take for a new connection: it was answered with an ACK."""
+    flags = drop.packet.tcp_flags or ""
+    is_syn = "S" in flags and "A" not in flags
+    if "time-wait" in drop.event.notes and kernel_word.gave_no_reason(drop) and is_syn:
+        source = "probe tcp_timewait_state_process"
+        return kernel_word.certain(drop, Evidence(source, "a SYN for a connection that is in TIME_WAIT here"))
+    return None
+
+
+def data_after_close(drop: Drop, host: Host) -> Verdict | None:
+    """Data for what is left of a connection. Only likely: it may be a repetition of what was received before."""
+    if "time-wait" not in drop.event.notes or not kernel_word.gave_no_reason(drop):
+        return None
+    length = tcp_payload_length(drop)
+    if length is not None and length > 0 and "S" not in (drop.packet.tcp_flags or ""):
+        source = "probe tcp_timewait_state_process"
+        fact = f"{length} bytes of data for a connection that this end has closed; they may be a repetition"
+        return kernel_word.likely(drop, Evidence(source, fact))
+    return None
+
+
+def accept_queue_full(drop: Drop, host: Host) -> Verdict | None:
+    """With SYN cookies the last ACK of a handshake dies here when no socket can be made for it."""
+    if drop.reason == "NO_SOCKET" and kernel_word.place(drop) in {"cookie_v4_check", "cookie_v6_check"}:
+        fact = "the SYN cookie was good and no socket could be made: as a rule the accept queue is full"
+        return kernel_word.likely(drop, Evidence("place", fact))
+    return None
+
+
+def udp_buffer_full(drop: Drop, host: Host) -> Verdict | None:
+    function = kernel_word.place(drop) or ""
+    if (
+        drop.reason == "SOCKET_RCVBUFF"
+        and drop.packet.proto in _UDP
+        and function.lstrip("_").startswith("udp")
+    ):
+        return kernel_word.certain(drop)
+    return None
+
+
+def raw_buffer_full(drop: Drop, host: Host) -> Verdict | None:
+    if drop.reason == "SOCKET_RCVBUFF" and kernel_word.place(drop) in _RAW:
+        return kernel_word.certain(drop, Evidence("place", "a raw socket's copy; the packet itself went on"))
+    return None
+
+
+def packet_buffer_full(drop: Drop, host: Host) -> Verdict | None:
+    """Whatever the reason, these two free a packet with kfree_skb only when they could not hand the copy over."""
+    if drop.reason == "PACKET_SOCK_ERROR" or (
+        kernel_word.gave_no_reason(drop) and kernel_word.place(drop) in {"packet_rcv", "tpacket_rcv"}
+    ):
+        fact = "a sniffer's copy, as a rule for lack of buffer; the packet itself went on"
+        return kernel_word.likely(drop, Evidence("place", fact))
+    return None
+
+
+def memory_pressure(drop: Drop, host: Host) -> Verdict | None:
+    """For TCP the same reason also stands for a full receive buffer of the one socket."""
+    function = kernel_word.place(drop) or ""
+    if drop.reason == "PROTO_MEM" and (function.lstrip("_").startswith("udp") or function in _RAW):
+        fact = "the protocol's memory limit, or that of the cgroup, is reached"
+        return kernel_word.likely(drop, Evidence("place", fact))
+    return None
+
+
+def _tcp_without_socket(drop: Drop) -> bool:
+    return (
+        drop.reason == "NO_SOCKET"
+        and drop.packet.proto == "tcp"
+        and kernel_word.place(drop) in _TCP_ENTRANCES
+    )

@@ -1,0 +1,1 @@
+"""What NIC, driver, queues and protocols count as lost."""

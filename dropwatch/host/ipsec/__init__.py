@@ -1,0 +1,1 @@
+"""The SAs, policies and IPsec connections of a network namespace."""

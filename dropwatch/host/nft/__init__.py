@@ -1,0 +1,1 @@
+"""The rulesets of nf_tables."""

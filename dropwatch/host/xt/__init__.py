@@ -1,0 +1,1 @@
+"""The legacy tables of iptables, ip6tables, arptables and ebtables."""

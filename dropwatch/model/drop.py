@@ -1,0 +1,216 @@
+"""What the stages hand to one another: frozen dataclasses without behaviour.
+
+The kernel gives an Event (numbers, bytes). Names make it a Drop. Judgement makes it a Finding.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Literal
+
+from dropwatch.model.ipsec import XfrmNote
+from dropwatch.model.netfilter import NetfilterNote
+
+Address = IPv4Address | IPv6Address
+Confidence = Literal["certain", "likely", "unknown"]
+Match = Literal["direct", "ipsec", "fragment", "icmp-quote", "tunnel"]
+Direction = Literal["in", "out", "forward"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One hit of a probe: numbers and bytes, nothing looked up. Addresses are kernel addresses, 0 where unknown.
+
+    `packet` starts at the network header. `protocol` is the ethertype in host order (0 when the kernel had not
+    set it). `reason` is None on a kernel without drop reasons. `carrier` says that the kernel let it through
+    because it can only carry the filtered flow (ESP, AH, fragment, ICMP error, tunnel). `notes` are what other
+    probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it), `task-stack` (the
+    code ran in a system call of the current task), `probes-off` (it came in the middle of a probe, or of a
+    system call that reads a map, when no probe could note anything). `row` is what a summary counts
+    it by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a
+    trace follows, 0: none.
+    """
+
+    monotonic_ns: int
+    source: str
+    skb: int
+    location: int
+    reason: int | None
+    protocol: int
+    length: int
+    mark: int
+    ifindex: int
+    ifname: str
+    skb_iif: int
+    netns: int
+    pid: int
+    comm: str
+    cpu: int
+    carrier: bool
+    stack: tuple[int, ...]
+    packet: bytes
+    xfrm: XfrmNote | None = None
+    notes: frozenset[str] = frozenset()
+    netfilter: NetfilterNote | None = None
+    row: bytes = b""
+    journey: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A place in the kernel: function (as kallsyms has it), bytes into it, module. Function None: unresolved."""
+
+    function: str | None
+    offset: int
+    module: str | None
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """What the bytes say. `proto` is the name (`udp`, `esp`, `icmp6`, ...) or the number as text.
+
+    For ESP in UDP `proto` is `udp`, the ports are the UDP ports, and `spi`/`seq` are set. `fragment_offset` is in
+    bytes, `length` 0 where there was no packet yet. `quoted` is the packet inside an ICMP error, `inner` the packet
+    inside a tunnel header. `header_error` says in words why parsing stopped early.
+    """
+
+    family: int | None
+    proto: str | None
+    saddr: Address | None
+    daddr: Address | None
+    sport: int | None
+    dport: int | None
+    length: int
+    mark: int
+    spi: int | None = None
+    seq: int | None = None
+    ttl: int | None = None
+    tcp_flags: str | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    fragment_id: int | None = None
+    fragment_offset: int = 0
+    more_fragments: bool = False
+    quoted: "Packet | None" = None
+    inner: "Packet | None" = None
+    header_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    index: int
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Netns:
+    inode: int
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where it died: the frame, the layer of the stack (`ipsec`, `routing`, `netfilter`, `socket`, ...), the way."""
+
+    frame: Frame
+    layer: str | None
+    direction: Direction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    pid: int
+    comm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """An Event with names: still no judgement. `time` is seconds since 1970 (UTC)."""
+
+    event: Event
+    time: float
+    packet: Packet
+    iface: Interface | None
+    netns: Netns | None
+    where: Where
+    reason: str | None
+    stack: tuple[Frame, ...]
+    process: Process | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One observed fact and where it was read: `probe xfrm_audit_state_icvfail`, `netlink xfrm`, `packet`, ..."""
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One thing to do. `command` is for the user to run; whydrop never runs it."""
+
+    text: str
+    command: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Culprit:
+    """The thing in the user's configuration that killed the packet: `object` in the JSON.
+
+    `text` is what the standard tool prints for it; `details` are the keys of its kind (`spi`, `handle`, ...).
+    """
+
+    kind: str
+    text: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge says of one drop."""
+
+    confidence: Confidence
+    culprit: Culprit | None = None
+    evidence: tuple[Evidence, ...] = ()
+    fix: tuple[Fix, ...] = ()
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MatchResult:
+    """How a drop fits the filter, and why in words when it is not direct."""
+
+    how: Match
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A Drop with its diagnosis. `layer` is the drop's; `cause_id` is `unknown` when nothing is sure enough."""
+
+    drop: Drop
+    match: MatchResult
+    cause_id: str
+    title: str
+    confidence: Confidence
+    culprit: Culprit | None
+    evidence: tuple[Evidence, ...]
+    fix: tuple[Fix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The closing statement of a run. `seen_by` counts every hit of each source exactly; `lost` is per cause.
+
+    Both are None where nobody knows: in a recording whose end is missing. `journeys` are how many packets a trace
+    followed, by their end; None without one.
+    """
+
+    seen_by: dict[str, int] | None
+    matched: int
+    reported: int
+    lost: dict[str, int] | None
+    suppressed: dict[str, int]
+    blind_spots: tuple[str, ...]
+    journeys: dict[str, int] | None = None

@@ -1,0 +1,1 @@
+"""What the names and numbers of the kernel mean: symbols/*.toml read, protocols, the xfrm ABI."""

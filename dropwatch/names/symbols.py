@@ -1,0 +1,105 @@
+"""Reads symbols/*.toml: what the kernel's drop reasons, functions and layers mean, in words."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from dropwatch.model.drop import Direction
+from dropwatch.resources import resource_dir
+
+# Where a softirq begins: what lies further out on the stack is whoever was interrupted.
+SOFTIRQ = frozenset(
+    {"__do_softirq", "handle_softirqs", "__softirqentry_text_start", "run_ksoftirqd", "do_softirq_own_stack"}
+)
+# What compilers hang on a function's name when they clone, split or specialise it: gcc .isra.0 .part.0
+# .constprop.0 .cold, clang .llvm.<hash>. It says nothing about what the function does.
+_CLONE = re.compile(r"(?:\.(?:isra|part|constprop|cold|llvm|lto_priv)(?:\.[0-9a-z]+)?)+$")
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonWords:
+    """One drop reason: `words` is a short phrase, `text` paragraphs in which a line with `$ ` is a command.
+
+    `layer` is a name of layers.toml, None where the reason is used in several and the function tells which.
+    """
+
+    name: str
+    words: str
+    text: str
+    layer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionWords:
+    """One kernel function. `free` is true for one that only frees, on behalf of its caller.
+
+    `layer` and `direction` are None where packets of several layers, or on several ways, pass the function.
+    """
+
+    name: str
+    text: str
+    layer: str | None
+    direction: Direction | None = None
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CounterWords:
+    """A counter of lost packets: `loss` is false where none are lost, `overlap` true where whydrop may see them die."""
+
+    text: str
+    loss: bool = True
+    overlap: bool = False
+
+
+@lru_cache(maxsize=8192)
+def base_name(function: str) -> str:
+    """`ip_rcv_finish_core` for `ip_rcv_finish_core.isra.0.cold`: the name without what a compiler added."""
+    return _CLONE.sub("", function)
+
+
+@cache
+def reasons() -> Mapping[str, ReasonWords]:
+    """Every drop reason that whydrop has words for, by the kernel's name without `SKB_DROP_REASON_`."""
+    return MappingProxyType({name: ReasonWords(name, **entry) for name, entry in _entries("reasons")})
+
+
+@cache
+def functions() -> Mapping[str, FunctionWords]:
+    """Every kernel function that whydrop has words for, by its base name."""
+    return MappingProxyType({name: FunctionWords(name, **entry) for name, entry in _entries("functions")})
+
+
+@cache
+def layers() -> Mapping[str, str]:
+    """The layers of the network stack as whydrop names them, each with a sentence."""
+    return MappingProxyType({name: entry["text"] for name, entry in _read("layers").items()})
+
+
+@cache
+def counters(kind: str) -> Mapping[str, CounterWords]:
+    """The counters of one kind (`nic`, `qdisc`, `softnet`, `protocol`) that whydrop looks at, by the kernel's name."""
+    return MappingProxyType({name: CounterWords(**entry) for name, entry in _read("counters")[kind].items()})
+
+
+def reason(name: str | None) -> ReasonWords | None:
+    """The words for a reason as the running kernel calls it; None for one without words or without a name."""
+    return None if name is None else reasons().get(name)
+
+
+def function(name: str | None) -> FunctionWords | None:
+    """The words for a function as kallsyms spells it; None for one without words or without a name."""
+    return None if name is None else functions().get(base_name(name))
+
+
+def _entries(file: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, entry in _read(file).items():
+        yield name, entry | {"layer": None if entry["layer"] == "any" else entry["layer"]}
+
+
+def _read(file: str) -> dict[str, dict[str, Any]]:
+    return tomllib.loads((resource_dir("symbols") / f"{file}.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""What this machine can do, tried: `whydrop check` and the first look of every run."""

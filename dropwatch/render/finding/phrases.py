@@ -1,0 +1,75 @@
+"""Parts of a finding as short phrases: flow, place, interface."""
+
+from dropwatch.model.drop import Drop, Frame, Packet
+
+OBJECT_WORDS = {
+    "xfrm-state": "SA",
+    "xfrm-policy": "IPsec policy",
+    "iptables-rule": "iptables rule",
+    "ebtables-rule": "ebtables rule",
+    "nft-rule": "nftables rule",
+    "bpf-program": "BPF program",
+    "tc-filter": "tc filter",
+}
+_FAMILIES = {4: "ip", 6: "ip6"}
+
+
+def object_words(kind: str) -> str:
+    """`SA` for `xfrm-state`, `chain policy` for `chain-policy`."""
+    return OBJECT_WORDS.get(kind, kind.replace("-", " "))
+
+
+def flow(packet: Packet) -> str:
+    """`udp 10.9.0.1:40000 > 10.9.0.2:5000`, `esp 10.9.0.1 > 10.9.0.2 spi 0x00001001`, `arp`."""
+    words = [packet.proto or _FAMILIES.get(packet.family or 0, "packet")]
+    if packet.saddr is not None and packet.daddr is not None:
+        words += [_end(packet, source=True), ">", _end(packet, source=False)]
+    if packet.spi is not None:
+        words.append(f"spi 0x{packet.spi:08x}")
+    if packet.icmp_type is not None:
+        words.append(f"type {packet.icmp_type} code {packet.icmp_code}")
+    return " ".join(words)
+
+
+def _end(packet: Packet, *, source: bool) -> str:
+    address, port = (packet.saddr, packet.sport) if source else (packet.daddr, packet.dport)
+    if port is None:
+        return str(address)
+    return f"[{address}]:{port}" if packet.family == 6 else f"{address}:{port}"
+
+
+def particulars(packet: Packet) -> str:
+    """`seq 7 len 48 mark 0x10`: what tells this packet from the others of its flow."""
+    words = []
+    if packet.tcp_flags:
+        words.append(f"[{packet.tcp_flags}]")
+    if packet.seq is not None:
+        words.append(f"seq {packet.seq}")
+    if packet.fragment_offset or packet.more_fragments:
+        words.append(f"fragment {packet.fragment_id} at {packet.fragment_offset}")
+    if packet.length:
+        words.append(f"len {packet.length}")
+    if packet.mark:
+        words.append(f"mark 0x{packet.mark:x}")
+    if packet.header_error:
+        words.append(f"({packet.header_error})")
+    return " ".join(words)
+
+
+def interface(drop: Drop, own_netns: int | None) -> str:
+    """`vb (in, netns b)`; the namespace is left out when it is whydrop's own."""
+    brackets: list[str] = []
+    if drop.where.direction:
+        brackets.append(drop.where.direction)
+    if drop.netns is not None and (drop.netns.name or drop.netns.inode != own_netns):
+        brackets.append(f"netns {drop.netns.name or drop.netns.inode}")
+    name = (drop.iface.name or f"interface {drop.iface.index}") if drop.iface is not None else ""
+    inside = f"({', '.join(brackets)})" if brackets else ""
+    return f"{name} {inside}".strip()
+
+
+def place(frame: Frame) -> str:
+    """`xfrm_input+0x1df`, `esp_input+0x1c [esp4]`, or the bare address where there are no names."""
+    if frame.function is None:
+        return f"0x{frame.address:x}"
+    return f"{frame.function}+0x{frame.offset:x}" + (f" [{frame.module}]" if frame.module else "")

@@ -1,0 +1,1 @@
+"""A journey as text, tree or JSON."""

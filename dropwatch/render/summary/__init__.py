@@ -1,0 +1,1 @@
+"""A summary as table, full screen or JSON."""

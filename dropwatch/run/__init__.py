@@ -1,0 +1,1 @@
+"""One run: live or from a recording, from the first look at the machine to the last line."""

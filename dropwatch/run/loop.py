@@ -1,0 +1,144 @@
+"""The read loop: takes events until the user, the count, the clock or the command ends it, then the rest."""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from dropwatch.model.drop import Event, Finding
+from dropwatch.run.command import Command
+from dropwatch.run.options import Options
+from dropwatch.run.stop import Stop
+
+_POLL_MS = 100
+_LINGER_SECONDS = 1.0
+
+
+class Source(Protocol):
+    """Where Events come from; attached when it is handed over."""
+
+    def read(self, timeout_ms: int) -> list[Event]: ...
+    def detach(self) -> None: ...
+
+
+class Renderer(Protocol):
+    """Findings become text. `now` is a clock in seconds that only goes forward."""
+
+    def finding(self, finding: Finding, now: float) -> str: ...
+    def tick(self, now: float) -> str: ...
+
+
+class Output(Protocol):
+    """Where the text goes."""
+
+    @property
+    def reader_left(self) -> bool: ...
+    def show(self, text: str) -> None: ...
+
+
+class Watch:
+    """One run over one source. `reported` are the findings shown, `unread` the events left when it was cut short."""
+
+    def __init__(
+        self,
+        source: Source,
+        judge: Callable[[Event], Finding | None],
+        renderer: Renderer,
+        output: Output,
+        options: Options,
+        stop: Stop,
+        command: Command | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._judge = judge
+        self._renderer = renderer
+        self._output = output
+        self._options = options
+        self._stop = stop
+        self._command = command
+        self._clock = clock
+        self._end = float("inf")
+        self._linger_until: float | None = None
+        self.reported = 0
+        self.unread = 0
+
+    def run(self, is_ready: Callable[[], None]) -> None:
+        """Returns with the source detached and read to its end. `is_ready` is called once events are being read."""
+        try:
+            batch = self._source.read(0)
+            is_ready()
+            if self._command is not None:
+                self._command.start()
+            self._end = self._clock() + (self._options.duration or float("inf"))
+            self._take(batch)
+            while not self._over(quiet=not batch):
+                batch = self._source.read(self._patience_ms())
+                self._take(batch)
+            self._source.detach()
+        finally:
+            if self._command is not None:
+                self._command.stop(impatient=self._impatient)
+        self._drain()
+
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        """What it left lying, in words."""
+        if not self.unread:
+            return ()
+        why = (
+            f"--count {self._options.count} was reached"
+            if self._enough()
+            else "whydrop was told to stop at once"
+        )
+        events = (
+            "1 event that had come was" if self.unread == 1 else f"{self.unread} events that had come were"
+        )
+        return (f"{events} not looked at: {why}",)
+
+    def _take(self, batch: list[Event]) -> None:
+        """Judge and show; what comes after the last finding that was asked for stays unread."""
+        texts = []
+        for taken, event in enumerate(batch):
+            if self._enough() or self._impatient():
+                self.unread += len(batch) - taken
+                break
+            finding = self._judge(event)
+            if finding is not None:
+                self.reported += 1
+                texts.append(self._renderer.finding(finding, self._clock()))
+        texts.append(self._renderer.tick(self._clock()))
+        self._output.show("".join(texts))
+
+    def _over(self, *, quiet: bool) -> bool:
+        return bool(
+            self._stop.asked
+            or self._enough()
+            or self._clock() >= self._end
+            or self._output.reader_left
+            or self._command_is_done(quiet)
+        )
+
+    def _command_is_done(self, quiet: bool) -> bool:
+        """It has ended, and what it sent last had the time to die: a whole poll brought nothing more."""
+        if self._command is None or not self._command.ended():
+            return False
+        if self._linger_until is None:
+            self._linger_until = self._clock() + _LINGER_SECONDS
+            return False
+        return quiet or self._clock() >= self._linger_until
+
+    def _drain(self) -> None:
+        """What was in the ring when the probes went. A ring that nobody fills is empty after a few reads."""
+        while not self._output.reader_left and (batch := self._source.read(0)):
+            self._take(batch)
+
+    def _enough(self) -> bool:
+        return self._options.count is not None and self.reported >= self._options.count
+
+    def _impatient(self) -> bool:
+        """Asked twice to stop."""
+        return self._stop.asked > 1
+
+    def _patience_ms(self) -> int:
+        left = (self._end - self._clock()) * 1000
+        return max(0, min(_POLL_MS, int(left) + 1)) if left < _POLL_MS else _POLL_MS

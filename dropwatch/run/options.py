@@ -1,0 +1,42 @@
+"""What one run is to do, as one frozen value: the words of the command line, understood."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from dropwatch.model.filter import Filter
+
+View = Literal["findings", "stack", "folded", "summary", "trace", "tree"]
+VIEWS: tuple[View, ...] = get_args(View)
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One live run. `count` is in findings, `duration` in seconds; `command` is empty without `-- CMD`.
+
+    `view` is `stack` for one packet in full, `folded` for stacks counted at the end, `summary` for counts each
+    `interval` seconds (None: as it suits the output), where `count` is in summaries. `write` is the file that is left,
+    None for none; `anonymize` and `payload` are about its content. `trace` is the journey of packets, `tree` with the
+    calls of kernel functions inside each other: then `count` is in packets, `functions` is what further functions are
+    watched, `fields` are members of struct sk_buff to be told.
+    """
+
+    wanted: Filter = field(default_factory=Filter)
+    json: bool = False
+    stack: bool = False
+    all_drops: bool = False
+    no_color: bool = False
+    count: int | None = None
+    duration: float | None = None
+    ready_file: Path | None = None
+    command: tuple[str, ...] = ()
+    debug: bool = False
+    view: View = "findings"
+    write: Path | None = None
+    anonymize: bool = False
+    payload: bool = False
+    interval: float | None = None
+    functions: re.Pattern[str] | None = None
+    fields: tuple[str, ...] = ()

@@ -1,0 +1,30 @@
+"""The bytes of a flow that the programs counted become its addresses: the mirror of struct flow in bpf/filter.c."""
+
+import struct
+from ipaddress import IPv4Address, IPv6Address
+
+from dropwatch.model.drop import Address
+from dropwatch.model.summary import FlowCount
+from dropwatch.names import protocols
+
+_FLOW = struct.Struct("=16s16sIIHHBB2x")  # saddr, daddr, family, proto, sport, dport, has_ports, is_carrier
+
+
+def flow_count(flow: bytes, packets: int) -> FlowCount:
+    """Raises struct.error for bytes of another length."""
+    saddr, daddr, family, proto, _, dport, has_ports, _ = _FLOW.unpack(flow)
+    return FlowCount(
+        family=family or None,
+        proto=protocols.name(proto),
+        saddr=_address(saddr, family),
+        daddr=_address(daddr, family),
+        dport=dport if has_ports else None,
+        packets=packets,
+    )
+
+
+def _address(raw: bytes, family: int) -> Address | None:
+    """IPv4 stands in the last four bytes, as ::ffff:a.b.c.d."""
+    if family == 4:
+        return IPv4Address(raw[12:])
+    return IPv6Address(raw) if family == 6 else None

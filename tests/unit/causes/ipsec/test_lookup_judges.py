@@ -1,0 +1,439 @@
+"""What the judges of IPsec input say, and when they keep silent."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from dropwatch.causes.ipsec.lookup_judges import judge_auth_failed, judge_mark_of_state, judge_no_state
+from dropwatch.host.host import Host
+from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.model.drop import Frame, Where
+from dropwatch.model.ipsec import Encap, GoneState, Lifetime, XfrmNote, XfrmState
+
+A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
+TIME = 1795205701.0
+GCM = ("aead", "rfc4106(gcm(aes))", 160, 128)
+SA = XfrmState(
+    4,
+    A,
+    B,
+    "esp",
+    0x1001,
+    "transport",
+    reqid=1,
+    state="valid",
+    algorithms=(GCM,),
+    lifetime=Lifetime(add_time=int(TIME) - 60),
+    stat_integrity_failed=3,
+)
+LINE = (
+    "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 reqid 1 mode transport "
+    "aead rfc4106(gcm(aes)) 160-bit key 128-bit ICV"
+)
+ICVFAIL = frozenset({"icvfail"})
+NOTFOUND = XfrmNote(frozenset({"notfound"}), ("XfrmInNoStates",), spi=0x1001, seq=7)
+
+
+@pytest.fixture
+def esp(make_drop, make_packet, make_event):
+    def build(note, function="xfrm_input", netns="b", **packet):
+        fields = {"proto": "esp", "sport": None, "dport": None, "spi": 0x1001, "seq": 7} | packet
+        drop = make_drop(make_packet(**fields), make_event(xfrm=note), time=TIME)
+        frame = Frame(function, 0x1DF, None, 0)
+        return replace(drop, where=Where(frame, "ipsec", "in"), netns=replace(drop.netns, name=netns))
+
+    return build
+
+
+def host(*states, after_ns=3_200_000, missing=False, gone=(), tools=(), interfaces=None):
+    """A host that answers with these SAs, read so long after the drop; `gone` were seen being deleted."""
+
+    def read(inode):
+        if missing:
+            raise FileNotFoundError(2, "gone")
+        return XfrmConfig(states, (), 83521935614 + after_ns)
+
+    answering = Host(
+        read,
+        read_xfrm_interfaces=lambda inode: interfaces or {},
+        find_tool=lambda name: name if name in tools else None,
+    )
+    answering.gone_states = lambda: gone
+    return answering
+
+
+def gone(state, seconds=3.2, netns=4026532234, pid=812, comm="charon"):
+    """An SA that was deleted so long before the drop."""
+    return GoneState(83521935614 - int(seconds * 1e9), netns, state, pid, comm)
+
+
+def nobody():
+    """A host whose configuration must not be asked for."""
+    return Host(lambda inode: pytest.fail("asked the host"), find_tool=lambda name: None)
+
+
+def texts(verdict):
+    return [(fact.source, fact.text) for fact in verdict.evidence]
+
+
+def test_auth_failed_in_full(esp):
+    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody())
+    assert verdict is not None
+    assert verdict.confidence == "certain"
+    assert (verdict.culprit.kind, verdict.culprit.text) == ("xfrm-state", LINE)
+    assert verdict.culprit.details == {
+        "spi": "0x00001001",
+        "saddr": "10.9.0.1",
+        "daddr": "10.9.0.2",
+        "proto": "esp",
+        "mode": "transport",
+        "reqid": 1,
+        "if_id": 0,
+        "mark": 0,
+        "mark_mask": 0,
+        "state": "valid",
+        "algorithms": [{"kind": "aead", "name": "rfc4106(gcm(aes))", "key_bits": 160, "icv_bits": 128}],
+        "packets": 0,
+        "integrity_failed": 3,
+    }
+    assert texts(verdict) == [
+        (
+            "probe xfrm_audit_state_icvfail",
+            "its integrity check failed: src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 seq 7 mark 0x0",
+        ),
+        (
+            "SA at the drop",
+            "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 reqid 1 mode transport mark 0x0/0x0 if_id 0x0, "
+            "state valid",
+        ),
+        ("SA at the drop", "this end checks with aead rfc4106(gcm(aes)) 160-bit key 128-bit ICV"),
+        (
+            "SA at the drop",
+            "no packet has passed this SA in the 60 s since it was added; 3 failed its check, this one among them: "
+            "nothing shows that the two ends ever agreed",
+        ),
+        ("likely story", "the keys, the integrity algorithms or the ICV lengths of the two ends differ"),
+    ]
+
+
+def test_auth_failed_says_how_to_compare_the_ends(esp):
+    fixes = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody()).fix
+    get = "xfrm state get src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001"
+    assert [fix.command for fix in fixes[:2]] == [f"ip -n b {get}", f"ip {get}"]
+    assert fixes[2].command.startswith(f"ip -n b {get} | awk ")
+    assert fixes[2].command.endswith(" | sha256sum")
+    marked = replace(SA, mark=5, mark_mask=0xFF)
+    fixes = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=marked), netns=None), nobody()).fix
+    assert fixes[0].command == f"ip {get} mark 0x5 mask 0xff"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (
+            {"lifetime": Lifetime(packets=13, add_time=int(TIME) - 60), "stat_integrity_failed": 1},
+            "13 packets passed this SA in the 60 s since it was added; this is the first to fail its check: "
+            "its key was right then and has not changed here since, so the sender now uses another, or this packet was "
+            "altered or forged on its way",
+        ),
+        (
+            {
+                "lifetime": Lifetime(packets=13, add_time=int(TIME) - 60),
+                "oseq": 5,
+                "stat_integrity_failed": 0,
+            },
+            "13 packets went through this SA, sent and received, in the 60 s since it was added",
+        ),
+        (
+            {"lifetime": Lifetime(), "stat_integrity_failed": 1},
+            "no packet has passed this SA since it was added; this is the first to fail its check: nothing shows that "
+            "the two ends ever agreed",
+        ),
+    ],
+)
+def test_auth_failed_knows_whether_the_sa_ever_worked(esp, fields, text):
+    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, **fields))), nobody())
+    assert verdict.evidence[3].text == text
+
+
+def test_auth_failed_with_a_separate_integrity_algorithm(esp):
+    algorithms = (("enc", "cbc(aes)", 128, 0), ("auth", "hmac(sha256)", 256, 128))
+    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, algorithms=algorithms))), nobody())
+    assert verdict.evidence[2].text == (
+        "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV; the encryption key plays no part in "
+        "the check"
+    )
+    only = replace(SA, proto="ah", algorithms=algorithms[1:])
+    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=only), proto="ah"), nobody())
+    assert verdict.evidence[2].text == "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV"
+
+
+def test_auth_failed_in_udp(esp):
+    state = replace(SA, encap=Encap("espinudp", 4500, 4500))
+    drop = esp(XfrmNote(ICVFAIL, state=state), proto="udp", sport=4500, dport=4500)
+    verdict = judge_auth_failed(drop, nobody())
+    assert verdict.evidence[0].text.endswith("proto esp spi 0x00001001 seq 7 mark 0x0 in UDP 4500 > 4500")
+    assert "NAT" in verdict.fix[1].text
+
+
+@pytest.mark.parametrize("function", ["xfrm_input", "xfrm_input.isra.0", "xfrm_input.constprop.0.cold"])
+def test_the_place_may_have_a_suffix(esp, function):
+    assert judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA), function), nobody()) is not None
+    assert judge_no_state(esp(NOTFOUND, function), host()) is not None
+
+
+@pytest.mark.parametrize("function", ["__udp4_lib_rcv", "xfrm_input_resume", "my_xfrm_input", None])
+def test_another_place_is_another_cause(esp, function):
+    """The packet has been through IPsec, and died of something else later."""
+    assert judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA), function), nobody()) is None
+    assert judge_no_state(esp(NOTFOUND, function), nobody()) is None
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        None,
+        XfrmNote(),
+        XfrmNote(state=SA),
+        XfrmNote(ICVFAIL),
+        XfrmNote(frozenset({"replay"}), ("XfrmInStateSeqError",), state=SA),
+        XfrmNote(counters=("XfrmInStateProtoError",), state=SA),
+    ],
+)
+def test_neither_without_the_kernel_saying_so(esp, note):
+    assert judge_auth_failed(esp(note), nobody()) is None
+    assert judge_no_state(esp(note), nobody()) is None
+
+
+def test_no_state_names_the_nearest_sa(esp):
+    other = replace(SA, spi=0x2002)
+    back = replace(SA, saddr=B, daddr=A, spi=0x3003)
+    verdict = judge_no_state(esp(NOTFOUND), host(back, other))
+    assert verdict is not None
+    assert verdict.confidence == "certain"
+    line = LINE.replace("0x00001001", "0x00002002")
+    assert (verdict.culprit.kind, verdict.culprit.text) == ("xfrm-state", line)
+    assert verdict.culprit.details == {
+        "spi": "0x00002002",
+        "relation": "nearest",
+        "differs": ["spi"],
+        "saddr": "10.9.0.1",
+        "daddr": "10.9.0.2",
+        "proto": "esp",
+        "mode": "transport",
+        "reqid": 1,
+        "if_id": 0,
+        "mark": 0,
+        "mark_mask": 0,
+        "state": "valid",
+    }
+    assert texts(verdict)[3:7] == [
+        ("packet / SA", "spi 0x00001001 / 0x00002002  <- differs"),
+        ("packet / SA", "dst 10.9.0.2 / 10.9.0.2"),
+        ("packet / SA", "proto esp / esp"),
+        ("packet / SA", "src 10.9.0.1 / 10.9.0.1"),
+    ]
+    assert texts(verdict)[:3] == [
+        (
+            "probe xfrm_audit_state_notfound",
+            "no SA for this packet: src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 seq 7 mark 0x0",
+        ),
+        ("netlink xfrm", "3.2 ms after the drop this namespace has 2 SAs; nearest first:"),
+        ("netlink xfrm", f"{line}: SPI 0x00002002, not 0x00001001"),
+    ]
+    assert verdict.fix[0].command == "ip -n b xfrm state list src 10.9.0.1 dst 10.9.0.2 nokeys"
+
+
+def test_no_state_where_there_is_no_sa_at_all(esp):
+    verdict = judge_no_state(esp(NOTFOUND), host())
+    assert verdict.confidence == "certain"
+    assert verdict.culprit is None
+    assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop this namespace has no SA at all")]
+    assert verdict.fix
+
+
+def test_no_state_where_nothing_could_be_read(esp):
+    verdict = judge_no_state(esp(NOTFOUND), host(missing=True))
+    assert verdict.confidence == "certain"
+    assert verdict.culprit is None
+    assert texts(verdict)[1:] == [("netlink xfrm", "the SAs of this namespace could not be read")]
+
+
+def test_no_state_by_the_counter_alone(esp):
+    verdict = judge_no_state(esp(XfrmNote(counters=("XfrmInNoStates",))), host())
+    assert verdict.evidence[0].source == "counter XfrmInNoStates"
+    assert "spi 0x00001001 seq 7" in verdict.evidence[0].text
+
+
+def test_what_the_kernel_parsed_counts_more_than_what_the_bytes_show(esp):
+    verdict = judge_no_state(esp(NOTFOUND, spi=None, seq=None), host())
+    assert "spi 0x00001001 seq 7 " in verdict.evidence[0].text
+
+
+def test_no_state_with_an_unknown_spi(esp):
+    drop = esp(XfrmNote(counters=("XfrmInNoStates",)), spi=None, seq=None)
+    verdict = judge_no_state(drop, host(SA))
+    assert verdict.culprit is None
+    assert verdict.evidence[0].text == "no SA for this packet: src 10.9.0.1 dst 10.9.0.2 proto esp mark 0x0"
+
+
+@pytest.mark.parametrize("missing", [{"saddr": None}, {"daddr": None}, {"saddr": None, "daddr": None}])
+def test_no_state_without_addresses_has_no_command_to_offer(esp, missing):
+    verdict = judge_no_state(esp(NOTFOUND, **missing), host(SA))
+    assert (verdict.confidence, verdict.culprit, verdict.fix) == ("certain", None, ())
+    assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop this namespace has one SA")]
+
+
+def test_the_mark_alone_is_a_cause_of_its_own(esp):
+    marked = replace(SA, mark=5, mark_mask=0xFF)
+    assert judge_no_state(esp(NOTFOUND), host(marked)) is None
+    verdict = judge_mark_of_state(esp(NOTFOUND), host(marked))
+    assert verdict.confidence == "certain", "it was there, a minute old"
+    assert verdict.culprit.details["differs"] == ["mark"]
+    assert (verdict.culprit.details["mark"], verdict.culprit.details["packet_mark"]) == (5, 0)
+    assert ("packet / SA", "mark 0x0 / 0x5/0xff  <- differs") in texts(verdict)
+    assert "0x5/0xff" in verdict.fix[0].text
+
+
+def test_a_mark_is_only_likely_where_the_sa_may_be_younger_than_the_drop(esp):
+    same_second = replace(SA, mark=5, mark_mask=0xFF, lifetime=Lifetime(add_time=int(TIME)))
+    assert judge_mark_of_state(esp(NOTFOUND), host(same_second)).confidence == "likely"
+    later = replace(same_second, lifetime=Lifetime(add_time=int(TIME) + 1))
+    assert judge_mark_of_state(esp(NOTFOUND), host(later)) is None
+    assert judge_no_state(esp(NOTFOUND), host(later)).confidence == "certain"
+
+
+def test_no_mark_is_blamed_for_an_sa_that_was_deleted(esp):
+    marked = replace(SA, mark=5, mark_mask=0xFF)
+    fitting = host(marked, gone=(gone(SA),))
+    assert judge_mark_of_state(esp(NOTFOUND), fitting) is None
+    assert judge_no_state(esp(NOTFOUND), fitting).culprit.details["relation"] == "deleted"
+
+
+def test_an_sa_that_was_deleted_by_somebody(esp):
+    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(SA),)))
+    assert verdict.confidence == "certain"
+    assert verdict.title == "no SA for this packet: it was deleted here"
+    assert verdict.culprit.details["relation"] == "deleted"
+    assert verdict.culprit.details["deleted_by"] == {"pid": 812, "comm": "charon"}
+    assert verdict.culprit.details["seconds_before"] == 3.2
+    assert texts(verdict)[1] == (
+        "probe __xfrm_state_delete",
+        f"deleted 3.2 s before this packet by charon (pid 812): {LINE}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("life", "state", "why"),
+    [
+        ({"hard_packets": 20, "packets": 20}, "expired", "its hard limit of 20 packets was reached"),
+        ({"hard_bytes": 900, "bytes": 1000}, "expired", "its hard limit of 900 bytes was reached"),
+        ({"hard_add_seconds": 50}, "valid", "its hard limit of 50 s after it was added was reached"),
+        (
+            {"hard_use_seconds": 10, "use_time": int(TIME) - 20},
+            "valid",
+            "its hard limit of 10 s after its first use was reached",
+        ),
+        ({}, "expired", "a hard limit was reached"),
+    ],
+)
+def test_an_sa_that_went_because_of_a_limit(esp, life, state, why):
+    lifetime = Lifetime(**{"add_time": int(TIME) - 60} | life)
+    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime, state=state)),)))
+    assert verdict.culprit.details["relation"] == "expired"
+    assert verdict.culprit.details["deleted_by"] is None, "whoever ran then has nothing to do with it"
+    assert ("SA at its deletion", why) in texts(verdict)
+
+
+def test_a_limit_that_was_not_reached_is_not_blamed(esp):
+    lifetime = Lifetime(add_time=int(TIME) - 60, hard_add_seconds=3600, hard_packets=20, packets=19)
+    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime)),)))
+    assert verdict.culprit.details["relation"] == "deleted"
+
+
+def test_this_side_rekeyed(esp):
+    new = replace(SA, spi=0x2002, lifetime=Lifetime(add_time=int(TIME) - 5))
+    verdict = judge_no_state(esp(NOTFOUND), host(new, gone=(gone(SA),)))
+    assert verdict.title == "no SA for this packet: this side has replaced it, the sender still uses it"
+    assert ("likely story", "this side rekeyed, the peer still uses the old SA") in texts(verdict)
+    assert verdict.culprit.details["spi"] == "0x00001001"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        gone(SA, netns=4026531840),
+        gone(SA, seconds=-0.001),
+        gone(replace(SA, spi=0x1002)),
+        gone(replace(SA, daddr=A)),
+        gone(replace(SA, proto="ah")),
+        gone(replace(SA, mark=5, mark_mask=0xFF)),
+    ],
+)
+def test_what_else_was_deleted_says_nothing(esp, other):
+    """In another namespace, after this packet, or another SA."""
+    verdict = judge_no_state(esp(NOTFOUND), host(gone=(other,)))
+    assert verdict.culprit is None
+    assert verdict.title is None
+
+
+def test_an_sa_for_sending_only(esp):
+    verdict = judge_no_state(esp(NOTFOUND), host(replace(SA, direction="out")))
+    assert verdict.title == "the SA with this SPI is only for sending"
+    assert verdict.culprit.details["differs"] == ["dir"]
+
+
+def test_only_daemons_that_are_installed_are_asked(esp):
+    assert not any("swanctl" in (fix.command or "") for fix in judge_no_state(esp(NOTFOUND), host()).fix)
+    verdict = judge_no_state(esp(NOTFOUND), host(tools=("swanctl",)))
+    assert verdict.fix[-1].command == "ip netns exec b swanctl --list-sas"
+
+
+def test_no_state_although_the_sa_is_there_now(esp):
+    """Added between the drop and the reading, or told apart by something that is not known here."""
+    verdict = judge_no_state(esp(NOTFOUND), host(SA))
+    assert texts(verdict)[1][1] == "3.2 ms after the drop this namespace has one SA; nearest first:"
+    assert verdict.culprit.details["differs"] == []
+    assert texts(verdict)[2][1].endswith("this one fits now; when the packet came the kernel did not have it")
+    added = replace(SA, lifetime=Lifetime(add_time=int(TIME) + 1))
+    verdict = judge_no_state(esp(NOTFOUND), host(added))
+    assert texts(verdict)[2][1].endswith("this one fits, but was added after the drop")
+
+
+def test_no_state_shows_three_at_most(esp):
+    verdict = judge_no_state(esp(NOTFOUND), host(*[replace(SA, spi=0x2000 + n) for n in range(9)]))
+    assert len([fact for fact in verdict.evidence if " reqid " in fact.text]) == 3
+
+
+def test_no_state_of_esp_in_udp_wants_an_esp_sa(esp):
+    drop = esp(NOTFOUND, proto="udp", sport=4500, dport=4500)
+    assert judge_no_state(drop, host(replace(SA, spi=5))).culprit.details["differs"] == ["spi"]
+
+
+def test_ah_through_a_nat_is_told_from_keys_that_differ(esp):
+    state = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))
+    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
+    assert ("packet / SA", "src 10.9.0.77 / 10.9.0.1  <- differs") in texts(verdict)
+    assert texts(verdict)[-1][1].startswith("a NAT on the way changed the source address")
+
+
+def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp):
+    vti = IpsecInterface("vti", ikey=0x2A, local=B, remote=A)
+    marked = host(replace(SA, mark=0x2B, mark_mask=0xFFFFFFFF), interfaces={7: vti})
+    verdict = judge_mark_of_state(esp(NOTFOUND), marked)
+    assert verdict.culprit.details["packet_mark"] == 0x2A
+    assert ("packet / SA", "mark 0x2a / 0x2b/0xffffffff  <- differs") in texts(verdict)
+    assert "key 0x2b" in verdict.fix[0].text
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "confidence"),
+    [((GCM,), "certain"), ((("enc", "cbc(aes)", 128, 0),), "likely")],
+    ids=["aead", "cipher-alone"],
+)
+def test_no_state_may_be_garbage_of_an_sa_without_a_check(esp, algorithms, confidence):
+    """What such an SA makes of a wrong key may look like ESP again."""
+    other = replace(SA, spi=0x2002, algorithms=algorithms)
+    assert judge_no_state(esp(NOTFOUND), host(other)).confidence == confidence

@@ -1,0 +1,278 @@
+"""What the judges of IPsec policies say of packets that __xfrm_policy_check refused, and when they keep silent."""
+
+import errno
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.host import Host
+from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.model.drop import Frame, Where
+from dropwatch.model.ipsec import (
+    Lifetime,
+    Selector,
+    XfrmCheck,
+    XfrmLookup,
+    XfrmNote,
+    XfrmPolicy,
+    XfrmState,
+    XfrmTemplate,
+)
+
+A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
+TIME = 1795205701.5
+DROPPED_AT = 83521935614
+SA = XfrmState(
+    4, A, B, "esp", 0x1001, "tunnel", reqid=1, state="valid", lifetime=Lifetime(add_time=int(TIME) - 60)
+)
+SELECTOR = Selector(family=4, saddr=A, prefixlen_s=32, daddr=B, prefixlen_d=32)
+TEMPLATE = XfrmTemplate("esp", "tunnel", A, B, reqid=1)
+POLICY = XfrmPolicy(SELECTOR, "in", "allow", 100, 8, templates=(TEMPLATE,))
+BLOCK = replace(POLICY, action="block", templates=())
+REASONS = [None, "NOT_SPECIFIED", "XFRM_POLICY"]
+
+
+@pytest.fixture
+def refused(make_drop, make_packet, make_event):
+    """A packet that was refused with this counter; the note's other fields and the packet's follow."""
+
+    def build(
+        counter=None,
+        direction="in",
+        state=None,
+        place="udp_queue_rcv_one_skb",
+        reason="XFRM_POLICY",
+        **fields,
+    ):
+        notes = {key: fields.pop(key) for key in ("lookup", "outbound", "blackholed") if key in fields}
+        check = XfrmCheck(direction, (counter,)) if counter is not None else None
+        note = XfrmNote(state=state, check=check, **notes) if (state or check or notes) else None
+        source = fields.pop("source", "kfree_skb")
+        frame = Frame(place, 1, None, 0)
+        event = make_event(xfrm=note, source=source, ifindex=2)
+        return make_drop(
+            make_packet(**fields),
+            event,
+            time=TIME,
+            where=Where(frame, "ipsec", "in"),
+            stack=(frame,),
+            reason=reason,
+        )
+
+    return build
+
+
+@pytest.fixture
+def judged():
+    def judge(drop, *policies, states=(), interfaces=None, missing=False):
+        def read(inode):
+            if missing:
+                raise FileNotFoundError(2, "gone")
+            return XfrmConfig(states, policies, DROPPED_AT + 2_000_000)
+
+        found = {
+            index: IpsecInterface("xfrm", one) if isinstance(one, int) else one
+            for index, one in (interfaces or {}).items()
+        }
+        host = Host(read, read_xfrm_interfaces=lambda inode: found, find_tool=lambda name: None)
+        cause, verdict = diagnose(drop, host)
+        return (cause.id if cause is not None else None), verdict
+
+    return judge
+
+
+def texts(verdict):
+    return [f"{fact.source}: {fact.text}" for fact in verdict.evidence]
+
+
+@pytest.mark.parametrize("reason", [*REASONS, "NO_SOCKET"])
+@pytest.mark.parametrize("place", ["udp_queue_rcv_one_skb", "__udp4_lib_rcv", "tcp_v4_rcv", "raw_rcv"])
+def test_clear_text_where_the_policy_wants_ipsec(refused, judged, place, reason):
+    cause, verdict = judged(refused("XfrmInTmplMismatch", place=place, reason=reason), POLICY)
+    assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
+    assert verdict.culprit.kind == "xfrm-policy"
+    assert (verdict.culprit.details["index"], verdict.culprit.details["differs"]) == (8, ["sa"])
+    assert "clear text" in verdict.title
+    assert "packet / template: sa none / esp tunnel reqid 1  <- differs" in texts(verdict)
+
+
+@pytest.mark.parametrize(
+    ("state", "differs"),
+    [
+        (replace(SA, reqid=2), ["reqid"]),
+        (replace(SA, mode="transport"), ["mode"]),
+        (replace(SA, proto="ah"), ["proto"]),
+        (replace(SA, saddr=ip_address("10.9.0.9")), ["src"]),
+    ],
+)
+def test_the_wrong_sa_is_compared_with_the_template(refused, judged, state, differs):
+    cause, verdict = judged(refused("XfrmInTmplMismatch", state=state), POLICY)
+    assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
+    assert verdict.culprit.details["differs"] == differs
+    assert len([line for line in texts(verdict) if line.endswith("<- differs")]) == 1
+
+
+def test_a_policy_that_wants_no_protection_refuses_what_came_through_a_tunnel(refused, judged):
+    cause, verdict = judged(refused("XfrmInTmplMismatch", state=SA), replace(POLICY, templates=()))
+    assert cause == "ipsec.template-mismatch"
+    assert verdict.culprit.details["differs"] == ["sa"]
+
+
+@pytest.mark.parametrize(
+    ("state", "policies"),
+    [
+        (None, ()),
+        (None, (replace(POLICY, templates=()),)),
+        (None, (POLICY, replace(POLICY, index=16))),
+        (None, (BLOCK,)),
+        (SA, (POLICY,)),
+    ],
+)
+def test_no_policy_is_named_that_does_not_explain_it(refused, judged, state, policies):
+    """Changed since, several that can be it, or one that would have let it pass."""
+    cause, verdict = judged(refused("XfrmInTmplMismatch", state=state), *policies)
+    assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
+    assert verdict.culprit is None
+
+
+def test_nothing_could_be_read(refused, judged):
+    cause, verdict = judged(refused("XfrmInTmplMismatch"), missing=True)
+    assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.template-mismatch", "certain", None)
+    assert "netlink xfrm: the SAs and policies of this namespace could not be read" in texts(verdict)
+
+
+def test_the_selector_of_the_sa(refused, judged):
+    selector = Selector(
+        family=4, daddr=ip_address("10.8.0.0"), prefixlen_d=16, proto=17, dport=53, dport_mask=0xFFFF
+    )
+    state = replace(SA, selector=selector)
+    cause, verdict = judged(refused("XfrmInStateMismatch", state=state, place="ip_forward"))
+    assert (cause, verdict.confidence) == ("ipsec.selector-mismatch", "certain")
+    assert verdict.culprit.details["differs"] == ["dst", "dport"]
+    assert "packet / selector of the SA: dst 10.9.0.2 / 10.8.0.0/16  <- differs" in texts(verdict)
+    assert "packet / selector of the SA: proto udp / udp" in texts(verdict)
+
+
+def test_another_sa_of_its_way_may_have_the_selector(refused, judged):
+    state = replace(SA, selector=SELECTOR)
+    cause, verdict = judged(refused("XfrmInStateMismatch", state=state))
+    assert (cause, verdict.culprit) == ("ipsec.selector-mismatch", None)
+
+
+@pytest.mark.parametrize("direction", ["in", "fwd"])
+def test_no_policy_for_what_came_out_of_a_tunnel(refused, judged, direction):
+    other = replace(POLICY, dir=direction, selector=replace(SELECTOR, saddr=ip_address("10.9.0.9")))
+    cause, verdict = judged(refused("XfrmInNoPols", direction, SA), other)
+    assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
+    assert verdict.culprit.details["dir"] == direction
+    assert any("another src" in line for line in texts(verdict))
+    assert "packet / policy: src 10.9.0.1 / 10.9.0.9/32  <- differs" in texts(verdict)
+    assert (
+        f"dir {direction} tmpl src 10.9.0.1 dst 10.9.0.2 proto esp reqid 1 mode tunnel"
+        in verdict.fix[1].command
+    )
+
+
+def test_a_policy_with_another_if_id(refused, judged):
+    drop = refused("XfrmInNoPols", state=replace(SA, if_id=0x2A))
+    cause, verdict = judged(drop, replace(POLICY, if_id=0x2A), interfaces={5: 0x2B})
+    assert (cause, verdict.confidence) == ("ipsec.interface-mismatch", "likely")
+    assert verdict.culprit.details["differs"] == ["if_id"]
+    assert "netlink link: the xfrm interfaces here have if_id 0x2b: none has 0x2a" in texts(verdict)
+
+
+def test_it_came_through_an_xfrm_interface(refused, judged):
+    """The if_id of the interface counts, so that a policy without one is not for it."""
+    drop = refused("XfrmInNoPols", state=replace(SA, if_id=0x2A))
+    assert judged(drop, POLICY, interfaces={2: 0x2A})[0] == "ipsec.interface-mismatch"
+    assert judged(drop, replace(POLICY, if_id=0x2A), interfaces={2: 0x2A})[0] == "ipsec.no-policy"
+
+
+def test_a_policy_with_a_mark(refused, judged):
+    cause, verdict = judged(refused("XfrmInNoPols", state=SA), replace(POLICY, mark=5, mark_mask=0xFF))
+    assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "likely")
+    assert verdict.culprit.details["differs"] == ["mark"]
+    assert "0x5/0xff" in verdict.fix[0].text
+
+
+@pytest.mark.parametrize("direction", ["in", "fwd"])
+def test_a_policy_that_blocks(refused, judged, direction):
+    blocking = replace(BLOCK, dir=direction)
+    cause, verdict = judged(refused("XfrmInPolBlock", direction), blocking)
+    assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
+    assert verdict.culprit.details["index"] == 8
+    assert verdict.fix[1].command == f"ip -n b xfrm policy delete dir {direction} index 8"
+
+
+def test_a_policy_that_was_deleted_since_is_not_guessed(refused, judged):
+    for policies in ((), (POLICY,), (BLOCK, replace(BLOCK, index=16))):
+        cause, verdict = judged(refused("XfrmInPolBlock"), *policies)
+        assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.policy-block", "certain", None)
+
+
+@pytest.mark.parametrize("source", ["xfrm_lookup", "kfree_skb"])
+def test_a_policy_that_blocks_what_is_to_leave(refused, judged, source):
+    place = "xfrm_lookup_with_ifid" if source == "xfrm_lookup" else "ip_forward"
+    drop = refused(lookup=XfrmLookup(errno.EPERM), source=source, place=place)
+    cause, verdict = judged(drop, replace(BLOCK, dir="out"))
+    assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
+    assert verdict.culprit.details["dir"] == "out"
+
+
+def test_the_default_policy_blocks_what_is_to_leave(refused, judged):
+    cause, verdict = judged(
+        refused(lookup=XfrmLookup(errno.EPERM), place="ip_forward"), replace(BLOCK, dir="in")
+    )
+    assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
+    assert verdict.culprit.details == {"dir": "out", "action": "block", "default": True}
+
+
+def test_the_default_policy_blocks_clear_text(refused, judged):
+    cause, verdict = judged(refused("XfrmInNoPols"))
+    assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
+    assert verdict.culprit.details == {"dir": "in", "action": "block", "default": True}
+
+
+def test_the_default_policy_where_no_policy_is_asked(refused, judged):
+    cause, verdict = judged(refused(place="ip_forward"))
+    assert (cause, verdict.confidence) == ("ipsec.no-policy", "likely")
+    assert verdict.culprit.details["dir"] == "fwd"
+    assert judged(refused(), POLICY)[0] is None, "then the kernel would have asked"
+    assert judged(refused(reason=None))[0] is None
+    assert judged(refused(), missing=True)[0] is None
+
+
+@pytest.mark.parametrize(
+    "counter", ["XfrmInPolError", "XfrmInHdrError", "XfrmInBufferError", "XfrmSomethingNew"]
+)
+def test_other_refusals_stay_unknown(refused, judged, counter):
+    assert judged(refused(counter, state=SA), POLICY)[0] is None
+
+
+def test_an_sa_alone_is_no_refusal(refused, judged):
+    """It came out of IPsec, and died of something else."""
+    assert judged(refused(state=SA, reason="NOT_SPECIFIED"), POLICY)[0] is None
+    assert judged(refused(state=SA, reason=None, place="ip_forward"), BLOCK)[0] is None
+
+
+def test_the_key_of_a_vti_interface_is_the_mark(refused, judged):
+    """vti_rcv_cb has the policies asked while xfrm_input has the packet."""
+    drop = refused("XfrmInNoPols", state=replace(SA, mark=0x2A, mark_mask=0xFFFFFFFF), place="xfrm_input")
+    vti = {2: IpsecInterface("vti", ikey=0x2A)}
+    policy = replace(POLICY, mark=0x2B, mark_mask=0xFFFFFFFF, add_time=int(TIME) - 60)
+    cause, verdict = judged(drop, policy, interfaces=vti)
+    assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "certain")
+    assert verdict.culprit.details["differs"] == ["mark"]
+
+
+@pytest.mark.parametrize(("added", "confidence"), [(-60, "certain"), (0, "likely"), (1, None)])
+def test_a_policy_proves_something_only_if_it_is_older_than_the_drop(
+    refused, judged, added, confidence
+) -> None:
+    policy = replace(POLICY, if_id=0x2A, add_time=int(TIME) + added)
+    cause, verdict = judged(refused("XfrmInNoPols", state=replace(SA, if_id=0x2A)), policy)
+    assert cause == ("ipsec.interface-mismatch" if confidence else "ipsec.no-policy")
+    assert confidence is None or verdict.confidence == confidence

@@ -1,0 +1,382 @@
+"""Which rule a drop is blamed on, how sure, and what is said beside."""
+
+from dataclasses import replace
+
+import pytest
+
+from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.route import Route
+from dropwatch.model.drop import Interface
+from dropwatch.model.netfilter import ConntrackNote, EbtNote, HookNote, NftChain, NftNote, XtNote
+
+DROP_NS = 83521935614
+INPUT, UU = NftChain(1, "input"), NftChain(5, "uu")
+NFT = NftNote("rule", "inet", "filter", 2, INPUT, 1, 0, "accept", UU, 7, "nft_immediate_eval", (UU,))
+NFT_POLICY = replace(NFT, verdict="policy", policy="drop", chain=None, rule=None, expression=None, visited=())
+NFT_RULE = ListedRule(
+    "nft-rule",
+    "nft",
+    "udp dport 5000 drop",
+    "nft -a list chain inet filter uu",
+    {"family": "inet", "table": "filter", "chain": "uu", "handle": 7},
+    read_at_ns=DROP_NS + 12_000_000,
+)
+XT = XtNote("ip", "filter", 1, 12, 2000, 1800, (640,), False, None, (152,), 0)
+XT_RULE = ListedRule(
+    "iptables-rule",
+    "iptables-legacy",
+    "-A UU -p udp -m udp --dport 5000 -j DROP",
+    "iptables-legacy -t filter -vnL UU --line-numbers",
+    {"family": "ip", "table": "filter", "chain": "UU", "number": 2, "comment": None},
+    ("INPUT rule 1 jumps to UU",),
+)
+XT_POLICY = ListedRule(
+    "chain-policy",
+    "iptables-legacy",
+    "-P INPUT DROP",
+    "iptables-legacy -t filter -vnL INPUT --line-numbers",
+    {"family": "ip", "table": "filter", "chain": "INPUT"},
+)
+EBT = EbtNote("filter", 2, 9, (3, 7), 0)
+EBT_RULE = ListedRule(
+    "ebtables-rule",
+    "ebtables-legacy",
+    "-A FORWARD -p IPv4 --ip-dport 5000 -j DROP",
+    "ebtables-legacy -t filter -L FORWARD --Ln --Lc",
+    {"family": "bridge", "table": "filter", "chain": "FORWARD", "number": 4, "comment": None},
+)
+
+
+def said(verdict):
+    return "\n".join(f"{one.source}: {one.text}" for one in verdict.evidence)
+
+
+def commands(verdict):
+    return [fix.command for fix in verdict.fix]
+
+
+def nft_text(text, **details):
+    return replace(NFT_RULE, text=text, details={**NFT_RULE.details, **details})
+
+
+def xt_text(text, **details):
+    return replace(XT_RULE, text=text, details={**XT_RULE.details, **details})
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("nft_do_chain", "NETFILTER_DROP"),
+        ("nf_hook_slow", None),
+        ("br_handle_frame", "NOT_SPECIFIED"),
+        ("nf_hook_slow.cold", "NETFILTER_DROP"),
+        ("nf_reinject", "NOT_SPECIFIED"),
+    ],
+)
+def test_an_nft_rule_is_certain_with_its_listing(refused, firewall, judged, place, reason):
+    cause, verdict = judged(refused((place, "ip_local_deliver"), reason, nft=NFT), firewall(NFT_RULE))
+    assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
+    assert verdict.culprit.kind == "nft-rule"
+    assert verdict.culprit.text == "udp dport 5000 drop"
+    assert verdict.culprit.details == {"family": "inet", "table": "filter", "chain": "uu", "handle": 7}
+    assert "probe nft_immediate_eval: verdict drop for this packet: rule handle 7 in chain uu" in said(
+        verdict
+    )
+    assert "base chain input (hook input, priority 0, policy accept)" in said(verdict)
+    assert "12 ms after the drop: udp dport 5000 drop # handle 7" in said(verdict)
+    assert commands(verdict) == [
+        "ip netns exec b nft -a list chain inet filter uu",
+        "ip netns exec b nft insert rule inet filter uu position 7 "
+        "ip saddr 10.9.0.1 ip daddr 10.9.0.2 udp dport 5000 accept",
+        "ip netns exec b nft delete rule inet filter uu handle 7",
+    ]
+
+
+def test_what_died_elsewhere_was_not_killed_by_a_rule(refused, firewall, judged):
+    assert judged(refused(("udp_queue_rcv_one_skb",), "SOCKET_RCVBUFF", nft=NFT), firewall(NFT_RULE))[0] != (
+        "netfilter.nft-rule"
+    )
+    assert judged(refused(("nf_queue",), None, nft=NFT), firewall(NFT_RULE))[0] != "netfilter.nft-rule"
+
+
+def test_a_rule_that_is_gone_keeps_handle_and_chain(refused, firewall, judged):
+    gone = replace(NFT_RULE, text=None, gone=True, problem="the rule was deleted or replaced since")
+    cause, verdict = judged(refused(nft=NFT), firewall(gone))
+    assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
+    assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
+    assert "deleted or replaced since" in said(verdict)
+    assert commands(verdict) == ["ip netns exec b nft -a list chain inet filter uu"]
+
+
+def test_a_namespace_that_is_gone_still_gives_the_handle(refused, firewall, judged):
+    cause, verdict = judged(refused(nft=NFT), firewall(None))
+    assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
+    assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
+    assert "could not be read" in said(verdict)
+
+
+def test_the_text_of_another_handle_is_never_shown(refused, firewall, judged):
+    other = replace(NFT_RULE, details={**NFT_RULE.details, "handle": 8})
+    _, verdict = judged(refused(nft=NFT), firewall(other))
+    assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
+    assert "udp dport 5000 drop" not in said(verdict)
+
+
+def test_a_changed_table_is_told(refused, firewall, judged):
+    _, verdict = judged(refused(nft=NFT), firewall(replace(NFT_RULE, changed=True)))
+    assert verdict.culprit.text == "udp dport 5000 drop"
+    assert "the table has changed since the drop, this rule has not" in said(verdict)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text", "cause"),
+    [
+        ("nft_reject_inet_eval", "reject with icmpx admin-prohibited", "netfilter.nft-reject"),
+        ("nft_reject_ipv4_eval", "reject", "netfilter.nft-reject"),
+        (
+            "nft_target_eval_xt",
+            "-A INPUT -p udp -j REJECT --reject-with icmp-port-unreachable",
+            "netfilter.nft-reject",
+        ),
+        ("nft_target_eval_xt", '-A INPUT -m comment --comment "REJECT" -j TPROXY', "netfilter.nft-rule"),
+        ("nft_synproxy_ipv4_eval", "synproxy mss 1460 wscale 7", "netfilter.synproxy"),
+        ("nft_lookup_eval", "udp dport vmap { 5000 : drop }", "netfilter.nft-rule"),
+    ],
+)
+def test_the_expression_tells_the_kind_of_drop(refused, firewall, judged, expression, text, cause):
+    found, verdict = judged(refused(nft=replace(NFT, expression=expression)), firewall(nft_text(text)))
+    assert (found, verdict.confidence) == (cause, "certain")
+    assert f"probe {expression}" in said(verdict)
+
+
+def test_a_rule_that_could_not_be_placed_is_likely_and_no_object(refused, firewall, judged):
+    lost = replace(NFT, verdict="unplaced", rule=None, chain=None)
+    cause, verdict = judged(refused(nft=lost), firewall(NFT_RULE))
+    assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.nft-rule", "likely", None)
+    assert "inet filter" in verdict.title
+
+
+def test_the_policy_of_a_chain(refused, firewall, judged):
+    listed = ListedRule(
+        "chain-policy",
+        "nft",
+        "type filter hook input priority filter; policy drop;",
+        "nft -a list chain inet filter input",
+        {"family": "inet", "table": "filter", "chain": "input", "policy": "drop"},
+    )
+    cause, verdict = judged(refused(nft=NFT_POLICY), firewall(listed))
+    assert (cause, verdict.confidence) == ("netfilter.chain-policy", "certain")
+    assert verdict.culprit.kind == "chain-policy"
+    assert "the policy drop of chain input in table inet filter held" in said(verdict)
+    assert commands(verdict)[-1].startswith(
+        "ip netns exec b nft add rule inet filter input ip saddr 10.9.0.1"
+    )
+
+
+def test_a_policy_of_accept_kills_nobody(refused, firewall, judged):
+    accepting = replace(NFT_POLICY, policy="accept")
+    cause, verdict = judged(refused(nft=accepting), firewall(None))
+    assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.nft-rule", "likely", None)
+
+
+def test_a_broken_header_makes_the_policy_of_iptables_nft_likely_only(refused, firewall, judged):
+    listed = replace(XT_POLICY, tool="iptables-nft")
+    drop = refused(nft=NFT_POLICY, header_error="cut short in the UDP header")
+    assert judged(drop, firewall(listed))[1].confidence == "likely"
+    assert judged(drop, firewall(replace(listed, tool="nft")))[1].confidence == "certain"
+
+
+def test_conntrack_contradicts_a_rule(refused, firewall, judged):
+    drop = refused(nft=NFT, conntrack=ConntrackNote(refused="nf_conntrack_in"))
+    assert judged(drop, firewall(NFT_RULE))[1].confidence == "likely"
+
+
+def test_rules_of_iptables_nft_are_changed_with_their_own_tool(refused, firewall, judged):
+    listed = replace(
+        XT_RULE,
+        kind="nft-rule",
+        tool="iptables-nft",
+        text="-A INPUT -p udp -j DROP",
+        details={"family": "ip", "table": "filter", "chain": "INPUT", "handle": 7, "number": 3},
+    )
+    cause, verdict = judged(refused(nft=NFT), firewall(listed))
+    assert cause == "netfilter.nft-rule"
+    assert verdict.culprit.text == "-A INPUT -p udp -j DROP"
+    assert verdict.culprit.details["number"] == 3
+    assert "# rule 3 of INPUT, handle 7" in said(verdict)
+    assert "INPUT rule 1 jumps to UU" in said(verdict)
+    assert commands(verdict)[-1] == "ip netns exec b iptables-nft -t filter -D INPUT 3"
+
+
+def test_a_legacy_rule(refused, firewall, judged):
+    cause, verdict = judged(refused(xt=XT), firewall((XT_RULE,)))
+    assert (cause, verdict.confidence) == ("netfilter.iptables-rule", "certain")
+    assert verdict.culprit.text == "-A UU -p udp -m udp --dport 5000 -j DROP"
+    assert verdict.culprit.details == {"family": "ip", "table": "filter", "chain": "UU", "number": 2}
+    assert "table filter, hook INPUT: the counter of one rule that drops rose, at byte 640" in said(verdict)
+    assert (
+        "ip netns exec b iptables-legacy -t filter -I UU 2 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 5000 -j ACCEPT"
+        in (commands(verdict))
+    )
+
+
+@pytest.mark.parametrize(
+    ("note", "listed", "cause", "confidence"),
+    [
+        (replace(XT, exact=True, target="reject_tg"), XT_RULE, "netfilter.iptables-reject", "certain"),
+        (replace(XT, exact=True, target="reject_tg6"), XT_RULE, "netfilter.iptables-reject", "certain"),
+        (replace(XT, exact=True, target="synproxy_tg4"), XT_RULE, "netfilter.synproxy", "certain"),
+        (replace(XT, candidates=(1800,)), XT_POLICY, "netfilter.chain-policy", "certain"),
+        (replace(XT, family="arp"), XT_RULE, "netfilter.arptables-rule", "certain"),
+        (replace(XT, accounted=False), XT_RULE, "netfilter.iptables-rule", "likely"),
+        (XT, replace(XT_RULE, gone=True, text=None), "netfilter.iptables-rule", "likely"),
+        (XT, replace(XT_RULE, gone=True), "netfilter.iptables-rule", "certain"),
+        (XT, replace(XT_RULE, text=None, problem="not installed"), "netfilter.iptables-rule", "certain"),
+    ],
+)
+def test_what_a_legacy_table_tells(refused, firewall, judged, note, listed, cause, confidence):
+    found, verdict = judged(refused(xt=note), firewall((listed,)))
+    assert (found, verdict.confidence) == (cause, confidence)
+    assert verdict.culprit is not None
+
+
+def test_a_legacy_rule_that_was_read_before_it_went_keeps_its_text(refused, firewall, judged):
+    _, verdict = judged(refused(xt=XT), firewall((replace(XT_RULE, gone=True),)))
+    assert verdict.culprit.text == XT_RULE.text
+    assert "at the drop it was: -A UU" in said(verdict)
+    assert len(verdict.fix) == 1
+
+
+def test_no_candidate_is_no_rule(refused, firewall, judged):
+    assert judged(refused(xt=replace(XT, candidates=())), firewall(()))[0] is None
+
+
+def test_one_of_several_candidates_when_only_one_can_be_reached(refused, firewall, judged):
+    several = replace(XT, candidates=(640, 1200))
+    assert judged(refused(xt=several), firewall((XT_RULE,)))[1].confidence == "certain"
+
+
+def test_of_several_candidates_the_one_that_fits_the_packet(refused, firewall, judged):
+    """Packets that were passed over moved the other counter: this packet's port cannot have."""
+    other = replace(XT_RULE, text="-A UU -p udp -m udp --dport 53 -j DROP")
+    for accounted, confidence in ((True, "certain"), (False, "likely")):
+        several = replace(XT, candidates=(300, 640), accounted=accounted)
+        cause, verdict = judged(refused(xt=several), firewall((other, XT_RULE)))
+        assert (cause, verdict.confidence) == ("netfilter.iptables-rule", confidence)
+        assert verdict.culprit.text == XT_RULE.text
+        assert "not for this packet: -A UU -p udp -m udp --dport 53 -j DROP" in said(verdict)
+
+
+def test_of_candidates_that_look_alike_none_is_named(refused, firewall, judged):
+    cause, verdict = judged(refused(xt=replace(XT, candidates=(300, 640))), firewall((XT_RULE, XT_RULE)))
+    assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.iptables-rule", "likely", None)
+    assert verdict.title == "one of 2 entries of table filter drops it"
+
+
+def test_an_ebtables_rule(refused, firewall, judged):
+    drop = refused(("br_handle_frame",), "NOT_SPECIFIED", ebt=EBT)
+    cause, verdict = judged(drop, firewall(EBT_RULE))
+    assert (cause, verdict.confidence) == ("netfilter.ebtables-rule", "certain")
+    assert verdict.culprit.details["number"] == 4
+    assert "the counters of these rules rose for this frame, by their index: 3, 7" in said(verdict)
+
+
+def test_ebtables_that_do_not_tell(refused, firewall, judged):
+    cause, verdict = judged(refused(ebt=replace(EBT, counted=None)), firewall(None))
+    assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.ebtables-rule", "likely", None)
+
+
+def test_the_policy_of_ebtables(refused, firewall, judged):
+    listed = replace(EBT_RULE, kind="chain-policy", text="-P FORWARD DROP")
+    assert judged(refused(ebt=replace(EBT, counted=())), firewall(listed))[0] == "netfilter.chain-policy"
+
+
+@pytest.mark.parametrize(
+    ("conntrack", "text", "cause"),
+    [
+        (None, "ct state invalid drop", "netfilter.conntrack-invalid"),
+        (None, "ct state invalid,untracked drop", "netfilter.nft-rule"),
+        (ConntrackNote(invalid=True), "ct state { invalid, untracked } drop", "netfilter.conntrack-invalid"),
+        (ConntrackNote(words="bad checksum"), "ct state invalid,new drop", "netfilter.conntrack-invalid"),
+        (ConntrackNote(invalid=False), "ct state invalid,new drop", "netfilter.nft-rule"),
+        (ConntrackNote(invalid=True), "ct state != invalid drop", "netfilter.nft-rule"),
+        (ConntrackNote(invalid=True), "udp dport 5000 drop", "netfilter.nft-rule"),
+    ],
+)
+def test_rules_about_invalid_packets(refused, firewall, judged, conntrack, text, cause):
+    found, verdict = judged(refused(nft=NFT, conntrack=conntrack), firewall(nft_text(text)))
+    assert (found, verdict.confidence) == (cause, "certain")
+    assert verdict.culprit.text == text
+
+
+def test_why_a_packet_was_invalid(refused, firewall, judged):
+    words = ConntrackNote(words="SEQ is over the upper bound", invalid=True)
+    _, verdict = judged(
+        refused(xt=XT, conntrack=words), firewall((xt_text("-A X -m state --state INVALID -j DROP"),))
+    )
+    assert "it found this packet INVALID, in the kernel's words: SEQ is over the upper bound" in said(verdict)
+    silent = refused(nft=NFT, conntrack=ConntrackNote(invalid=True), proto="tcp", tcp_flags="RA")
+    _, verdict = judged(silent, firewall(nft_text("ct state invalid drop")))
+    assert "a TCP segment with the flags RA cannot begin a connection: probably" in said(verdict)
+    assert "nf_conntrack_tcp_be_liberal=1" in str(commands(verdict)[-1])
+
+
+def test_a_check_of_the_way_back(refused, firewall, judged):
+    drop = refused(xt=replace(XT, table="raw", hook=0), iface=Interface(3, "va"))
+    listed = xt_text("-A PREROUTING -m rpfilter --invert -j DROP", table="raw", chain="PREROUTING")
+    cause, verdict = judged(drop, firewall((listed,), route=Route("vb", "10.8.0.1")))
+    assert (cause, verdict.confidence) == ("netfilter.rpfilter-match", "certain")
+    assert verdict.culprit.text == "-A PREROUTING -m rpfilter --invert -j DROP"
+    assert (
+        "ip route get 10.9.0.1: after the drop: the route back to 10.9.0.1 leaves through vb via 10.8.0.1, "
+        "the packet came in through va"
+    ) in said(verdict)
+    assert commands(verdict)[-1] == "ip netns exec b ip route get 10.9.0.1"
+
+
+def test_no_way_back_at_all(refused, firewall, judged):
+    listed = nft_text("fib saddr . mark . iif oif missing drop")
+    cause, verdict = judged(
+        refused(nft=NFT), firewall(listed, route=Route(None, refusal="the network is unreachable"))
+    )
+    assert cause == "netfilter.rpfilter-match"
+    assert "there is no route back to 10.9.0.1: the network is unreachable" in said(verdict)
+
+
+def test_both_implementations_are_told(refused, firewall, judged):
+    _, verdict = judged(refused(xt=XT), firewall((XT_RULE,), nft=["inet x", "ip y"], legacy=["ip filter"]))
+    assert (
+        "both nftables and legacy iptables rules are here, and both apply; this was legacy iptables. "
+        "nftables: inet x, ip y; legacy: ip filter"
+    ) in said(verdict)
+    _, verdict = judged(refused(xt=XT), firewall((XT_RULE,), legacy=["ip filter"]))
+    assert "both nftables" not in said(verdict)
+
+
+def test_a_bridged_frame_that_an_ip_rule_judged(refused, firewall, judged):
+    stack = ("nf_hook_slow", "br_nf_pre_routing", "br_handle_frame")
+    _, verdict = judged(refused(stack, xt=XT), firewall((XT_RULE,)))
+    assert "net.bridge.bridge-nf-call-iptables is 1" in said(verdict)
+    assert commands(verdict)[-1] == "ip netns exec b sysctl -w net.bridge.bridge-nf-call-iptables=0"
+    _, verdict = judged(refused(stack, ebt=EBT), firewall(EBT_RULE))
+    assert "bridge-nf-call" not in said(verdict)
+
+
+def test_the_owner_of_a_chain_and_the_comment(refused, firewall, judged):
+    listed = xt_text("-A ufw-user-input -p udp -j DROP", chain="ufw-user-input", comment="no games")
+    _, verdict = judged(refused(xt=XT), firewall((listed,)))
+    assert "ufw-user-input: ufw makes it" in said(verdict)
+    assert "its comment: no games" in said(verdict)
+    assert commands(verdict)[0] == "ufw status numbered"
+    assert any("ufw may make it again" in fix.text for fix in verdict.fix)
+
+
+def test_a_rule_comes_before_another_hook(refused, firewall, judged):
+    assert (
+        judged(refused(nft=NFT, hook=HookNote("ip_vs_in_hook")), firewall(NFT_RULE))[0]
+        == "netfilter.nft-rule"
+    )
+
+
+def test_without_a_note_nothing_is_known(refused, firewall, judged):
+    assert judged(refused(), firewall(NFT_RULE))[0] is None

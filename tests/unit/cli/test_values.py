@@ -1,0 +1,151 @@
+"""Values of filter options: what is accepted, and what is refused with a hint that helps."""
+
+from ipaddress import ip_network
+
+import pytest
+
+from dropwatch.cli import values
+from dropwatch.errors import WrongUsage
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("udp", 17), ("TCP", 6), ("icmp", 1), ("icmp6", 58), ("icmpv6", 58), ("ipv6-icmp", 58), ("esp", 50),
+        ("ah", 51), ("sctp", 132), ("gre", 47), ("ipip", 4), ("comp", 108), ("ipcomp", 108), ("0", 0), ("255", 255),
+    ],
+)  # fmt: skip
+def test_protocols(text, number):
+    assert values.protocol("--proto", text) == number
+
+
+@pytest.mark.parametrize("text", ["256", "-1", "", "1.5", "nonsense", "mptcp", "9" * 5000, "\x00"])
+def test_what_is_no_protocol(text):
+    with pytest.raises(WrongUsage, match="no such protocol") as error:
+        values.protocol("--proto", text)
+    assert "0 to 255" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("10.9.0.1", "10.9.0.1/32"),
+        ("10.9.0.1/24", "10.9.0.0/24"),
+        ("10.9.0.0/255.255.255.0", "10.9.0.0/24"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("fd00::1", "fd00::1/128"),
+        ("fd00::1/64", "fd00::/64"),
+        ("FD00::1", "fd00::1/128"),
+        ("::ffff:10.9.0.1", "10.9.0.1/32"),
+        ("::ffff:10.9.0.1/120", "10.9.0.0/24"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_addresses_and_prefixes(text, network):
+    assert values.network("--saddr", text) == ip_network(network)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("nonsense", "names are not looked up"),
+        ("example.com", "names are not looked up"),
+        ("10.9.0.256", "give an address"),
+        ("10.9.0.1/33", "give an address"),
+        ("10.9", "give an address"),
+        ("", "give an address"),
+        ("fd00::1::2", "give an address"),
+        ("fe80::1%eth0", "--iface"),
+        ("10.9.0.1 ", "give an address"),
+    ],
+)
+def test_what_is_no_address(text, hint):
+    with pytest.raises(WrongUsage, match="not an address or prefix") as error:
+        values.network("--saddr", text)
+    assert hint in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "ranges"),
+    [
+        ("5000", ((5000, 5000),)),
+        ("0", ((0, 0),)),
+        ("65535", ((65535, 65535),)),
+        ("5000-5010", ((5000, 5010),)),
+        ("53-53", ((53, 53),)),
+        ("https", ((443, 443),)),
+    ],
+)
+def test_ports(text, ranges):
+    assert values.ports("--dport", text) == ranges
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("70000", "--dport 70000: there is no port 70000"),
+        ("1-70000", "there is no port 70000"),
+        ("5010-5000", "the range is empty"),
+        ("no-such-service", "neither a port nor a service"),
+        ("-1", "neither"),
+        ("", "--dport '': neither"),
+        ("5000-", "neither"),
+        ("0x50", "neither"),
+        ("٥", "neither"),
+        ("9" * 5000, "neither"),
+    ],
+)
+def test_what_is_no_port(text, message):
+    with pytest.raises(WrongUsage) as error:
+        values.ports("--dport", text)
+    assert message in error.value.message
+
+
+def test_an_empty_range_says_how_to_write_it():
+    with pytest.raises(WrongUsage) as error:
+        values.ports("--dport", "5010-5000")
+    assert error.value.hint == "write the lower port first: --dport 5000-5010"
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("16", (16, 0xFFFFFFFF)),
+        ("0x10", (16, 0xFFFFFFFF)),
+        ("0x10/0xff", (16, 255)),
+        ("0XFFFFFFFF/255", (0xFFFFFFFF, 255)),
+        ("0/0", (0, 0)),
+    ],
+)
+def test_marks(text, mark):
+    assert values.mark("--mark", text) == mark
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "0x", "0x100000000", "4294967296", "1/", "/1", "1/2/3", "-1", "1_0"]
+)
+def test_what_is_no_mark(text):
+    with pytest.raises(WrongUsage, match="not a mark"):
+        values.mark("--mark", text)
+
+
+@pytest.mark.parametrize(("text", "count"), [("1", 1), ("1000000", 1000000)])
+def test_counts(text, count):
+    assert values.count("--count", text) == count
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "9" * 5000])
+def test_what_is_no_count(text):
+    with pytest.raises(WrongUsage, match="not a number of findings"):
+        values.count("--count", text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60", 60.0), ("0.5", 0.5), (".5", 0.5), ("1.", 1.0)])
+def test_times(text, seconds):
+    assert values.seconds("--duration", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "-1", "", "inf", "nan", "1e3", "10s", "9" * 5000])
+def test_what_is_no_time(text):
+    with pytest.raises(WrongUsage, match="not a time"):
+        values.seconds("--duration", text)

@@ -1,0 +1,142 @@
+"""What strongSwan's daemon answers on its vici socket, and that nobody else is believed."""
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from dropwatch.host.ipsec import vici
+from dropwatch.host.ipsec.vici import Connection, ask, connections_of
+
+
+def name(text):
+    return bytes((len(text),)) + text.encode()
+
+
+def section(of, *inside):
+    return b"\x01" + name(of) + b"".join(inside) + b"\x02"
+
+
+def value(of, text):
+    return b"\x03" + name(of) + struct.pack(">H", len(text)) + text.encode()
+
+
+def listed(of, *items):
+    return (
+        b"\x04"
+        + name(of)
+        + b"".join(b"\x05" + struct.pack(">H", len(i)) + i.encode() for i in items)
+        + b"\x06"
+    )
+
+
+CHILD = section(
+    "net-net-3",
+    value("name", "net-net"),
+    value("reqid", "7"),
+    value("spi-in", "c3571414"),
+    value("spi-out", "0000a001"),
+    value("if-id-in", "0000002a"),
+    listed("local-ts", "10.1.0.0/16", "10.3.0.0/16"),
+)
+EVENT = section("gw-gw", value("version", "2"), section("child-sas", CHILD))
+FOUND = Connection("gw-gw", "net-net", 7, (0xC3571414, 0xA001), (0x2A,))
+
+
+def test_child_sas_are_found():
+    assert list(connections_of(EVENT)) == [FOUND]
+    assert list(connections_of(section("gw-gw", value("version", "2")))) == []
+
+
+def test_what_is_no_section_is_passed_over():
+    assert list(connections_of(section("a", value("child-sas", "none")))) == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"\x09", b"\x03\x04spi", section("a", section("child-sas", section("b", value("reqid", "x"))))],
+)
+def test_nonsense_is_an_error(message):
+    with pytest.raises((ValueError, struct.error, IndexError)):
+        list(connections_of(message))
+
+
+def packet(kind, payload=b""):
+    return struct.pack(">I", 1 + len(payload)) + bytes((kind,)) + payload
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    """A socket that answers with these bytes once it was asked something, and then stays silent."""
+    path = str(tmp_path / "vici")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(path)
+    listening.listen()
+    end = threading.Event()
+    threads = []
+
+    def answer(raw):
+        def serve():
+            with suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(raw)
+                    end.wait()
+
+        threads.append(threading.Thread(target=serve, daemon=True))
+        threads[-1].start()
+        return path
+
+    yield answer
+    end.set()
+    for thread in threads:
+        thread.join()
+    listening.close()
+
+
+def asked(path, pid=None, seconds=5.0):
+    return ask(path, os.getpid() if pid is None else pid, time.monotonic() + seconds)
+
+
+def test_the_dialogue(daemon):
+    raw = packet(5) + packet(7, name("list-sa") + EVENT) + packet(7, name("list-sa") + EVENT) + packet(1)
+    assert asked(daemon(raw)) == [FOUND, FOUND]
+
+
+def test_an_unknown_command_answers_nothing(daemon):
+    assert asked(daemon(packet(5) + packet(2))) == []
+
+
+def test_whoever_else_listens_is_not_believed(daemon):
+    with pytest.raises(ValueError, match="another process"):
+        asked(daemon(packet(5) + packet(1)), pid=1)
+
+
+def test_an_endless_answer_is_not_read(daemon):
+    with pytest.raises(ValueError, match="too long"):
+        asked(daemon(struct.pack(">I", 1 << 30)))
+
+
+def test_a_daemon_that_hangs_costs_no_more_than_the_time_it_has(daemon):
+    with pytest.raises(OSError, match="timed out"):
+        asked(daemon(packet(5)), seconds=0.05)
+
+
+def test_the_sockets_of_a_process_are_found_by_what_it_has_open(tmp_path):
+    """Of this process: neither a socket of another name, nor one that is open no more."""
+    with contextlib.ExitStack() as stack:
+        for at in ("a.vici", "other"):
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(tmp_path / at))
+            listening.listen()
+        with socket.socket(socket.AF_UNIX) as closed:
+            closed.bind(str(tmp_path / "b.vici"))
+        found = [path for path in vici._sockets(os.getpid()) if tmp_path.name in str(path)]
+        assert found == [Path(f"/proc/{os.getpid()}/root{tmp_path}/a.vici")]

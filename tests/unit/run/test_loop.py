@@ -1,0 +1,218 @@
+"""The read loop: what ends a run, that what has come is still read, and that the command is never left behind."""
+
+import os
+import signal
+import sys
+
+import pytest
+
+from dropwatch.run.command import Command
+from dropwatch.run.loop import Watch
+from dropwatch.run.options import Options
+from dropwatch.run.stop import Stop
+
+
+class Ring:
+    """A source that hands out batches while attached, and what is left after it; time passes as it waits."""
+
+    def __init__(self, clock, batches, left=()):
+        self.clock = clock
+        self.batches = list(batches)
+        self.left = list(left)
+        self.attached = True
+        self.read_after_detach = 0
+        self.waits = []
+
+    def read(self, timeout_ms):
+        self.waits.append(timeout_ms)
+        if not self.attached:
+            self.read_after_detach += 1
+            return self.left.pop(0) if self.left else []
+        if self.batches:
+            batch = self.batches.pop(0)
+            return batch() if callable(batch) else batch
+        self.clock.now += timeout_ms / 1000
+        return []
+
+    def detach(self):
+        self.attached = False
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Lines:
+    """A renderer and an output in one: what was shown, when it was ticked, and whether anybody reads."""
+
+    def __init__(self) -> None:
+        self.shown = []
+        self.ticks = []
+        self.reader_left = False
+
+    def finding(self, finding, now):
+        return f"{finding}\n"
+
+    def tick(self, now):
+        self.ticks.append(now)
+        return ""
+
+    def show(self, text):
+        self.shown += text.splitlines()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def lines():
+    return Lines()
+
+
+def watch(ring, lines, options=None, stop=None, command=None, judge=lambda event: event):
+    return Watch(ring, judge, lines, lines, options or Options(), stop or Stop(), command, ring.clock)
+
+
+def after(action, batch):
+    """A batch that comes together with something else that happens."""
+
+    def read():
+        action()
+        return batch
+
+    return read
+
+
+def test_it_ends_after_the_count_and_says_what_it_left(clock, lines):
+    ring = Ring(clock, [["a", "b"], ["c", "d", "e"]], left=[["f"], ["g"]])
+    run = watch(ring, lines, Options(count=3))
+    run.run(lambda: None)
+    assert lines.shown == ["a", "b", "c"]
+    assert (run.reported, run.unread) == (3, 4)
+    assert run.blind_spots == ("4 events that had come were not looked at: --count 3 was reached",)
+    assert not ring.attached
+
+
+def test_only_findings_count(clock, lines):
+    ring = Ring(clock, [["a", "no", "b"], ["no", "c"]])
+    run = watch(ring, lines, Options(count=2), judge=lambda event: None if event == "no" else event)
+    run.run(lambda: None)
+    assert lines.shown == ["a", "b"]
+
+
+def test_the_duration_ends_it_on_time(clock, lines):
+    ring = Ring(clock, [["a"]], left=[["b"]])
+    run = watch(ring, lines, Options(duration=0.25))
+    run.run(lambda: None)
+    assert clock.now == pytest.approx(0.25, abs=0.002)
+    assert lines.shown == ["a", "b"]
+    assert run.blind_spots == ()
+
+
+def test_the_duration_begins_when_it_is_ready(clock, lines):
+    ring = Ring(clock, [["early"]])
+
+    def ready():
+        clock.now += 100
+
+    watch(ring, lines, Options(duration=0.5)).run(ready)
+    assert clock.now == pytest.approx(100.5, abs=0.002)
+
+
+def test_it_is_ready_after_the_first_read_and_before_the_first_finding_is_shown(clock, lines):
+    ring = Ring(clock, [["a"]])
+    seen = []
+    watch(ring, lines, Options(count=1)).run(lambda: seen.append((len(ring.waits), list(lines.shown))))
+    assert seen == [(1, [])]
+
+
+def test_a_signal_ends_it_and_what_is_in_the_ring_is_still_told(clock, lines):
+    with Stop() as stop:
+        ring = Ring(
+            clock, [["a"], after(lambda: os.kill(os.getpid(), signal.SIGTERM), ["b"])], left=[["c"], ["d"]]
+        )
+        run = watch(ring, lines, stop=stop)
+        run.run(lambda: None)
+    assert lines.shown == ["a", "b", "c", "d"]
+    assert run.unread == 0
+
+
+def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock, lines):
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with Stop() as stop:
+        ring = Ring(clock, [["a"], after(twice, ["b"])], left=[["c"], ["d"]])
+        run = watch(ring, lines, stop=stop)
+        run.run(lambda: None)
+    assert lines.shown == ["a"]
+    assert run.unread == 3
+    assert "told to stop at once" in run.blind_spots[0]
+
+
+def test_a_reader_that_left_ends_it(clock, lines):
+    def leave():
+        lines.reader_left = True
+
+    ring = Ring(clock, [["a"], after(leave, ["b"])], left=[["c"]])
+    watch(ring, lines).run(lambda: None)
+    assert not ring.attached
+    assert ring.read_after_detach == 0
+
+
+def test_the_renderer_is_ticked_also_when_nothing_comes(clock, lines):
+    watch(Ring(clock, []), lines, Options(duration=1.0)).run(lambda: None)
+    gaps = [later - earlier for earlier, later in zip(lines.ticks, lines.ticks[1:], strict=False)]
+    assert len(gaps) >= 10
+    assert max(gaps) <= 0.11
+
+
+def test_an_error_does_not_leave_the_command_behind(clock, lines):
+    command = Command((sys.executable, "-c", "import time; time.sleep(60)"))
+
+    def broken(event):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        watch(Ring(clock, [[], ["a"]]), lines, command=command, judge=broken).run(lambda: None)
+    assert command.ended()
+
+
+def test_it_ends_with_its_command_and_reads_what_came_last(clock, lines):
+    command = Command((sys.executable, "-c", "pass"))
+
+    def wait():
+        command._process.wait()
+
+    ring = Ring(clock, [[], after(wait, ["a"]), ["b"], ["c"]], left=[["d"]])
+    watch(ring, lines, command=command).run(lambda: None)
+    assert lines.shown == ["a", "b", "c", "d"]
+    assert command.failure() is None
+
+
+def test_drops_that_never_end_do_not_keep_it_beyond_its_command(clock, lines):
+    command = Command((sys.executable, "-c", "pass"))
+
+    def wait():
+        command._process.wait()
+
+    def more():
+        clock.now += 0.1
+        return ["x"]
+
+    ring = Ring(clock, [[], after(wait, []), *[more] * 100])
+    watch(ring, lines, command=command).run(lambda: None)
+    assert 1.0 <= clock.now <= 1.3
+
+
+def test_the_count_ends_the_command_too(clock, lines):
+    command = Command((sys.executable, "-c", "import time; time.sleep(60)"))
+    watch(Ring(clock, [["a"]]), lines, Options(count=1), command=command).run(lambda: None)
+    assert command.ended()
+    assert command.failure() is None

@@ -1,0 +1,52 @@
+"""Flows as the programs count them: the bytes of struct flow."""
+
+import re
+import struct
+import subprocess
+from ipaddress import ip_address
+
+import pytest
+
+from dropwatch.resources import resource_dir
+from dropwatch.wire.flow import flow_count
+
+
+def flow(saddr, daddr, family, proto, dport, has_ports=1):
+    raw = [ip_address(f"::ffff:{text}" if family == 4 else text).packed for text in (saddr, daddr)]
+    return b"".join(raw) + struct.pack("=IIHHBB2x", family, proto, 0, dport, has_ports, 0)
+
+
+def test_ipv4_and_ipv6():
+    found = flow_count(flow("10.9.0.1", "10.9.0.2", 4, 17, 5000), 7)
+    assert (str(found.saddr), str(found.daddr), found.proto, found.dport) == (
+        "10.9.0.1",
+        "10.9.0.2",
+        "udp",
+        5000,
+    )
+    assert (found.family, found.packets) == (4, 7)
+    found = flow_count(flow("fd09::1", "fd09::2", 6, 58, 0, 0), 1)
+    assert (str(found.daddr), found.proto, found.dport) == ("fd09::2", "icmp6", None)
+
+
+def test_what_is_no_flow():
+    with pytest.raises(struct.error):
+        flow_count(b"short", 1)
+
+
+def test_the_c_compiler_sees_the_same_struct(tmp_path):
+    text = (resource_dir("bpf") / "filter.c").read_text()
+    body = re.search(r"^struct flow {.*?^};", text, re.S | re.M)
+    assert body
+    members = {"saddr": 0, "daddr": 16, "family": 32, "proto": 36, "sport": 40, "dport": 42, "has_ports": 44}
+    asked = ", ".join(f"offsetof(struct flow, {name})" for name in members)
+    source = f"""#include <stddef.h>
+typedef unsigned int u32; typedef unsigned short u16; typedef unsigned char u8;
+{body[0]}
+unsigned long found[] = {{{asked}, sizeof(struct flow)}};
+int main(void) {{ {"".join(f"if (found[{n}] != {at}) return {n + 1};" for n, at in enumerate(members.values()))}
+return found[{len(members)}] != 48; }}
+"""
+    (tmp_path / "flow.c").write_text(source)
+    subprocess.run(["cc", "-o", tmp_path / "flow", tmp_path / "flow.c"], check=True)
+    subprocess.run([tmp_path / "flow"], check=True)
