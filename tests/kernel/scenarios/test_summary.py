@@ -71,7 +71,7 @@ def consistent(line) -> None:
     assert packets + sum(line["suppressed"].values()) + line["not_matched"] == line["counted"], line
 
 
-def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab, tmp_path):
+def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab, tmp_path) -> None:
     load_modules()
     nft(lab.b, RULES)
     legacy(lab.b, LEGACY)
@@ -137,7 +137,7 @@ def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab, tmp_p
     assert {line["object"]["handle"] for line in samples} == {the_rule(rules, f"dport {SECOND}").handle}
 
 
-def test_what_dies_while_a_probe_is_interrupted_is_counted(lab):
+def test_what_dies_while_a_probe_is_interrupted_is_counted(lab) -> None:
     """The kernel runs a program on one packet at a time on a CPU: who comes in between is seen by another one."""
     load_modules()
     nft(lab.b, RULES)
@@ -163,7 +163,7 @@ def test_what_dies_while_a_probe_is_interrupted_is_counted(lab):
     assert {row["cause"]["confidence"] for row in rows} <= {"certain", "unknown"}
 
 
-def test_a_cause_of_the_filter_and_a_table_for_people(lab):
+def test_a_cause_of_the_filter_and_a_table_for_people(lab) -> None:
     load_modules()
     nft(lab.b, RULES)
     command = [str(WHYDROP), "summary", "--dport", str(FIRST), "--netns", lab.b.name, "--"]

@@ -26,7 +26,7 @@ def tally(make_drop, make_event):
 def sample(tally, make_event, make_drop, make_finding):
     """One packet of a row that was looked at."""
 
-    def take(row=ROW, cause="firewall.rule", cpu=0, drop=None, fits=True, **fields):
+    def take(row=ROW, cause="firewall.rule", cpu=0, drop=None, fits=True, **fields) -> None:
         event = make_event(row=row, cpu=cpu, source="kfree_skb" if row else "xfrm_lookup")
         found = make_finding(drop or make_drop(event=event), cause_id=cause, **fields)
         tally.sample(event, found if fits else None)
@@ -39,7 +39,7 @@ def sums_up(summary):
     return packets + sum(summary.suppressed.values()) + summary.not_matched == summary.counted
 
 
-def test_a_row_has_the_kernels_count_and_its_samples_cause(tally, sample):
+def test_a_row_has_the_kernels_count_and_its_samples_cause(tally, sample) -> None:
     sample(culprit=RULE)
     sample(culprit=RULE)
     found = tally.summary({ROW: 100_003}, 1002.0, 2.0)
@@ -52,7 +52,7 @@ def test_a_row_has_the_kernels_count_and_its_samples_cause(tally, sample):
     assert sums_up(found)
 
 
-def test_new_and_rate_are_since_the_last_summary(tally, sample):
+def test_new_and_rate_are_since_the_last_summary(tally, sample) -> None:
     sample()
     tally.summary({ROW: 10}, 1001.0, 1.0)
     (row,) = tally.summary({ROW: 15}, 1006.0, 5.0).rows
@@ -64,7 +64,7 @@ def test_new_and_rate_are_since_the_last_summary(tally, sample):
     assert len(row.history) == 60
 
 
-def test_the_history_is_of_one_minute(tally, sample):
+def test_the_history_is_of_one_minute(tally, sample) -> None:
     sample()
     tally.summary({ROW: 7}, 1001.0, 1.0)
     for second in range(60):
@@ -72,7 +72,7 @@ def test_the_history_is_of_one_minute(tally, sample):
     assert not any(row.history)
 
 
-def test_without_a_sample_the_cause_is_unknown_and_said_to_be_so(tally):
+def test_without_a_sample_the_cause_is_unknown_and_said_to_be_so(tally) -> None:
     found = tally.summary({ROW: 5}, 1001.0, 1.0)
     (row,) = found.rows
     assert (row.cause_id, row.confidence, row.packets, row.samples) == ("unknown", "unknown", 5, 0)
@@ -81,7 +81,7 @@ def test_without_a_sample_the_cause_is_unknown_and_said_to_be_so(tally):
     assert sums_up(found)
 
 
-def test_the_harmless_and_what_does_not_fit_are_counted_apart(tally, sample):
+def test_the_harmless_and_what_does_not_fit_are_counted_apart(tally, sample) -> None:
     sample(b"a", "benign.socket-close")
     sample(b"b", "benign.socket-close")
     sample(b"c", fits=False)
@@ -94,13 +94,13 @@ def test_the_harmless_and_what_does_not_fit_are_counted_apart(tally, sample):
     assert sums_up(found)
 
 
-def test_a_harmless_row_whose_causes_differ_is_not_split(tally, sample):
+def test_a_harmless_row_whose_causes_differ_is_not_split(tally, sample) -> None:
     sample(cause="benign.a")
     sample(cause="benign.b")
     assert tally.summary({ROW: 9}, 1001.0, 1.0).suppressed == {"benign.a or benign.b": 9}
 
 
-def test_samples_that_disagree_make_a_mixed_row(tally, sample):
+def test_samples_that_disagree_make_a_mixed_row(tally, sample) -> None:
     for cause in (
         "firewall.rule",
         "firewall.rule",
@@ -121,7 +121,7 @@ def test_samples_that_disagree_make_a_mixed_row(tally, sample):
 
 
 @pytest.mark.parametrize("other", ["benign.socket-close", None])
-def test_what_would_be_left_out_is_not_left_out_of_a_mixed_row(other, tally, sample):
+def test_what_would_be_left_out_is_not_left_out_of_a_mixed_row(other, tally, sample) -> None:
     sample()
     sample(cause=other or "", fits=other is not None)
     found = tally.summary({ROW: 20}, 1001.0, 1.0)
@@ -131,7 +131,7 @@ def test_what_would_be_left_out_is_not_left_out_of_a_mixed_row(other, tally, sam
     assert (found.suppressed, found.not_matched) == ({}, 0)
 
 
-def test_samples_weigh_by_cpu(tally, sample):
+def test_samples_weigh_by_cpu(tally, sample) -> None:
     for cpu in range(5):
         sample(cause="one", cpu=cpu)
     for _ in range(5):
@@ -140,7 +140,7 @@ def test_samples_weigh_by_cpu(tally, sample):
     assert row.cause_id == "two", "16 packets of one CPU against one of each of five"
 
 
-def test_one_cause_by_several_objects_names_none_as_the_object(tally, sample):
+def test_one_cause_by_several_objects_names_none_as_the_object(tally, sample) -> None:
     for handle in range(5):
         sample(culprit=Culprit("nft-rule", f"handle {handle}"))
     (row,) = tally.summary({ROW: 20}, 1001.0, 1.0).rows
@@ -148,14 +148,14 @@ def test_one_cause_by_several_objects_names_none_as_the_object(tally, sample):
     assert "handle 4; handle 3; handle 2 and 2 more" in row.note
 
 
-def test_the_least_sure_sample_decides_how_sure_a_row_is(tally, sample):
+def test_the_least_sure_sample_decides_how_sure_a_row_is(tally, sample) -> None:
     sample(confidence="certain")
     sample(confidence="likely")
     (row,) = tally.summary({ROW: 2}, 1001.0, 1.0).rows
     assert row.confidence == "likely"
 
 
-def test_rows_that_read_the_same_are_added_up(tally, sample):
+def test_rows_that_read_the_same_are_added_up(tally, sample) -> None:
     sample(ROW, culprit=RULE)
     sample(OTHER, culprit=RULE)
     (row,) = tally.summary({ROW: 3, OTHER: 4}, 1001.0, 1.0).rows
@@ -163,7 +163,7 @@ def test_rows_that_read_the_same_are_added_up(tally, sample):
 
 
 @pytest.mark.parametrize("different", ["cause", "culprit", "reason", "place", "iface", "netns"])
-def test_rows_that_differ_are_not(different, tally, sample, make_drop):
+def test_rows_that_differ_are_not(different, tally, sample, make_drop) -> None:
     drop = make_drop()
     frame = Frame("nft_do_chain", 7, None, 1)
     fields = {
@@ -179,7 +179,7 @@ def test_rows_that_differ_are_not(different, tally, sample, make_drop):
     assert [row.packets for row in tally.summary({ROW: 3, OTHER: 4}, 1001.0, 1.0).rows] == [4, 3]
 
 
-def test_events_without_a_row_count_by_themselves(tally, sample):
+def test_events_without_a_row_count_by_themselves(tally, sample) -> None:
     for _ in range(3):
         sample(b"", "routing.blackhole")
     sample(b"", fits=False)
@@ -191,12 +191,12 @@ def test_events_without_a_row_count_by_themselves(tally, sample):
     assert (row.packets, row.new) == (4, 1)
 
 
-def test_a_sample_that_comes_before_its_count_waits(tally, sample):
+def test_a_sample_that_comes_before_its_count_waits(tally, sample) -> None:
     sample()
     assert tally.summary({}, 1001.0, 1.0).rows == ()
 
 
-def test_whatever_comes_the_sum_is_what_the_kernel_counted(tally, sample):
+def test_whatever_comes_the_sum_is_what_the_kernel_counted(tally, sample) -> None:
     dice = random.Random(7)
     counts = {bytes([n]): dice.randrange(1, 100_000) for n in range(200)}
     for row in counts:

@@ -13,7 +13,7 @@ from dropwatch.model.netfilter import NetfilterNote
 class Listings:
     """All three kinds of listings; `None` is a namespace that is gone."""
 
-    def __init__(self, listed=None, nft=(), legacy=()):
+    def __init__(self, listed=None, nft=(), legacy=()) -> None:
         self.listed, self.nft, self.legacy = listed, tuple(nft), tuple(legacy)
 
     def rule(self, inode, note, not_before_ns, generation=0):

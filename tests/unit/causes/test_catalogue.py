@@ -27,17 +27,17 @@ def commands(text: str) -> list[str]:
     return [line[2:] for line in text.split("\n") if line.startswith("$ ")]
 
 
-def test_ids_are_unique():
+def test_ids_are_unique() -> None:
     assert [name for name, count in Counter(cause.id for cause in CATALOGUE).items() if count > 1] == []
     assert len(CATALOGUE) > 140
 
 
-def test_what_is_harmless_is_asked_first():
+def test_what_is_harmless_is_asked_first() -> None:
     families = [cause.family for cause in CATALOGUE]
     assert families.index("ipsec") == families.count("benign")
 
 
-def test_causes_are_found_by_id():
+def test_causes_are_found_by_id() -> None:
     assert (
         by_id("IPsec.Auth-Failed") is CATALOGUE[[cause.id for cause in CATALOGUE].index("ipsec.auth-failed")]
     )
@@ -45,14 +45,14 @@ def test_causes_are_found_by_id():
 
 
 @each
-def test_the_id_names_a_family_that_has_a_room(cause: Cause):
+def test_the_id_names_a_family_that_has_a_room(cause: Cause) -> None:
     assert re.fullmatch(r"[a-z0-9]+\.[a-z0-9]+(-[a-z0-9]+)*", cause.id)
     assert cause.family in FAMILIES
     assert cause.family in ROOMS
 
 
 @each
-def test_the_words_say_enough_and_not_too_much(cause: Cause):
+def test_the_words_say_enough_and_not_too_much(cause: Cause) -> None:
     assert 10 < len(cause.title) <= 80
     assert not cause.title.endswith(".")
     assert len(" ".join(paragraphs(cause.why))) >= 200
@@ -61,7 +61,7 @@ def test_the_words_say_enough_and_not_too_much(cause: Cause):
 
 
 @each
-def test_there_is_something_to_do_unless_nothing_is_wrong(cause: Cause):
+def test_there_is_something_to_do_unless_nothing_is_wrong(cause: Cause) -> None:
     assert bool(cause.fix) == (cause.family != "benign")
     for fix in cause.fix:
         assert fix.text
@@ -70,7 +70,7 @@ def test_there_is_something_to_do_unless_nothing_is_wrong(cause: Cause):
 
 
 @each
-def test_commands_are_balanced_and_use_known_tools(cause: Cause):
+def test_commands_are_balanced_and_use_known_tools(cause: Cause) -> None:
     shown = [*commands(cause.confirm), *(fix.command for fix in cause.fix if fix.command)]
     for command in shown:
         assert command.count("'") % 2 == 0, command
@@ -105,19 +105,19 @@ TOOLS = {
 
 
 @each
-def test_everything_it_refers_to_has_words(cause: Cause):
+def test_everything_it_refers_to_has_words(cause: Cause) -> None:
     assert set(cause.reasons) <= set(symbols.reasons())
     assert set(cause.seen_as) <= set(symbols.reasons())
     assert set(cause.seen_at) <= set(symbols.functions())
     assert not set(cause.reasons) & set(cause.seen_as)
 
 
-def test_no_reason_settles_two_causes():
+def test_no_reason_settles_two_causes() -> None:
     settled = Counter(reason for cause in CATALOGUE for reason in cause.reasons)
     assert [reason for reason, count in settled.items() if count > 1] == []
 
 
-def test_reasons_with_several_meanings_settle_nothing():
+def test_reasons_with_several_meanings_settle_nothing() -> None:
     """Each of these is given for things that a user would fix differently (dropreason-core.h and its users)."""
     ambiguous = {
         "DEV_READY",
@@ -146,7 +146,7 @@ def test_reasons_with_several_meanings_settle_nothing():
     assert not ambiguous & {reason for cause in CATALOGUE for reason in cause.reasons}
 
 
-def test_a_cause_that_nothing_tells_apart_says_where_it_hides():
+def test_a_cause_that_nothing_tells_apart_says_where_it_hides() -> None:
     for cause in CATALOGUE:
         if not cause.reasons and cause.judge is None:
             assert cause.seen_at, cause.id

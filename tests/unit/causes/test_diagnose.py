@@ -12,7 +12,7 @@ from dropwatch.model.drop import Drop, Evidence, Frame, Where
 SETTLED = [(reason, cause.id) for cause in CATALOGUE for reason in cause.reasons]
 
 
-def no_host(inode: int):
+def no_host(inode: int) -> None:
     raise FileNotFoundError
 
 
@@ -31,7 +31,7 @@ def judged(drop: Drop) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(("reason", "cause_id"), SETTLED)
-def test_a_reason_that_settles_a_cause_is_certain_and_shown(make_drop, reason: str, cause_id: str):
+def test_a_reason_that_settles_a_cause_is_certain_and_shown(make_drop, reason: str, cause_id: str) -> None:
     drop = at(make_drop(), "some_function", reason=reason)
     cause, verdict = diagnose(drop, HOST)
     assert cause is not None
@@ -213,19 +213,19 @@ def test_without_a_reason_only_what_the_place_proves_is_said(
     assert judged(at(make_drop(packet=make_packet(**packet)), *functions, reason=reason)) == expected
 
 
-def test_what_compilers_add_to_a_function_changes_nothing(make_drop, make_packet):
+def test_what_compilers_add_to_a_function_changes_nothing(make_drop, make_packet) -> None:
     drop = at(make_drop(packet=make_packet(saddr="127.0.0.1")), "ip_rcv_finish_core.isra.0")
     assert judged(drop) == ("routing.martian-source", "likely")
 
 
-def test_an_ethertype_without_handler_is_certain_but_ipv4_is_not(make_drop, make_event, make_packet):
+def test_an_ethertype_without_handler_is_certain_but_ipv4_is_not(make_drop, make_event, make_packet) -> None:
     lldp = make_drop(event=make_event(protocol=0x88CC), packet=make_packet(family=None, proto="lldp"))
     place = "__netif_receive_skb_core.constprop.0"
     assert judged(at(lldp, place, reason="UNHANDLED_PROTO")) == ("device.unhandled-protocol", "certain")
     assert judged(at(make_drop(), place, reason="UNHANDLED_PROTO")) == ("device.unhandled-protocol", "likely")
 
 
-def test_unknown_says_what_the_kernel_said_and_where_to_read(make_drop):
+def test_unknown_says_what_the_kernel_said_and_where_to_read(make_drop) -> None:
     cause, verdict = diagnose(at(make_drop(), "nf_hook_slow", reason="NETFILTER_DROP"), HOST)
     assert cause is None
     assert verdict.title == "dropped by netfilter"
@@ -238,7 +238,7 @@ def test_unknown_says_what_the_kernel_said_and_where_to_read(make_drop):
     ]
 
 
-def test_unknown_without_a_reason_is_named_after_the_place(make_drop):
+def test_unknown_without_a_reason_is_named_after_the_place(make_drop) -> None:
     drop = at(make_drop(), "some_driver_xmit", reason=None)
     drop = replace(drop, where=replace(drop.where, layer="device"))
     cause, verdict = diagnose(drop, HOST)
@@ -250,7 +250,7 @@ def test_unknown_without_a_reason_is_named_after_the_place(make_drop):
     assert verdict.fix == ()
 
 
-def test_a_place_without_a_name_is_shown_by_its_address(make_drop):
+def test_a_place_without_a_name_is_shown_by_its_address(make_drop) -> None:
     frame = Frame(None, 0, None, 0xFFFFFFFFC0DE0010)
     drop = replace(make_drop(), where=Where(frame, None, None), stack=(frame,), reason="NOT_SPECIFIED")
     cause, verdict = diagnose(drop, HOST)
@@ -259,24 +259,24 @@ def test_a_place_without_a_name_is_shown_by_its_address(make_drop):
     assert verdict.evidence[0].text == "the kernel did not say why, at 0xffffffffc0de0010"
 
 
-def test_a_reason_of_a_later_kernel_is_passed_on(make_drop):
+def test_a_reason_of_a_later_kernel_is_passed_on(make_drop) -> None:
     cause, verdict = diagnose(at(make_drop(), "ip_rcv_core", reason="BRAND_NEW"), HOST)
     assert cause is None
     assert verdict.title == "a reason that whydrop has no words for (BRAND_NEW)"
 
 
-def test_fixes_name_the_drops_own_values(make_drop):
+def test_fixes_name_the_drops_own_values(make_drop) -> None:
     _, verdict = diagnose(at(make_drop(), "__udp4_lib_rcv", reason="NO_SOCKET"), HOST)
     assert verdict.fix[0].command == "ss -lnup 'sport = :5000'"
 
 
-def test_another_source_than_kfree_skb_is_named(make_drop, make_event):
+def test_another_source_than_kfree_skb_is_named(make_drop, make_event) -> None:
     drop = at(make_drop(event=make_event(source="tcp_conn_request")), "tcp_conn_request")
     _, verdict = diagnose(drop, HOST)
     assert verdict.evidence[0].source == "tcp_conn_request"
 
 
-def test_first_gives_the_first_verdict(make_drop):
+def test_first_gives_the_first_verdict(make_drop) -> None:
     drop = at(make_drop(), "ip_forward", reason="IP_INHDR")
     never = when.when(reasons=("XDP",))
     sure = when.when(reasons=("IP_INHDR",), proto="udp", packet=lambda packet: packet.dport == 5000)

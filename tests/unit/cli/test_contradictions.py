@@ -45,7 +45,7 @@ V4, V6 = frozenset({4}), frozenset({6})
         ),
     ],
 )
-def test_impossible(wanted, message):
+def test_impossible(wanted, message) -> None:
     with pytest.raises(WrongUsage) as error:
         refuse_impossible(wanted)
     assert message in error.value.message
@@ -68,11 +68,11 @@ def test_impossible(wanted, message):
         Filter(causes=frozenset({"a", "b"}), not_causes=frozenset({"a"})),
     ],
 )
-def test_possible(wanted):
+def test_possible(wanted) -> None:
     refuse_impossible(wanted)
 
 
-def test_a_port_of_an_ipsec_packet_is_asked_for_without_its_protocol():
+def test_a_port_of_an_ipsec_packet_is_asked_for_without_its_protocol() -> None:
     with pytest.raises(WrongUsage) as error:
         refuse_impossible(Filter(protos=frozenset({50}), dport=((5000, 5000),)))
     assert "--dport 5000 alone also finds the ESP" in error.value.hint

@@ -43,14 +43,14 @@ def two_lines(err):
     return first.removeprefix("whydrop: error: "), second.removeprefix("hint: ")
 
 
-def test_without_a_word_it_is_the_live_command(whydrop, live):
+def test_without_a_word_it_is_the_live_command(whydrop, live) -> None:
     assert whydrop("--dport", "5000", "-4", "--json") == (0, "", "")
     assert live[0].wanted.dport == ((5000, 5000),)
     assert live[0].json
     assert live[0].command == ()
 
 
-def test_alone_it_is_the_live_command_too(whydrop, live):
+def test_alone_it_is_the_live_command_too(whydrop, live) -> None:
     assert whydrop() == (0, "", "")
     assert live == [Options()]
 
@@ -64,7 +64,7 @@ def test_what_stands_after_the_dashes_is_the_command_whatever_it_looks_like(
         assert live.pop().command == command
 
 
-def test_stack_is_the_live_command_with_another_face(whydrop, live, monkeypatch):
+def test_stack_is_the_live_command_with_another_face(whydrop, live, monkeypatch) -> None:
     monkeypatch.setattr("dropwatch.run.command.refuse_missing", lambda argv: None)
     assert whydrop("stack", "--dport", "5000", "--", "ping", "-c", "1") == (0, "", "")
     assert whydrop("stack", "--count", "3", "--json") == (0, "", "")
@@ -79,7 +79,7 @@ def test_stack_is_the_live_command_with_another_face(whydrop, live, monkeypatch)
     assert whydrop("check", "--", "ping")[0] == 2
 
 
-def test_summary_is_the_live_command_with_another_face(whydrop, live, monkeypatch):
+def test_summary_is_the_live_command_with_another_face(whydrop, live, monkeypatch) -> None:
     monkeypatch.setattr("dropwatch.run.command.refuse_missing", lambda argv: None)
     assert whydrop("summary", "--dport", "5000", "--", "ping", "-c", "1") == (0, "", "")
     assert whydrop("summary", "--json", "--interval", "2.5", "--count", "3", "--stack") == (0, "", "")
@@ -128,8 +128,8 @@ def test_wrong_usage_is_two_lines_on_standard_error_and_exit_code_2(
     assert live == []
 
 
-def test_wrong_usage_is_told_before_what_the_machine_lacks(whydrop, monkeypatch):
-    def lacking(*_):
+def test_wrong_usage_is_told_before_what_the_machine_lacks(whydrop, monkeypatch) -> None:
+    def lacking(*_) -> None:
         raise CannotRunHere("needs root", "sudo")
 
     monkeypatch.setattr(live_module, "live", lacking)
@@ -146,8 +146,8 @@ def test_wrong_usage_is_told_before_what_the_machine_lacks(whydrop, monkeypatch)
     ],
 )
 @pytest.mark.parametrize("debug", [False, True])
-def test_a_traceback_is_only_for_those_who_ask(raised, code, message, debug, whydrop, monkeypatch):
-    def failing(*_):
+def test_a_traceback_is_only_for_those_who_ask(raised, code, message, debug, whydrop, monkeypatch) -> None:
+    def failing(*_) -> None:
         raise raised
 
     monkeypatch.setattr(live_module, "live", failing)
@@ -158,27 +158,27 @@ def test_a_traceback_is_only_for_those_who_ask(raised, code, message, debug, why
     assert err.splitlines()[-1].startswith("hint: ")
 
 
-def test_an_error_cannot_command_the_terminal(whydrop):
+def test_an_error_cannot_command_the_terminal(whydrop) -> None:
     _, _, err = whydrop("--saddr", "\x1b]0;owned\x07")
     assert all(line.isprintable() for line in err.split("\n"))
 
 
-def test_an_interrupt_before_the_run_is_no_traceback(whydrop, monkeypatch):
-    def interrupted(*_):
+def test_an_interrupt_before_the_run_is_no_traceback(whydrop, monkeypatch) -> None:
+    def interrupted(*_) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(live_module, "live", interrupted)
     assert whydrop() == (130, "", "\n")  # after the terminal's ^C
 
 
-def test_version(whydrop):
+def test_version(whydrop) -> None:
     assert whydrop("--version") == (0, f"whydrop {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
     "arguments", [("-h",), ("--help",), ("check", "-h"), ("explain", "--help"), ("stack", "-h")]
 )
-def test_help_fits_a_terminal_and_names_everything(arguments, whydrop, monkeypatch):
+def test_help_fits_a_terminal_and_names_everything(arguments, whydrop, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = whydrop(*arguments)
     assert (code, err) == (0, "")
@@ -209,7 +209,7 @@ def test_stack_takes_every_filter_and_option_of_the_live_command(whydrop):
     assert named(whydrop("stack", "--help")[1].split("FILTER:")[1]) == live_options | {"--folded"}
 
 
-def test_check_says_the_same_in_words_and_in_json_and_with_its_exit_code(whydrop):
+def test_check_says_the_same_in_words_and_in_json_and_with_its_exit_code(whydrop) -> None:
     code, out, err = whydrop("check")
     assert err == ""
     can_watch = "whydrop can watch this machine" in out
@@ -228,7 +228,7 @@ def run(*arguments, **settings):
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("check",), ("explain", "ipsec.auth-failed")])
-def test_a_reader_that_leaves_is_no_error(arguments):
+def test_a_reader_that_leaves_is_no_error(arguments) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing) as out:
@@ -237,7 +237,7 @@ def test_a_reader_that_leaves_is_no_error(arguments):
     assert done.returncode in (0, 3 if arguments == ("check",) else 0)
 
 
-def test_explain_and_check_and_help_never_load_the_probes():
+def test_explain_and_check_and_help_never_load_the_probes() -> None:
     for arguments in (("--help",), ("explain", "ipsec.auth-failed"), ("check",), ("--dport", "70000")):
         script = f"from dropwatch.cli.main import main; main({arguments!r}); import sys; sys.exit('bcc' in sys.modules)"
         assert (
@@ -245,7 +245,7 @@ def test_explain_and_check_and_help_never_load_the_probes():
         )
 
 
-def test_whoever_may_not_is_told_in_two_lines_with_exit_code_3():
+def test_whoever_may_not_is_told_in_two_lines_with_exit_code_3() -> None:
     drop_everything = (
         "import ctypes, sys\n"
         "libc = ctypes.CDLL(None)\n"

@@ -24,11 +24,11 @@ def parse(*after_dashes, **given):
     return parsing.parse({**NOTHING, **given}, after_dashes)
 
 
-def test_nothing_asked_for_is_everything():
+def test_nothing_asked_for_is_everything() -> None:
     assert parse() == Options(wanted=Filter())
 
 
-def test_every_kind_of_filter_arrives():
+def test_every_kind_of_filter_arrives() -> None:
     wanted = parse(
         ipv4=True,
         proto=("udp", "6"),
@@ -63,11 +63,11 @@ def test_every_kind_of_filter_arrives():
     )
 
 
-def test_both_families_are_both():
+def test_both_families_are_both() -> None:
     assert parse(ipv4=True, ipv6=True).wanted.families == {4, 6}
 
 
-def test_every_option_arrives(tmp_path):
+def test_every_option_arrives(tmp_path) -> None:
     path = str(tmp_path / "ready")
     found = parse(
         "true",
@@ -112,7 +112,7 @@ def test_every_option_arrives(tmp_path):
         ({"ready_file": "/nonexistent/ready"}, "there is no directory /nonexistent", "--ready-file"),
     ],
 )
-def test_what_cannot_be_meant_is_told_with_a_way_out(given, message, hint):
+def test_what_cannot_be_meant_is_told_with_a_way_out(given, message, hint) -> None:
     with pytest.raises(WrongUsage) as error:
         parse(**given)
     assert message in error.value.message
@@ -120,12 +120,12 @@ def test_what_cannot_be_meant_is_told_with_a_way_out(given, message, hint):
     assert error.value.exit_code == 2
 
 
-def test_a_command_that_is_not_there_is_told():
+def test_a_command_that_is_not_there_is_told() -> None:
     with pytest.raises(WrongUsage, match="no-such-program"):
         parse("no-such-program", "-x")
 
 
-def test_a_family_of_causes_can_be_asked_for_and_the_unknown_too():
+def test_a_family_of_causes_can_be_asked_for_and_the_unknown_too() -> None:
     ipsec = {cause.id for cause in CATALOGUE if cause.id.startswith("ipsec.")}
     assert parse(cause=("ipsec.*",)).wanted.causes == ipsec
     assert parse(cause=("ipsec",)).wanted.causes == ipsec
@@ -133,7 +133,7 @@ def test_a_family_of_causes_can_be_asked_for_and_the_unknown_too():
     assert parse(cause=("unknown",)).wanted.causes == {"unknown"}
 
 
-def test_every_cause_of_the_catalogue_can_be_asked_for():
+def test_every_cause_of_the_catalogue_can_be_asked_for() -> None:
     for cause in CATALOGUE:
         assert parse(cause=(cause.id,)).wanted.causes == {cause.id}
 
@@ -141,16 +141,16 @@ def test_every_cause_of_the_catalogue_can_be_asked_for():
 @pytest.mark.parametrize(
     "text", ["NO_SOCKET", "no_socket", "SKB_DROP_REASON_NO_SOCKET", "skb_drop_reason_no_socket"]
 )
-def test_reasons_in_every_spelling(text):
+def test_reasons_in_every_spelling(text) -> None:
     assert parse(reason=(text,)).wanted.reasons == {"NO_SOCKET"}
 
 
-def test_every_interface_of_this_host_is_one():
+def test_every_interface_of_this_host_is_one() -> None:
     names = tuple(name for _, name in socket.if_nameindex())
     assert parse(iface=names).wanted.ifaces == names
 
 
-def test_an_interface_is_looked_for_where_namespaces_may_be_entered(monkeypatch):
+def test_an_interface_is_looked_for_where_namespaces_may_be_entered(monkeypatch) -> None:
     for answer, refused in ((True, False), (None, False), (False, True)):
         monkeypatch.setattr(parsing, "interface_exists", lambda name, netns, answer=answer: answer)
         if refused:

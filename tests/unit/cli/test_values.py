@@ -15,12 +15,12 @@ from dropwatch.errors import WrongUsage
         ("ah", 51), ("sctp", 132), ("gre", 47), ("ipip", 4), ("comp", 108), ("ipcomp", 108), ("0", 0), ("255", 255),
     ],
 )  # fmt: skip
-def test_protocols(text, number):
+def test_protocols(text, number) -> None:
     assert values.protocol("--proto", text) == number
 
 
 @pytest.mark.parametrize("text", ["256", "-1", "", "1.5", "nonsense", "mptcp", "9" * 5000, "\x00"])
-def test_what_is_no_protocol(text):
+def test_what_is_no_protocol(text) -> None:
     with pytest.raises(WrongUsage, match="no such protocol") as error:
         values.protocol("--proto", text)
     assert "0 to 255" in error.value.hint
@@ -41,7 +41,7 @@ def test_what_is_no_protocol(text):
         ("::/0", "::/0"),
     ],
 )
-def test_addresses_and_prefixes(text, network):
+def test_addresses_and_prefixes(text, network) -> None:
     assert values.network("--saddr", text) == ip_network(network)
 
 
@@ -59,7 +59,7 @@ def test_addresses_and_prefixes(text, network):
         ("10.9.0.1 ", "give an address"),
     ],
 )
-def test_what_is_no_address(text, hint):
+def test_what_is_no_address(text, hint) -> None:
     with pytest.raises(WrongUsage, match="not an address or prefix") as error:
         values.network("--saddr", text)
     assert hint in error.value.hint
@@ -76,7 +76,7 @@ def test_what_is_no_address(text, hint):
         ("https", ((443, 443),)),
     ],
 )
-def test_ports(text, ranges):
+def test_ports(text, ranges) -> None:
     assert values.ports("--dport", text) == ranges
 
 
@@ -95,13 +95,13 @@ def test_ports(text, ranges):
         ("9" * 5000, "neither"),
     ],
 )
-def test_what_is_no_port(text, message):
+def test_what_is_no_port(text, message) -> None:
     with pytest.raises(WrongUsage) as error:
         values.ports("--dport", text)
     assert message in error.value.message
 
 
-def test_an_empty_range_says_how_to_write_it():
+def test_an_empty_range_says_how_to_write_it() -> None:
     with pytest.raises(WrongUsage) as error:
         values.ports("--dport", "5010-5000")
     assert error.value.hint == "write the lower port first: --dport 5000-5010"
@@ -117,35 +117,35 @@ def test_an_empty_range_says_how_to_write_it():
         ("0/0", (0, 0)),
     ],
 )
-def test_marks(text, mark):
+def test_marks(text, mark) -> None:
     assert values.mark("--mark", text) == mark
 
 
 @pytest.mark.parametrize(
     "text", ["", "x", "0x", "0x100000000", "4294967296", "1/", "/1", "1/2/3", "-1", "1_0"]
 )
-def test_what_is_no_mark(text):
+def test_what_is_no_mark(text) -> None:
     with pytest.raises(WrongUsage, match="not a mark"):
         values.mark("--mark", text)
 
 
 @pytest.mark.parametrize(("text", "count"), [("1", 1), ("1000000", 1000000)])
-def test_counts(text, count):
+def test_counts(text, count) -> None:
     assert values.count("--count", text) == count
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "9" * 5000])
-def test_what_is_no_count(text):
+def test_what_is_no_count(text) -> None:
     with pytest.raises(WrongUsage, match="not a number of findings"):
         values.count("--count", text)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("60", 60.0), ("0.5", 0.5), (".5", 0.5), ("1.", 1.0)])
-def test_times(text, seconds):
+def test_times(text, seconds) -> None:
     assert values.seconds("--duration", text) == seconds
 
 
 @pytest.mark.parametrize("text", ["0", "0.0", "-1", "", "inf", "nan", "1e3", "10s", "9" * 5000])
-def test_what_is_no_time(text):
+def test_what_is_no_time(text) -> None:
     with pytest.raises(WrongUsage, match="not a time"):
         values.seconds("--duration", text)

@@ -11,24 +11,24 @@ from dropwatch.host.netns.netns import own_inode
 def sysctls(tmp_path, monkeypatch):
     monkeypatch.setattr(conntrack, "_SYSCTLS", tmp_path)
 
-    def write(**values):
+    def write(**values) -> None:
         for name, value in values.items():
             (tmp_path / name).write_text(f"{value}\n")
 
     return write
 
 
-def test_count_and_limit(sysctls):
+def test_count_and_limit(sysctls) -> None:
     sysctls(nf_conntrack_count=7, nf_conntrack_max=8)
     table = read_table(own_inode())
     assert (table.count, table.max, table.own_max) == (7, 8, 8)
     assert table.read_at_ns > 0
 
 
-def test_where_conntrack_is_not_loaded(sysctls):
+def test_where_conntrack_is_not_loaded(sysctls) -> None:
     assert read_table(own_inode()) is None
 
 
-def test_a_namespace_that_is_gone(sysctls):
+def test_a_namespace_that_is_gone(sysctls) -> None:
     with pytest.raises(FileNotFoundError):
         read_table(1)

@@ -19,7 +19,7 @@ def clock(monkeypatch):
 
 
 class Reader:
-    def __init__(self, *errors):
+    def __init__(self, *errors) -> None:
         self.asked = []
         self.errors = list(errors)
 
@@ -30,7 +30,7 @@ class Reader:
         return XfrmConfig((), (), 0)
 
 
-def test_a_burst_costs_one_reading(clock):
+def test_a_burst_costs_one_reading(clock) -> None:
     read = Reader()
     host = Host(read)
     first = host.xfrm(5, 900)
@@ -38,7 +38,7 @@ def test_a_burst_costs_one_reading(clock):
     assert read.asked == [5]
 
 
-def test_an_answer_older_than_the_drop_is_not_used(clock):
+def test_an_answer_older_than_the_drop_is_not_used(clock) -> None:
     read = Reader()
     host = Host(read)
     first = host.xfrm(5, 900)
@@ -47,14 +47,14 @@ def test_an_answer_older_than_the_drop_is_not_used(clock):
     assert read.asked == [5, 5]
 
 
-def test_each_namespace_has_its_own_answer(clock):
+def test_each_namespace_has_its_own_answer(clock) -> None:
     read = Reader()
     host = Host(read)
     assert host.xfrm(5, 900) is not host.xfrm(6, 900)
     assert read.asked == [5, 6]
 
 
-def test_a_new_answer_for_one_namespace_leaves_the_others(clock):
+def test_a_new_answer_for_one_namespace_leaves_the_others(clock) -> None:
     read = Reader()
     host = Host(read)
     host.xfrm(5, 900)
@@ -75,7 +75,7 @@ def test_a_reading_is_dated_before_it_begins(clock):
     assert host.xfrm(5, 1001) is not first
 
 
-def test_a_namespace_that_is_gone_is_no_blind_spot_and_not_looked_for_again(clock):
+def test_a_namespace_that_is_gone_is_no_blind_spot_and_not_looked_for_again(clock) -> None:
     read = Reader(FileNotFoundError(errno.ENOENT, "gone"))
     host = Host(read)
     assert [host.xfrm(5, 900), host.xfrm(5, 901)] == [None, None]
@@ -83,7 +83,7 @@ def test_a_namespace_that_is_gone_is_no_blind_spot_and_not_looked_for_again(cloc
     assert host.blind_spots == ()
 
 
-def test_what_may_not_be_read_is_told_once(clock):
+def test_what_may_not_be_read_is_told_once(clock) -> None:
     read = Reader(
         PermissionError(errno.EPERM, "Operation not permitted"),
         PermissionError(errno.EPERM, "Operation not permitted"),
@@ -95,19 +95,19 @@ def test_what_may_not_be_read_is_told_once(clock):
     assert host.blind_spots == ("SAs and policies of namespace 5: Operation not permitted",)
 
 
-def test_the_unknown_namespace_is_not_asked_for():
+def test_the_unknown_namespace_is_not_asked_for() -> None:
     host = Host(Reader())
     assert host.xfrm(0, 0) is None
 
 
-def test_no_end_of_namespaces_fills_the_memory(clock):
+def test_no_end_of_namespaces_fills_the_memory(clock) -> None:
     host = Host(Reader())
     for inode in range(1, 1000):
         host.xfrm(inode, 900)
     assert len(host._xfrm) <= 64
 
 
-def test_the_real_reader_is_found():
+def test_the_real_reader_is_found() -> None:
     host = Host()
     host.prepare()
     from dropwatch.host.ipsec.read import read_config
@@ -119,7 +119,7 @@ def test_the_real_reader_is_found():
 class Listings:
     """Counts what it is asked, raises what it is told."""
 
-    def __init__(self, error=None):
+    def __init__(self, error=None) -> None:
         self.asked = []
         self.error = error
 
@@ -139,7 +139,7 @@ class Listings:
 LISTED = ListedRule("nft-rule", "nft", "drop", "nft -a list ruleset")
 
 
-def test_rules_are_asked_for_with_the_generation_of_now():
+def test_rules_are_asked_for_with_the_generation_of_now() -> None:
     listings = Listings()
     host = Host(nft=listings, xt=listings, ebt=listings)
     host.xt_generation = lambda: 3
@@ -149,7 +149,7 @@ def test_rules_are_asked_for_with_the_generation_of_now():
     assert listings.asked == [(5, "nft", 900, None), (5, "xt", 900, 3), (5, "ebt", 900, 3)]
 
 
-def test_rules_of_a_namespace_that_is_gone_are_no_blind_spot():
+def test_rules_of_a_namespace_that_is_gone_are_no_blind_spot() -> None:
     listings = Listings(FileNotFoundError(errno.ENOENT, "gone"))
     host = Host(nft=listings, xt=listings, ebt=listings)
     assert (host.nft_rule(5, "nft", 900), host.xt_rules(5, "xt", 900), host.ebt_rule(5, "ebt", 900)) == (
@@ -161,7 +161,7 @@ def test_rules_of_a_namespace_that_is_gone_are_no_blind_spot():
     assert host.blind_spots == ()
 
 
-def test_rules_that_cannot_be_read_are_a_blind_spot():
+def test_rules_that_cannot_be_read_are_a_blind_spot() -> None:
     listings = Listings(PermissionError(errno.EPERM, "Operation not permitted"))
     host = Host(nft=listings, xt=listings)
     assert host.nft_rule(5, "nft", 900) is None
@@ -200,7 +200,7 @@ def ike_host(clock, daemons, takes):
     return Host(find_daemons=lambda inode: tuple(daemons), read_connections=read), asked
 
 
-def test_a_daemon_in_a_namespace_that_got_the_number_of_another_is_asked_itself(clock):
+def test_a_daemon_in_a_namespace_that_got_the_number_of_another_is_asked_itself(clock) -> None:
     daemons = [Daemon(1, "9")]
     host, asked = ike_host(clock, daemons, 10)
     assert [found.ike for found in host.connections(5, 900)] == ["of 1"]
@@ -211,7 +211,7 @@ def test_a_daemon_in_a_namespace_that_got_the_number_of_another_is_asked_itself(
     assert asked == [(1, "9"), (2, "9"), (2, "77")]
 
 
-def test_a_slow_daemon_is_asked_for_a_small_part_of_the_time(clock):
+def test_a_slow_daemon_is_asked_for_a_small_part_of_the_time(clock) -> None:
     host, asked = ike_host(clock, [Daemon(1, "9")], 3000)
     for event in range(900, 60_900, 1000):
         clock[0] = max(clock[0], event + 100)

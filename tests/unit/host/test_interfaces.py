@@ -7,18 +7,18 @@ from dropwatch.host.interfaces import InterfaceNames, interface_exists
 from dropwatch.host.netns.netns import own_inode
 
 
-def test_ones_own_namespace_has_what_the_c_library_lists():
+def test_ones_own_namespace_has_what_the_c_library_lists() -> None:
     assert interfaces.interfaces(own_inode()) == dict(socket.if_nameindex())
 
 
-def test_an_interface_exists_in_the_namespaces_asked_for_or_in_any():
+def test_an_interface_exists_in_the_namespaces_asked_for_or_in_any() -> None:
     assert interface_exists("lo")
     assert interface_exists("lo", (own_inode(),))
     assert interface_exists("no-such-if", (own_inode(),)) is False
 
 
-def test_a_namespace_that_cannot_be_looked_into_leaves_it_open(monkeypatch):
-    def refused(inode):
+def test_a_namespace_that_cannot_be_looked_into_leaves_it_open(monkeypatch) -> None:
+    def refused(inode) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(interfaces, "interfaces", refused)
@@ -44,7 +44,7 @@ def test_names_are_asked_for_once_a_second():
     assert asked == [1, 8, 9]
 
 
-def test_an_interface_that_has_just_come_is_found(monkeypatch):
+def test_an_interface_that_has_just_come_is_found(monkeypatch) -> None:
     clock, there = [100.0], {2: "eth0"}
     monkeypatch.setattr(interfaces.time, "monotonic", lambda: clock[0])
     names = InterfaceNames(lambda inode: dict(there))

@@ -17,18 +17,18 @@ def tables(tmp_path, monkeypatch):
     monkeypatch.setattr(nfqueue, "_QUEUES", tmp_path / "queues")
     monkeypatch.setattr(nfqueue, "_SOCKETS", tmp_path / "sockets")
 
-    def write(queues, sockets=""):
+    def write(queues, sockets="") -> None:
         (tmp_path / "queues").write_text(queues)
         (tmp_path / "sockets").write_text(HEAD + sockets)
 
     return write
 
 
-def test_none_where_the_module_is_not_loaded(tables):
+def test_none_where_the_module_is_not_loaded(tables) -> None:
     assert read_queues(own_inode()) == ()
 
 
-def test_a_queue_and_its_process(tables):
+def test_a_queue_and_its_process(tables) -> None:
     with socket.socket() as held:
         inode = os.fstat(held.fileno()).st_ino
         tables(
@@ -43,6 +43,6 @@ def test_a_queue_and_its_process(tables):
     assert (unknown.number, unknown.process) == (6, None)
 
 
-def test_a_namespace_that_is_gone(tables):
+def test_a_namespace_that_is_gone(tables) -> None:
     with pytest.raises(FileNotFoundError):
         read_queues(1)

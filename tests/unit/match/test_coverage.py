@@ -154,7 +154,7 @@ VIEWS = [(flow, list(compared_ports(flow))) for flow in FLOWS]
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_selector_covers_some_of_the_filter_exactly_when_one_flow_fits_both(seed):
+def test_a_selector_covers_some_of_the_filter_exactly_when_one_flow_fits_both(seed) -> None:
     chance = random.Random(seed)
     wanted, selector = random_filter(chance), random_selector(chance)
     both = any(
@@ -168,7 +168,7 @@ def test_a_selector_covers_some_of_the_filter_exactly_when_one_flow_fits_both(se
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_what_covers_all_leaves_no_flow_out(seed):
+def test_what_covers_all_leaves_no_flow_out(seed) -> None:
     """`covers` may say no where it is yes (a range around gaps), never yes where it is no."""
     chance = random.Random(1000 + seed)
     wanted, inner = random_filter(chance), random_selector(chance)
@@ -195,7 +195,7 @@ def in_flows(flows, flow):
     )
 
 
-def test_the_random_cases_are_of_both_kinds():
+def test_the_random_cases_are_of_both_kinds() -> None:
     answers = {"some": 0, "none": 0, "all": 0, "not all": 0}
     for seed in range(60):
         chance = random.Random(1000 + seed)
@@ -209,7 +209,7 @@ def test_the_random_cases_are_of_both_kinds():
     assert all(count > 10 for count in answers.values()), answers
 
 
-def test_a_port_means_a_protocol_that_has_ports():
+def test_a_port_means_a_protocol_that_has_ports() -> None:
     assert {flows.proto for flows in asked_flows(Filter(dport=((5000, 5000),)))} == {6, 17, 33, 132, 136}
     assert asked_flows(Filter(dport=((5000, 5000),), protos=frozenset({ICMP}))) == ()
     assert {flows.proto for flows in asked_flows(Filter(port=((1, 2),), protos=frozenset({ICMP, UDP})))} == {
@@ -217,16 +217,16 @@ def test_a_port_means_a_protocol_that_has_ports():
     }
 
 
-def test_a_filter_without_a_flow_asks_for_every_flow():
+def test_a_filter_without_a_flow_asks_for_every_flow() -> None:
     assert asked_flows(Filter(ifaces=("eth0",))) == (Flows(),)
 
 
-def test_what_contradicts_itself_asks_for_nothing():
+def test_what_contradicts_itself_asks_for_nothing() -> None:
     assert asked_flows(Filter(families=frozenset({4}), saddr=(ip_network("fc00::/7"),))) == ()
     assert asked_flows(Filter(saddr=(ip_network("10.0.0.0/8"),), daddr=(ip_network("fc00::/7"),))) == ()
 
 
-def test_kinds_are_and_ed():
+def test_kinds_are_and_ed() -> None:
     """A source port of 1-3, and either port of 5-9: that can only be the destination's."""
     udp = frozenset({UDP})
     assert asked_flows(Filter(protos=udp, sport=((1, 3),), port=((5, 9),))) == (
@@ -238,42 +238,42 @@ def test_kinds_are_and_ed():
     )
 
 
-def test_any_of_the_values_of_a_kind_is_enough():
+def test_any_of_the_values_of_a_kind_is_enough() -> None:
     wanted = Filter(dport=((80, 80), (443, 443)), protos=frozenset({TCP}))
     https = Selector(proto=TCP, dport=443, dport_mask=0xFFFF)
     assert [narrowed(flows, https) is not None for flows in asked_flows(wanted)] == [False, True]
 
 
-def test_between_pins_both_addresses():
+def test_between_pins_both_addresses() -> None:
     flows = between(Flows(), V4[1], V4[2])
     assert flows == Flows(4, None, ip_network("10.0.0.1/32"), ip_network("10.0.0.2/32"))
     assert between(Flows(src=ip_network("10.0.0.2/31")), V4[1], V4[2]) is None
     assert between(Flows(), V4[1], V6[2]) is None
 
 
-def test_a_mask_narrows_to_its_block_of_ports():
+def test_a_mask_narrows_to_its_block_of_ports() -> None:
     found = narrowed(Flows(proto=UDP), Selector(dport=5000, dport_mask=0xFFF8))
     assert found is not None
     assert found.dport == (5000, 5007)
 
 
-def test_icmp_type_and_code_are_compared_as_ports():
+def test_icmp_type_and_code_are_compared_as_ports() -> None:
     echo = Selector(proto=ICMP, sport=8, sport_mask=0xFFFF, dport=0, dport_mask=0xFFFF)
     assert narrowed(Flows(proto=ICMP), echo) is not None
     assert narrowed(Flows(proto=ICMP), Selector(dport=5000, dport_mask=0xFFFF)) is None
 
 
-def test_the_kernel_compares_no_port_of_dccp():
+def test_the_kernel_compares_no_port_of_dccp() -> None:
     assert narrowed(Flows(proto=DCCP, dport=(5000, 5000)), Selector(dport=5000, dport_mask=0xFFFF)) is None
     assert narrowed(Flows(proto=DCCP, dport=(5000, 5000)), Selector()) is not None
 
 
-def test_a_protocol_without_ports_is_covered_by_port_0_only():
+def test_a_protocol_without_ports_is_covered_by_port_0_only() -> None:
     assert covers(Selector(dport=0, dport_mask=0xFFFF), Flows(proto=ESP))
     assert not covers(Selector(dport=5, dport_mask=0xFFFF), Flows(proto=ESP))
 
 
-def test_the_mirror_of_a_selector_is_the_way_back():
+def test_the_mirror_of_a_selector_is_the_way_back() -> None:
     selector = Selector(4, V4[1], 32, V4[2], 24, UDP, 53, 0xFFFF, 5000, 0xFFF0, 3)
     assert mirrored(selector) == Selector(4, V4[2], 24, V4[1], 32, UDP, 5000, 0xFFF0, 53, 0xFFFF, 3)
     assert mirrored(mirrored(selector)) == selector

@@ -13,7 +13,7 @@ def nets(*texts):
     return tuple(ip_network(text) for text in texts)
 
 
-def never(drop, wanted):
+def never(drop, wanted) -> None:
     raise AssertionError("the IPsec matcher was asked")
 
 
@@ -68,13 +68,13 @@ UNFIT = (
 
 
 @pytest.mark.parametrize("wanted", FITTING)
-def test_fits_directly(wanted, make_drop, make_packet):
+def test_fits_directly(wanted, make_drop, make_packet) -> None:
     drop = make_drop(make_packet(mark=0x13), reason="NO_SOCKET")
     assert matcher(wanted).match(drop) == MatchResult("direct")
 
 
 @pytest.mark.parametrize("wanted", UNFIT)
-def test_does_not_fit(wanted, make_drop, make_packet):
+def test_does_not_fit(wanted, make_drop, make_packet) -> None:
     assert how(wanted, make_drop(make_packet(mark=0x13), reason="NO_SOCKET")) is None
 
 
@@ -94,26 +94,26 @@ def test_does_not_fit(wanted, make_drop, make_packet):
         Filter(reasons=frozenset({"NO_SOCKET"})),
     ],
 )
-def test_what_is_not_known_never_fits_what_is_asked_for(wanted, make_drop, make_packet):
+def test_what_is_not_known_never_fits_what_is_asked_for(wanted, make_drop, make_packet) -> None:
     empty = make_packet(family=None, proto=None, saddr=None, daddr=None, sport=None, dport=None)
     drop = make_drop(empty, iface=None, netns=None, reason=None)
     assert how(wanted, drop) is None
 
 
-def test_a_kernel_without_reasons_passes_an_excluded_reason(make_drop):
+def test_a_kernel_without_reasons_passes_an_excluded_reason(make_drop) -> None:
     assert how(Filter(not_reasons=frozenset({"NO_SOCKET"})), make_drop(reason=None)) == "direct"
 
 
-def test_reasons_of_subsystems_are_compared_without_regard_to_case(make_drop):
+def test_reasons_of_subsystems_are_compared_without_regard_to_case(make_drop) -> None:
     assert how(Filter(reasons=frozenset({"OVS_DROP_METER"})), make_drop(reason="ovs_drop_meter")) == "direct"
 
 
-def test_without_a_filter_everything_fits_also_arp(make_drop, make_packet):
+def test_without_a_filter_everything_fits_also_arp(make_drop, make_packet) -> None:
     arp = make_packet(family=None, proto="arp", saddr=None, daddr=None, sport=None, dport=None)
     assert how(Filter(), make_drop(arp, iface=None, netns=None)) == "direct"
 
 
-def test_the_interface_it_came_in_through_fits_too(make_drop, make_event):
+def test_the_interface_it_came_in_through_fits_too(make_drop, make_event) -> None:
     forwarded = make_drop(event=make_event(ifindex=3, skb_iif=2, netns=77), iface=Interface(3, "eth1"))
     names = {(77, 2): "eth0", (77, 3): "eth1"}
     asked = {
@@ -129,7 +129,7 @@ def fragment(make_packet, offset, **fields):
     return make_packet(fragment_id=7, fragment_offset=offset, more_fragments=first, **{**ports, **fields})
 
 
-def test_a_later_fragment_fits_by_its_addresses_and_says_so(make_drop, make_packet):
+def test_a_later_fragment_fits_by_its_addresses_and_says_so(make_drop, make_packet) -> None:
     wanted = Filter(dport=((5000, 5000),), saddr=nets("10.9.0.1"))
     found = matcher(wanted).match(make_drop(fragment(make_packet, 1480)))
     assert found is not None
@@ -138,7 +138,7 @@ def test_a_later_fragment_fits_by_its_addresses_and_says_so(make_drop, make_pack
     assert how(wanted, make_drop(fragment(make_packet, 1480, saddr="10.9.0.9"))) is None
 
 
-def test_a_later_fragment_follows_its_first_fragment(make_drop, make_packet):
+def test_a_later_fragment_follows_its_first_fragment(make_drop, make_packet) -> None:
     wanted = Filter(dport=((5000, 5000),))
     flow = matcher(wanted)
     assert flow.match(make_drop(fragment(make_packet, 0, dport=6000))) is None
@@ -149,23 +149,23 @@ def test_a_later_fragment_follows_its_first_fragment(make_drop, make_packet):
     assert (found.how, "first fragment fit" in (found.why or "")) == ("fragment", True)
 
 
-def test_a_fragment_fits_directly_when_no_port_is_asked_for(make_drop, make_packet):
+def test_a_fragment_fits_directly_when_no_port_is_asked_for(make_drop, make_packet) -> None:
     assert how(Filter(protos=frozenset({17})), make_drop(fragment(make_packet, 1480))) == "direct"
 
 
-def test_a_fragment_of_a_protocol_without_ports_carries_no_port(make_drop, make_packet):
+def test_a_fragment_of_a_protocol_without_ports_carries_no_port(make_drop, make_packet) -> None:
     drop = make_drop(fragment(make_packet, 1480, proto="icmp"))
     assert how(Filter(dport=((5000, 5000),)), drop) is None
 
 
-def test_the_memory_of_first_fragments_is_bounded(make_drop, make_packet):
+def test_the_memory_of_first_fragments_is_bounded(make_drop, make_packet) -> None:
     flow = matcher(Filter(dport=((5000, 5000),)))
     for number in range(10_000):
         flow.match(make_drop(make_packet(dport=1, fragment_id=number, more_fragments=True)))
     assert len(flow._first_fits) == 4096
 
 
-def test_an_icmp_error_fits_by_the_packet_it_quotes(make_drop, make_packet):
+def test_an_icmp_error_fits_by_the_packet_it_quotes(make_drop, make_packet) -> None:
     error = make_packet(
         proto="icmp",
         saddr="10.9.0.2",
@@ -201,7 +201,7 @@ def test_an_icmp_error_fits_by_the_ipsec_packet_it_quotes(make_drop, make_packet
     assert how(Filter(dport=((5001, 5001),)), drop, ipsec=ipsec) is None
 
 
-def test_a_tunnel_fits_by_what_is_inside_also_two_deep(make_drop, make_packet):
+def test_a_tunnel_fits_by_what_is_inside_also_two_deep(make_drop, make_packet) -> None:
     outer = {"sport": None, "dport": None, "saddr": "192.0.2.1", "daddr": "192.0.2.2"}
     gre = make_packet(proto="gre", inner=make_packet(), **outer)
     twice = make_packet(proto="ipip", inner=gre, **outer)
@@ -212,7 +212,7 @@ def test_a_tunnel_fits_by_what_is_inside_also_two_deep(make_drop, make_packet):
     assert how(Filter(host=nets("192.0.2.1")), make_drop(gre)) == "direct"
 
 
-def test_a_tunnel_fits_by_the_error_inside_that_quotes_the_flow(make_drop, make_packet):
+def test_a_tunnel_fits_by_the_error_inside_that_quotes_the_flow(make_drop, make_packet) -> None:
     error = make_packet(proto="icmp", sport=None, dport=None, quoted=make_packet())
     gre = make_packet(proto="gre", sport=None, dport=None, inner=error)
     assert how(Filter(dport=((5000, 5000),)), make_drop(gre)) == "tunnel"

@@ -20,7 +20,7 @@ def reasons_of(captured: Path) -> set[str]:
     return {name for name in names if not name.startswith("__")} - NOT_REASONS
 
 
-def test_the_captured_lists_are_what_they_should_be():
+def test_the_captured_lists_are_what_they_should_be() -> None:
     assert [path.stem for path in CAPTURED] == [
         "reasons-5.15",
         "reasons-6.1",
@@ -32,11 +32,11 @@ def test_the_captured_lists_are_what_they_should_be():
 
 
 @pytest.mark.parametrize("captured", CAPTURED, ids=lambda path: path.stem)
-def test_every_reason_of_a_kernel_has_words(captured: Path):
+def test_every_reason_of_a_kernel_has_words(captured: Path) -> None:
     assert not reasons_of(captured) - set(symbols.reasons())
 
 
-def test_reasons_are_described_properly():
+def test_reasons_are_described_properly() -> None:
     for name, reason in symbols.reasons().items():
         assert 0 < len(reason.words) <= LONGEST_PHRASE, name
         assert not reason.words.endswith("."), name
@@ -46,7 +46,7 @@ def test_reasons_are_described_properly():
         assert len(reason.text) > 60, name
 
 
-def test_functions_are_described_properly():
+def test_functions_are_described_properly() -> None:
     for name, function in symbols.functions().items():
         assert symbols.base_name(name) == name
         assert function.layer is None or function.layer in symbols.layers(), name
@@ -55,7 +55,7 @@ def test_functions_are_described_properly():
         assert "\n" not in function.text, name
 
 
-def test_every_layer_is_used():
+def test_every_layer_is_used() -> None:
     used = {one.layer for one in (*symbols.reasons().values(), *symbols.functions().values())}
     assert used == {*symbols.layers(), None}
 
@@ -63,14 +63,14 @@ def test_every_layer_is_used():
 @pytest.mark.parametrize(
     "name", ["kfree_skb", "kfree_skb_reason", "sk_skb_reason_drop", "kfree_skb_list_reason"]
 )
-def test_freeing_functions_are_never_the_place(name: str):
+def test_freeing_functions_are_never_the_place(name: str) -> None:
     assert symbols.functions()[name].free
 
 
 @pytest.mark.parametrize(
     "name", ["skb_queue_purge", "skb_release_data", "nf_hook_slow", "xfrm_input", "net_tx_action"]
 )
-def test_places_are_no_freeing_functions(name: str):
+def test_places_are_no_freeing_functions(name: str) -> None:
     assert not symbols.functions()[name].free
 
 
@@ -85,11 +85,11 @@ def test_places_are_no_freeing_functions(name: str):
         ("__netif_receive_skb_core.constprop.12", "__netif_receive_skb_core"),
     ],
 )
-def test_what_compilers_add_to_a_name_is_taken_off(spelling: str, base: str):
+def test_what_compilers_add_to_a_name_is_taken_off(spelling: str, base: str) -> None:
     assert symbols.base_name(spelling) == base
 
 
-def test_a_function_is_found_by_any_spelling():
+def test_a_function_is_found_by_any_spelling() -> None:
     function = symbols.function("ip_rcv_finish_core.isra.0")
     assert function is not None
     assert (function.layer, function.direction) == ("routing", "in")
@@ -97,7 +97,7 @@ def test_a_function_is_found_by_any_spelling():
     assert symbols.function("bpf_prog_0123456789abcdef_on_kfree_skb") is None
 
 
-def test_a_reason_without_a_name_or_words_is_none():
+def test_a_reason_without_a_name_or_words_is_none() -> None:
     assert symbols.reason(None) is None
     assert symbols.reason("0x30007") is None
     found = symbols.reason("IP_RPFILTER")

@@ -83,7 +83,7 @@ def read(make_event):
 
 
 @pytest.mark.parametrize("name", PACKETS)
-def test_the_headers_of(name, read):
+def test_the_headers_of(name, read) -> None:
     packet, names = PACKETS[name]
     found = read(packet)
     assert [header.name for header in found] == names
@@ -101,14 +101,14 @@ def covers(found, packet: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", PACKETS)
-def test_every_byte_belongs_to_one_header_wherever_the_record_ends(name, read):
+def test_every_byte_belongs_to_one_header_wherever_the_record_ends(name, read) -> None:
     packet, _ = PACKETS[name]
     for length in range(len(packet) + 1):
         found = read(packet[:length])
         assert covers(found, packet[:length]), (length, found)
 
 
-def test_bytes_of_anybody_are_read_without_a_fault(read):
+def test_bytes_of_anybody_are_read_without_a_fault(read) -> None:
     source = random.Random(20261121)
     for _ in range(4000):
         packet, _ = source.choice(list(PACKETS.values()))
@@ -120,7 +120,7 @@ def test_bytes_of_anybody_are_read_without_a_fault(read):
         assert covers(found, bytes(changed[:256])), (bytes(changed), found)
 
 
-def test_many_tunnels_end_somewhere(read):
+def test_many_tunnels_end_somewhere(read) -> None:
     packet = b""
     for _ in range(12):
         packet = ipv4(4, packet)
@@ -133,7 +133,7 @@ def fields(found, name: str, which: int = 0):
     return dict([header for header in found if header.name == name][which].fields)
 
 
-def test_the_fields_of_a_packet(read):
+def test_the_fields_of_a_packet(read) -> None:
     found = read(PACKETS["tcp"][0])
     ip, tcp = fields(found, "IPv4"), fields(found, "TCP")
     assert (ip["src"], ip["dst"], ip["ttl"], ip["protocol"]) == ("10.9.0.1", "10.9.0.2", 64, "6 (tcp)")
@@ -142,19 +142,19 @@ def test_the_fields_of_a_packet(read):
     assert tcp["options"] == "mss 1460, sack permitted, timestamps 1 0, window scale 7"
 
 
-def test_a_checksum_that_the_bytes_do_not_give(read):
+def test_a_checksum_that_the_bytes_do_not_give(read) -> None:
     ip = fields(read(ipv4(17, udp(1, 2), checksum=0)), "IPv4")
     assert ip["checksum"] == "0x0000"
     assert ip["checksum_of_bytes"] == fields(read(ipv4(17, udp(1, 2))), "IPv4")["checksum"]
 
 
-def test_ipsec_shows_its_spi_and_number(read):
+def test_ipsec_shows_its_spi_and_number(read) -> None:
     assert fields(read(PACKETS["esp"][0]), "ESP") == {"spi": "0x00001001", "seq": 7}
     ah = fields(read(PACKETS["ah around a tunnel"][0]), "AH")
     assert (ah["spi"], ah["seq"], ah["next"]) == ("0x00001001", 7, "4 (ipip)")
 
 
-def test_tunnels_and_quotes_lie_deeper(read):
+def test_tunnels_and_quotes_lie_deeper(read) -> None:
     vxlan = read(PACKETS["vxlan"][0])
     assert [header.depth for header in vxlan] == [0, 0, 0, 1, 1, 1]
     assert fields(vxlan, "VXLAN")["vni"] == 42
@@ -169,7 +169,7 @@ def test_tunnels_and_quotes_lie_deeper(read):
     }
 
 
-def test_what_is_cut_says_so(read):
+def test_what_is_cut_says_so(read) -> None:
     found = read(PACKETS["udp"][0][:23])
     assert [header.name for header in found] == ["IPv4", "UDP"]
     assert found[1].error == "only 3 of its 8 bytes are in the record"
@@ -178,7 +178,7 @@ def test_what_is_cut_says_so(read):
     assert dict(tcp.fields)["dport"] == 5000
 
 
-def test_what_is_no_ip(read):
+def test_what_is_no_ip(read) -> None:
     arp = bytes.fromhex("0001080006040001 020000000002 0a090001 000000000000 0a090002")
     found = read(arp + bytes(18), 0x0806)
     assert [header.name for header in found] == ["ARP", "padding"]
@@ -192,7 +192,7 @@ def test_what_is_no_ip(read):
     assert read(b"", 0x0800) == ()
 
 
-def test_a_version_that_contradicts_the_ethertype(read):
+def test_a_version_that_contradicts_the_ethertype(read) -> None:
     found = read(ipv6(17, udp(1, 2)), 0x0800)
     assert found[0].error == "its first byte says IP version 6"
     assert found[1].is_data

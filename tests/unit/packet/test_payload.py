@@ -49,17 +49,17 @@ def drop_of(make_drop, make_event):
 
 @pytest.mark.parametrize("options", [b"", bytes(12)])
 @pytest.mark.parametrize("data", [b"", b"x", bytes(1400)])
-def test_tcp_payload_is_what_the_headers_leave(drop_of, data: bytes, options: bytes):
+def test_tcp_payload_is_what_the_headers_leave(drop_of, data: bytes, options: bytes) -> None:
     assert tcp_payload_length(drop_of(ipv4(6, tcp(0x10, data, options)))) == len(data)
 
 
-def test_tcp_payload_over_ipv6(drop_of):
+def test_tcp_payload_over_ipv6(drop_of) -> None:
     segment = tcp(0x11, b"abc")
     header = b"\x60\0\0\0" + len(segment).to_bytes(2, "big") + b"\x06\x40" + bytes(32)
     assert tcp_payload_length(drop_of(header + segment, 0x86DD)) == 3
 
 
-def test_tcp_payload_of_what_is_no_whole_segment_is_unknown(drop_of):
+def test_tcp_payload_of_what_is_no_whole_segment_is_unknown(drop_of) -> None:
     assert tcp_payload_length(drop_of(ipv4(17, bytes(20)))) is None
     assert tcp_payload_length(drop_of(ipv4(6, tcp(0x10)), captured=30)) is None
     assert tcp_payload_length(drop_of(ipv4(6, tcp(0x10), more_fragments=True))) is None
@@ -70,24 +70,24 @@ def udp(data: bytes, length: int | None = None) -> bytes:
     return bytes(4) + (8 + len(data) if length is None else length).to_bytes(2, "big") + bytes(2) + data
 
 
-def test_udp_payload_ends_where_udp_says(drop_of):
+def test_udp_payload_ends_where_udp_says(drop_of) -> None:
     assert udp_payload(drop_of(ipv4(17, udp(b"\xff")))) == b"\xff"
     assert udp_payload(drop_of(ipv4(17, udp(b"\xff" + bytes(17), length=9)))) == b"\xff"
     assert udp_payload(drop_of(ipv4(17, udp(b"")))) == b""
 
 
-def test_udp_payload_that_was_not_captured_is_unknown(drop_of):
+def test_udp_payload_that_was_not_captured_is_unknown(drop_of) -> None:
     assert udp_payload(drop_of(ipv4(17, udp(bytes(400))))) is None
     assert udp_payload(drop_of(ipv4(17, udp(b"x", length=3)))) is None
     assert udp_payload(drop_of(ipv4(17, b"\0\0"))) is None
 
 
-def test_a_right_icmp_checksum_holds(drop_of):
+def test_a_right_icmp_checksum_holds(drop_of) -> None:
     assert icmp_checksum_holds(drop_of(with_checksum(SOLICITATION), 0x86DD))
 
 
 @pytest.mark.parametrize("at", [8, 30, 40, 43, 50, 71])
-def test_any_flipped_bit_breaks_the_icmp6_checksum(drop_of, at: int):
+def test_any_flipped_bit_breaks_the_icmp6_checksum(drop_of, at: int) -> None:
     message = bytearray(with_checksum(SOLICITATION))
     message[at] ^= 0x04
     assert not icmp_checksum_holds(drop_of(bytes(message), 0x86DD))
@@ -102,6 +102,6 @@ def test_an_icmp_checksum_covers_the_message_only(drop_of):
     assert not icmp_checksum_holds(drop_of(reply("615a"), captured=30))
 
 
-def test_a_checksum_over_bytes_that_were_not_captured_does_not_hold(drop_of):
+def test_a_checksum_over_bytes_that_were_not_captured_does_not_hold(drop_of) -> None:
     assert not icmp_checksum_holds(drop_of(with_checksum(SOLICITATION), 0x86DD, captured=60))
     assert not icmp_checksum_holds(drop_of(ipv4(17, bytes(8))))

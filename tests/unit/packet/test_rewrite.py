@@ -85,7 +85,7 @@ def transport_sum_is_right(packet, proto):
 
 @pytest.mark.parametrize("make", [ipv4, ipv6])
 @pytest.mark.parametrize(("packet", "proto"), [(udp, 17), (tcp, 6)])
-def test_checksums_stay_right(make, packet, proto):
+def test_checksums_stay_right(make, packet, proto) -> None:
     data = packet(make)
     assert transport_sum_is_right(data, proto)
     new = rewritten(data, 0, payload=False, rename=renamed)
@@ -96,7 +96,7 @@ def test_checksums_stay_right(make, packet, proto):
     assert make is ipv6 or summed(new[:20]) == 0xFFFF
 
 
-def test_checksums_stay_wrong():
+def test_checksums_stay_wrong() -> None:
     data = udp(ipv4)
     broken = data[:10] + bytes((data[10] ^ 1,)) + data[11:26] + bytes((data[26] ^ 1,)) + data[27:]
     new = rewritten(broken, IPV4, payload=False, rename=renamed)
@@ -104,7 +104,7 @@ def test_checksums_stay_wrong():
     assert not transport_sum_is_right(new, 17)
 
 
-def test_a_udp_checksum_that_was_not_made_is_not_made():
+def test_a_udp_checksum_that_was_not_made_is_not_made() -> None:
     data = udp(ipv4)
     new = rewritten(data[:26] + b"\0\0" + data[28:], IPV4, payload=False, rename=renamed)
     assert new[26:28] == b"\0\0"
@@ -125,13 +125,13 @@ def test_what_the_judges_look_at_stays(make, make_drop, make_event):
         assert not holds(rewritten(wrong, 0, payload=False, rename=rename))
 
 
-def test_a_keepalive_stays_one(make_drop, make_event):
+def test_a_keepalive_stays_one(make_drop, make_event) -> None:
     data = rewritten(udp(ipv4, 4500, b"\xff"), IPV4, payload=False)
     assert udp_payload(make_drop(parse(data, IPV4, 0, 0), make_event(packet=data))) == b"\xff"
 
 
 @pytest.mark.parametrize("make", [ipv4, ipv6])
-def test_esp_on_an_unusual_port_keeps_its_spi(make):
+def test_esp_on_an_unusual_port_keeps_its_spi(make) -> None:
     esp = bytes.fromhex("0000100100000007")
     data = udp(make, 4519, esp + SECRET)
     start = data.index(esp)
@@ -141,7 +141,7 @@ def test_esp_on_an_unusual_port_keeps_its_spi(make):
         assert rewritten(data, 0, spi, payload=False)[start:] == bytes(len(esp + SECRET))
 
 
-def test_with_payload_only_the_addresses_change():
+def test_with_payload_only_the_addresses_change() -> None:
     data = udp(ipv4)
     assert rewritten(data, IPV4, payload=True) == data
     new = rewritten(data, IPV4, payload=True, rename=renamed)
@@ -149,7 +149,7 @@ def test_with_payload_only_the_addresses_change():
     assert new[12:16] == renamed(data[12:16])
 
 
-def test_addresses_everywhere():
+def test_addresses_everywhere() -> None:
     """Outside, inside tunnels, in quotes, in options, in ARP and in neighbour discovery."""
     old4, old6, mac = (
         IPv4Address("203.0.113.5").packed,
@@ -181,7 +181,7 @@ def test_addresses_everywhere():
         assert not any(old in new for old in (old4, old6, mac)), data.hex()
 
 
-def test_headers_end_where_the_payload_begins():
+def test_headers_end_where_the_payload_begins() -> None:
     assert headers_only(udp(ipv4), IPV4) == udp(ipv4)[:28]
     assert headers_only(tcp(ipv6), IPV6) == tcp(ipv6)[: 40 + 36]
     assert headers_only(b"lldp and more", 0x88CC) == b""
@@ -207,7 +207,7 @@ def random_packet(source, depth=0):
     return source.choice([ipv4, ipv6])(proto, body)
 
 
-def test_without_payload_a_packet_reads_the_same():
+def test_without_payload_a_packet_reads_the_same() -> None:
     source = random.Random(5000)
     for _ in range(4000):
         data = bytearray(random_packet(source)[:256])

@@ -16,7 +16,7 @@ def common(one, other):
 
 
 @pytest.mark.parametrize("kind", [IPv4Address, IPv6Address])
-def test_what_two_addresses_share_is_shared_by_what_stands_for_them(kind):
+def test_what_two_addresses_share_is_shared_by_what_stands_for_them(kind) -> None:
     source = random.Random(1)
     bits = 32 if kind is IPv4Address else 128
     for _ in range(300):
@@ -25,7 +25,7 @@ def test_what_two_addresses_share_is_shared_by_what_stands_for_them(kind):
         assert common(OTHER.address(one), OTHER.address(other)) == common(one, other)
 
 
-def test_another_key_gives_other_addresses():
+def test_another_key_gives_other_addresses() -> None:
     address = ip_address("198.51.100.7")
     assert OTHER.address(address) == Anonymizer(b"k" * 32).address(address)
     assert len({Anonymizer(bytes((n,)) * 32).address(address) for n in range(20)}) > 15
@@ -34,7 +34,7 @@ def test_another_key_gives_other_addresses():
 @pytest.mark.parametrize(
     "text", ["0.0.0.0", "127.0.0.1", "224.0.0.251", "255.255.255.255", "255.255.0.0", "::", "::1", "ff02::1"]
 )
-def test_what_is_nobodys_stays(text):
+def test_what_is_nobodys_stays(text) -> None:
     assert str(OTHER.address(ip_address(text))) == text
     assert OTHER.text(text) == text
 
@@ -51,7 +51,7 @@ def test_what_is_nobodys_stays(text):
         "fe80::/10",
     ],
 )
-def test_the_kind_of_an_address_stays(text):
+def test_the_kind_of_an_address_stays(text) -> None:
     network, source = ip_network(text), random.Random(2)
     for _ in range(50):
         inside = network[source.randrange(network.num_addresses)]
@@ -61,7 +61,7 @@ def test_the_kind_of_an_address_stays(text):
         assert OTHER.address(outside) not in network
 
 
-def test_an_ipv4_address_inside_one_of_ipv6():
+def test_an_ipv4_address_inside_one_of_ipv6() -> None:
     inside = OTHER.address(ip_address("198.51.100.7"))
     assert OTHER.address(ip_address("::ffff:198.51.100.7")) == ip_address(f"::ffff:{inside}")
     assert OTHER.address(ip_address("64:ff9b::198.51.100.7")) == ip_address(f"64:ff9b::{inside}")
@@ -92,16 +92,16 @@ MAC = OTHER.packed(bytes.fromhex("0a1122334455")).hex(":")
         ("999.1.1.1 1.2.3.4.5 ::: 1:2:3", "999.1.1.1 1.2.3.4.5 ::: 1:2:3"),
     ],
 )
-def test_addresses_in_texts(text, other):
+def test_addresses_in_texts(text, other) -> None:
     assert OTHER.text(text) == other
 
 
-def test_a_network_in_a_text_holds_its_hosts():
+def test_a_network_in_a_text_holds_its_hosts() -> None:
     network = ip_network(OTHER.text("2001:db8:1::/48"))
     assert OTHER.address(ip_address("2001:db8:1:2::3")) in network
 
 
-def test_kernel_addresses_do_not_tell_where_the_kernel_is():
+def test_kernel_addresses_do_not_tell_where_the_kernel_is() -> None:
     assert OTHER.kernel_address(0) == 0
     found = OTHER.kernel_address(0xFFFFFFFF81000010)
     assert found == OTHER.kernel_address(0xFFFFFFFF81000010) != OTHER.kernel_address(0xFFFFFFFF81000011)

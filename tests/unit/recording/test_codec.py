@@ -81,11 +81,11 @@ def through(value, kind):
         (B, IPv4Address | IPv6Address),
     ],
 )
-def test_there_and_back(value, kind):
+def test_there_and_back(value, kind) -> None:
     assert through(value, kind) == value
 
 
-def test_an_event_with_everything(make_event):
+def test_an_event_with_everything(make_event) -> None:
     event = make_event(
         packet=bytes(range(256)),
         stack=(2**64 - 1, 5),
@@ -95,12 +95,12 @@ def test_an_event_with_everything(make_event):
     assert through(event, Event) == event
 
 
-def test_a_configuration_is_equal_by_its_parts():
+def test_a_configuration_is_equal_by_its_parts() -> None:
     config = through(XfrmConfig((STATE,), (POLICY,), 5), XfrmConfig)
     assert (config.states, config.policies, config.read_at_ns) == ((STATE,), (POLICY,), 5)
 
 
-def test_sets_look_the_same_whatever_their_order():
+def test_sets_look_the_same_whatever_their_order() -> None:
     assert encode(frozenset("abcdef")) == encode(frozenset("fedcba")) == list("abcdef")
 
 
@@ -133,7 +133,7 @@ def test_sets_look_the_same_whatever_their_order():
         ([[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]], Any),
     ],
 )
-def test_what_is_of_another_type_is_refused(data, kind):
+def test_what_is_of_another_type_is_refused(data, kind) -> None:
     with pytest.raises(Malformed):
         decode(data, kind)
 
@@ -150,7 +150,7 @@ def types_in(kind):
 
 
 @pytest.mark.parametrize("kind", [Event, MatchResult, Start, End, *answer_types().values()], ids=str)
-def test_every_type_that_is_recorded_can_be_read(kind):
+def test_every_type_that_is_recorded_can_be_read(kind) -> None:
     """What a new answer of the host is made of has to be known here."""
     for part in types_in(kind):
         with contextlib.suppress(Malformed):
@@ -166,7 +166,7 @@ class Later:
     new: str = "usual"
 
 
-def test_fields_may_be_added():
+def test_fields_may_be_added() -> None:
     assert decode({"old": 1}, Later) == Later(1)
     assert decode({"old": 1, "new": "x", "newest": 3}, Later) == Later(1, "x")
     with pytest.raises(Malformed, match="Later is missing"):

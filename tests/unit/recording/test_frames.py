@@ -45,13 +45,13 @@ def recording():
     return data, ends
 
 
-def test_there_and_back(read):
+def test_there_and_back(read) -> None:
     data, _ = recording()
     assert read(data) == (ITEMS, None)
     assert read(MAGIC + b"".join(pack(ITEMS))) == (ITEMS, None)
 
 
-def test_cut_anywhere_it_gives_the_whole_frames_before(read):
+def test_cut_anywhere_it_gives_the_whole_frames_before(read) -> None:
     data, ends = recording()
     for length in range(len(MAGIC), len(data)):
         found, error = read(data[:length])
@@ -61,7 +61,7 @@ def test_cut_anywhere_it_gives_the_whole_frames_before(read):
         assert error is None or "the writing was interrupted" in error.message
 
 
-def test_altered_anywhere_it_gives_the_frames_before(read):
+def test_altered_anywhere_it_gives_the_frames_before(read) -> None:
     data, ends = recording()
     for at in range(len(MAGIC), len(data)):
         found, error = read(data[:at] + bytes((data[at] ^ 0x41,)) + data[at + 1 :])
@@ -86,13 +86,13 @@ def test_altered_anywhere_it_gives_the_frames_before(read):
         (raw_frame(b"[]", packed=zlib.compress(b"[]") + b"more"), "cannot be unpacked"),
     ],
 )
-def test_hostile_frames(frame, why, read):
+def test_hostile_frames(frame, why, read) -> None:
     found, error = read(MAGIC + b"".join(pack([["a"]])) + frame)
     assert found == [["a"]]
     assert why in error.message
 
 
-def test_what_unpacks_to_more_than_it_says_is_not_unpacked(read):
+def test_what_unpacks_to_more_than_it_says_is_not_unpacked(read) -> None:
     bomb = zlib.compress(b"[" + b" " * (1 << 25) + b"]", 9)
     found, error = read(MAGIC + raw_frame(b"", length=100, packed=bomb))
     assert (found, "cannot be unpacked" in error.message) == ([], True)
@@ -108,20 +108,20 @@ def test_what_unpacks_to_more_than_it_says_is_not_unpacked(read):
         (b"\x0a\x0d\x0d\x0a" + bytes(20), WrongUsage, "is a capture"),
     ],
 )
-def test_other_files(data, kind, why, read):
+def test_other_files(data, kind, why, read) -> None:
     found, error = read(data)
     assert (found, type(error)) == ([], kind)
     assert why in error.message
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_file_that_is_not_there(tmp_path) -> None:
     with pytest.raises(WrongUsage, match="there is no file"):
         list(read_items(tmp_path / "none"))
     with pytest.raises(WrongUsage, match="is a directory"):
         list(read_items(tmp_path))
 
 
-def test_what_is_too_much_for_one_frame_becomes_several(read, monkeypatch):
+def test_what_is_too_much_for_one_frame_becomes_several(read, monkeypatch) -> None:
     monkeypatch.setattr(frames, "_MOST_UNPACKED", 100)
     items = [["a", "x" * 40], ["b", "y" * 40], ["c", "z" * 200], ["d"]]
     packed = pack(items)

@@ -10,7 +10,7 @@ from dropwatch.recording.frames import MAGIC
 from dropwatch.recording.new_file import NewFile, refuse_bad_path
 
 
-def test_only_its_owner_can_read_it(tmp_path):
+def test_only_its_owner_can_read_it(tmp_path) -> None:
     old = os.umask(0)
     try:
         file = NewFile(tmp_path / "x.whydrop")
@@ -37,7 +37,7 @@ def test_only_its_owner_can_read_it(tmp_path):
         ("x.pcapng", MAGIC, False),
     ],
 )
-def test_what_may_be_replaced(name, content, replaced, tmp_path):
+def test_what_may_be_replaced(name, content, replaced, tmp_path) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     path.chmod(0o644)
@@ -51,7 +51,7 @@ def test_what_may_be_replaced(name, content, replaced, tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_no_link_is_followed(tmp_path):
+def test_no_link_is_followed(tmp_path) -> None:
     target = tmp_path / "precious"
     target.write_bytes(MAGIC)
     for link_to in (target, tmp_path / "nothing"):
@@ -68,12 +68,12 @@ def test_no_link_is_followed(tmp_path):
     ("name", "why"),
     [("no/x", "no directory"), (".", "not a plain file"), ("x.pcap", "no place for comments")],
 )
-def test_where_it_cannot_be(name, why, tmp_path):
+def test_where_it_cannot_be(name, why, tmp_path) -> None:
     with pytest.raises(WrongUsage, match=why):
         refuse_bad_path(tmp_path / name)
 
 
-def test_a_full_disk_is_told(tmp_path):
+def test_a_full_disk_is_told(tmp_path) -> None:
     file = NewFile(tmp_path / "x")
     os.dup2(os.open("/dev/full", os.O_WRONLY), file._descriptor)
     with pytest.raises(WhydropError, match="No space left"):

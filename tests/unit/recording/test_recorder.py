@@ -66,17 +66,17 @@ def host():
 class Run:
     """A recorder that writes to a file, and the recording that it gives."""
 
-    def __init__(self, path, editor=None, clock=lambda: 0.0):
+    def __init__(self, path, editor=None, clock=lambda: 0.0) -> None:
         self.path = path
         self.recorder = Recorder(editor or Editor(payload=True), clock)
         self.path.write_bytes(b"")
         self.recorder.begin(START, self.write)
 
-    def write(self, data):
+    def write(self, data) -> None:
         with self.path.open("ab") as file:
             file.write(data)
 
-    def event(self, drop, ask=lambda: None, match=DIRECT, told=None):
+    def event(self, drop, ask=lambda: None, match=DIRECT, told=None) -> None:
         self.recorder.next_event()
         ask()
         self.recorder.keep(drop, match)
@@ -104,7 +104,7 @@ def everything(host, inode, at):
     )
 
 
-def test_every_answering_method_of_the_host_is_kept():
+def test_every_answering_method_of_the_host_is_kept() -> None:
     public = {
         name for name, found in vars(Host).items() if inspect.isfunction(found) and not name.startswith("_")
     }
@@ -121,7 +121,7 @@ def test_every_answering_method_of_the_host_is_kept():
     } <= answer_types().keys()
 
 
-def test_there_and_back(run, host, make_drop, make_event):
+def test_there_and_back(run, host, make_drop, make_event) -> None:
     asked = noted_host(host, run.recorder.asked)
     drops = [
         make_drop(event=make_event(monotonic_ns=at, netns=7, xfrm=XfrmNote(state=STATE))) for at in (10, 20)
@@ -144,7 +144,7 @@ def test_there_and_back(run, host, make_drop, make_event):
     assert recording.unanswered == set()
 
 
-def test_answers_belong_to_their_event(run, make_drop, make_event):
+def test_answers_belong_to_their_event(run, make_drop, make_event) -> None:
     names = noted_function("netns", {1: "a", 2: None}.__getitem__, run.recorder.asked)
     run.event(make_drop(event=make_event(netns=1)), lambda: names(1))
     run.event(make_drop(event=make_event(netns=2)), lambda: names(2))
@@ -160,7 +160,7 @@ def test_answers_belong_to_their_event(run, make_drop, make_event):
     assert recording.unanswered == {"netns", "xt_rules"}
 
 
-def test_an_answer_is_written_once(run, host, make_drop):
+def test_an_answer_is_written_once(run, host, make_drop) -> None:
     asked = noted_host(host, run.recorder.asked)
     for _ in range(50):
         run.event(make_drop(), lambda: everything(asked, 7, 15))
@@ -170,7 +170,7 @@ def test_an_answer_is_written_once(run, host, make_drop):
     assert kinds["answer"] == len(everything(host, 7, 15)) - 2  # states and policies are one
 
 
-def test_deleted_sas_are_written_once(run, make_drop):
+def test_deleted_sas_are_written_once(run, make_drop) -> None:
     gone = deque((GoneState(at, 7, STATE, 3, "ip") for at in range(3)), maxlen=4)
     host = Host()
     host.gone_states = lambda: gone
@@ -188,7 +188,7 @@ def test_deleted_sas_are_written_once(run, make_drop):
     assert sum(len(item[1]) for item in read_items(run.path) if item[0] == "gone") == 8
 
 
-def test_more_answers_than_there_is_room_for(run, make_drop, monkeypatch):
+def test_more_answers_than_there_is_room_for(run, make_drop, monkeypatch) -> None:
     monkeypatch.setattr(recorder_module, "SLOTS", 4)
     monkeypatch.setattr(recording_module, "SLOTS", 4)
     names = noted_function("netns", lambda inode: f"name {inode}", run.recorder.asked)
@@ -218,7 +218,7 @@ def test_symbols_are_those_of_that_time(run, make_drop, make_event):
     assert recording.frame(2) == Frame("two", 5, "mod", 2)
 
 
-def test_what_was_kept_is_in_the_file_within_a_second(tmp_path, make_drop):
+def test_what_was_kept_is_in_the_file_within_a_second(tmp_path, make_drop) -> None:
     now = [0.0]
     run = Run(tmp_path / "x", clock=lambda: now[0])
     run.event(make_drop(), told=0.0)
@@ -232,7 +232,7 @@ def test_what_was_kept_is_in_the_file_within_a_second(tmp_path, make_drop):
         next(items)
 
 
-def test_ticks_of_a_quiet_time_are_not_kept(run, make_drop):
+def test_ticks_of_a_quiet_time_are_not_kept(run, make_drop) -> None:
     run.event(make_drop(), told=0.0)
     for tenth in range(100):
         run.recorder.tick(tenth / 10)
@@ -241,7 +241,7 @@ def test_ticks_of_a_quiet_time_are_not_kept(run, make_drop):
     assert len([item for item in items if isinstance(item, Tick)]) == 30
 
 
-def test_with_other_addresses_the_answers_still_fit(tmp_path, host, make_drop, make_event):
+def test_with_other_addresses_the_answers_still_fit(tmp_path, host, make_drop, make_event) -> None:
     anonymizer = Anonymizer(b"k" * 32)
     run = Run(tmp_path / "x", Editor(anonymizer))
     asked = noted_host(host, run.recorder.asked)
@@ -273,7 +273,7 @@ def test_with_other_addresses_the_answers_still_fit(tmp_path, host, make_drop, m
     assert "198.51.100" not in everything_read
 
 
-def test_the_model_has_no_place_for_keys():
+def test_the_model_has_no_place_for_keys() -> None:
     """What cannot be held cannot be written: no field of anything that is recorded is for key material."""
     from dropwatch.model import ipsec, netfilter
 

@@ -14,7 +14,7 @@ FACTS = (
 )
 
 
-def test_each_fact_is_a_line_with_what_to_do_below():
+def test_each_fact_is_a_line_with_what_to_do_below() -> None:
     assert check_text(FACTS, False, Layout(80)).splitlines() == [
         "  ok  kernel          Linux 6.12",
         "  no  user            nobody may not load BPF programs",
@@ -35,12 +35,12 @@ def test_the_summary_names_what_is_missing_or_unclear_or_left_out():
     assert last(FACTS[:1], True) == "whydrop can watch this machine"
 
 
-def test_colour_marks_the_answer_only():
+def test_colour_marks_the_answer_only() -> None:
     lines = check_text(FACTS, False, Layout(80, colour=True)).splitlines()
     assert lines[1].startswith("  \x1b[31mno\x1b[0m  user  ")
 
 
-def test_json_has_every_fact_as_it_is():
+def test_json_has_every_fact_as_it_is() -> None:
     found = json.loads(check_json(FACTS, True, False))
     assert (found["type"], found["schema"], found["works"], found["complete"]) == ("check", 1, True, False)
     assert found["facts"][1] == {

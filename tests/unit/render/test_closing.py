@@ -7,7 +7,7 @@ from dropwatch.render.layout import Layout
 LAYOUT = Layout(200)
 
 
-def test_the_closing_says_what_the_end_object_says():
+def test_the_closing_says_what_the_end_object_says() -> None:
     totals = Totals(
         seen_by={"tcp_conn_request": 3, "kfree_skb": 117},
         matched=25,
@@ -24,19 +24,19 @@ def test_the_closing_says_what_the_end_object_says():
     ]
 
 
-def test_what_did_not_happen_is_not_mentioned():
+def test_what_did_not_happen_is_not_mentioned() -> None:
     totals = Totals({"kfree_skb": 1}, 1, 1, {}, {}, ())
     assert closing(totals, LAYOUT) == "whydrop: 1 dropped packet matched; 1 drop seen in all (kfree_skb 1)\n"
 
 
-def test_the_opening_says_at_once_what_will_not_be_seen():
+def test_the_opening_says_at_once_what_will_not_be_seen() -> None:
     assert opening(("probe xfrm_input: not attached: no such file",), LAYOUT).splitlines() == [
         "whydrop: watching for dropped packets; Ctrl-C ends",
         "  not seen: probe xfrm_input: not attached: no such file",
     ]
 
 
-def test_what_the_opening_said_is_not_said_again_but_not_forgotten():
+def test_what_the_opening_said_is_not_said_again_but_not_forgotten() -> None:
     totals = Totals({"kfree_skb": 0}, 0, 0, {}, {}, ("probe a: not attached", "3 IPsec packets: no policies"))
     assert closing(totals, LAYOUT, told=("probe a: not attached",)).splitlines()[1:] == [
         "  not seen: 3 IPsec packets: no policies",
@@ -44,7 +44,7 @@ def test_what_the_opening_said_is_not_said_again_but_not_forgotten():
     ]
 
 
-def test_probes_that_are_missing_for_one_reason_are_one_sentence():
+def test_probes_that_are_missing_for_one_reason_are_one_sentence() -> None:
     missing = [f"probe p{n}: not attached: no kprobes" for n in range(7)]
     spots = (*missing[:5], "drop reason X: none", *missing[5:], "probe q: not attached: refused")
     assert opening(spots, LAYOUT).splitlines()[1:] == [

@@ -28,7 +28,7 @@ PAGE = Page(
 )
 
 
-def test_paragraphs_are_wrapped_and_commands_are_not():
+def test_paragraphs_are_wrapped_and_commands_are_not() -> None:
     assert explain_text(PAGE, Layout(40)).splitlines() == [
         "some.cause  (cause)",
         "something happened",
@@ -48,24 +48,24 @@ def test_paragraphs_are_wrapped_and_commands_are_not():
     ]
 
 
-def test_a_name_stays_whole_however_wide_it_is():
+def test_a_name_stays_whole_however_wide_it_is() -> None:
     wide = "x" * 70
     text = explain_text(Page("p", "", "h", (Section("Names", entries=((wide, "some words"),)),)), Layout(80))
     assert text.splitlines()[-1] == f"  {wide}  some words"
 
 
-def test_colours_only_where_wanted():
+def test_colours_only_where_wanted() -> None:
     assert "\x1b" not in explain_text(PAGE, Layout(80))
     assert explain_text(PAGE, Layout(80, colour=True)).startswith("\x1b[1msome.cause\x1b[0m  (cause)")
 
 
-def test_what_could_move_the_cursor_is_spelt_out():
+def test_what_could_move_the_cursor_is_spelt_out() -> None:
     text = explain_text(Page("p", "", "a\x1b[2Jb", (Section("H", "$ echo \x07"),)), Layout(80))
     assert "\x1b" not in text
     assert "\x07" not in text
 
 
-def test_every_page_fits_the_width_but_for_commands():
+def test_every_page_fits_the_width_but_for_commands() -> None:
     names = [
         None,
         *(cause.id for cause in CATALOGUE),

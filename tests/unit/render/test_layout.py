@@ -28,13 +28,13 @@ def wide(lines):
         ("\udc80", "\\udc80"),
     ],
 )
-def test_what_could_move_a_cursor_is_spelt_out(text, shown):
+def test_what_could_move_a_cursor_is_spelt_out(text, shown) -> None:
     assert printable(text) == shown
     assert printable(text).isprintable()
 
 
 @pytest.mark.parametrize("width", [40, 63, 80, 132])
-def test_no_line_is_wider_than_the_terminal(width):
+def test_no_line_is_wider_than_the_terminal(width) -> None:
     layout = Layout(width)
     text = "the keys or the integrity algorithm differ " * 7
     assert wide(layout.paragraph(text, "whydrop: ", "  ")) <= width
@@ -48,18 +48,18 @@ def test_no_line_is_wider_than_the_terminal(width):
     assert wide(layout.parts(parts, "20:15:01.123456  ", "    ")) <= width
 
 
-def test_a_terminal_without_a_width_gets_lines_of_forty():
+def test_a_terminal_without_a_width_gets_lines_of_forty() -> None:
     assert 20 < wide(Layout(1).paragraph("word " * 50)) <= 40
 
 
-def test_labels_stand_in_a_column_and_text_goes_on_below_text():
+def test_labels_stand_in_a_column_and_text_goes_on_below_text() -> None:
     assert Layout(40).labelled("WHY", "one two three four five six seven eight") == [
         "  WHY    one two three four five six",
         "         seven eight",
     ]
 
 
-def test_a_tail_stays_in_one_piece():
+def test_a_tail_stays_in_one_piece() -> None:
     layout = Layout(40)
     assert layout.labelled("WHY", "one two", tail="[a b]") == ["  WHY    one two  [a b]"]
     assert layout.labelled("WHY", "one two three four five", tail="[a b c]") == [
@@ -68,7 +68,7 @@ def test_a_tail_stays_in_one_piece():
     ]
 
 
-def test_parts_stay_whole_when_they_can():
+def test_parts_stay_whole_when_they_can() -> None:
     assert Layout(40).parts(
         ("udp 10.9.0.1:40000 > 10.9.0.2", "len 48", "vb (in, netns b)"), "20:15  ", "    "
     ) == [
@@ -81,18 +81,18 @@ def test_parts_stay_whole_when_they_can():
 @pytest.mark.parametrize(
     "command", [LONG, "sh -c 'echo \"a  b\"; true' \"x y\" a\\ b | grep -c 'it is  long' > /tmp/file"]
 )
-def test_a_wrapped_command_is_still_the_same_command_for_a_shell(width, command):
+def test_a_wrapped_command_is_still_the_same_command_for_a_shell(width, command) -> None:
     lines = Layout(width).command(command)
     joined = re.sub(r"\\\n *", "", "\n".join(lines))
     assert shlex.split(joined) == shlex.split(command)
     assert all(line.endswith("\\") for line in lines[:-1])
 
 
-def test_commands_on_several_lines_stay_so():
+def test_commands_on_several_lines_stay_so() -> None:
     assert [line.strip() for line in Layout(80).command("one\ntwo")] == ["one", "two"]
 
 
-def test_an_escape_sequence_in_a_command_is_harmless():
+def test_an_escape_sequence_in_a_command_is_harmless() -> None:
     assert "\x1b" not in "".join(Layout(80, colour=True).command("ip link show '\x1b]0;x\x07'"))
 
 
@@ -124,6 +124,6 @@ def test_colours_only_where_a_terminal_shows_them(
     assert ("\x1b[31m" in layout.paint("x", "red")) is coloured
 
 
-def test_the_width_is_the_terminals(monkeypatch):
+def test_the_width_is_the_terminals(monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "57")
     assert layout_for(None, no_colour=False).width == 57

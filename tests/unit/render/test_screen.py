@@ -14,7 +14,7 @@ def opened(descriptor):
     return os.fdopen(descriptor, "w", encoding="utf-8")
 
 
-def test_what_is_shown_has_left_the_process_at_once():
+def test_what_is_shown_has_left_the_process_at_once() -> None:
     reading, writing = os.pipe()
     with opened(writing) as out:
         screen = Screen(out, None)
@@ -24,7 +24,7 @@ def test_what_is_shown_has_left_the_process_at_once():
     os.close(reading)
 
 
-def test_a_reader_that_left_is_noticed_without_a_write():
+def test_a_reader_that_left_is_noticed_without_a_write() -> None:
     reading, writing = os.pipe()
     with opened(writing) as out:
         screen = Screen(out, None)
@@ -33,7 +33,7 @@ def test_a_reader_that_left_is_noticed_without_a_write():
         assert screen.reader_left
 
 
-def test_a_reader_that_left_is_no_error_and_the_rest_goes_nowhere():
+def test_a_reader_that_left_is_no_error_and_the_rest_goes_nowhere() -> None:
     reading, writing = os.pipe()
     with opened(writing) as out:
         screen = Screen(out, None)
@@ -43,7 +43,7 @@ def test_a_reader_that_left_is_no_error_and_the_rest_goes_nowhere():
         screen.show("two\n")  # and closing the file flushes into /dev/null without a complaint
 
 
-def test_a_terminal_that_is_gone_is_no_error():
+def test_a_terminal_that_is_gone_is_no_error() -> None:
     master, slave = pty.openpty()
     with opened(slave) as out:
         screen = Screen(out, None)
@@ -54,21 +54,21 @@ def test_a_terminal_that_is_gone_is_no_error():
         assert screen.reader_left
 
 
-def test_a_full_disk_is_an_error_with_a_hint():
+def test_a_full_disk_is_an_error_with_a_hint() -> None:
     with Path("/dev/full").open("w") as out:
         screen = Screen(out, None)
         with pytest.raises(WhydropError, match="No space left on device"):
             screen.show("one\n")
 
 
-def test_without_standard_output_nobody_reads():
+def test_without_standard_output_nobody_reads() -> None:
     screen = Screen(None, None)
     screen.show("one\n")
     screen.say("two\n")
     assert screen.reader_left
 
 
-def test_standard_error_that_is_gone_disturbs_nothing():
+def test_standard_error_that_is_gone_disturbs_nothing() -> None:
     reading, writing = os.pipe()
     with opened(writing) as err:
         screen = Screen(None, err)
@@ -77,7 +77,7 @@ def test_standard_error_that_is_gone_disturbs_nothing():
         screen.say("two\n")
 
 
-def test_what_an_encoding_cannot_say_is_spelt_out():
+def test_what_an_encoding_cannot_say_is_spelt_out() -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "w", encoding="ascii") as out:
         Screen(out, None).show("größe\n")

@@ -37,7 +37,7 @@ def has_ended(pid):
         return bool(select.select([descriptor], [], [], 10)[0])
 
 
-def test_a_missing_program_is_refused_before_anything_starts(tmp_path):
+def test_a_missing_program_is_refused_before_anything_starts(tmp_path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("#!/bin/sh\n")
     for argv in (
@@ -52,7 +52,7 @@ def test_a_missing_program_is_refused_before_anything_starts(tmp_path):
     refuse_missing(("sh", "-c", "true"))
 
 
-def test_what_cannot_be_executed_is_wrong_usage(tmp_path):
+def test_what_cannot_be_executed_is_wrong_usage(tmp_path) -> None:
     broken = tmp_path / "broken"
     broken.write_bytes(b"\x00\x01\x02")
     broken.chmod(0o755)
@@ -68,24 +68,24 @@ def test_what_cannot_be_executed_is_wrong_usage(tmp_path):
         ("kill -SEGV $$", "the command 'sh' was ended by SIGSEGV"),
     ],
 )
-def test_a_failure_is_told_in_words(script, words):
+def test_a_failure_is_told_in_words(script, words) -> None:
     assert wait(started("sh", "-c", script)).failure() == words
 
 
-def test_its_output_goes_to_standard_error(capfd):
+def test_its_output_goes_to_standard_error(capfd) -> None:
     wait(started("sh", "-c", "echo out; echo err >&2"))
     told = capfd.readouterr()
     assert (told.out, sorted(told.err.split())) == ("", ["err", "out"])
 
 
-def test_a_command_that_is_ended_by_us_did_not_fail():
+def test_a_command_that_is_ended_by_us_did_not_fail() -> None:
     command = started("sleep", "60")
     command.stop(patient)
     assert command.ended()
     assert command.failure() is None
 
 
-def test_one_that_refuses_to_end_is_killed_and_impatience_shortens_the_wait(capfd):
+def test_one_that_refuses_to_end_is_killed_and_impatience_shortens_the_wait(capfd) -> None:
     # It says when it ignores SIGTERM, through a pipe of ours: nobody sleeps in a test.
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
@@ -102,7 +102,7 @@ def test_one_that_refuses_to_end_is_killed_and_impatience_shortens_the_wait(capf
     assert command._process.returncode == -signal.SIGKILL
 
 
-def test_what_it_started_ends_with_it(tmp_path):
+def test_what_it_started_ends_with_it(tmp_path) -> None:
     pid_file = tmp_path / "pid"
     os.mkfifo(pid_file)
     command = Command(("sh", "-c", f"sleep 60 & echo $! > {pid_file}; wait"))
@@ -113,6 +113,6 @@ def test_what_it_started_ends_with_it(tmp_path):
     assert has_ended(grandchild)
 
 
-def test_nothing_to_stop_is_fine():
+def test_nothing_to_stop_is_fine() -> None:
     Command(("true",)).stop(patient)
     wait(started("true")).stop(patient)

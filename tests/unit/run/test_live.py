@@ -32,7 +32,7 @@ def judge(make_event, make_drop):
     return run
 
 
-def test_a_finding_has_the_words_of_the_cause_and_the_facts_of_the_verdict(judge, make_drop):
+def test_a_finding_has_the_words_of_the_cause_and_the_facts_of_the_verdict(judge, make_drop) -> None:
     finding, judgement = judge(match=MatchResult("ipsec", "because"))
     assert finding.drop == make_drop()
     assert (finding.cause_id, finding.title, finding.confidence) == (KNOWN.id, KNOWN.title, "certain")
@@ -45,13 +45,13 @@ def test_a_finding_has_the_words_of_the_cause_and_the_facts_of_the_verdict(judge
     assert (judgement.matched, judgement.suppressed) == (1, {})
 
 
-def test_what_the_verdict_says_better_comes_first(judge):
+def test_what_the_verdict_says_better_comes_first(judge) -> None:
     better = Verdict("likely", title="better", fix=(Fix("do this"),))
     finding, _ = judge(verdict=better)
     assert (finding.title, finding.fix, finding.confidence) == ("better", better.fix, "likely")
 
 
-def test_the_unknown_is_a_finding_too(judge):
+def test_the_unknown_is_a_finding_too(judge) -> None:
     finding, judgement = judge(None, UNKNOWN)
     assert (finding.cause_id, finding.title, finding.confidence) == (
         "unknown",
@@ -61,8 +61,8 @@ def test_the_unknown_is_a_finding_too(judge):
     assert judgement.matched == 1
 
 
-def test_what_does_not_match_is_not_judged_and_not_counted(judge):
-    def forbidden(drop):
+def test_what_does_not_match_is_not_judged_and_not_counted(judge) -> None:
+    def forbidden(drop) -> None:
         raise AssertionError("a drop that does not match was judged")
 
     finding, judgement = judge(match=None, verdict=forbidden)
@@ -70,7 +70,7 @@ def test_what_does_not_match_is_not_judged_and_not_counted(judge):
     assert (judgement.matched, judgement.suppressed) == (0, {})
 
 
-def test_the_harmless_is_counted_and_shown_only_on_request(judge):
+def test_the_harmless_is_counted_and_shown_only_on_request(judge) -> None:
     finding, judgement = judge(HARMLESS, Verdict("certain"), events=13)
     assert finding is None
     assert (judgement.matched, judgement.suppressed) == (0, {"benign.socket-close": 13})
@@ -91,7 +91,7 @@ def test_the_harmless_is_counted_and_shown_only_on_request(judge):
         (Filter(causes=frozenset({"ipsec.no-state"})), set()),
     ],
 )
-def test_the_filter_by_cause(wanted, shown, judge):
+def test_the_filter_by_cause(wanted, shown, judge) -> None:
     found = {}
     for cause, verdict in ((KNOWN, CERTAIN), (None, UNKNOWN)):
         finding, judgement = judge(cause, verdict, wanted=wanted)
@@ -101,7 +101,7 @@ def test_the_filter_by_cause(wanted, shown, judge):
     assert found.keys() == shown
 
 
-def test_the_harmless_that_the_filter_excludes_is_not_counted_as_suppressed(judge):
+def test_the_harmless_that_the_filter_excludes_is_not_counted_as_suppressed(judge) -> None:
     _, judgement = judge(HARMLESS, Verdict("certain"), wanted=Filter(causes=frozenset({"unknown"})))
     assert judgement.suppressed == {}
 
@@ -125,7 +125,7 @@ def test_an_ipsec_packet_of_a_namespace_that_is_gone_is_a_blind_spot(
     assert "1 IPsec packet in network namespace 4026532999" in second
 
 
-def test_without_reasons_in_the_kernel_a_filter_by_reason_cannot_run():
+def test_without_reasons_in_the_kernel_a_filter_by_reason_cannot_run() -> None:
     wanted = Filter(reasons=frozenset({"NO_SOCKET"}))
     with pytest.raises(CannotRunHere, match="gives no drop reasons") as error:
         refuse_reasons_without_names(wanted, frozenset())
@@ -134,7 +134,7 @@ def test_without_reasons_in_the_kernel_a_filter_by_reason_cannot_run():
     refuse_reasons_without_names(Filter(not_reasons=frozenset({"NO_SOCKET"})), frozenset())
 
 
-def test_a_reason_that_this_kernel_lacks_is_a_blind_spot():
+def test_a_reason_that_this_kernel_lacks_is_a_blind_spot() -> None:
     wanted = Filter(reasons=frozenset({"NO_SOCKET", "OVS_DROP_METER", "TC_EGRESS"}))
     found = absent_reasons(wanted, frozenset({"NO_SOCKET", "ovs_drop_meter"}))
     assert found == ("drop reason TC_EGRESS: this kernel has none of that name, unless a module brings it",)

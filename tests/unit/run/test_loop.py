@@ -15,7 +15,7 @@ from dropwatch.run.stop import Stop
 class Ring:
     """A source that hands out batches while attached, and what is left after it; time passes as it waits."""
 
-    def __init__(self, clock, batches, left=()):
+    def __init__(self, clock, batches, left=()) -> None:
         self.clock = clock
         self.batches = list(batches)
         self.left = list(left)
@@ -34,7 +34,7 @@ class Ring:
         self.clock.now += timeout_ms / 1000
         return []
 
-    def detach(self):
+    def detach(self) -> None:
         self.attached = False
 
 
@@ -60,7 +60,7 @@ class Lines:
         self.ticks.append(now)
         return ""
 
-    def show(self, text):
+    def show(self, text) -> None:
         self.shown += text.splitlines()
 
 
@@ -88,7 +88,7 @@ def after(action, batch):
     return read
 
 
-def test_it_ends_after_the_count_and_says_what_it_left(clock, lines):
+def test_it_ends_after_the_count_and_says_what_it_left(clock, lines) -> None:
     ring = Ring(clock, [["a", "b"], ["c", "d", "e"]], left=[["f"], ["g"]])
     run = watch(ring, lines, Options(count=3))
     run.run(lambda: None)
@@ -98,14 +98,14 @@ def test_it_ends_after_the_count_and_says_what_it_left(clock, lines):
     assert not ring.attached
 
 
-def test_only_findings_count(clock, lines):
+def test_only_findings_count(clock, lines) -> None:
     ring = Ring(clock, [["a", "no", "b"], ["no", "c"]])
     run = watch(ring, lines, Options(count=2), judge=lambda event: None if event == "no" else event)
     run.run(lambda: None)
     assert lines.shown == ["a", "b"]
 
 
-def test_the_duration_ends_it_on_time(clock, lines):
+def test_the_duration_ends_it_on_time(clock, lines) -> None:
     ring = Ring(clock, [["a"]], left=[["b"]])
     run = watch(ring, lines, Options(duration=0.25))
     run.run(lambda: None)
@@ -114,24 +114,24 @@ def test_the_duration_ends_it_on_time(clock, lines):
     assert run.blind_spots == ()
 
 
-def test_the_duration_begins_when_it_is_ready(clock, lines):
+def test_the_duration_begins_when_it_is_ready(clock, lines) -> None:
     ring = Ring(clock, [["early"]])
 
-    def ready():
+    def ready() -> None:
         clock.now += 100
 
     watch(ring, lines, Options(duration=0.5)).run(ready)
     assert clock.now == pytest.approx(100.5, abs=0.002)
 
 
-def test_it_is_ready_after_the_first_read_and_before_the_first_finding_is_shown(clock, lines):
+def test_it_is_ready_after_the_first_read_and_before_the_first_finding_is_shown(clock, lines) -> None:
     ring = Ring(clock, [["a"]])
     seen = []
     watch(ring, lines, Options(count=1)).run(lambda: seen.append((len(ring.waits), list(lines.shown))))
     assert seen == [(1, [])]
 
 
-def test_a_signal_ends_it_and_what_is_in_the_ring_is_still_told(clock, lines):
+def test_a_signal_ends_it_and_what_is_in_the_ring_is_still_told(clock, lines) -> None:
     with Stop() as stop:
         ring = Ring(
             clock, [["a"], after(lambda: os.kill(os.getpid(), signal.SIGTERM), ["b"])], left=[["c"], ["d"]]
@@ -142,8 +142,8 @@ def test_a_signal_ends_it_and_what_is_in_the_ring_is_still_told(clock, lines):
     assert run.unread == 0
 
 
-def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock, lines):
-    def twice():
+def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock, lines) -> None:
+    def twice() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -156,8 +156,8 @@ def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock, lines):
     assert "told to stop at once" in run.blind_spots[0]
 
 
-def test_a_reader_that_left_ends_it(clock, lines):
-    def leave():
+def test_a_reader_that_left_ends_it(clock, lines) -> None:
+    def leave() -> None:
         lines.reader_left = True
 
     ring = Ring(clock, [["a"], after(leave, ["b"])], left=[["c"]])
@@ -166,17 +166,17 @@ def test_a_reader_that_left_ends_it(clock, lines):
     assert ring.read_after_detach == 0
 
 
-def test_the_renderer_is_ticked_also_when_nothing_comes(clock, lines):
+def test_the_renderer_is_ticked_also_when_nothing_comes(clock, lines) -> None:
     watch(Ring(clock, []), lines, Options(duration=1.0)).run(lambda: None)
     gaps = [later - earlier for earlier, later in zip(lines.ticks, lines.ticks[1:], strict=False)]
     assert len(gaps) >= 10
     assert max(gaps) <= 0.11
 
 
-def test_an_error_does_not_leave_the_command_behind(clock, lines):
+def test_an_error_does_not_leave_the_command_behind(clock, lines) -> None:
     command = Command((sys.executable, "-c", "import time; time.sleep(60)"))
 
-    def broken(event):
+    def broken(event) -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
@@ -184,10 +184,10 @@ def test_an_error_does_not_leave_the_command_behind(clock, lines):
     assert command.ended()
 
 
-def test_it_ends_with_its_command_and_reads_what_came_last(clock, lines):
+def test_it_ends_with_its_command_and_reads_what_came_last(clock, lines) -> None:
     command = Command((sys.executable, "-c", "pass"))
 
-    def wait():
+    def wait() -> None:
         command._process.wait()
 
     ring = Ring(clock, [[], after(wait, ["a"]), ["b"], ["c"]], left=[["d"]])
@@ -199,7 +199,7 @@ def test_it_ends_with_its_command_and_reads_what_came_last(clock, lines):
 def test_drops_that_never_end_do_not_keep_it_beyond_its_command(clock, lines):
     command = Command((sys.executable, "-c", "pass"))
 
-    def wait():
+    def wait() -> None:
         command._process.wait()
 
     def more():
@@ -211,7 +211,7 @@ def test_drops_that_never_end_do_not_keep_it_beyond_its_command(clock, lines):
     assert 1.0 <= clock.now <= 1.3
 
 
-def test_the_count_ends_the_command_too(clock, lines):
+def test_the_count_ends_the_command_too(clock, lines) -> None:
     command = Command((sys.executable, "-c", "import time; time.sleep(60)"))
     watch(Ring(clock, [["a"]]), lines, Options(count=1), command=command).run(lambda: None)
     assert command.ended()

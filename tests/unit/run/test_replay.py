@@ -108,7 +108,7 @@ def causes(out):
     return [json.loads(line)["cause"]["id"] for line in out.splitlines() if '"type": "drop"' in line]
 
 
-def test_the_text_is_the_same(record, replay):
+def test_the_text_is_the_same(record, replay) -> None:
     path, shown = record()
     code, out, err = replay(path)
     assert (code, out) == (0, shown)
@@ -120,20 +120,20 @@ def test_the_text_is_the_same(record, replay):
     assert "benign.unix-socket 2" in err
 
 
-def test_the_json_is_the_same(record, replay):
+def test_the_json_is_the_same(record, replay) -> None:
     path, shown = record(json=True)
     assert replay(path, "--json") == (0, shown, "")
 
 
 @pytest.mark.parametrize("how", [{"view": "stack", "count": 1}, {"view": "stack"}, {"view": "folded"}])
-def test_stacks_are_shown_as_they_were(how, record, replay):
+def test_stacks_are_shown_as_they_were(how, record, replay) -> None:
     path, shown = record(payload=True, **how)
     assert replay(path)[:2] == (0, shown)
     assert "[ipsec.auth-failed, certain]" in replay(path, "--findings")[1]
     assert causes(replay(path, "--findings", "--json", "--count", "1")[1]) == ["ipsec.auth-failed"]
 
 
-def test_times_are_those_of_the_machine_that_recorded(record, replay, monkeypatch):
+def test_times_are_those_of_the_machine_that_recorded(record, replay, monkeypatch) -> None:
     path, shown = record()
     monkeypatch.setenv("TZ", "Pacific/Chatham")
     time.tzset()
@@ -145,7 +145,7 @@ def test_times_are_those_of_the_machine_that_recorded(record, replay, monkeypatc
         time.tzset()
 
 
-def test_the_harmless_was_kept_too(record, replay):
+def test_the_harmless_was_kept_too(record, replay) -> None:
     path, _ = record()
     code, out, _ = replay(path, "--json", "--all")
     assert code == 0
@@ -174,7 +174,7 @@ def test_the_harmless_was_kept_too(record, replay):
         (["--count", "2"], 2),
     ],
 )
-def test_filters(words, count, record, replay):
+def test_filters(words, count, record, replay) -> None:
     path, _ = record()
     code, out, _ = replay(path, "--json", *words)
     assert (code, len(causes(out))) == (0, count)
@@ -184,7 +184,7 @@ def test_filters(words, count, record, replay):
         assert json.loads(out.splitlines()[0])["match"] == "ipsec"
 
 
-def test_a_recording_of_a_recording(record, replay, tmp_path):
+def test_a_recording_of_a_recording(record, replay, tmp_path) -> None:
     path, shown = record(json=True)
     copy = tmp_path / "copy.whydrop"
     assert replay(path, "--json", "--write", copy) == (0, shown, "")
@@ -192,7 +192,7 @@ def test_a_recording_of_a_recording(record, replay, tmp_path):
     assert replay(path, "--write", path)[0] == 2
 
 
-def test_payload_is_kept_on_request_only(record, replay, tmp_path):
+def test_payload_is_kept_on_request_only(record, replay, tmp_path) -> None:
     without, _ = record("without.whydrop")
     kept, _ = record("with.whydrop", payload=True)
     for path, there in ((without, False), (kept, True)):
@@ -204,7 +204,7 @@ def test_payload_is_kept_on_request_only(record, replay, tmp_path):
     assert replay(without, "--json")[1] == replay(kept, "--json")[1]
 
 
-def test_other_addresses_in_the_file(record, replay, tmp_path):
+def test_other_addresses_in_the_file(record, replay, tmp_path) -> None:
     path, _ = record(json=True)
     other = tmp_path / "other.whydrop"
     assert replay(path, "--write", other, "--anonymize")[0] == 0
@@ -219,7 +219,7 @@ def test_other_addresses_in_the_file(record, replay, tmp_path):
     assert json.loads(replay(other, "--json", "--dport", "5000")[1].splitlines()[0])["match"] == "ipsec"
 
 
-def test_without_its_end(record, replay):
+def test_without_its_end(record, replay) -> None:
     path, shown = record(json=True, end=False)
     code, out, err = replay(path, "--json")
     assert code == 1
@@ -233,7 +233,7 @@ def test_without_its_end(record, replay):
     assert "how many drops were seen in all is not known" in err
 
 
-def test_damaged_anywhere_it_ends_well(record, replay):
+def test_damaged_anywhere_it_ends_well(record, replay) -> None:
     path, shown = record(json=True)
     data, whole = path.read_bytes(), shown.splitlines()
     source = random.Random(7)
@@ -283,7 +283,7 @@ def mutated(source, value):
     )
 
 
-def test_hostile_items_are_refused_or_shown(record, replay):
+def test_hostile_items_are_refused_or_shown(record, replay) -> None:
     """Frames that are whole, with anything in them: two lines of error or a finding, never a crash."""
     path, _ = record(json=True)
     items = list(read_items(path))
@@ -298,7 +298,7 @@ def test_hostile_items_are_refused_or_shown(record, replay):
             assert not {"\x1b", "\u202e"} & set(out + err)
 
 
-def test_it_asks_nothing_of_the_machine_it_runs_on(record):
+def test_it_asks_nothing_of_the_machine_it_runs_on(record) -> None:
     """No bcc, no pyroute2, nothing of /proc and /sys, no socket, no other program."""
     path, shown = record(json=True)
     guard = """
@@ -328,7 +328,7 @@ sys.exit(main(sys.argv[1:]))
         (["--cause", "nonsense"], "no such cause"),
     ],
 )
-def test_wrong_usage(words, why, record, replay):
+def test_wrong_usage(words, why, record, replay) -> None:
     path, _ = record()
     code, out, err = replay(path, *words)
     assert (code, out) == (2, "")

@@ -109,7 +109,7 @@ def record(tmp_path, finding):
     return run
 
 
-def test_summaries_are_shown_again(record, replay, finding):
+def test_summaries_are_shown_again(record, replay, finding) -> None:
     path, lines = record("summary", summary(finding), summary(finding, 9, complete=True), stack=True)
     assert "__udp4_lib_rcv" in lines
     assert replay(path, "--json", "--stack") == (0, lines, "")
@@ -121,7 +121,7 @@ def test_summaries_are_shown_again(record, replay, finding):
 
 
 @pytest.mark.parametrize("view", ["trace", "tree"])
-def test_journeys_are_shown_again(view, record, replay, finding):
+def test_journeys_are_shown_again(view, record, replay, finding) -> None:
     path, lines = record(view, journey(finding), journey(finding, 2))
     assert replay(path, "--json") == (0, lines, "")
     code, out, err = replay(path)
@@ -132,7 +132,7 @@ def test_journeys_are_shown_again(view, record, replay, finding):
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_the_drops_one_by_one(view, record, replay, finding):
+def test_the_drops_one_by_one(view, record, replay, finding) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     for words, count in ((["--dport", "5000"], 1), (["--dport", "5001"], 0), ([], 1)):
@@ -141,14 +141,14 @@ def test_the_drops_one_by_one(view, record, replay, finding):
         assert (code, kinds) == (0, ["drop"] * count + ["end"])
 
 
-def test_drops_that_were_not_shown_then_have_the_time_of_their_death(record, replay, finding):
+def test_drops_that_were_not_shown_then_have_the_time_of_their_death(record, replay, finding) -> None:
     path, _ = record("summary", summary(finding), times=3)
     died, ended = finding.drop.event.monotonic_ns / 1e9, 100.0
     assert f"... again 2 times in {ended - died:.1f} s:" in replay(path, "--findings")[1]
 
 
 @pytest.mark.parametrize("words", [["--dport", "5000"], ["--netns", "b"], ["--cause", "ipsec.*"], ["--all"]])
-def test_nothing_can_be_taken_out_of_a_summary(words, record, replay, finding):
+def test_nothing_can_be_taken_out_of_a_summary(words, record, replay, finding) -> None:
     path, _ = record("summary", summary(finding))
     code, out, err = replay(path, *words)
     assert (code, out) == (2, "")
@@ -156,7 +156,7 @@ def test_nothing_can_be_taken_out_of_a_summary(words, record, replay, finding):
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_a_capture_has_the_drops(view, record, replay, finding, tmp_path):
+def test_a_capture_has_the_drops(view, record, replay, finding, tmp_path) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     assert replay(path, "--write", tmp_path / "again.pcapng")[0] == 0
@@ -166,7 +166,7 @@ def test_a_capture_has_the_drops(view, record, replay, finding, tmp_path):
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_payload_and_addresses(view, record, replay, finding, tmp_path):
+def test_payload_and_addresses(view, record, replay, finding, tmp_path) -> None:
     made = summary if view == "summary" else journey
     path, lines = record(view, made(finding))
     other = tmp_path / "other.whydrop"
@@ -185,7 +185,7 @@ def packets(path):
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_without_its_end(view, record, replay, finding):
+def test_without_its_end(view, record, replay, finding) -> None:
     made = summary if view == "summary" else journey
     path, lines = record(view, made(finding), end=False)
     code, out, err = replay(path, "--json")
@@ -194,7 +194,7 @@ def test_without_its_end(view, record, replay, finding):
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_a_time_that_cannot_be(view, record, replay, finding):
+def test_a_time_that_cannot_be(view, record, replay, finding) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     items = list(read_items(path))
@@ -208,7 +208,7 @@ def test_a_time_that_cannot_be(view, record, replay, finding):
 
 
 @pytest.mark.parametrize("view", ["summary", "trace", "tree"])
-def test_hostile_items_are_refused_or_shown(view, record, replay, finding):
+def test_hostile_items_are_refused_or_shown(view, record, replay, finding) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     items = list(read_items(path))

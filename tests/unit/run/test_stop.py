@@ -9,7 +9,7 @@ from dropwatch.run.stop import Stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_noted_and_the_old_handler_comes_back(number):
+def test_a_signal_is_noted_and_the_old_handler_comes_back(number) -> None:
     before = signal.getsignal(number)
     with Stop() as stop:
         assert stop.asked == 0
@@ -20,13 +20,13 @@ def test_a_signal_is_noted_and_the_old_handler_comes_back(number):
     assert signal.getsignal(number) == before
 
 
-def test_it_can_be_asked_without_a_signal():
+def test_it_can_be_asked_without_a_signal() -> None:
     with Stop() as stop:
         stop.ask()
         assert stop.asked == 1
 
 
-def test_under_nohup_a_terminal_may_go():
+def test_under_nohup_a_terminal_may_go() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with Stop() as stop:
@@ -37,7 +37,7 @@ def test_under_nohup_a_terminal_may_go():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_an_ignored_interrupt_of_a_background_job_is_heard():
+def test_an_ignored_interrupt_of_a_background_job_is_heard() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Stop() as stop:

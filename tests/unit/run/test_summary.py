@@ -32,7 +32,7 @@ class Machine:
         events, self.events = self.events, []
         return events
 
-    def detach(self):
+    def detach(self) -> None:
         self.detached = True
 
     def rows(self):
@@ -60,7 +60,7 @@ class Lines:
         self.summaries.append(summary)
         return ""
 
-    def show(self, text):
+    def show(self, text) -> None:
         pass
 
     def step(self):
@@ -115,7 +115,7 @@ def run(machine, lines, summing, stop, finding=None, **options):
     return watch
 
 
-def test_a_summary_each_interval_and_an_exact_one_at_the_end(machine, lines, summing):
+def test_a_summary_each_interval_and_an_exact_one_at_the_end(machine, lines, summing) -> None:
     made = summing(Stop())
     machine.packets = 5
     run(machine, lines, made, Stop(), duration=3.5)
@@ -146,7 +146,7 @@ def test_counts_are_taken_before_their_samples_are_looked_for(
     assert lines.summaries[0].rows[0].cause_id == "ipsec.auth-failed"
 
 
-def test_the_count_is_in_summaries_the_exact_one_included(machine, lines, summing):
+def test_the_count_is_in_summaries_the_exact_one_included(machine, lines, summing) -> None:
     stop = Stop()
     made = summing(stop, count=2)
     run(machine, lines, made, stop)
@@ -156,7 +156,7 @@ def test_the_count_is_in_summaries_the_exact_one_included(machine, lines, summin
     assert machine.now == pytest.approx(2.0, abs=0.2)
 
 
-def test_samples_are_no_findings(machine, lines, summing, make_event, make_finding):
+def test_samples_are_no_findings(machine, lines, summing, make_event, make_finding) -> None:
     made = summing(Stop())
     machine.events = [make_event(row=ROW)] * 3
     machine.packets = 3
@@ -167,7 +167,7 @@ def test_samples_are_no_findings(machine, lines, summing, make_event, make_findi
     assert (totals.matched, totals.reported, totals.suppressed) == (3, 3, {"benign.unix-socket": 1})
 
 
-def test_what_was_lost_elsewhere_is_counted_from_the_beginning(machine, lines, summing):
+def test_what_was_lost_elsewhere_is_counted_from_the_beginning(machine, lines, summing) -> None:
     made = summing(Stop())
     made.begin()
     machine.missed += 212
@@ -189,14 +189,14 @@ def test_a_key_ends_it_and_the_screen_is_closed_before_the_last_summary_is_writt
     assert [found.complete for found in lines.summaries] == [True]
 
 
-def test_an_error_gives_the_terminal_back(machine, summing):
+def test_an_error_gives_the_terminal_back(machine, summing) -> None:
     screen = Lines()
     with pytest.raises(RuntimeError), summing(Stop(), screen=screen):
         raise RuntimeError
     assert screen.closed == 1
 
 
-def test_the_flows_with_most_packets():
+def test_the_flows_with_most_packets() -> None:
     raw = [(bytes(36) + struct.pack("=IHHBB2x", 0, 0, n, 1, 0), n) for n in range(20)]
     found = top_flows([(flow[:32] + struct.pack("=II", 4, 17) + flow[40:], n) for flow, n in raw])
     assert [flow.packets for flow in found] == list(range(19, 9, -1))

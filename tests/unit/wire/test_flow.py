@@ -16,7 +16,7 @@ def flow(saddr, daddr, family, proto, dport, has_ports=1):
     return b"".join(raw) + struct.pack("=IIHHBB2x", family, proto, 0, dport, has_ports, 0)
 
 
-def test_ipv4_and_ipv6():
+def test_ipv4_and_ipv6() -> None:
     found = flow_count(flow("10.9.0.1", "10.9.0.2", 4, 17, 5000), 7)
     assert (str(found.saddr), str(found.daddr), found.proto, found.dport) == (
         "10.9.0.1",
@@ -29,12 +29,12 @@ def test_ipv4_and_ipv6():
     assert (str(found.daddr), found.proto, found.dport) == ("fd09::2", "icmp6", None)
 
 
-def test_what_is_no_flow():
+def test_what_is_no_flow() -> None:
     with pytest.raises(struct.error):
         flow_count(b"short", 1)
 
 
-def test_the_c_compiler_sees_the_same_struct(tmp_path):
+def test_the_c_compiler_sees_the_same_struct(tmp_path) -> None:
     text = (resource_dir("bpf") / "filter.c").read_text()
     body = re.search(r"^struct flow {.*?^};", text, re.S | re.M)
     assert body

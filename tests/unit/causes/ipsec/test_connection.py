@@ -36,22 +36,22 @@ def verdict_of(drop, details, connections, tools=("swanctl",)):
         {"if_id": 0, "templates": [{"reqid": 7}]},
     ],
 )
-def test_the_connection_is_found(make_drop, details):
+def test_the_connection_is_found(make_drop, details) -> None:
     verdict = verdict_of(make_drop(), details, (ONE, OTHER))
     assert (verdict.culprit.details["connection"], verdict.culprit.details["child"]) == ("gw-gw", "net-net")
     assert verdict.evidence[-1].text == "strongSwan has this as child net-net of connection gw-gw"
 
 
 @pytest.mark.parametrize("details", [STATE, {"dir": "out", "default": True}, None])
-def test_nothing_else_gets_a_name(make_drop, details):
+def test_nothing_else_gets_a_name(make_drop, details) -> None:
     verdict = verdict_of(make_drop(), details, (ONE, OTHER))
     assert verdict.evidence == ()
 
 
-def test_no_name_where_two_claim_it(make_drop):
+def test_no_name_where_two_claim_it(make_drop) -> None:
     verdict = verdict_of(make_drop(), STATE | {"reqid": 7}, (ONE, OTHER._replace(reqid=7)))
     assert "connection" not in verdict.culprit.details
 
 
-def test_nobody_is_asked_where_no_daemon_is_installed(make_drop):
+def test_nobody_is_asked_where_no_daemon_is_installed(make_drop) -> None:
     assert verdict_of(make_drop(), STATE | {"reqid": 7}, (ONE,), tools=()).evidence == ()

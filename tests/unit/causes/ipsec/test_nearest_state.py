@@ -39,13 +39,13 @@ def near(*states, wanted=WANTED, count=3):
         (replace(RIGHT, mark=0, mark_mask=0xFF), {}),
     ],
 )
-def test_how_an_sa_differs(state, differences):
+def test_how_an_sa_differs(state, differences) -> None:
     (found,) = near(state)
     assert found.state == state
     assert found.differences == differences
 
 
-def test_the_order_of_nearness():
+def test_the_order_of_nearness() -> None:
     order = [
         RIGHT,
         OTHER_MARK,
@@ -60,29 +60,29 @@ def test_the_order_of_nearness():
     assert [one.state for one in found] == order
 
 
-def test_of_several_between_the_same_hosts_the_newest_is_nearest():
+def test_of_several_between_the_same_hosts_the_newest_is_nearest() -> None:
     old, new = (replace(OTHER_SPI, spi=n, lifetime=Lifetime(add_time=n)) for n in (100, 200))
     assert [one.state for one in near(old, new)] == [new, old]
 
 
-def test_an_sa_for_sending_only_comes_last():
+def test_an_sa_for_sending_only_comes_last() -> None:
     assert [one.state for one in near(replace(RIGHT, direction="out"), OTHER_SENDER)] == [
         OTHER_SENDER,
         replace(RIGHT, direction="out"),
     ]
 
 
-def test_no_more_than_asked_for_and_each_once():
+def test_no_more_than_asked_for_and_each_once() -> None:
     assert len(near(*[replace(OTHER_SPI, spi=n) for n in range(50)])) == 3
     assert len(near(RIGHT, count=5)) == 1
 
 
-def test_any_sa_is_nearer_than_none():
+def test_any_sa_is_nearer_than_none() -> None:
     assert [one.state for one in near(STRANGER)] == [STRANGER]
     assert near() == ()
 
 
-def test_the_one_sa_that_helps_is_found_among_ten_thousand():
+def test_the_one_sa_that_helps_is_found_among_ten_thousand() -> None:
     base = int(ip_address("10.128.0.0"))
     many = [replace(RIGHT, saddr=ip_address(base + n), spi=0x10000 + n) for n in range(10_000)]
     assert near(*many, OTHER_SPI)[0].state == OTHER_SPI

@@ -90,7 +90,7 @@ def texts(verdict):
 
 @pytest.mark.parametrize("reason", [*REASONS, "NO_SOCKET"])
 @pytest.mark.parametrize("place", ["udp_queue_rcv_one_skb", "__udp4_lib_rcv", "tcp_v4_rcv", "raw_rcv"])
-def test_clear_text_where_the_policy_wants_ipsec(refused, judged, place, reason):
+def test_clear_text_where_the_policy_wants_ipsec(refused, judged, place, reason) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch", place=place, reason=reason), POLICY)
     assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
     assert verdict.culprit.kind == "xfrm-policy"
@@ -108,14 +108,14 @@ def test_clear_text_where_the_policy_wants_ipsec(refused, judged, place, reason)
         (replace(SA, saddr=ip_address("10.9.0.9")), ["src"]),
     ],
 )
-def test_the_wrong_sa_is_compared_with_the_template(refused, judged, state, differs):
+def test_the_wrong_sa_is_compared_with_the_template(refused, judged, state, differs) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch", state=state), POLICY)
     assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
     assert verdict.culprit.details["differs"] == differs
     assert len([line for line in texts(verdict) if line.endswith("<- differs")]) == 1
 
 
-def test_a_policy_that_wants_no_protection_refuses_what_came_through_a_tunnel(refused, judged):
+def test_a_policy_that_wants_no_protection_refuses_what_came_through_a_tunnel(refused, judged) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch", state=SA), replace(POLICY, templates=()))
     assert cause == "ipsec.template-mismatch"
     assert verdict.culprit.details["differs"] == ["sa"]
@@ -131,20 +131,20 @@ def test_a_policy_that_wants_no_protection_refuses_what_came_through_a_tunnel(re
         (SA, (POLICY,)),
     ],
 )
-def test_no_policy_is_named_that_does_not_explain_it(refused, judged, state, policies):
+def test_no_policy_is_named_that_does_not_explain_it(refused, judged, state, policies) -> None:
     """Changed since, several that can be it, or one that would have let it pass."""
     cause, verdict = judged(refused("XfrmInTmplMismatch", state=state), *policies)
     assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
     assert verdict.culprit is None
 
 
-def test_nothing_could_be_read(refused, judged):
+def test_nothing_could_be_read(refused, judged) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch"), missing=True)
     assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.template-mismatch", "certain", None)
     assert "netlink xfrm: the SAs and policies of this namespace could not be read" in texts(verdict)
 
 
-def test_the_selector_of_the_sa(refused, judged):
+def test_the_selector_of_the_sa(refused, judged) -> None:
     selector = Selector(
         family=4, daddr=ip_address("10.8.0.0"), prefixlen_d=16, proto=17, dport=53, dport_mask=0xFFFF
     )
@@ -156,14 +156,14 @@ def test_the_selector_of_the_sa(refused, judged):
     assert "packet / selector of the SA: proto udp / udp" in texts(verdict)
 
 
-def test_another_sa_of_its_way_may_have_the_selector(refused, judged):
+def test_another_sa_of_its_way_may_have_the_selector(refused, judged) -> None:
     state = replace(SA, selector=SELECTOR)
     cause, verdict = judged(refused("XfrmInStateMismatch", state=state))
     assert (cause, verdict.culprit) == ("ipsec.selector-mismatch", None)
 
 
 @pytest.mark.parametrize("direction", ["in", "fwd"])
-def test_no_policy_for_what_came_out_of_a_tunnel(refused, judged, direction):
+def test_no_policy_for_what_came_out_of_a_tunnel(refused, judged, direction) -> None:
     other = replace(POLICY, dir=direction, selector=replace(SELECTOR, saddr=ip_address("10.9.0.9")))
     cause, verdict = judged(refused("XfrmInNoPols", direction, SA), other)
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
@@ -176,7 +176,7 @@ def test_no_policy_for_what_came_out_of_a_tunnel(refused, judged, direction):
     )
 
 
-def test_a_policy_with_another_if_id(refused, judged):
+def test_a_policy_with_another_if_id(refused, judged) -> None:
     drop = refused("XfrmInNoPols", state=replace(SA, if_id=0x2A))
     cause, verdict = judged(drop, replace(POLICY, if_id=0x2A), interfaces={5: 0x2B})
     assert (cause, verdict.confidence) == ("ipsec.interface-mismatch", "likely")
@@ -184,14 +184,14 @@ def test_a_policy_with_another_if_id(refused, judged):
     assert "netlink link: the xfrm interfaces here have if_id 0x2b: none has 0x2a" in texts(verdict)
 
 
-def test_it_came_through_an_xfrm_interface(refused, judged):
+def test_it_came_through_an_xfrm_interface(refused, judged) -> None:
     """The if_id of the interface counts, so that a policy without one is not for it."""
     drop = refused("XfrmInNoPols", state=replace(SA, if_id=0x2A))
     assert judged(drop, POLICY, interfaces={2: 0x2A})[0] == "ipsec.interface-mismatch"
     assert judged(drop, replace(POLICY, if_id=0x2A), interfaces={2: 0x2A})[0] == "ipsec.no-policy"
 
 
-def test_a_policy_with_a_mark(refused, judged):
+def test_a_policy_with_a_mark(refused, judged) -> None:
     cause, verdict = judged(refused("XfrmInNoPols", state=SA), replace(POLICY, mark=5, mark_mask=0xFF))
     assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "likely")
     assert verdict.culprit.details["differs"] == ["mark"]
@@ -199,7 +199,7 @@ def test_a_policy_with_a_mark(refused, judged):
 
 
 @pytest.mark.parametrize("direction", ["in", "fwd"])
-def test_a_policy_that_blocks(refused, judged, direction):
+def test_a_policy_that_blocks(refused, judged, direction) -> None:
     blocking = replace(BLOCK, dir=direction)
     cause, verdict = judged(refused("XfrmInPolBlock", direction), blocking)
     assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
@@ -207,14 +207,14 @@ def test_a_policy_that_blocks(refused, judged, direction):
     assert verdict.fix[1].command == f"ip -n b xfrm policy delete dir {direction} index 8"
 
 
-def test_a_policy_that_was_deleted_since_is_not_guessed(refused, judged):
+def test_a_policy_that_was_deleted_since_is_not_guessed(refused, judged) -> None:
     for policies in ((), (POLICY,), (BLOCK, replace(BLOCK, index=16))):
         cause, verdict = judged(refused("XfrmInPolBlock"), *policies)
         assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.policy-block", "certain", None)
 
 
 @pytest.mark.parametrize("source", ["xfrm_lookup", "kfree_skb"])
-def test_a_policy_that_blocks_what_is_to_leave(refused, judged, source):
+def test_a_policy_that_blocks_what_is_to_leave(refused, judged, source) -> None:
     place = "xfrm_lookup_with_ifid" if source == "xfrm_lookup" else "ip_forward"
     drop = refused(lookup=XfrmLookup(errno.EPERM), source=source, place=place)
     cause, verdict = judged(drop, replace(BLOCK, dir="out"))
@@ -222,7 +222,7 @@ def test_a_policy_that_blocks_what_is_to_leave(refused, judged, source):
     assert verdict.culprit.details["dir"] == "out"
 
 
-def test_the_default_policy_blocks_what_is_to_leave(refused, judged):
+def test_the_default_policy_blocks_what_is_to_leave(refused, judged) -> None:
     cause, verdict = judged(
         refused(lookup=XfrmLookup(errno.EPERM), place="ip_forward"), replace(BLOCK, dir="in")
     )
@@ -230,13 +230,13 @@ def test_the_default_policy_blocks_what_is_to_leave(refused, judged):
     assert verdict.culprit.details == {"dir": "out", "action": "block", "default": True}
 
 
-def test_the_default_policy_blocks_clear_text(refused, judged):
+def test_the_default_policy_blocks_clear_text(refused, judged) -> None:
     cause, verdict = judged(refused("XfrmInNoPols"))
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
     assert verdict.culprit.details == {"dir": "in", "action": "block", "default": True}
 
 
-def test_the_default_policy_where_no_policy_is_asked(refused, judged):
+def test_the_default_policy_where_no_policy_is_asked(refused, judged) -> None:
     cause, verdict = judged(refused(place="ip_forward"))
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "likely")
     assert verdict.culprit.details["dir"] == "fwd"
@@ -248,17 +248,17 @@ def test_the_default_policy_where_no_policy_is_asked(refused, judged):
 @pytest.mark.parametrize(
     "counter", ["XfrmInPolError", "XfrmInHdrError", "XfrmInBufferError", "XfrmSomethingNew"]
 )
-def test_other_refusals_stay_unknown(refused, judged, counter):
+def test_other_refusals_stay_unknown(refused, judged, counter) -> None:
     assert judged(refused(counter, state=SA), POLICY)[0] is None
 
 
-def test_an_sa_alone_is_no_refusal(refused, judged):
+def test_an_sa_alone_is_no_refusal(refused, judged) -> None:
     """It came out of IPsec, and died of something else."""
     assert judged(refused(state=SA, reason="NOT_SPECIFIED"), POLICY)[0] is None
     assert judged(refused(state=SA, reason=None, place="ip_forward"), BLOCK)[0] is None
 
 
-def test_the_key_of_a_vti_interface_is_the_mark(refused, judged):
+def test_the_key_of_a_vti_interface_is_the_mark(refused, judged) -> None:
     """vti_rcv_cb has the policies asked while xfrm_input has the packet."""
     drop = refused("XfrmInNoPols", state=replace(SA, mark=0x2A, mark_mask=0xFFFFFFFF), place="xfrm_input")
     vti = {2: IpsecInterface("vti", ikey=0x2A)}

@@ -20,7 +20,7 @@ def said(verdict):
     return "\n".join(f"{one.source}: {one.text}" for one in verdict.evidence)
 
 
-def test_the_only_one(refused, firewall, judged):
+def test_the_only_one(refused, firewall, judged) -> None:
     drop = refused(INPUT, at_hooks=(at(OTHER, hook=0), at(RULES, OURS, NAT), at(OTHER, hook=4)))
     cause, verdict = judged(drop, firewall())
     assert (cause, verdict.confidence) == ("netfilter.hook-other", "likely")
@@ -31,7 +31,7 @@ def test_the_only_one(refused, firewall, judged):
     assert "also there: nft_do_chain_ipv4 [nf_tables], nf_nat_ipv4_local_in [nf_nat];" in said(verdict)
 
 
-def test_one_that_whydrop_usually_watches(refused, firewall, judged):
+def test_one_that_whydrop_usually_watches(refused, firewall, judged) -> None:
     drop = refused(INPUT, None, at_hooks=(at(HookFunction("ip_vs_in_hook", "ip_vs")),))
     cause, verdict = judged(drop, firewall())
     assert (cause, verdict.confidence) == ("netfilter.hook-other", "likely")
@@ -39,7 +39,7 @@ def test_one_that_whydrop_usually_watches(refused, firewall, judged):
     assert verdict.fix[0].command == "ip netns exec b ipvsadm -Ln --stats"
 
 
-def test_several_are_listed(refused, firewall, judged):
+def test_several_are_listed(refused, firewall, judged) -> None:
     cause, verdict = judged(refused(INPUT, at_hooks=(at(OURS, RULES, OTHER),)), firewall())
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.hook-other", "likely", None)
     assert "no probe watches them: lb_in [lb], shape_in [shape]" in said(verdict)
@@ -61,7 +61,7 @@ def test_several_are_listed(refused, firewall, judged):
         (("nf_hook_slow", "__br_forward"), (at(OURS, family="bridge", hook=2),), "lb_in"),
     ],
 )
-def test_the_caller_tells_the_hook(refused, firewall, judged, stack, at_hooks, expected):
+def test_the_caller_tells_the_hook(refused, firewall, judged, stack, at_hooks, expected) -> None:
     cause, verdict = judged(refused(stack, at_hooks=at_hooks), firewall())
     assert cause == "netfilter.hook-other"
     assert (verdict.culprit and verdict.culprit.details["function"]) == expected
@@ -81,12 +81,12 @@ def test_the_caller_tells_the_hook(refused, firewall, judged, stack, at_hooks, e
         (("ip_rcv", "__netif_receive_skb"), (at(OURS, hook=0),)),
     ],
 )
-def test_nothing_is_said(refused, firewall, judged, stack, at_hooks):
+def test_nothing_is_said(refused, firewall, judged, stack, at_hooks) -> None:
     cause, _ = judged(refused(stack, at_hooks=at_hooks), firewall())
     assert cause != "netfilter.hook-other"
 
 
-def test_a_security_module_alone(refused, firewall, judged):
+def test_a_security_module_alone(refused, firewall, judged) -> None:
     cause, verdict = judged(
         refused(("nf_hook_slow", "ip_output"), at_hooks=(at(LABELS, hook=4),)), firewall()
     )
@@ -94,7 +94,7 @@ def test_a_security_module_alone(refused, firewall, judged):
     assert "it belongs to AppArmor" in said(verdict)
 
 
-def test_what_a_probe_saw_comes_first(refused, firewall, judged):
+def test_what_a_probe_saw_comes_first(refused, firewall, judged) -> None:
     _, verdict = judged(refused(INPUT, hook=HookNote("ip_vs_in_hook"), at_hooks=(at(OURS),)), firewall())
     assert verdict.confidence == "certain"
     conntrack = ConntrackNote("__nf_conntrack_confirm")

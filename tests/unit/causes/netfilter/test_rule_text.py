@@ -29,7 +29,7 @@ from dropwatch.causes.netfilter.rule_text import ReversePath, asks_for_invalid, 
         ("-A INPUT -j DROP", None),
     ],
 )
-def test_invalid(text, asks):
+def test_invalid(text, asks) -> None:
     assert asks_for_invalid(text) == asks
 
 
@@ -54,7 +54,7 @@ def test_invalid(text, asks):
         ('drop comment "fib saddr . iif oif missing drop"', None),
     ],
 )
-def test_reverse_path(text, check):
+def test_reverse_path(text, check) -> None:
     assert reverse_path(text) == check
 
 
@@ -80,9 +80,9 @@ def test_reverse_path(text, check):
         ("-P INPUT DROP", True),
     ],
 )
-def test_what_a_packet_cannot_match(make_packet, text, fits):
+def test_what_a_packet_cannot_match(make_packet, text, fits) -> None:
     assert may_match(text, make_packet()) is fits
 
 
-def test_a_packet_without_ports_may_match_a_rule_with_ports(make_packet):
+def test_a_packet_without_ports_may_match_a_rule_with_ports(make_packet) -> None:
     assert may_match("-A X -p udp --dport 53 -j DROP", make_packet(sport=None, dport=None))

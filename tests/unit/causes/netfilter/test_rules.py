@@ -73,7 +73,7 @@ def xt_text(text, **details):
         ("nf_reinject", "NOT_SPECIFIED"),
     ],
 )
-def test_an_nft_rule_is_certain_with_its_listing(refused, firewall, judged, place, reason):
+def test_an_nft_rule_is_certain_with_its_listing(refused, firewall, judged, place, reason) -> None:
     cause, verdict = judged(refused((place, "ip_local_deliver"), reason, nft=NFT), firewall(NFT_RULE))
     assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
     assert verdict.culprit.kind == "nft-rule"
@@ -92,14 +92,14 @@ def test_an_nft_rule_is_certain_with_its_listing(refused, firewall, judged, plac
     ]
 
 
-def test_what_died_elsewhere_was_not_killed_by_a_rule(refused, firewall, judged):
+def test_what_died_elsewhere_was_not_killed_by_a_rule(refused, firewall, judged) -> None:
     assert judged(refused(("udp_queue_rcv_one_skb",), "SOCKET_RCVBUFF", nft=NFT), firewall(NFT_RULE))[0] != (
         "netfilter.nft-rule"
     )
     assert judged(refused(("nf_queue",), None, nft=NFT), firewall(NFT_RULE))[0] != "netfilter.nft-rule"
 
 
-def test_a_rule_that_is_gone_keeps_handle_and_chain(refused, firewall, judged):
+def test_a_rule_that_is_gone_keeps_handle_and_chain(refused, firewall, judged) -> None:
     gone = replace(NFT_RULE, text=None, gone=True, problem="the rule was deleted or replaced since")
     cause, verdict = judged(refused(nft=NFT), firewall(gone))
     assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
@@ -108,21 +108,21 @@ def test_a_rule_that_is_gone_keeps_handle_and_chain(refused, firewall, judged):
     assert commands(verdict) == ["ip netns exec b nft -a list chain inet filter uu"]
 
 
-def test_a_namespace_that_is_gone_still_gives_the_handle(refused, firewall, judged):
+def test_a_namespace_that_is_gone_still_gives_the_handle(refused, firewall, judged) -> None:
     cause, verdict = judged(refused(nft=NFT), firewall(None))
     assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
     assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
     assert "could not be read" in said(verdict)
 
 
-def test_the_text_of_another_handle_is_never_shown(refused, firewall, judged):
+def test_the_text_of_another_handle_is_never_shown(refused, firewall, judged) -> None:
     other = replace(NFT_RULE, details={**NFT_RULE.details, "handle": 8})
     _, verdict = judged(refused(nft=NFT), firewall(other))
     assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
     assert "udp dport 5000 drop" not in said(verdict)
 
 
-def test_a_changed_table_is_told(refused, firewall, judged):
+def test_a_changed_table_is_told(refused, firewall, judged) -> None:
     _, verdict = judged(refused(nft=NFT), firewall(replace(NFT_RULE, changed=True)))
     assert verdict.culprit.text == "udp dport 5000 drop"
     assert "the table has changed since the drop, this rule has not" in said(verdict)
@@ -143,20 +143,20 @@ def test_a_changed_table_is_told(refused, firewall, judged):
         ("nft_lookup_eval", "udp dport vmap { 5000 : drop }", "netfilter.nft-rule"),
     ],
 )
-def test_the_expression_tells_the_kind_of_drop(refused, firewall, judged, expression, text, cause):
+def test_the_expression_tells_the_kind_of_drop(refused, firewall, judged, expression, text, cause) -> None:
     found, verdict = judged(refused(nft=replace(NFT, expression=expression)), firewall(nft_text(text)))
     assert (found, verdict.confidence) == (cause, "certain")
     assert f"probe {expression}" in said(verdict)
 
 
-def test_a_rule_that_could_not_be_placed_is_likely_and_no_object(refused, firewall, judged):
+def test_a_rule_that_could_not_be_placed_is_likely_and_no_object(refused, firewall, judged) -> None:
     lost = replace(NFT, verdict="unplaced", rule=None, chain=None)
     cause, verdict = judged(refused(nft=lost), firewall(NFT_RULE))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.nft-rule", "likely", None)
     assert "inet filter" in verdict.title
 
 
-def test_the_policy_of_a_chain(refused, firewall, judged):
+def test_the_policy_of_a_chain(refused, firewall, judged) -> None:
     listed = ListedRule(
         "chain-policy",
         "nft",
@@ -173,25 +173,25 @@ def test_the_policy_of_a_chain(refused, firewall, judged):
     )
 
 
-def test_a_policy_of_accept_kills_nobody(refused, firewall, judged):
+def test_a_policy_of_accept_kills_nobody(refused, firewall, judged) -> None:
     accepting = replace(NFT_POLICY, policy="accept")
     cause, verdict = judged(refused(nft=accepting), firewall(None))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.nft-rule", "likely", None)
 
 
-def test_a_broken_header_makes_the_policy_of_iptables_nft_likely_only(refused, firewall, judged):
+def test_a_broken_header_makes_the_policy_of_iptables_nft_likely_only(refused, firewall, judged) -> None:
     listed = replace(XT_POLICY, tool="iptables-nft")
     drop = refused(nft=NFT_POLICY, header_error="cut short in the UDP header")
     assert judged(drop, firewall(listed))[1].confidence == "likely"
     assert judged(drop, firewall(replace(listed, tool="nft")))[1].confidence == "certain"
 
 
-def test_conntrack_contradicts_a_rule(refused, firewall, judged):
+def test_conntrack_contradicts_a_rule(refused, firewall, judged) -> None:
     drop = refused(nft=NFT, conntrack=ConntrackNote(refused="nf_conntrack_in"))
     assert judged(drop, firewall(NFT_RULE))[1].confidence == "likely"
 
 
-def test_rules_of_iptables_nft_are_changed_with_their_own_tool(refused, firewall, judged):
+def test_rules_of_iptables_nft_are_changed_with_their_own_tool(refused, firewall, judged) -> None:
     listed = replace(
         XT_RULE,
         kind="nft-rule",
@@ -208,7 +208,7 @@ def test_rules_of_iptables_nft_are_changed_with_their_own_tool(refused, firewall
     assert commands(verdict)[-1] == "ip netns exec b iptables-nft -t filter -D INPUT 3"
 
 
-def test_a_legacy_rule(refused, firewall, judged):
+def test_a_legacy_rule(refused, firewall, judged) -> None:
     cause, verdict = judged(refused(xt=XT), firewall((XT_RULE,)))
     assert (cause, verdict.confidence) == ("netfilter.iptables-rule", "certain")
     assert verdict.culprit.text == "-A UU -p udp -m udp --dport 5000 -j DROP"
@@ -234,29 +234,29 @@ def test_a_legacy_rule(refused, firewall, judged):
         (XT, replace(XT_RULE, text=None, problem="not installed"), "netfilter.iptables-rule", "certain"),
     ],
 )
-def test_what_a_legacy_table_tells(refused, firewall, judged, note, listed, cause, confidence):
+def test_what_a_legacy_table_tells(refused, firewall, judged, note, listed, cause, confidence) -> None:
     found, verdict = judged(refused(xt=note), firewall((listed,)))
     assert (found, verdict.confidence) == (cause, confidence)
     assert verdict.culprit is not None
 
 
-def test_a_legacy_rule_that_was_read_before_it_went_keeps_its_text(refused, firewall, judged):
+def test_a_legacy_rule_that_was_read_before_it_went_keeps_its_text(refused, firewall, judged) -> None:
     _, verdict = judged(refused(xt=XT), firewall((replace(XT_RULE, gone=True),)))
     assert verdict.culprit.text == XT_RULE.text
     assert "at the drop it was: -A UU" in said(verdict)
     assert len(verdict.fix) == 1
 
 
-def test_no_candidate_is_no_rule(refused, firewall, judged):
+def test_no_candidate_is_no_rule(refused, firewall, judged) -> None:
     assert judged(refused(xt=replace(XT, candidates=())), firewall(()))[0] is None
 
 
-def test_one_of_several_candidates_when_only_one_can_be_reached(refused, firewall, judged):
+def test_one_of_several_candidates_when_only_one_can_be_reached(refused, firewall, judged) -> None:
     several = replace(XT, candidates=(640, 1200))
     assert judged(refused(xt=several), firewall((XT_RULE,)))[1].confidence == "certain"
 
 
-def test_of_several_candidates_the_one_that_fits_the_packet(refused, firewall, judged):
+def test_of_several_candidates_the_one_that_fits_the_packet(refused, firewall, judged) -> None:
     """Packets that were passed over moved the other counter: this packet's port cannot have."""
     other = replace(XT_RULE, text="-A UU -p udp -m udp --dport 53 -j DROP")
     for accounted, confidence in ((True, "certain"), (False, "likely")):
@@ -267,13 +267,13 @@ def test_of_several_candidates_the_one_that_fits_the_packet(refused, firewall, j
         assert "not for this packet: -A UU -p udp -m udp --dport 53 -j DROP" in said(verdict)
 
 
-def test_of_candidates_that_look_alike_none_is_named(refused, firewall, judged):
+def test_of_candidates_that_look_alike_none_is_named(refused, firewall, judged) -> None:
     cause, verdict = judged(refused(xt=replace(XT, candidates=(300, 640))), firewall((XT_RULE, XT_RULE)))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.iptables-rule", "likely", None)
     assert verdict.title == "one of 2 entries of table filter drops it"
 
 
-def test_an_ebtables_rule(refused, firewall, judged):
+def test_an_ebtables_rule(refused, firewall, judged) -> None:
     drop = refused(("br_handle_frame",), "NOT_SPECIFIED", ebt=EBT)
     cause, verdict = judged(drop, firewall(EBT_RULE))
     assert (cause, verdict.confidence) == ("netfilter.ebtables-rule", "certain")
@@ -281,12 +281,12 @@ def test_an_ebtables_rule(refused, firewall, judged):
     assert "the counters of these rules rose for this frame, by their index: 3, 7" in said(verdict)
 
 
-def test_ebtables_that_do_not_tell(refused, firewall, judged):
+def test_ebtables_that_do_not_tell(refused, firewall, judged) -> None:
     cause, verdict = judged(refused(ebt=replace(EBT, counted=None)), firewall(None))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.ebtables-rule", "likely", None)
 
 
-def test_the_policy_of_ebtables(refused, firewall, judged):
+def test_the_policy_of_ebtables(refused, firewall, judged) -> None:
     listed = replace(EBT_RULE, kind="chain-policy", text="-P FORWARD DROP")
     assert judged(refused(ebt=replace(EBT, counted=())), firewall(listed))[0] == "netfilter.chain-policy"
 
@@ -303,13 +303,13 @@ def test_the_policy_of_ebtables(refused, firewall, judged):
         (ConntrackNote(invalid=True), "udp dport 5000 drop", "netfilter.nft-rule"),
     ],
 )
-def test_rules_about_invalid_packets(refused, firewall, judged, conntrack, text, cause):
+def test_rules_about_invalid_packets(refused, firewall, judged, conntrack, text, cause) -> None:
     found, verdict = judged(refused(nft=NFT, conntrack=conntrack), firewall(nft_text(text)))
     assert (found, verdict.confidence) == (cause, "certain")
     assert verdict.culprit.text == text
 
 
-def test_why_a_packet_was_invalid(refused, firewall, judged):
+def test_why_a_packet_was_invalid(refused, firewall, judged) -> None:
     words = ConntrackNote(words="SEQ is over the upper bound", invalid=True)
     _, verdict = judged(
         refused(xt=XT, conntrack=words), firewall((xt_text("-A X -m state --state INVALID -j DROP"),))
@@ -321,7 +321,7 @@ def test_why_a_packet_was_invalid(refused, firewall, judged):
     assert "nf_conntrack_tcp_be_liberal=1" in str(commands(verdict)[-1])
 
 
-def test_a_check_of_the_way_back(refused, firewall, judged):
+def test_a_check_of_the_way_back(refused, firewall, judged) -> None:
     drop = refused(xt=replace(XT, table="raw", hook=0), iface=Interface(3, "va"))
     listed = xt_text("-A PREROUTING -m rpfilter --invert -j DROP", table="raw", chain="PREROUTING")
     cause, verdict = judged(drop, firewall((listed,), route=Route("vb", "10.8.0.1")))
@@ -334,7 +334,7 @@ def test_a_check_of_the_way_back(refused, firewall, judged):
     assert commands(verdict)[-1] == "ip netns exec b ip route get 10.9.0.1"
 
 
-def test_no_way_back_at_all(refused, firewall, judged):
+def test_no_way_back_at_all(refused, firewall, judged) -> None:
     listed = nft_text("fib saddr . mark . iif oif missing drop")
     cause, verdict = judged(
         refused(nft=NFT), firewall(listed, route=Route(None, refusal="the network is unreachable"))
@@ -343,7 +343,7 @@ def test_no_way_back_at_all(refused, firewall, judged):
     assert "there is no route back to 10.9.0.1: the network is unreachable" in said(verdict)
 
 
-def test_both_implementations_are_told(refused, firewall, judged):
+def test_both_implementations_are_told(refused, firewall, judged) -> None:
     _, verdict = judged(refused(xt=XT), firewall((XT_RULE,), nft=["inet x", "ip y"], legacy=["ip filter"]))
     assert (
         "both nftables and legacy iptables rules are here, and both apply; this was legacy iptables. "
@@ -353,7 +353,7 @@ def test_both_implementations_are_told(refused, firewall, judged):
     assert "both nftables" not in said(verdict)
 
 
-def test_a_bridged_frame_that_an_ip_rule_judged(refused, firewall, judged):
+def test_a_bridged_frame_that_an_ip_rule_judged(refused, firewall, judged) -> None:
     stack = ("nf_hook_slow", "br_nf_pre_routing", "br_handle_frame")
     _, verdict = judged(refused(stack, xt=XT), firewall((XT_RULE,)))
     assert "net.bridge.bridge-nf-call-iptables is 1" in said(verdict)
@@ -362,7 +362,7 @@ def test_a_bridged_frame_that_an_ip_rule_judged(refused, firewall, judged):
     assert "bridge-nf-call" not in said(verdict)
 
 
-def test_the_owner_of_a_chain_and_the_comment(refused, firewall, judged):
+def test_the_owner_of_a_chain_and_the_comment(refused, firewall, judged) -> None:
     listed = xt_text("-A ufw-user-input -p udp -j DROP", chain="ufw-user-input", comment="no games")
     _, verdict = judged(refused(xt=XT), firewall((listed,)))
     assert "ufw-user-input: ufw makes it" in said(verdict)
@@ -371,12 +371,12 @@ def test_the_owner_of_a_chain_and_the_comment(refused, firewall, judged):
     assert any("ufw may make it again" in fix.text for fix in verdict.fix)
 
 
-def test_a_rule_comes_before_another_hook(refused, firewall, judged):
+def test_a_rule_comes_before_another_hook(refused, firewall, judged) -> None:
     assert (
         judged(refused(nft=NFT, hook=HookNote("ip_vs_in_hook")), firewall(NFT_RULE))[0]
         == "netfilter.nft-rule"
     )
 
 
-def test_without_a_note_nothing_is_known(refused, firewall, judged):
+def test_without_a_note_nothing_is_known(refused, firewall, judged) -> None:
     assert judged(refused(), firewall(NFT_RULE))[0] is None

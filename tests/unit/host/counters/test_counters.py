@@ -29,7 +29,7 @@ def attribute(kind, value):
     return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
-def test_names_and_numbers_in_two_lines():
+def test_names_and_numbers_in_two_lines() -> None:
     found = protocol.paired(SNMP)
     assert found == {
         "IpForwarding": 2,
@@ -41,16 +41,16 @@ def test_names_and_numbers_in_two_lines():
     assert protocol.paired("Ip: A B\nTcp: 1 2\n") == {}
 
 
-def test_names_and_numbers_in_each_line():
+def test_names_and_numbers_in_each_line() -> None:
     text = "Ip6InNoRoutes                   \t3\nXfrmInNoStates          \t5\n\n"
     assert protocol.listed(text) == {"Ip6InNoRoutes": 3, "XfrmInNoStates": 5}
 
 
-def test_the_queues_of_all_cpus():
+def test_the_queues_of_all_cpus() -> None:
     assert protocol.softnet(SOFTNET) == {"dropped": 0x13, "time_squeeze": 11}
 
 
-def test_a_device_and_its_statistics():
+def test_a_device_and_its_statistics() -> None:
     statistics = struct.pack("=25Q", *range(100, 125))  # one more than is known
     body = struct.pack("=BxHiII", 0, 1, 3, 0, 0) + attribute(3, b"eth0\0") + attribute(23, statistics)
     found = links.device_of(body)
@@ -68,7 +68,7 @@ def test_a_device_and_its_statistics():
         (0xFFFF0000, 0xFFFFFFF1, "fq_codel ffff: ingress"),
     ],
 )
-def test_a_qdisc_and_its_drops(handle, parent, name):
+def test_a_qdisc_and_its_drops(handle, parent, name) -> None:
     queue = attribute(3, struct.pack("=IIIII", 1, 2, 47, 4, 5))
     body = (
         struct.pack("=BxxxiIII", 0, 3, handle, parent, 0) + attribute(1, b"fq_codel\0") + attribute(7, queue)
@@ -76,7 +76,7 @@ def test_a_qdisc_and_its_drops(handle, parent, name):
     assert links.qdisc_of(body) == links.Qdisc(3, name, 47)
 
 
-def test_messages_and_errors():
+def test_messages_and_errors() -> None:
     message = struct.pack("=IHHII", 20, 36, 0, 1, 0) + b"body"
     done = struct.pack("=IHHII", 20, 3, 0, 1, 0) + bytes(4)
     assert list(links.messages(message + done)) == [(36, b"body"), (3, bytes(4))]
@@ -86,7 +86,7 @@ def test_messages_and_errors():
         list(links.messages(bytes(16)))
 
 
-def test_a_driver_has_counters_of_its_own():
+def test_a_driver_has_counters_of_its_own() -> None:
     names = ("rx_packets", "rx0_drops", "tx_timeout", "rx_no_buffer_count", "rx0_drops")
     strings = struct.pack("=III", 0x1B, 1, len(names)) + b"".join(
         name.encode().ljust(32, b"\0") for name in names
@@ -97,7 +97,7 @@ def test_a_driver_has_counters_of_its_own():
     assert driver.loss_counters("no-such-device") == {}
 
 
-def test_this_machine():
+def test_this_machine() -> None:
     """The loopback device has no qdisc drops and no driver; protocols there are everywhere."""
     found = read_counters(own_inode()) | read_softnet()
     names = {(counter.kind, counter.name, counter.device) for counter in found}
@@ -107,7 +107,7 @@ def test_this_machine():
     assert all(counter.text for counter in found if counter.kind != "driver")
 
 
-def test_a_datagram_that_nobody_wants_is_counted():
+def test_a_datagram_that_nobody_wants_is_counted() -> None:
     counters = Counters([own_inode()], lambda inode: "here")
     counters.start()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
@@ -125,7 +125,7 @@ def test_a_datagram_that_nobody_wants_is_counted():
 class Looks:
     """What each look finds, one after the other."""
 
-    def __init__(self, *looks):
+    def __init__(self, *looks) -> None:
         self.looks = list(looks)
 
     def __call__(self, inode):
@@ -141,31 +141,31 @@ def risen(*looks):
     return counters, [counters.risen() for _ in looks[1:]]
 
 
-def test_only_what_has_risen_since_the_start():
+def test_only_what_has_risen_since_the_start() -> None:
     _, (first, second, third) = risen({MISSED: 40}, {MISSED: 40}, {MISSED: 252}, {MISSED: 253})
     assert first == ()
     assert [(one.count, one.new, one.netns) for one in second] == [(212, 212, Netns(1, "b"))]
     assert [(one.count, one.new) for one in third] == [(213, 1)]
 
 
-def test_a_device_that_comes_later_counts_from_the_first_look():
+def test_a_device_that_comes_later_counts_from_the_first_look() -> None:
     _, (first, second) = risen({}, {MISSED: 40}, {MISSED: 47})
     assert first == ()
     assert [one.count for one in second] == [7]
 
 
-def test_a_counter_that_falls_counts_from_there_on():
+def test_a_counter_that_falls_counts_from_there_on() -> None:
     _, (first, second, third) = risen({MISSED: 40}, {MISSED: 45}, {MISSED: 1}, {MISSED: 4})
     assert [one.count for one in (*first, *second, *third)] == [5, 5, 8]
 
 
-def test_what_cannot_be_seen_otherwise_comes_first():
+def test_what_cannot_be_seen_otherwise_comes_first() -> None:
     squeezed = Counter("softnet", "time_squeeze", loss=False)
     _, (found,) = risen({MISSED: 0, NO_PORTS: 0, squeezed: 0}, {MISSED: 1, NO_PORTS: 99, squeezed: 100})
     assert [one.counter for one in found] == [MISSED, NO_PORTS, squeezed]
 
 
-def test_what_cannot_be_read_is_a_blind_spot_and_one_that_is_gone_is_not():
+def test_what_cannot_be_read_is_a_blind_spot_and_one_that_is_gone_is_not() -> None:
     counters, (first, second, third) = risen(
         {MISSED: 40}, FileNotFoundError(2, "gone"), PermissionError(1, "no"), {MISSED: 47}
     )
@@ -174,7 +174,7 @@ def test_what_cannot_be_read_is_a_blind_spot_and_one_that_is_gone_is_not():
     assert counters.blind_spots == ("counters of namespace 1: no",)
 
 
-def test_every_counter_has_words():
+def test_every_counter_has_words() -> None:
     known = tomllib.loads((resource_dir("symbols") / "counters.toml").read_text())
     assert known.keys() == {"softnet", "nic", "qdisc", "protocol"}
     for kind in known:

@@ -85,13 +85,13 @@ def offsets(formats: list[str]) -> list[int]:
 
 
 @pytest.mark.parametrize(("message", "c_name", "members"), CLASSES)
-def test_fields_lie_where_the_compiler_puts_them(message, c_name, members, tmp_path):
+def test_fields_lie_where_the_compiler_puts_them(message, c_name, members, tmp_path) -> None:
     names = [members.get(name, name) for name, _ in message.fields]
     asked = [f"offsetof(struct {c_name}, {name})" for name in names]
     assert offsets([form for _, form in message.fields]) == ask_compiler(asked, tmp_path)
 
 
-def test_whole_structures_have_their_size(tmp_path):
+def test_whole_structures_have_their_size(tmp_path) -> None:
     asked = [
         "struct xfrm_usersa_info",
         "struct xfrm_userpolicy_info",
@@ -106,7 +106,7 @@ def test_whole_structures_have_their_size(tmp_path):
     ("c_name", "layout", "fields"),
     [("xfrm_user_tmpl", TEMPLATE, TEMPLATE_FIELDS), ("xfrm_selector", xfrm_abi.SELECTOR, SELECTOR_FIELDS)],
 )
-def test_flat_structures_are_read_at_the_right_places(c_name, layout, fields, tmp_path):
+def test_flat_structures_are_read_at_the_right_places(c_name, layout, fields, tmp_path) -> None:
     """Each field in turn gets bytes of its own, where the compiler says it is, and must come out at its place."""
     places = ask_compiler([f"offsetof(struct {c_name}, {name})" for name in fields], tmp_path)
     sizes = ask_compiler([f"sizeof(((struct {c_name} *)0)->{name})" for name in fields], tmp_path)
@@ -118,7 +118,7 @@ def test_flat_structures_are_read_at_the_right_places(c_name, layout, fields, tm
         assert [i for i, value in enumerate(found) if value != empty[i]] == [number], fields[number]
 
 
-def test_numbers_of_messages_and_attributes(tmp_path):
+def test_numbers_of_messages_and_attributes(tmp_path) -> None:
     attributes = sorted({(number, name) for m in (NewSa, NewPolicy) for number, name, _ in m.nla_map})
     # Debian 12's header ends before XFRMA_SA_DIR, which is the next one after it.
     known = [(number, name) for number, name in attributes if name != "XFRMA_SA_DIR"]
@@ -126,7 +126,7 @@ def test_numbers_of_messages_and_attributes(tmp_path):
     assert {name: number for number, name in attributes}["XFRMA_SA_DIR"] == 33
 
 
-def test_keys_begin_where_the_structures_end(tmp_path):
+def test_keys_begin_where_the_structures_end(tmp_path) -> None:
     asked = [
         ("XFRMA_ALG_AUTH", "xfrm_algo"),
         ("XFRMA_ALG_CRYPT", "xfrm_algo"),

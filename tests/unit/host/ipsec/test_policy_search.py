@@ -40,11 +40,11 @@ def udp_to(port, **fields):
         (Selector(family=4, proto=17, sport=40002, sport_mask=0xFFFE), ("sport",)),
     ],
 )
-def test_selectors(selector, differs):
+def test_selectors(selector, differs) -> None:
     assert selector_fit(selector, FLOW) == (differs, ())
 
 
-def test_what_is_not_known_is_said():
+def test_what_is_not_known_is_said() -> None:
     unknown = replace(FLOW, dport=None, mark=None, if_id=None)
     bound = replace(POLICY, selector=udp_to(5000), mark=5, mark_mask=0xFF, if_id=7)
     assert policy_fit(bound, unknown) == ((), ("if_id", "mark", "dport"))
@@ -55,42 +55,42 @@ def test_what_is_not_known_is_said():
     ("mark", "if_id", "differs"),
     [(5, 7, ()), (0x105, 7, ()), (4, 7, ("mark",)), (5, 0, ("if_id",)), (0, 0, ("if_id", "mark"))],
 )
-def test_mark_and_interface(mark, if_id, differs):
+def test_mark_and_interface(mark, if_id, differs) -> None:
     bound = replace(POLICY, mark=5, mark_mask=0xFF, if_id=7)
     assert policy_fit(bound, replace(FLOW, mark=mark, if_id=if_id)).differs == differs
 
 
-def test_a_policy_without_if_id_is_not_for_an_xfrm_interface():
+def test_a_policy_without_if_id_is_not_for_an_xfrm_interface() -> None:
     assert policy_fit(POLICY, replace(FLOW, if_id=7)).differs == ("if_id",)
 
 
-def test_the_smaller_priority_is_taken():
+def test_the_smaller_priority_is_taken() -> None:
     first, second = replace(POLICY, priority=10), replace(POLICY, priority=20)
     assert taken(config(second, first), "in", FLOW, NOW) == (first,)
 
 
-def test_what_does_not_fit_is_passed_over():
+def test_what_does_not_fit_is_passed_over() -> None:
     first = replace(POLICY, priority=10, selector=udp_to(5001))
     assert taken(config(first, POLICY), "in", FLOW, NOW) == (POLICY,)
 
 
-def test_another_direction_is_not_looked_at():
+def test_another_direction_is_not_looked_at() -> None:
     for direction in ("out", "fwd", "socket in"):
         assert taken(config(replace(POLICY, dir=direction)), "in", FLOW, NOW) == ()
 
 
-def test_equal_priorities_leave_it_open():
+def test_equal_priorities_leave_it_open() -> None:
     other = replace(POLICY, selector=udp_to(5000), index=16)
     later = replace(POLICY, priority=200)
     assert set(taken(config(POLICY, other, later), "in", FLOW, NOW)) == {POLICY, other}
 
 
-def test_one_that_may_fit_leaves_it_open():
+def test_one_that_may_fit_leaves_it_open() -> None:
     first = replace(POLICY, priority=10, selector=udp_to(5000))
     assert taken(config(first, POLICY), "in", replace(FLOW, dport=None), NOW) == (first, POLICY)
 
 
-def test_what_was_added_later_is_passed_over():
+def test_what_was_added_later_is_passed_over() -> None:
     later, same_second = (
         replace(POLICY, add_time=int(NOW) + 1, priority=1),
         replace(POLICY, add_time=int(NOW)),
@@ -99,7 +99,7 @@ def test_what_was_added_later_is_passed_over():
     assert nearly(config(later), "in", replace(FLOW, if_id=7), NOW) == ()
 
 
-def test_the_nearest_are_those_with_the_fewest_differences():
+def test_the_nearest_are_those_with_the_fewest_differences() -> None:
     one = replace(POLICY, selector=udp_to(5001))
     two = replace(POLICY, selector=udp_to(5001, saddr=B, prefixlen_s=32), index=16)
     found = nearly(config(two, one), "in", FLOW, NOW)
@@ -118,11 +118,11 @@ def test_the_nearest_are_those_with_the_fewest_differences():
         ({"proto": "ipip", "sport": None, "dport": None}, (0, 0)),
     ],
 )
-def test_ports_are_what_the_kernel_compares(make_packet, fields, ports):
+def test_ports_are_what_the_kernel_compares(make_packet, fields, ports) -> None:
     flow = flow_of(make_packet(**fields), 0, 0)
     assert (flow.sport, flow.dport) == ports
 
 
 @pytest.mark.parametrize("missing", ["saddr", "daddr", "proto", "family"])
-def test_no_flow_without_addresses_and_protocol(make_packet, missing):
+def test_no_flow_without_addresses_and_protocol(make_packet, missing) -> None:
     assert flow_of(make_packet(**{missing: None}), 0, 0) is None

@@ -49,7 +49,7 @@ POLICIES = [
 class FakeSocket:
     """Answers each request with the pieces for it; a piece is bytes, an errno, or (bytes, flags, port)."""
 
-    def __init__(self, pieces):
+    def __init__(self, pieces) -> None:
         self.pieces = pieces
         self.answering = []
         self.buffer = None
@@ -58,10 +58,10 @@ class FakeSocket:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_) -> None:
         self.closed = True
 
-    def sendto(self, data, address):
+    def sendto(self, data, address) -> None:
         length, request, flags, sequence, _ = struct.unpack_from("=IHHII", data)
         assert (length, flags, sequence, address) == (len(data), 0x301, request, (0, 0))
         self.answering = list(self.pieces[request])
@@ -107,14 +107,14 @@ def answer(monkeypatch):
     return use
 
 
-def test_every_sa_and_policy_is_read(answer):
+def test_every_sa_and_policy_is_read(answer) -> None:
     answer(recorded())
     config = read.read_config(1)
     assert [state_line(state) for state in config.states] == STATES
     assert [policy_line(policy) for policy in config.policies] == POLICIES
 
 
-def test_what_the_line_does_not_show_is_read_too(answer):
+def test_what_the_line_does_not_show_is_read_too(answer) -> None:
     answer(recorded())
     states = {state.spi: state for state in read.read_config(1).states}
     wide = states[0xDEADBEEF]
@@ -141,7 +141,7 @@ def test_what_the_line_does_not_show_is_read_too(answer):
         (23, (4, 3, 9, 1, 2, 128, 0, 0, 0, 0), 2 << 32 | 9, 1 << 32 | 3),
     ],
 )
-def test_sequence_numbers_are_as_wide_as_the_sa_counts(answer, attribute, answered, seq, oseq):
+def test_sequence_numbers_are_as_wide_as_the_sa_counts(answer, attribute, answered, seq, oseq) -> None:
     """struct xfrm_replay_state: oseq, seq, bitmap; _esn: bmp_len, oseq, seq, oseq_hi, seq_hi, replay_window, bmp."""
     pieces = recorded()
     head = struct.pack("=HH", 4 + 4 * len(answered), attribute)
@@ -152,7 +152,7 @@ def test_sequence_numbers_are_as_wide_as_the_sa_counts(answer, attribute, answer
     assert (seq, oseq) in {(state.seq, state.oseq) for state in read.read_config(1).states}
 
 
-def test_no_key_survives(answer):
+def test_no_key_survives(answer) -> None:
     assert KEY in recorded()[GETSA][0]
     (connection,) = answer(recorded())
     config = read.read_config(1)
@@ -162,11 +162,11 @@ def test_no_key_survives(answer):
     assert connection.closed
 
 
-def test_keys_are_gone_before_anything_is_decoded(answer, monkeypatch):
+def test_keys_are_gone_before_anything_is_decoded(answer, monkeypatch) -> None:
     decode = read.ANSWERS[0x10].decode
     seen = []
 
-    def watched(self):
+    def watched(self) -> None:
         start, end = self.offset, self.offset + struct.unpack_from("=I", self.data, self.offset)[0]
         seen.append(KEY in self.data[start:end])
         decode(self)
@@ -177,14 +177,14 @@ def test_keys_are_gone_before_anything_is_decoded(answer, monkeypatch):
     assert seen == [False] * len(STATES)
 
 
-def test_the_answer_is_as_old_as_its_beginning(answer, monkeypatch):
+def test_the_answer_is_as_old_as_its_beginning(answer, monkeypatch) -> None:
     clock = iter(range(100, 200))
     monkeypatch.setattr(read.time, "monotonic_ns", lambda: next(clock))
     answer(EMPTY)
     assert read.read_config(1).read_at_ns == 100
 
 
-def test_what_others_send_is_passed_over(answer):
+def test_what_others_send_is_passed_over(answer) -> None:
     stranger = (message(0x10, bytes(400)), 0, 4711)
     old = message(0x10, bytes(400), sequence=99)
     answer({GETSA: [stranger, old + done(GETSA)], GETPOLICY: EMPTY[GETPOLICY]})
@@ -192,13 +192,13 @@ def test_what_others_send_is_passed_over(answer):
 
 
 @pytest.mark.parametrize("first", [message(0x10, bytes(400), flags=2 | DUMP_INTR), errno.ENOBUFS])
-def test_an_interrupted_dump_is_begun_again(answer, first):
+def test_an_interrupted_dump_is_begun_again(answer, first) -> None:
     sockets = answer({GETSA: [first]}, recorded())
     assert len(read.read_config(1).states) == len(STATES)
     assert all(each.closed for each in sockets)
 
 
-def test_a_dump_that_never_comes_to_rest_is_an_error(answer):
+def test_a_dump_that_never_comes_to_rest_is_an_error(answer) -> None:
     answer(*[{GETSA: [errno.ENOBUFS]}] * 3)
     with pytest.raises(OSError, match="kept changing") as caught:
         read.read_config(1)
@@ -217,14 +217,14 @@ def test_a_dump_that_never_comes_to_rest_is_an_error(answer):
         (errno.EACCES, errno.EACCES),
     ],
 )
-def test_what_goes_wrong_is_an_oserror_and_closes_the_socket(answer, piece, number):
+def test_what_goes_wrong_is_an_oserror_and_closes_the_socket(answer, piece, number) -> None:
     (connection,) = answer({GETSA: [piece]})
     with pytest.raises(OSError, match=rf"\[Errno {number}\]"):
         read.read_config(1)
     assert connection.closed
 
 
-def netlink_table(monkeypatch, tmp_path, protocols):
+def netlink_table(monkeypatch, tmp_path, protocols) -> None:
     table = tmp_path / "netlink"
     table.write_text("sk Eth Pid\n" + "".join(f"0000 {number} 0 00000000\n" for number in protocols))
     monkeypatch.setattr(read, "_NETLINK_TABLE", table)
@@ -234,19 +234,19 @@ def netlink_table(monkeypatch, tmp_path, protocols):
     )
 
 
-def test_a_kernel_without_the_interface_is_left_without_it(monkeypatch, tmp_path):
+def test_a_kernel_without_the_interface_is_left_without_it(monkeypatch, tmp_path) -> None:
     netlink_table(monkeypatch, tmp_path, [0, 9, 16])
     config = read.read_config(1)
     assert (config.states, config.policies) == ((), ())
 
 
-def test_sas_set_by_pf_key_are_not_mistaken_for_none(monkeypatch, tmp_path):
+def test_sas_set_by_pf_key_are_not_mistaken_for_none(monkeypatch, tmp_path) -> None:
     netlink_table(monkeypatch, tmp_path, [0])
     (tmp_path / "pfkey").touch()
     with pytest.raises(OSError, match="PF_KEY"):
         read.read_config(1)
 
 
-def test_the_interface_is_seen_when_it_is_there(monkeypatch, tmp_path):
+def test_the_interface_is_seen_when_it_is_there(monkeypatch, tmp_path) -> None:
     netlink_table(monkeypatch, tmp_path, [0, 6])
     assert read._interface_is_loaded()

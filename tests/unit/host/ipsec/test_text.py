@@ -37,7 +37,7 @@ SA = XfrmState(4, A, B, "esp", 0x1001, "transport", reqid=1)
         ({"state": "valid"}, ""),
     ],
 )
-def test_an_sa_on_one_line(fields, tail):
+def test_an_sa_on_one_line(fields, tail) -> None:
     head = "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 reqid 1 mode transport"
     assert state_line(replace(SA, **fields)) == head + tail
 
@@ -65,11 +65,11 @@ def test_an_sa_on_one_line(fields, tail):
         (Selector(4, ifindex=3), "src 0.0.0.0/0 dst 0.0.0.0/0 dev 3"),
     ],
 )
-def test_a_selector(selector, text):
+def test_a_selector(selector, text) -> None:
     assert selector_text(selector) == text
 
 
-def test_a_policy_on_one_line():
+def test_a_policy_on_one_line() -> None:
     tunnel = XfrmTemplate("esp", "tunnel", ip_address("fc00::1"), ip_address("fc00::2"), 0x99, 3, True)
     policy = XfrmPolicy(Selector(4, A, 32), "out", "allow", 7, 9, 2, 5, 0xFF, (tunnel,))
     assert policy_line(policy) == (

@@ -49,12 +49,12 @@ EVENT = section("gw-gw", value("version", "2"), section("child-sas", CHILD))
 FOUND = Connection("gw-gw", "net-net", 7, (0xC3571414, 0xA001), (0x2A,))
 
 
-def test_child_sas_are_found():
+def test_child_sas_are_found() -> None:
     assert list(connections_of(EVENT)) == [FOUND]
     assert list(connections_of(section("gw-gw", value("version", "2")))) == []
 
 
-def test_what_is_no_section_is_passed_over():
+def test_what_is_no_section_is_passed_over() -> None:
     assert list(connections_of(section("a", value("child-sas", "none")))) == []
 
 
@@ -62,7 +62,7 @@ def test_what_is_no_section_is_passed_over():
     "message",
     [b"\x09", b"\x03\x04spi", section("a", section("child-sas", section("b", value("reqid", "x"))))],
 )
-def test_nonsense_is_an_error(message):
+def test_nonsense_is_an_error(message) -> None:
     with pytest.raises((ValueError, struct.error, IndexError)):
         list(connections_of(message))
 
@@ -82,7 +82,7 @@ def daemon(tmp_path):
     threads = []
 
     def answer(raw):
-        def serve():
+        def serve() -> None:
             with suppress(OSError):
                 connection, _ = listening.accept()
                 with connection:
@@ -105,31 +105,31 @@ def asked(path, pid=None, seconds=5.0):
     return ask(path, os.getpid() if pid is None else pid, time.monotonic() + seconds)
 
 
-def test_the_dialogue(daemon):
+def test_the_dialogue(daemon) -> None:
     raw = packet(5) + packet(7, name("list-sa") + EVENT) + packet(7, name("list-sa") + EVENT) + packet(1)
     assert asked(daemon(raw)) == [FOUND, FOUND]
 
 
-def test_an_unknown_command_answers_nothing(daemon):
+def test_an_unknown_command_answers_nothing(daemon) -> None:
     assert asked(daemon(packet(5) + packet(2))) == []
 
 
-def test_whoever_else_listens_is_not_believed(daemon):
+def test_whoever_else_listens_is_not_believed(daemon) -> None:
     with pytest.raises(ValueError, match="another process"):
         asked(daemon(packet(5) + packet(1)), pid=1)
 
 
-def test_an_endless_answer_is_not_read(daemon):
+def test_an_endless_answer_is_not_read(daemon) -> None:
     with pytest.raises(ValueError, match="too long"):
         asked(daemon(struct.pack(">I", 1 << 30)))
 
 
-def test_a_daemon_that_hangs_costs_no_more_than_the_time_it_has(daemon):
+def test_a_daemon_that_hangs_costs_no_more_than_the_time_it_has(daemon) -> None:
     with pytest.raises(OSError, match="timed out"):
         asked(daemon(packet(5)), seconds=0.05)
 
 
-def test_the_sockets_of_a_process_are_found_by_what_it_has_open(tmp_path):
+def test_the_sockets_of_a_process_are_found_by_what_it_has_open(tmp_path) -> None:
     """Of this process: neither a socket of another name, nor one that is open no more."""
     with contextlib.ExitStack() as stack:
         for at in ("a.vici", "other"):

@@ -18,21 +18,21 @@ def names(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_a_name_comes_before_anything_else(names):
+def test_a_name_comes_before_anything_else(names) -> None:
     (names / "blue").symlink_to(OWN)
     assert netns.netns_name(netns.own_inode()) == "blue"
 
 
-def test_a_name_cannot_command_a_terminal(names):
+def test_a_name_cannot_command_a_terminal(names) -> None:
     (names / "b\x1b[31m").symlink_to(OWN)
     assert netns.netns_name(netns.own_inode()) == "b?[31m"
 
 
-def test_the_nameless_own_namespace_has_no_name(names):
+def test_the_nameless_own_namespace_has_no_name(names) -> None:
     assert netns.netns_name(netns.own_inode()) is None
 
 
-def test_a_namespace_without_a_name_is_known_by_a_process(names, monkeypatch):
+def test_a_namespace_without_a_name_is_known_by_a_process(names, monkeypatch) -> None:
     inode = netns.own_inode()
     monkeypatch.setattr(netns, "own_inode", lambda: 0)
     name = netns.netns_name(inode)
@@ -42,13 +42,13 @@ def test_a_namespace_without_a_name_is_known_by_a_process(names, monkeypatch):
     assert name == f"pid {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
 
 
-def test_a_file_with_the_right_number_is_not_yet_a_namespace(names):
+def test_a_file_with_the_right_number_is_not_yet_a_namespace(names) -> None:
     file = names / "file"
     file.touch()
     assert netns.netns_name(file.stat().st_ino) is None
 
 
-def test_a_name_is_believed_only_while_its_file_is_that_namespace(names):
+def test_a_name_is_believed_only_while_its_file_is_that_namespace(names) -> None:
     """The inode of a namespace that is gone goes to the next one."""
     known = netns.NetnsNames()
     (names / "old").symlink_to(OWN)
@@ -57,7 +57,7 @@ def test_a_name_is_believed_only_while_its_file_is_that_namespace(names):
     assert known.name(netns.own_inode()) == "new"
 
 
-def test_that_there_is_no_name_is_remembered_for_a_second(monkeypatch):
+def test_that_there_is_no_name_is_remembered_for_a_second(monkeypatch) -> None:
     now = [50.0]
     asked = []
     monkeypatch.setattr(netns.time, "monotonic", lambda: now[0])
@@ -71,13 +71,13 @@ def test_that_there_is_no_name_is_remembered_for_a_second(monkeypatch):
 @pytest.mark.parametrize(
     "form", ["{inode}", "net:[{inode}]", "{pid}", "/proc/{pid}/ns/net", "blue", "{names}/blue"]
 )
-def test_every_way_to_write_a_namespace(names, form):
+def test_every_way_to_write_a_namespace(names, form) -> None:
     (names / "blue").symlink_to(OWN)
     text = form.format(inode=netns.own_inode(), pid=os.getpid(), names=names)
     assert netns.resolve_netns(text) == netns.own_inode()
 
 
-def test_a_name_of_digits_comes_before_a_pid(names):
+def test_a_name_of_digits_comes_before_a_pid(names) -> None:
     (names / "1").symlink_to(OWN)
     assert netns.resolve_netns("1") == netns.own_inode()
 
@@ -102,7 +102,7 @@ def test_a_name_of_digits_comes_before_a_pid(names):
         ("-1", "there is no network namespace named '-1'"),
     ],
 )
-def test_what_is_no_namespace_is_said_with_what_there_is(names, text, message):
+def test_what_is_no_namespace_is_said_with_what_there_is(names, text, message) -> None:
     (names / "blue").symlink_to(OWN)
     with pytest.raises(WrongUsage) as caught:
         netns.resolve_netns(text)
@@ -110,13 +110,13 @@ def test_what_is_no_namespace_is_said_with_what_there_is(names, text, message):
     assert "blue" in caught.value.hint
 
 
-def test_a_leftover_of_ip_netns_is_no_namespace(names):
+def test_a_leftover_of_ip_netns_is_no_namespace(names) -> None:
     (names / "stale").touch()
     with pytest.raises(WrongUsage, match="'stale' is not a network namespace"):
         netns.resolve_netns("stale")
 
 
-def test_opening_gives_the_namespace_or_says_it_is_gone():
+def test_opening_gives_the_namespace_or_says_it_is_gone() -> None:
     descriptor = netns.open_netns(netns.own_inode())
     try:
         assert os.fstat(descriptor).st_ino == netns.own_inode()
@@ -143,7 +143,7 @@ def open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_entering_comes_back_and_leaves_nothing_open(moves):
+def test_entering_comes_back_and_leaves_nothing_open(moves) -> None:
     before = open_files()
     with enter.entered(7):
         assert moves == ["there"]
@@ -151,7 +151,7 @@ def test_entering_comes_back_and_leaves_nothing_open(moves):
     assert open_files() == before
 
 
-def test_entering_comes_back_from_an_error(moves):
+def test_entering_comes_back_from_an_error(moves) -> None:
     before = open_files()
     with pytest.raises(ZeroDivisionError), enter.entered(7):
         raise ZeroDivisionError
@@ -159,14 +159,14 @@ def test_entering_comes_back_from_an_error(moves):
     assert open_files() == before
 
 
-def test_the_own_namespace_is_not_entered(moves):
+def test_the_own_namespace_is_not_entered(moves) -> None:
     with enter.entered(netns.own_inode()):
         pass
     assert moves == []
 
 
-def test_a_namespace_that_may_not_be_entered_is_an_oserror(monkeypatch, moves):
-    def refuse(descriptor):
+def test_a_namespace_that_may_not_be_entered_is_an_oserror(monkeypatch, moves) -> None:
+    def refuse(descriptor) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(enter, "_setns", refuse)
@@ -176,8 +176,8 @@ def test_a_namespace_that_may_not_be_entered_is_an_oserror(monkeypatch, moves):
     assert open_files() == before
 
 
-def test_no_way_back_is_fatal(monkeypatch, moves):
-    def once(descriptor):
+def test_no_way_back_is_fatal(monkeypatch, moves) -> None:
+    def once(descriptor) -> None:
         if moves:
             raise PermissionError(1, "Operation not permitted")
         moves.append("there")

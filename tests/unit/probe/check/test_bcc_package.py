@@ -23,32 +23,32 @@ def package(tmp_path, monkeypatch):
     return directory
 
 
-def test_a_good_one_is_found_without_importing_it(package):
+def test_a_good_one_is_found_without_importing_it(package) -> None:
     found = find_bcc()
     assert (found.version, found.directory, found.problem) == ("0.31.0+ds", package, None)
 
 
-def test_what_pypi_calls_bcc_is_something_else(package):
+def test_what_pypi_calls_bcc_is_something_else(package) -> None:
     (package / "libbcc.py").unlink()
     found = find_bcc()
     assert "not the BPF Compiler Collection" in (found.problem or "")
     assert "pip uninstall bcc" in (found.todo or "")
 
 
-def test_one_that_lacks_what_is_needed_is_too_old(package):
+def test_one_that_lacks_what_is_needed_is_too_old(package) -> None:
     (package / "__init__.py").write_text("class BPF: ...\n")
     (package / "version.py").write_text("__version__ = '0.12.0'\n")
     found = find_bcc()
     assert "bcc 0.12.0 is too old: it has no ring_buffer_poll" in (found.problem or "")
 
 
-def test_a_version_that_is_not_told_is_no_obstacle(package):
+def test_a_version_that_is_not_told_is_no_obstacle(package) -> None:
     (package / "version.py").unlink()
     found = find_bcc()
     assert (found.version, found.problem) == (None, None)
 
 
-def test_without_site_packages_there_is_none():
+def test_without_site_packages_there_is_none() -> None:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
         "from dropwatch.probe.check.bcc_package import find_bcc\n"

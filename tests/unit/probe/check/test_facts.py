@@ -22,7 +22,7 @@ FUNCTIONS = list(dict.fromkeys(hook.function for hook in HOOKS[FAMILY]))
 def kprobes(monkeypatch):
     """Says what each function's kprobe gives; the others work."""
 
-    def answer(lockdown="none", **errors):
+    def answer(lockdown="none", **errors) -> None:
         monkeypatch.setattr(trial, "kprobe", lambda function: trial.Outcome(errors.get(function, 0)))
         monkeypatch.setattr(trial, "has_kprobes", lambda: errno.ENODEV not in errors.values())
         monkeypatch.setattr(facts_module, "lockdown_mode", lambda: lockdown)
@@ -34,14 +34,14 @@ def facts(user):
     return {fact.name: fact for fact in facts_module._extra_facts(user)}
 
 
-def test_a_family_works_with_all_its_hooks(kprobes):
+def test_a_family_works_with_all_its_hooks(kprobes) -> None:
     kprobes()
     family = facts(ROOT)[FAMILY]
     assert family.works
     assert family.text == f"kprobes on {FUNCTIONS[0]} and {len(FUNCTIONS) - 1} more functions"
 
 
-def test_a_family_works_without_a_lesser_hook_and_names_it(kprobes):
+def test_a_family_works_without_a_lesser_hook_and_names_it(kprobes) -> None:
     kprobes(**{FUNCTIONS[1]: errno.ENOENT})
     family = facts(ROOT)[FAMILY]
     assert family.works
@@ -58,7 +58,7 @@ def test_a_family_works_without_a_lesser_hook_and_names_it(kprobes):
         (errno.EINVAL, "none", "Invalid argument", None),
     ],
 )
-def test_why_a_family_does_not_work(error, lockdown, text, todo, kprobes):
+def test_why_a_family_does_not_work(error, lockdown, text, todo, kprobes) -> None:
     kprobes(lockdown, **{FUNCTIONS[0]: error})
     family = facts(ROOT)[FAMILY]
     assert family.works is False
@@ -67,13 +67,13 @@ def test_why_a_family_does_not_work(error, lockdown, text, todo, kprobes):
     assert (todo is None and family.todo is None) or (todo is not None and todo in (family.todo or ""))
 
 
-def test_a_kernel_without_kprobes_is_told_once_with_what_to_do(kprobes):
+def test_a_kernel_without_kprobes_is_told_once_with_what_to_do(kprobes) -> None:
     kprobes(**{FUNCTIONS[0]: errno.ENODEV})
     assert "CONFIG_KPROBES=y" in (facts(ROOT)["kprobes"].todo or "")
 
 
-def test_without_rights_nothing_is_tried(monkeypatch):
-    def forbidden(function):
+def test_without_rights_nothing_is_tried(monkeypatch) -> None:
+    def forbidden(function) -> None:
         raise AssertionError("a kprobe was tried")
 
     monkeypatch.setattr(trial, "kprobe", forbidden)
@@ -82,7 +82,7 @@ def test_without_rights_nothing_is_tried(monkeypatch):
     assert (found["configuration"].works, found["namespaces"].works) == (False, False)
 
 
-def test_each_capability_gives_its_own_part(kprobes):
+def test_each_capability_gives_its_own_part(kprobes) -> None:
     kprobes()
     found = facts(TRACER)
     assert (found[FAMILY].works, found["configuration"].works, found["namespaces"].works) == (
@@ -97,7 +97,7 @@ def test_each_capability_gives_its_own_part(kprobes):
 @pytest.mark.parametrize(
     ("mode", "works"), [("none", True), ("integrity", True), ("confidentiality", False), (None, None)]
 )
-def test_lockdown(mode, works, kprobes):
+def test_lockdown(mode, works, kprobes) -> None:
     kprobes(mode)
     assert facts(ROOT)["lockdown"].works is works
 
@@ -111,7 +111,7 @@ def test_it_can_run_only_when_all_that_is_vital_was_tried_and_works():
     assert not can_run((fact(True, True), fact(None, True)))
 
 
-def test_every_fact_of_this_machine_has_words_and_an_own_name():
+def test_every_fact_of_this_machine_has_words_and_an_own_name() -> None:
     found = all_facts()
     assert len({fact.name for fact in found}) == len(found)
     assert all(fact.text for fact in found)

@@ -25,7 +25,7 @@ NOBODY = User(65534, 0, in_user_namespace=False)
 
 
 @pytest.fixture(autouse=True)
-def furnished_machine(monkeypatch):
+def furnished_machine(monkeypatch) -> None:
     """bcc, libbpf and BTF are there, whatever this machine has; a test says what is not."""
     monkeypatch.setattr(preflight, "find_bcc", lambda: BccPackage("0.26.0"))
     monkeypatch.setattr(preflight.ctypes, "CDLL", lambda name: None)
@@ -34,7 +34,7 @@ def furnished_machine(monkeypatch):
 
 
 @pytest.fixture
-def capable_kernel(monkeypatch):
+def capable_kernel(monkeypatch) -> None:
     """Every trial works; a test says which one does not."""
     works = trial.Outcome(0)
     monkeypatch.setattr(trial, "program", lambda *, reading: works)
@@ -46,12 +46,12 @@ def failing(user):
     return {fact.name: fact for fact in vital_facts(user) if fact.works is False}
 
 
-def test_everything_there(capable_kernel):
+def test_everything_there(capable_kernel) -> None:
     assert all(fact.works and fact.vital for fact in vital_facts(ROOT))
 
 
-def test_who_is_not_root_is_told_so_and_nothing_is_tried(monkeypatch):
-    def forbidden(**_):
+def test_who_is_not_root_is_told_so_and_nothing_is_tried(monkeypatch) -> None:
+    def forbidden(**_) -> None:
         raise AssertionError("a program was loaded")
 
     monkeypatch.setattr(trial, "program", forbidden)
@@ -73,18 +73,18 @@ def test_who_is_not_root_is_told_so_and_nothing_is_tried(monkeypatch):
         ((CAP_SYS_ADMIN,), True),
     ],
 )
-def test_capabilities_count_not_the_user_id(capabilities, may, capable_kernel):
+def test_capabilities_count_not_the_user_id(capabilities, may, capable_kernel) -> None:
     bits = sum(1 << one for one in capabilities)
     for uid in (0, 1000):
         facts = list(vital_facts(User(uid, bits, in_user_namespace=False)))
         assert facts[0].works is may
 
 
-def test_sys_admin_does_not_stand_for_net_admin():
+def test_sys_admin_does_not_stand_for_net_admin() -> None:
     assert not User(0, 1 << CAP_SYS_ADMIN, in_user_namespace=False).has(CAP_NET_ADMIN)
 
 
-def test_lockdown_is_recognised_by_what_the_verifier_says(capable_kernel, monkeypatch):
+def test_lockdown_is_recognised_by_what_the_verifier_says(capable_kernel, monkeypatch) -> None:
     refused = trial.Outcome(errno.EINVAL, "unknown func bpf_probe_read_kernel#113")
     monkeypatch.setattr(trial, "program", lambda *, reading: refused if reading else trial.Outcome(0))
     monkeypatch.setattr(preflight, "lockdown_mode", lambda: "confidentiality")
@@ -94,7 +94,7 @@ def test_lockdown_is_recognised_by_what_the_verifier_says(capable_kernel, monkey
     assert "lockdown=integrity" in (fact.todo or "")
 
 
-def test_a_refused_load_is_told_once_and_a_user_namespace_is_named(monkeypatch):
+def test_a_refused_load_is_told_once_and_a_user_namespace_is_named(monkeypatch) -> None:
     monkeypatch.setattr(trial, "program", lambda *, reading: trial.Outcome(errno.EPERM))
     contained = User(0, ROOT.capabilities, in_user_namespace=True)
     for user, words in ((ROOT, "seccomp"), (contained, "user namespace")):
@@ -104,7 +104,7 @@ def test_a_refused_load_is_told_once_and_a_user_namespace_is_named(monkeypatch):
         assert words in (found["BPF programs"].todo or "")
 
 
-def test_an_unknown_machine_is_no_answer(monkeypatch):
+def test_an_unknown_machine_is_no_answer(monkeypatch) -> None:
     for name in ("ring_buffer", "raw_tracepoint"):
         monkeypatch.setattr(trial, name, lambda *_: trial.Outcome(None))
     monkeypatch.setattr(trial, "program", lambda *, reading: trial.Outcome(None))
@@ -114,7 +114,7 @@ def test_an_unknown_machine_is_no_answer(monkeypatch):
 
 
 @pytest.mark.parametrize(("broken", "name"), [("ring_buffer", "ring buffer"), ("raw_tracepoint", "drops")])
-def test_each_trial_decides_its_own_line(broken, name, capable_kernel, monkeypatch):
+def test_each_trial_decides_its_own_line(broken, name, capable_kernel, monkeypatch) -> None:
     monkeypatch.setattr(trial, broken, lambda *_: trial.Outcome(errno.EINVAL))
     assert list(failing(ROOT)) == [name]
 
@@ -136,11 +136,11 @@ def test_the_obstacles_come_in_the_order_in_which_a_user_can_remove_them(capable
     assert obstacle() is None
 
 
-def test_without_btf_or_libbpf_nothing_can_be_read(capable_kernel, monkeypatch):
-    def no_btf(families):
+def test_without_btf_or_libbpf_nothing_can_be_read(capable_kernel, monkeypatch) -> None:
+    def no_btf(families) -> None:
         raise CannotRunHere("this kernel carries no BTF", "run another")
 
-    def no_library(name):
+    def no_library(name) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(preflight.program, "build", no_btf)
@@ -150,7 +150,7 @@ def test_without_btf_or_libbpf_nothing_can_be_read(capable_kernel, monkeypatch):
     assert "libbpf.so.1: cannot open" in found["libbpf"].text
 
 
-def test_a_family_that_btf_does_not_know_is_told_but_no_obstacle(capable_kernel, monkeypatch):
+def test_a_family_that_btf_does_not_know_is_told_but_no_obstacle(capable_kernel, monkeypatch) -> None:
     left_out = {"ipsec input": "this kernel's BTF has no xfrm_state"}
     monkeypatch.setattr(preflight.program, "build", lambda families: Program("", (), (), left_out))
     btf = next(fact for fact in vital_facts(ROOT) if fact.name == "BTF")
@@ -158,7 +158,7 @@ def test_a_family_that_btf_does_not_know_is_told_but_no_obstacle(capable_kernel,
     assert "not for ipsec input: this kernel's BTF has no xfrm_state" in btf.text
 
 
-def test_the_user_is_read_from_proc(tmp_path):
+def test_the_user_is_read_from_proc(tmp_path) -> None:
     (tmp_path / "status").write_text("Name:\twhydrop\nCapPrm:\t0000000000000000\nCapEff:\t000000c000000000\n")
     (tmp_path / "uid_map").write_text("         0       1000          1\n")
     user = preflight.read_user(tmp_path)
@@ -168,7 +168,7 @@ def test_the_user_is_read_from_proc(tmp_path):
     assert not preflight.read_user(tmp_path).in_user_namespace
 
 
-def test_neither_preflight_nor_check_imports_bcc():
+def test_neither_preflight_nor_check_imports_bcc() -> None:
     script = (
         "import sys; from dropwatch.probe.check import facts; facts.all_facts();"
         "sys.exit('bcc' in sys.modules or 'pyroute2' in sys.modules)"

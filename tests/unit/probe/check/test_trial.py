@@ -8,7 +8,7 @@ from pathlib import Path
 from dropwatch.probe.check import trial
 
 
-def test_without_rights_the_kernel_refuses_and_nothing_breaks():
+def test_without_rights_the_kernel_refuses_and_nothing_breaks() -> None:
     """Dropping the capabilities of a child is the witness: it must be refused whoever runs the tests."""
     script = (
         "import ctypes, sys\n"
@@ -21,7 +21,7 @@ def test_without_rights_the_kernel_refuses_and_nothing_breaks():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_a_tracepoint_that_is_not_there_cannot_be_watched():
+def test_a_tracepoint_that_is_not_there_cannot_be_watched() -> None:
     missing = trial.raw_tracepoint("no_such_tracepoint")
     if trial.program(reading=False).worked:
         assert missing.error == errno.ENOENT
@@ -30,7 +30,7 @@ def test_a_tracepoint_that_is_not_there_cannot_be_watched():
         assert not missing.worked
 
 
-def test_kprobes_are_there_exactly_when_the_kernel_has_their_pmu():
+def test_kprobes_are_there_exactly_when_the_kernel_has_their_pmu() -> None:
     has = Path("/sys/bus/event_source/devices/kprobe").is_dir()
     assert trial.has_kprobes() is has
     if not has:
@@ -55,18 +55,18 @@ assert open_files() == before
 """
 
 
-def test_nothing_stays_open():
+def test_nothing_stays_open() -> None:
     """In a process of its own: in this one threads open files of theirs while kernels are being tested."""
     subprocess.run([sys.executable, "-c", TRY_ALL], check=True)
 
 
-def test_an_unknown_machine_is_not_tried(monkeypatch):
+def test_an_unknown_machine_is_not_tried(monkeypatch) -> None:
     monkeypatch.setattr(trial.platform, "machine", lambda: "vax")
     assert trial.program(reading=False) == trial.Outcome(None)
     assert trial.ring_buffer() == trial.Outcome(None)
 
 
-def test_outcomes_speak():
+def test_outcomes_speak() -> None:
     assert trial.Outcome(errno.EACCES).refused
     assert not trial.Outcome(errno.EINVAL).refused
     assert trial.Outcome(errno.EPERM).words == "Operation not permitted"

@@ -26,21 +26,21 @@ def frames(*names):
     return tuple(Frame(name, 16, None, 0xFFFF0000 + at) for at, name in enumerate(names))
 
 
-def test_outermost_first_the_most_frequent_first(folded):
+def test_outermost_first_the_most_frequent_first(folded) -> None:
     first, second = frames("udp_rcv", "ip_rcv", "main"), frames("tcp_rcv", "ip_rcv", "main")
     assert folded(second, first, first) == "main;ip_rcv;udp_rcv 2\nmain;ip_rcv;tcp_rcv 1\n"
 
 
-def test_nothing_seen_is_nothing_written(folded):
+def test_nothing_seen_is_nothing_written(folded) -> None:
     assert folded() == ""
 
 
-def test_places_without_a_name_and_no_stack_at_all(folded):
+def test_places_without_a_name_and_no_stack_at_all(folded) -> None:
     nameless = (Frame(None, 0, None, 0xC0001234), *frames("main"))
     assert folded(nameless, ()) == "[unknown] 1\nmain;0xc0001234 1\n"
 
 
-def test_no_name_breaks_the_format(folded):
+def test_no_name_breaks_the_format(folded) -> None:
     text = folded(frames("bpf_prog;x y\n2", "main"))
     assert re.fullmatch(r"main;\S+ 1\n", text)
     assert text.count(";") == 1

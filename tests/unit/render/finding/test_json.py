@@ -24,7 +24,7 @@ def read(text):
     return json.loads(text)
 
 
-def test_a_finding_is_the_object_of_the_contract(make_finding, make_drop, make_packet):
+def test_a_finding_is_the_object_of_the_contract(make_finding, make_drop, make_packet) -> None:
     packet = make_packet(proto="esp", sport=None, dport=None, spi=0x1001, seq=7, length=72)
     finding = make_finding(
         make_drop(packet, reason="NOT_SPECIFIED", process=Process(812, "nginx")),
@@ -72,7 +72,7 @@ def test_a_finding_is_the_object_of_the_contract(make_finding, make_drop, make_p
     assert {key: found[key] for key in expected} == expected
 
 
-def test_what_is_not_known_is_null_or_empty_and_present(make_finding, make_drop, make_packet):
+def test_what_is_not_known_is_null_or_empty_and_present(make_finding, make_drop, make_packet) -> None:
     drop = make_drop(
         make_packet(family=None, proto=None, saddr=None, daddr=None, sport=None, dport=None),
         iface=None, netns=None, stack=(), where=Where(Frame(None, 0, None, 0xFFFF), None, None),
@@ -92,18 +92,18 @@ def test_what_is_not_known_is_null_or_empty_and_present(make_finding, make_drop,
     assert (found["evidence"], found["fix"], found["stack"]) == ([], [], [])
 
 
-def test_addresses_of_both_families_are_text(make_finding, make_drop, make_packet):
+def test_addresses_of_both_families_are_text(make_finding, make_drop, make_packet) -> None:
     packet = make_packet(family=6, saddr="fd00::1", daddr="fd00::2")
     found = read(JsonRenderer().finding(make_finding(make_drop(packet)), 0.0))["packet"]
     assert (found["saddr"], found["daddr"]) == ("fd00::1", "fd00::2")
 
 
 @pytest.mark.parametrize("text", ['"quoted"\n', "\x1b[2J", "größe", "\udc80"])
-def test_any_text_stays_one_line_of_json(text, make_finding):
+def test_any_text_stays_one_line_of_json(text, make_finding) -> None:
     assert read(JsonRenderer().finding(make_finding(title=text), 0.0))["cause"]["title"] == text
 
 
-def test_kind_and_text_of_an_object_stay_what_they_are(make_finding, make_packet):
+def test_kind_and_text_of_an_object_stay_what_they_are(make_finding, make_packet) -> None:
     address = make_packet().saddr
     found = read(
         JsonRenderer().finding(make_finding(culprit=Culprit("route", "default", {"via": address})), 0.0)
@@ -111,7 +111,7 @@ def test_kind_and_text_of_an_object_stay_what_they_are(make_finding, make_packet
     assert found["object"] == {"kind": "route", "text": "default", "via": "10.9.0.1"}
 
 
-def test_every_packet_is_told_nothing_is_folded(make_finding, make_drop):
+def test_every_packet_is_told_nothing_is_folded(make_finding, make_drop) -> None:
     renderer = JsonRenderer()
     finding = make_finding()
     later = make_finding(replace(make_drop(), time=finding.drop.time + 1e-6))
@@ -123,7 +123,7 @@ def test_every_packet_is_told_nothing_is_folded(make_finding, make_drop):
     assert renderer.tick(100.0) == ""
 
 
-def test_the_last_line_says_what_the_run_amounted_to():
+def test_the_last_line_says_what_the_run_amounted_to() -> None:
     totals = Totals(
         seen_by={"kfree_skb": 117, "tcp_conn_request": 3},
         matched=25,

@@ -80,7 +80,7 @@ def finding(make_finding, make_drop, make_event, make_packet):
     return make
 
 
-def test_packet_interface_time_and_direction(finding):
+def test_packet_interface_time_and_direction(finding) -> None:
     capture = read(capture_of(finding()))
     assert capture.section == {3: b"Linux 6.1.0", 4: b"whydrop 0.1.0"}
     link, told = capture.interfaces[0]
@@ -93,13 +93,13 @@ def test_packet_interface_time_and_direction(finding):
 
 
 @pytest.mark.parametrize(("direction", "flag"), [("in", 1), ("out", 2), ("forward", 0), (None, 0)])
-def test_directions(direction, flag, finding):
+def test_directions(direction, flag, finding) -> None:
     where = Where(Frame("f", 1, None, 2), None, direction)
     _, _, _, _, more = read(capture_of(finding(drop={"where": where}))).packets[0]
     assert more[2] == struct.pack("<I", flag)
 
 
-def test_each_interface_is_described_once(finding):
+def test_each_interface_is_described_once(finding) -> None:
     places = [(7, 2, "eth0"), (8, 2, "eth0"), (7, 2, "eth0"), (7, 3, "eth1"), (0, 0, None), (7, 9, None)]
     found = [
         finding(netns=netns, ifindex=index, drop={"iface": Interface(index, name) if index else None})
@@ -122,7 +122,7 @@ def test_each_interface_is_described_once(finding):
         (b"lldp", 0x88CC, 276),
     ],
 )
-def test_what_is_no_ip_has_the_kernels_cooked_header(packet, protocol, link, finding):
+def test_what_is_no_ip_has_the_kernels_cooked_header(packet, protocol, link, finding) -> None:
     capture = read(capture_of(finding(packet, len(packet), protocol=protocol)))
     assert capture.interfaces[0][0] == link
     data, whole = capture.packets[0][2:4]
@@ -133,14 +133,14 @@ def test_what_is_no_ip_has_the_kernels_cooked_header(packet, protocol, link, fin
         assert (data[4:8], data[20:], whole) == (b"\0\0\0\2", packet, len(packet) + 20)
 
 
-def test_what_was_cut_keeps_its_length(finding):
+def test_what_was_cut_keeps_its_length(finding) -> None:
     pcapng = Pcapng(lambda event: event.packet[:28])
     data = pcapng.section("1", "") + pcapng.finding(finding())
     assert read(data).packets[0][2:4] == (UDP[:28], 31)
     assert read(capture_of(finding(length=0, packet=UDP[:20]))).packets[0][2:4] == (UDP[:20], 48)
 
 
-def test_times_differ_by_the_monotonic_clock(finding):
+def test_times_differ_by_the_monotonic_clock(finding) -> None:
     found = [
         finding(monotonic_ns=at, drop={"time": 1795205701 + off})
         for at, off in ((1000, 0.0000002), (1017, 0.00000000001), (10**10, 99.0))
@@ -150,7 +150,7 @@ def test_times_differ_by_the_monotonic_clock(finding):
     assert abs(third - 1795205800 * 10**9) < 1000
 
 
-def test_the_comment_has_the_whole_finding(finding):
+def test_the_comment_has_the_whole_finding(finding) -> None:
     found = finding(
         more={
             "culprit": Culprit("xfrm-state", "src 10.9.0.1"),
@@ -175,12 +175,12 @@ def test_the_comment_has_the_whole_finding(finding):
     ]
 
 
-def test_an_endless_comment_is_cut(finding):
+def test_an_endless_comment_is_cut(finding) -> None:
     found = finding(more={"evidence": (Evidence("x", "é" * 70000),)})
     assert len(read(capture_of(found)).packets[0][4][1]) == 0xFFFF
 
 
-def test_tshark_reads_it_without_complaint(finding, tmp_path):
+def test_tshark_reads_it_without_complaint(finding, tmp_path) -> None:
     arp = bytes.fromhex("00010800060400010200000000010a0900010000000000000a090002")
     found = [finding(), finding(arp, 28, protocol=0x0806), finding(UDP[:28]), finding(b"", 0, protocol=0)]
     path = tmp_path / "x.pcapng"

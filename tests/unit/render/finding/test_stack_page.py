@@ -53,7 +53,7 @@ def with_stack(finding, stack):
     return replace(finding, drop=replace(finding.drop, stack=stack))
 
 
-def test_everything_is_there_in_the_order_of_reading(finding):
+def test_everything_is_there_in_the_order_of_reading(finding) -> None:
     text = page().finding(finding, 0.0)
     sections = ["HEADERS", "BYTES", "STACK", "OBSERVED", "DIAGNOSIS"]
     assert [line.split()[0] for line in text.splitlines() if line[:1].isupper()] == sections
@@ -79,14 +79,14 @@ def test_everything_is_there_in_the_order_of_reading(finding):
 
 
 @pytest.mark.parametrize("width", [80, 50])
-def test_it_fits_and_has_no_colours_unless_asked(width, finding):
+def test_it_fits_and_has_no_colours_unless_asked(width, finding) -> None:
     text = page(Layout(width)).finding(finding, 0.0)
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
     assert "\x1b" in page(Layout(width, colour=True)).finding(finding, 0.0)
 
 
-def test_the_words_of_a_function_stand_under_it(finding):
+def test_the_words_of_a_function_stand_under_it(finding) -> None:
     lines = page().finding(finding, 0.0).splitlines()
     at = lines.index("  ==> xfrm_input+0x1df")
     assert lines[at + 1].startswith("          ")
@@ -94,7 +94,7 @@ def test_the_words_of_a_function_stand_under_it(finding):
     assert lines[at + 1] == "      handle_softirqs+0xf"
 
 
-def test_the_same_stack_is_not_repeated(finding):
+def test_the_same_stack_is_not_repeated(finding) -> None:
     pages = page(numbered=True)
     first, second = pages.finding(finding, 0.0), pages.finding(finding, 0.0)
     assert first.startswith("PACKET 1\n")
@@ -107,18 +107,18 @@ def test_the_same_stack_is_not_repeated(finding):
     assert "\nSTACK  as of packet 1\n" in pages.finding(finding, 0.0)
 
 
-def test_what_a_softirq_interrupted_does_not_make_another_stack(finding):
+def test_what_a_softirq_interrupted_does_not_make_another_stack(finding) -> None:
     pages = page(numbered=True)
     pages.finding(finding, 0.0)
     second = pages.finding(with_stack(finding, OWN), 0.0)
     assert "\nSTACK  as of packet 1; what the softirq interrupted was something else\n" in second
 
 
-def test_one_packet_has_no_number(finding):
+def test_one_packet_has_no_number(finding) -> None:
     assert "PACKET" not in page().finding(finding, 0.0)
 
 
-def test_what_is_not_known_is_said(make_finding, make_drop, make_event):
+def test_what_is_not_known_is_said(make_finding, make_drop, make_event) -> None:
     nothing = make_finding(
         make_drop(
             event=make_event(packet=b"", protocol=0, ifindex=0, skb_iif=0, netns=0),
@@ -140,18 +140,18 @@ def test_what_is_not_known_is_said(make_finding, make_drop, make_event):
         assert piece in text, piece
 
 
-def test_whose_system_call_it_was(finding):
+def test_whose_system_call_it_was(finding) -> None:
     own = replace(finding, drop=replace(finding.drop, process=Process(812, "curl")))
     assert "curl (pid 812), in whose own system call it died" in page().finding(own, 0.0)
 
 
-def test_a_name_of_anybody_cannot_move_the_cursor(finding):
+def test_a_name_of_anybody_cannot_move_the_cursor(finding) -> None:
     text = page().finding(with_event(finding, comm="a\x1b[2Jb"), 0.0)
     assert "\x1b" not in text
     assert "a\\x1b[2Jb" in text
 
 
-def test_what_the_ipsec_probes_noted(finding):
+def test_what_the_ipsec_probes_noted(finding) -> None:
     note = XfrmNote(
         audit=frozenset({"icvfail"}),
         spi=0x1001,
@@ -162,7 +162,7 @@ def test_what_the_ipsec_probes_noted(finding):
     assert "(state valid, 3 packets and 300 bytes through it" in text
 
 
-def test_what_the_netfilter_probes_noted(finding):
+def test_what_the_netfilter_probes_noted(finding) -> None:
     chain = NftChain(1, "input")
     nft = NftNote("rule", "ip", "filter", 3, chain, 1, 0, "accept", chain, 7, "nft_immediate_eval")
     hooks = (FunctionsAtHook("ip", 1, (HookFunction("f", "m", True), HookFunction(None))),)
@@ -175,7 +175,7 @@ def test_what_the_netfilter_probes_noted(finding):
     assert "noted time-wait" in text
 
 
-def test_the_json_has_bytes_and_layers(finding):
+def test_the_json_has_bytes_and_layers(finding) -> None:
     note = XfrmNote(audit=frozenset({"icvfail"}), spi=0x1001, state=STATE)
     found = stack_object(with_event(finding, xfrm=note), HEADERS)
     assert found["hex"] == "00" * 31

@@ -72,7 +72,7 @@ def read(journey):
     return json.loads(text)
 
 
-def test_everything_that_is_known_is_there(journey):
+def test_everything_that_is_known_is_there(journey) -> None:
     found = read(journey)
     assert set(found) == PROMISED
     assert (found["type"], found["schema"], found["number"]) == ("journey", 1, 3)
@@ -113,7 +113,7 @@ def test_everything_that_is_known_is_there(journey):
     }
 
 
-def test_what_is_not_known_is_null_and_never_missing(journey, make_packet):
+def test_what_is_not_known_is_null_and_never_missing(journey, make_packet) -> None:
     known, unknown = read(journey)["steps"]
     assert set(known) <= set(unknown)
     nothing = ("function", "offset", "module", "layer", "netns", "iface", "route", "process", "duration")

@@ -73,7 +73,7 @@ def alone(journey, *steps, **fields):
     return lines[1 : lines.index("  SENT  gone")] if plain.end == "sent" else lines
 
 
-def test_a_journey_can_be_read_from_top_to_bottom(journey):
+def test_a_journey_can_be_read_from_top_to_bottom(journey) -> None:
     time = f"{datetime.fromtimestamp(TIME):%H:%M:%S.%f}"
     assert show(journey).splitlines() == [
         f"PACKET 1  udp 10.9.0.1:40000 > 10.9.0.2:5000  len 48  at {time}",
@@ -101,7 +101,7 @@ def test_a_journey_can_be_read_from_top_to_bottom(journey):
 
 
 @pytest.mark.parametrize("width", [120, 80, 50, 40])
-def test_it_fits_and_colours_do_not_move_anything(width, journey):
+def test_it_fits_and_colours_do_not_move_anything(width, journey) -> None:
     text = show(journey, width)
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
@@ -111,25 +111,25 @@ def test_it_fits_and_colours_do_not_move_anything(width, journey):
     assert all(line.count("\x1b") % 2 == 0 for line in coloured.splitlines())
 
 
-def test_where_words_have_no_room_beside_the_columns_they_stand_below(journey):
+def test_where_words_have_no_room_beside_the_columns_they_stand_below(journey) -> None:
     lines = show(journey, 50).splitlines()
     at = lines.index("  3     0.037 ms     +0.025  router  vra")
     assert lines[at + 1] == "      arrives  [tcpdump -i vra]"
 
 
-def test_a_long_name_of_a_namespace_is_not_cut(journey, make_step):
+def test_a_long_name_of_a_namespace_is_not_cut(journey, make_step) -> None:
     long = Netns(11, "cni-0f3c1a2b-1111-2222-3333-444455556666")
     lines = alone(journey, make_step(text="one", iface=VA), make_step(text="two", netns=long, iface=VB))
     assert lines[-2].endswith(f"{long.name}  vb")
     assert lines[-1] == "      two"
 
 
-def test_in_one_namespace_there_is_no_column_for_it(journey, make_step):
+def test_in_one_namespace_there_is_no_column_for_it(journey, make_step) -> None:
     lines = alone(journey, make_step(text="one", iface=VA), make_step(text="two", iface=VA, seconds=1e-6))
     assert lines == ["  1  0.000 ms          va  one", "  2  0.001 ms  +0.001      two"]
 
 
-def test_a_namespace_that_nobody_named_has_its_number(journey, make_step):
+def test_a_namespace_that_nobody_named_has_its_number(journey, make_step) -> None:
     lines = alone(
         journey, make_step(text="x", netns=Netns(4026532234, None)), make_step(text="y", netns=None)
     )
@@ -137,12 +137,12 @@ def test_a_namespace_that_nobody_named_has_its_number(journey, make_step):
     assert "  ?           -  y" in lines[1]
 
 
-def test_fields_that_could_not_be_read(journey, make_step):
+def test_fields_that_could_not_be_read(journey, make_step) -> None:
     step = make_step(text="x", function="f", fields=(("len", 84), ("mark", None)))
     assert alone(journey, step)[0].endswith("x  f  len=84 mark=?")
 
 
-def test_a_function_without_words_stands_for_itself(journey, make_step):
+def test_a_function_without_words_stands_for_itself(journey, make_step) -> None:
     frame = Frame("my_function", 0, "mymod", 1)
     assert alone(journey, make_step(frame=frame))[0].endswith("  -  my_function [mymod]")
     frame = Frame("icmp_rcv", 0x1F, None, 1)
@@ -151,7 +151,7 @@ def test_a_function_without_words_stands_for_itself(journey, make_step):
     )
 
 
-def test_the_end_of_a_call_is_no_line_but_keeps_its_number(journey, make_step):
+def test_the_end_of_a_call_is_no_line_but_keeps_its_number(journey, make_step) -> None:
     steps = (
         make_step(text="one"), make_step("return", "f", seconds=1e-6), make_step(text="two", seconds=3e-6),
     )  # fmt: skip
@@ -174,7 +174,7 @@ def test_the_end_of_a_call_is_no_line_but_keeps_its_number(journey, make_step):
         (("iptables", None, "nat", None, "output", "accept"), "iptables nat: accept (hook output)"),
     ],
 )
-def test_verdicts(fields, words):
+def test_verdicts(fields, words) -> None:
     assert answer_words(NetfilterAnswer(*fields)) == words
 
 
@@ -182,13 +182,13 @@ def test_verdicts(fields, words):
     ("proto", "kind", "words"),
     [("icmp", 8, "echo request"), ("icmp", 0, "echo reply"), ("icmp6", 129, "echo reply"), ("icmp", 3, None)],
 )
-def test_a_ping_is_called_so(proto, kind, words, journey, make_packet):
+def test_a_ping_is_called_so(proto, kind, words, journey, make_packet) -> None:
     packet = make_packet(proto=proto, sport=None, dport=None, icmp_type=kind, icmp_code=0, length=84)
     first = show(replace(journey, packet=packet), 120).splitlines()[0]
     assert f"code 0  {words + '  ' if words else ''}len 84" in first
 
 
-def test_what_a_capture_saw_of_a_dropped_packet(journey, make_step):
+def test_what_a_capture_saw_of_a_dropped_packet(journey, make_step) -> None:
     tap = make_step("receive", None, "arrives", iface=VA, tap=True)
     one = show(replace(journey, steps=(tap,)))
     assert "a capture on va (step 1) sees it; it died after that" in one
@@ -219,7 +219,7 @@ def test_generic_xdp_drops_before_sniffers_see_the_packet(
     assert "no capture sees it from its first step here until it died (it died on vra before" in text
 
 
-def test_who_got_it(journey):
+def test_who_got_it(journey) -> None:
     got = replace(journey, end="delivered", finding=None, process=Process(812, "nc"))
     assert "  DELIVERED  a socket has it\n  TASK   nc (pid 812)\n" in show(
         replace(got, end_text="a socket has it")
@@ -227,11 +227,11 @@ def test_who_got_it(journey):
     assert "TASK" not in show(replace(got, end_text="nc[812] has read it"))
 
 
-def test_a_drop_without_a_finding_still_ends(journey):
+def test_a_drop_without_a_finding_still_ends(journey) -> None:
     assert "  DROPPED  the kernel dropped it\n" in show(replace(journey, finding=None))
 
 
-def test_nothing_from_the_network_or_the_kernel_reaches_the_terminal_as_a_command(journey, make_step):
+def test_nothing_from_the_network_or_the_kernel_reaches_the_terminal_as_a_command(journey, make_step) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J"
     step = make_step(
         text=evil,

@@ -49,7 +49,7 @@ def calls(journey, *steps, width=80):
     return [line for line in lines if re.match(r"[ 0-9.us]{14}\|", line)]
 
 
-def test_the_tree(journey):
+def test_the_tree(journey) -> None:
     lines = show(journey).splitlines()
     at = lines.index("  DROPPED  the kernel dropped it")
     assert lines[1:at] == [
@@ -66,14 +66,14 @@ def test_the_tree(journey):
     assert lines[at + 1] == "    a capture on va in own netns or vb in netns b sees it; it died after that"
 
 
-def test_head_and_finding_are_those_of_the_text(journey):
+def test_head_and_finding_are_those_of_the_text(journey) -> None:
     text, tree = JourneyText(Layout(80), 7).journey(journey, 0.0), show(journey)
     assert tree.splitlines()[0] == text.splitlines()[0]
     assert tree[tree.index("  WHY") :] == text[text.index("  WHY") :]
 
 
 @pytest.mark.parametrize("width", [120, 80, 50])
-def test_it_fits_however_deep_it_is(width, journey, make_step):
+def test_it_fits_however_deep_it_is(width, journey, make_step) -> None:
     deep = tuple(make_step("call", f"function_{depth}", depth=depth, returned=-12) for depth in range(100))
     deep = (*deep, make_step("queue", None, "is given to the device's queue", depth=100))
     text = show(replace(journey, steps=journey.steps + deep), width)
@@ -95,16 +95,16 @@ def test_it_fits_however_deep_it_is(width, journey, make_step):
         (-70000, "f  = -70000"),
     ],
 )
-def test_what_a_call_returned(returned, end, journey, make_step):
+def test_what_a_call_returned(returned, end, journey, make_step) -> None:
     assert calls(journey, make_step("call", "f", returned=returned))[0].endswith(f"|  {end}")
 
 
-def test_what_changed_inside_of_a_call_is_not_lost_with_its_end(journey, make_step):
+def test_what_changed_inside_of_a_call_is_not_lost_with_its_end(journey, make_step) -> None:
     found = calls(journey, make_step("call", "f"), make_step("return", "f", changed="10.0.0.1 > 10.0.0.2"))
     assert found[1] == "              |  /* now 10.0.0.1 > 10.0.0.2 */"
 
 
-def test_functions_of_modules_and_without_names(journey, make_step):
+def test_functions_of_modules_and_without_names(journey, make_step) -> None:
     found = calls(
         journey,
         make_step(frame=Frame("esp_input", 0, "esp4", 1)),
@@ -113,7 +113,7 @@ def test_functions_of_modules_and_without_names(journey, make_step):
     assert [line[17:] for line in found] == ["esp_input [esp4]", "0xffffffffc0001234"]
 
 
-def test_nothing_moves_the_cursor(journey, make_step):
+def test_nothing_moves_the_cursor(journey, make_step) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J"
     step = make_step(
         text=evil,

@@ -76,7 +76,7 @@ def press(look, keys, rows, height=23):
 ROWS = tuple(row(number) for number in (2, 3, 1))
 
 
-def test_everything_has_its_place_at_80_by_24(look):
+def test_everything_has_its_place_at_80_by_24(look) -> None:
     lines = shown(summary(*ROWS, suppressed={"benign.socket-close": 12}), look)
     assert lines[0].text.startswith("6,000 dropped, 6.0/s  since ")
     assert "█" in lines[1].text
@@ -93,14 +93,14 @@ def test_everything_has_its_place_at_80_by_24(look):
 @pytest.mark.parametrize("width", [20, 40, 79, 81, 200])
 @pytest.mark.parametrize("height", [1, 2, 5, 10, 15, 60])
 @pytest.mark.parametrize("page", ["rows", "row", "beside"])
-def test_it_fits_every_size(width, height, page, look, make_finding):
+def test_it_fits_every_size(width, height, page, look, make_finding) -> None:
     look.page, look.selected = page, "row 7"
     rows = [row(number, finding=make_finding()) for number in range(100)]
     lines = shown(summary(*rows), look, width, height)
     assert lines[-1].style == "dim", "the keys"
 
 
-def test_before_the_first_summary_and_without_drops(look):
+def test_before_the_first_summary_and_without_drops(look) -> None:
     assert "counting" in text_of(shown(None, look))
     assert "nothing has died here yet" in text_of(shown(summary(), look))
     assert "212 lost in the NIC" in text_of(shown(summary(), look))
@@ -118,13 +118,13 @@ def test_before_the_first_summary_and_without_drops(look):
         ("sssr", "321"),
     ],
 )
-def test_the_order(keys, expected, look):
+def test_the_order(keys, expected, look) -> None:
     if keys:
         press(look, keys, ROWS)
     assert [name[-1] for name in causes(shown(summary(*ROWS), look))[:3]] == list(expected)
 
 
-def test_the_filter_is_typed(look):
+def test_the_filter_is_typed(look) -> None:
     press(look, ["/", *"FUNCTION_2x"], ROWS)
     assert "with 'FUNCTION_2x'_" in text_of(shown(summary(*ROWS), look))
     assert "no row contains that" in text_of(shown(summary(*ROWS), look))
@@ -136,7 +136,7 @@ def test_the_filter_is_typed(look):
     assert (look.text, look.typing) == ("", False)
 
 
-def test_the_selection_stays_with_its_row(look):
+def test_the_selection_stays_with_its_row(look) -> None:
     press(look, ["down"], ROWS)
     assert look.selected == "row 2"
     later = (row(2, rate=99.0), row(3), row(1))
@@ -149,7 +149,7 @@ def test_the_selection_stays_with_its_row(look):
     assert look.selected == "row 2"
 
 
-def test_a_long_list_moves_with_the_selection(look):
+def test_a_long_list_moves_with_the_selection(look) -> None:
     rows = [row(number) for number in range(100)]
     press(look, ["end"], rows)
     lines = shown(summary(*rows), look)
@@ -157,7 +157,7 @@ def test_a_long_list_moves_with_the_selection(look):
     assert "family.cause-0" in selected.text
 
 
-def test_a_rows_explanation_is_what_its_last_sample_had(look, make_finding):
+def test_a_rows_explanation_is_what_its_last_sample_had(look, make_finding) -> None:
     finding = make_finding(
         evidence=(Evidence("probe x", "it was so"),),
         fix=(Fix("do this", "ip link"),),
@@ -185,13 +185,13 @@ def test_a_rows_explanation_is_what_its_last_sample_had(look, make_finding):
     assert "this row is gone" in text_of(shown(summary(), look))
 
 
-def test_a_row_without_a_sample_says_so(look):
+def test_a_row_without_a_sample_says_so(look) -> None:
     rows = (row(1, note="no sample of it has come"),)
     press(look, ["enter"], rows)
     assert "no sample of it has come" in text_of(shown(summary(*rows), look))
 
 
-def test_the_other_counters(look):
+def test_the_other_counters(look) -> None:
     press(look, ["o"], ROWS)
     text = text_of(shown(summary(*ROWS), look))
     assert "212 lost in the NIC eth0" in text
@@ -200,7 +200,7 @@ def test_the_other_counters(look):
     assert look.page == "rows"
 
 
-def test_pause_and_leave(look):
+def test_pause_and_leave(look) -> None:
     assert not press(look, [" "], ROWS)
     assert look.paused
     assert "PAUSED" in shown(summary(*ROWS), look)[0].text
@@ -211,7 +211,7 @@ def test_pause_and_leave(look):
     assert press(look, ["q"], ROWS)
 
 
-def test_nothing_moves_the_cursor(look):
+def test_nothing_moves_the_cursor(look) -> None:
     rows = (row(1, culprit=Culprit("nft-rule", "\x1b[2J\nnext"), title="\x07"),)
     for page in ("rows", "row", "beside"):
         look.page = page

@@ -48,7 +48,7 @@ print("left", flush=True)
 class Terminal:
     """The program on a terminal of its own, of 80 columns and 24 lines."""
 
-    def __init__(self, *words, term="xterm"):
+    def __init__(self, *words, term="xterm") -> None:
         self.outer, self.inner = pty.openpty()
         self.process = None
         self.resize(80, 24)
@@ -66,12 +66,12 @@ class Terminal:
         )
         self.came = ""
 
-    def resize(self, columns, lines):
+    def resize(self, columns, lines) -> None:
         fcntl.ioctl(self.outer, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         if self.process is not None:  # it is not its controlling terminal, which would tell it
             self.process.send_signal(signal.SIGWINCH)
 
-    def wait_for(self, text):
+    def wait_for(self, text) -> None:
         """Until it comes; forgets everything before it and itself."""
         deadline = time.monotonic() + PATIENCE
         while text not in self.came:
@@ -80,7 +80,7 @@ class Terminal:
                 self.came += os.read(self.outer, 1 << 16).decode(errors="replace")
         self.came = self.came.partition(text)[2]
 
-    def press(self, keys):
+    def press(self, keys) -> None:
         os.write(self.outer, keys.encode())
 
     def ended(self):
@@ -108,7 +108,7 @@ def terminal():
         one.close()
 
 
-def test_keys(terminal):
+def test_keys(terminal) -> None:
     it = terminal()
     it.wait_for("family.cause-3")
     it.press("o")
@@ -124,7 +124,7 @@ def test_keys(terminal):
     assert it.process.returncode == 0
 
 
-def test_the_arrow_keys(terminal):
+def test_the_arrow_keys(terminal) -> None:
     it = terminal()
     it.wait_for("title 3")
     it.press("\x1bOB")
@@ -135,7 +135,7 @@ def test_the_arrow_keys(terminal):
     assert it.ended()
 
 
-def test_a_new_size(terminal):
+def test_a_new_size(terminal) -> None:
     it = terminal()
     it.wait_for("p:pause")
     it.resize(30, 6)
@@ -148,7 +148,7 @@ def test_a_new_size(terminal):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal(number, terminal):
+def test_a_signal(number, terminal) -> None:
     it = terminal()
     it.wait_for("p:pause")
     it.process.send_signal(number)
@@ -157,14 +157,14 @@ def test_a_signal(number, terminal):
     assert it.ended()
 
 
-def test_an_error(terminal):
+def test_an_error(terminal) -> None:
     it = terminal("raise")
     it.wait_for("\x1b[?1049l")
     it.wait_for("on purpose")
     assert it.ended()
 
 
-def test_what_is_no_such_terminal(monkeypatch, tmp_path):
+def test_what_is_no_such_terminal(monkeypatch, tmp_path) -> None:
     assert not screen.has_full_screen(None)
     with (tmp_path / "file").open("w") as file:
         assert not screen.has_full_screen(file)

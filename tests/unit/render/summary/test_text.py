@@ -62,7 +62,7 @@ def table(*rows, own_netns=1, **fields):
     return text
 
 
-def test_json_has_the_promised_keys_in_one_line():
+def test_json_has_the_promised_keys_in_one_line() -> None:
     text = SummaryJson().summary(summary(ROW, complete=True))
     assert text.count("\n") == 1
     found = json.loads(text)
@@ -115,7 +115,7 @@ def test_json_has_the_promised_keys_in_one_line():
     }
 
 
-def test_json_with_stacks(make_finding):
+def test_json_with_stacks(make_finding) -> None:
     from dataclasses import replace
 
     rows = (replace(ROW, finding=make_finding()), ROW)
@@ -124,7 +124,7 @@ def test_json_with_stacks(make_finding):
     assert without["stack"] == []
 
 
-def test_a_table_says_how_many_of_what_by_what_and_where():
+def test_a_table_says_how_many_of_what_by_what_and_where() -> None:
     text = table(ROW)
     assert "1,234,567 dropped in 10 s, 12,340 new (1,234/s)" in text
     assert "netfilter.nft-rule" in text
@@ -136,17 +136,17 @@ def test_a_table_says_how_many_of_what_by_what_and_where():
     assert "other counters: 7 lost (netns b): UdpNoPorts (no socket)" in flat
 
 
-def test_nothing_here_but_in_the_card_is_an_answer():
+def test_nothing_here_but_in_the_card_is_an_answer() -> None:
     text = " ".join(table(suppressed={}, flows=()).split())
     assert "nothing dropped here in 10 s; 212 lost in the NIC eth0: rx_missed_errors" in text
     assert table(outside=(), flows=()).splitlines()[0].endswith("nothing dropped here in 10 s")
 
 
-def test_a_table_that_is_too_long_says_what_is_missing():
+def test_a_table_that_is_too_long_says_what_is_missing() -> None:
     assert "... and 11 more rows with 13,580,237 packets" in table(*[ROW] * 41)
 
 
-def test_a_mixed_row_and_one_that_is_likely():
+def test_a_mixed_row_and_one_that_is_likely() -> None:
     from dataclasses import replace
 
     text = table(replace(ROW, confidence="likely", also=("routing.blackhole",), note="mixed: mostly one"))
@@ -156,7 +156,7 @@ def test_a_mixed_row_and_one_that_is_likely():
     assert "mixed: mostly one" in flat
 
 
-def test_what_would_move_a_cursor_is_spelt_out():
+def test_what_would_move_a_cursor_is_spelt_out() -> None:
     from dataclasses import replace
 
     evil = replace(ROW, culprit=Culprit("nft-rule", "comment \x1b[2Jgone"))
@@ -174,15 +174,15 @@ def test_what_would_move_a_cursor_is_spelt_out():
         ((8, 0, 0, 0, 1), 3, "█ ▁"),
     ],
 )
-def test_sparklines(history, width, line):
+def test_sparklines(history, width, line) -> None:
     assert phrases.sparkline(history, width) == line
 
 
-def test_a_sparkline_for_terminals_without_blocks():
+def test_a_sparkline_for_terminals_without_blocks() -> None:
     assert phrases.sparkline((0, 1, 8), 3, blocks=False) == " .#"
 
 
-def test_numbers_for_people():
+def test_numbers_for_people() -> None:
     assert [phrases.rate(number) for number in (0, 0.2, 9.96, 12.4, 12345.6)] == [
         "0",
         "0.2",
@@ -204,5 +204,5 @@ def test_numbers_for_people():
         ("a", 0, ""),
     ],
 )
-def test_what_fits(text, width, shown):
+def test_what_fits(text, width, shown) -> None:
     assert fitted(text, width) == shown
