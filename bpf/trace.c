@@ -253,7 +253,7 @@ int on_call_5(struct pt_regs *ctx)
 	return on_call(ctx, PT_REGS_PARM5(ctx), 0, 0);
 }
 
-/* (struct net *, struct sock *, struct sk_buff *): a packet of this host gets on its way */
+/* (struct net *, struct sock *, struct sk_buff *): sent by this host */
 int on_first_call(struct pt_regs *ctx)
 {
 	return on_call(ctx, PT_REGS_PARM3(ctx), PT_REGS_PARM2(ctx), 1);

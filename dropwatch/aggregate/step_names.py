@@ -11,7 +11,7 @@ from dropwatch.names import symbols
 class StepNames:
     """Names come through functions: `frame` of an address, `netns` of an inode.
 
-    `texts` are words for functions, `answers` tells whether a function returns a number, `fields` are readers of the
+    `answers` tells whether a function returns a number, `fields` are readers of the
     members that were asked for, by their names.
     """
 
@@ -19,12 +19,11 @@ class StepNames:
         self,
         frame: Callable[[int], Frame],
         netns: Callable[[int], str | None],
-        texts: Mapping[str, str],
         answers: Callable[[str], bool],
         fields: Mapping[str, Callable[[int], int]],
     ) -> None:
         self.frame = frame
-        self._netns, self._texts, self._answers, self._fields = netns, texts, answers, fields
+        self._netns, self._answers, self._fields = netns, answers, fields
         self._functions: dict[int, Frame] = {}
         self._interfaces: dict[tuple[int, int], str] = {}  # by namespace and index
 
@@ -56,9 +55,11 @@ class StepNames:
 
     def text(self, raw: RawStep, frame: Frame) -> str:
         if raw.kind == "call":
-            name = symbols.base_name(frame.function or "")
-            text = self._texts.get(name, "")
-            return f"{text}: out of {raw.route_ifname}" if name in ROUTED and raw.route_ifname else text
+            known = symbols.function(frame.function)
+            if known is None or known.step is None:
+                return ""
+            is_routed = known.name in ROUTED and raw.route_ifname
+            return f"{known.step} via {raw.route_ifname}" if is_routed else known.step
         return STEP_WORDS[raw.kind]
 
     def returned(self, raw: RawStep) -> int | None:

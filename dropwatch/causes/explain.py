@@ -99,6 +99,8 @@ def _of_function(function: symbols.FunctionWords) -> Page:
         sections.append(Section("Layer", f"{function.layer}: {symbols.layers()[function.layer]}"))
     if function.direction is not None:
         sections.append(Section("It handles", _WAYS[function.direction]))
+    if function.step is not None:
+        sections.append(Section("In a trace", function.step))
     if function.free:
         note = "It only frees on behalf of its caller: the place where a packet died is the function that called it."
         sections.append(Section("Note", note))

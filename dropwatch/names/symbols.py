@@ -38,6 +38,8 @@ class FunctionWords:
     """One kernel function. `free` is true for one that only frees, on behalf of its caller.
 
     `layer` and `direction` are None where packets of several layers, or on several ways, pass the function.
+    `step` is what a trace says of a packet that meets it, None for one that is no landmark. `arguments` leads to the
+    packet, "skb", where no BTF does; empty where kernels differ, so that BTF must tell.
     """
 
     name: str
@@ -45,6 +47,8 @@ class FunctionWords:
     layer: str | None
     direction: Direction | None = None
     free: bool = False
+    step: str | None = None
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,17 @@ def reasons() -> Mapping[str, ReasonWords]:
 @cache
 def functions() -> Mapping[str, FunctionWords]:
     """Every kernel function that whydrop has words for, by its base name."""
-    return MappingProxyType({name: FunctionWords(name, **entry) for name, entry in _entries("functions")})
+    found = {}
+    for name, entry in _entries("functions"):
+        arguments = tuple(argument for argument in entry.pop("arguments", "").split(", ") if argument)
+        found[name] = FunctionWords(name, **entry, arguments=arguments)
+    return MappingProxyType(found)
+
+
+@cache
+def landmarks() -> tuple[FunctionWords, ...]:
+    """The landmarks of a packet's way through the kernel, which a trace watches: the functions with a `step`."""
+    return tuple(function for function in functions().values() if function.step is not None)
 
 
 @cache

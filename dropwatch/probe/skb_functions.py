@@ -7,9 +7,7 @@ from typing import NamedTuple
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel.btf_functions import SkbFunction, functions_taking
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.probe.landmarks import CURATED, CuratedFunction
-
-__all__ = ["CURATED", "Chosen", "CuratedFunction", "ListedFunction", "chosen", "listing"]
+from dropwatch.names.symbols import FunctionWords, landmarks
 
 # What the compiler makes for every tracepoint that gets a packet: attaching to them tells nothing of the packet's way.
 _OF_TRACEPOINTS = re.compile(
@@ -18,7 +16,7 @@ _OF_TRACEPOINTS = re.compile(
 
 
 class Chosen(NamedTuple):
-    """Its first argument is the struct sock if `socket`, the packet is `argument`, from 1. `text` is None of others.
+    """Its first argument is the struct sock if `socket`, the packet is `argument`, from 1.
 
     `module` is None for a function of the kernel itself. `answers`: it is known to return a number.
     """
@@ -26,7 +24,6 @@ class Chosen(NamedTuple):
     name: str
     argument: int
     socket: bool
-    text: str | None
     module: str | None
     answers: bool = False
 
@@ -58,13 +55,14 @@ def chosen(
             "which functions take a packet is not known here: this kernel's BTF cannot be read, or names none",
             "leave out --functions: the functions that whydrop knows by itself are watched all the same",
         )
-    others = sorted(set(_matching(pattern, known)) - {landmark.name for landmark in CURATED})
-    times = symbols.occurrences({*others, *(landmark.name for landmark in CURATED)})
-    landmarks = (_landmark(landmark, symbols, known) for landmark in CURATED if times[landmark.name] == 1)
+    curated = {landmark.name for landmark in landmarks()}
+    others = sorted(set(_matching(pattern, known)) - curated)
+    times = symbols.occurrences({*others, *curated})
+    there = (_landmark(landmark, symbols, known) for landmark in landmarks() if times[landmark.name] == 1)
     return (
-        *(landmark for landmark in landmarks if landmark.argument),
+        *(landmark for landmark in there if landmark.argument),
         *(
-            Chosen(name, known[name].argument, False, None, known[name].module, known[name].answers)
+            Chosen(name, known[name].argument, False, known[name].module, known[name].answers)
             for name in others
             if times[name] == 1
         ),
@@ -76,7 +74,7 @@ def listing(
 ) -> list[ListedFunction]:
     """What can be watched, by name: landmarks and others that the pattern finds, without one all of them."""
     known = _described() if known is None else known
-    curated = {landmark.name for landmark in CURATED}
+    curated = {landmark.name for landmark in landmarks()}
     found = chosen(pattern or re.compile(""), symbols, known) if known else chosen(None, symbols, known)
     return sorted(
         ListedFunction(function.name, function.argument, function.module, function.name in curated)
@@ -98,13 +96,18 @@ def _matching(pattern: re.Pattern[str] | None, known: Mapping[str, SkbFunction])
         yield from (name for name in known if pattern.search(name) and not _OF_TRACEPOINTS.match(name))
 
 
-def _landmark(landmark: CuratedFunction, symbols: Kallsyms, known: Mapping[str, SkbFunction]) -> Chosen:
+def _landmark(landmark: FunctionWords, symbols: Kallsyms, known: Mapping[str, SkbFunction]) -> Chosen:
     """With argument 0 where neither BTF nor the table tells it."""
     described = known.get(landmark.name)
     if described:
-        argument = described.argument + landmark.skipped
+        # BTF leads to the first packet, the table to the last: a function may be handed an earlier one as well.
+        argument = described.argument + max(landmark.arguments.count("skb") - 1, 0)
         module, answers = described.module, described.answers
     else:
-        argument, module = landmark.argument, symbols.frame(symbols.find(landmark.name) or 0).module
+        argument, module = len(landmark.arguments), symbols.frame(symbols.find(landmark.name) or 0).module
         answers = False
-    return Chosen(landmark.name, argument, landmark.socket and argument == 2, landmark.text, module, answers)
+    return Chosen(landmark.name, argument, _takes_socket(landmark) and argument == 2, module, answers)
+
+
+def _takes_socket(landmark: FunctionWords) -> bool:
+    return landmark.arguments[:2] == ("sock", "skb")

@@ -15,7 +15,7 @@ from dropwatch.kernel.skb_fields import resolve
 from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Totals
 from dropwatch.model.journey import Journey, RawStep
 from dropwatch.probe.attach_trace import Follow
-from dropwatch.probe.skb_functions import CURATED, Chosen, chosen
+from dropwatch.probe.skb_functions import Chosen, chosen
 from dropwatch.render.layout import Layout
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import Stages
@@ -135,7 +135,6 @@ def tracing_for(
     names = StepNames(
         frame=symbols.frame,
         netns=NetnsNames().name,
-        texts={one.name: one.text for one in CURATED},
         answers=answering.__contains__,
         fields={field.name: field.value for field in fields},
     )

@@ -75,7 +75,6 @@ def made(*steps: RawStep, **fields: object) -> Journeys:
     names = StepNames(
         frame=lambda address: Frame(FUNCTIONS.get(address), 16, None, address),
         netns=lambda inode: f"n{inode}",
-        texts={"ip_rcv": "comes to IP"},
         answers=lambda name: name != "udp_rcv",
         fields=fields,  # type: ignore[arg-type]
     )
@@ -104,7 +103,7 @@ def test_steps_are_in_order_with_their_times() -> None:
     ]
     assert [round(step.seconds * 1000, 3) for step in found.steps] == [0, 2, 3.5]
     assert [round(step.since * 1000, 3) for step in found.steps] == [0, 2, 1.5]
-    assert found.steps[1].text == "comes to IP"
+    assert found.steps[1].text == "received by IP"
     assert found.steps[0].tap
     assert not found.steps[1].tap
     assert found.time == 0.001

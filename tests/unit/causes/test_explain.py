@@ -33,6 +33,11 @@ def test_a_cause_that_the_kernel_names_shows_the_reasons() -> None:
     assert "tcp_rcv_state_process" in section(found, "Packets die of it in")
 
 
+def test_a_landmark_is_called_as_in_a_trace() -> None:
+    text = next(one.text for one in page("ip_finish_output2").sections if one.heading == "In a trace")
+    assert text == "postrouting done, resolving the next hop"
+
+
 @pytest.mark.parametrize("name", ["NO_SOCKET", "no_socket", "SKB_DROP_REASON_NO_SOCKET"])
 def test_a_reason_in_any_case_shows_what_it_can_mean(name) -> None:
     found = page(name)

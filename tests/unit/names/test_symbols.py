@@ -1,5 +1,6 @@
 """The words of symbols/*.toml: complete for every kernel we have seen, consistent, and free of numbers."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -53,6 +54,18 @@ def test_functions_are_described_properly() -> None:
         assert function.direction in {None, "in", "out", "forward"}, name
         assert function.text.endswith("."), name
         assert "\n" not in function.text, name
+
+
+def test_the_landmarks_of_a_trace() -> None:
+    """Their words are short phrases: a line of a trace has room for little."""
+    assert len(symbols.landmarks()) > 150
+    for landmark in symbols.landmarks():
+        assert landmark.step is not None
+        assert re.fullmatch(r"[a-z].*[^.]", landmark.step), landmark.step
+        assert len(landmark.step) < 60, landmark.step
+    assert {
+        name for name, known in symbols.functions().items() if known.arguments and known.step is None
+    } == set()
 
 
 def test_every_layer_is_used() -> None:

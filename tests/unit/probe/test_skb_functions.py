@@ -8,8 +8,9 @@ import pytest
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel.btf_functions import SkbFunction, functions_taking
 from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.names.symbols import landmarks
 from dropwatch.probe import skb_functions
-from dropwatch.probe.skb_functions import CURATED, Chosen, ListedFunction, chosen, listing
+from dropwatch.probe.skb_functions import Chosen, ListedFunction, chosen, listing
 
 KNOWN = {
     name: SkbFunction(name, argument, module)
@@ -78,7 +79,6 @@ def test_the_landmarks_that_are_here(symbols: Kallsyms) -> None:
         "esp_input": (2, False, "esp4"),
         "nf_send_reset": (3, False, None),
     }
-    assert all(one.text for one in chosen(None, symbols, KNOWN))
 
 
 def test_without_btf(symbols: Kallsyms) -> None:
@@ -94,8 +94,8 @@ def test_a_pattern_adds(symbols: Kallsyms) -> None:
     few, more = chosen(None, symbols, KNOWN), chosen(re.compile("^ip_|traceiter"), symbols, KNOWN)
     assert more[: len(few)] == few
     assert more[len(few) :] == (
-        Chosen("ip_module", 5, False, None, "mod"),
-        Chosen("ip_own", 2, False, None, None),
+        Chosen("ip_module", 5, False, "mod"),
+        Chosen("ip_own", 2, False, None),
     )
 
 
@@ -117,23 +117,19 @@ def test_btf_of_an_unknown_kind(symbols: Kallsyms, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_table() -> None:
-    names = [landmark.name for landmark in CURATED]
-    assert len(names) == len(set(names))
-    for landmark in CURATED:
-        assert 0 <= landmark.argument <= 5
-        assert landmark.argument == 2 or not landmark.socket
-        assert re.fullmatch(r"[a-z].*[^.]", landmark.text), landmark.text
-        assert len(landmark.text) < 60
+    for landmark in landmarks():
+        assert len(landmark.arguments) <= 5, landmark.name
+        assert not landmark.arguments or landmark.arguments[-1] == "skb", landmark.name
 
 
 def test_the_table_against_this_kernel() -> None:
     known = functions_taking()
     if not known:
         pytest.skip("feature BTF: this kernel has none")
-    described = [landmark for landmark in CURATED if landmark.argument and landmark.name in known]
+    described = [landmark for landmark in landmarks() if landmark.arguments and landmark.name in known]
     assert len(described) > 60
     for landmark in described:
-        assert known[landmark.name].argument + landmark.skipped == landmark.argument, landmark.name
+        assert known[landmark.name].argument == landmark.arguments.index("skb") + 1, landmark.name
 
 
 def test_how_often_a_name_is_there(symbols: Kallsyms) -> None:

@@ -35,7 +35,6 @@ def tracing(source: Source, stop: Stop, count: int | None = None, now_ms: float 
     names = StepNames(
         frame=lambda address: Frame("ip_rcv", 0, None, address),
         netns=lambda inode: None,
-        texts={},
         answers=lambda name: False,
         fields={},
     )

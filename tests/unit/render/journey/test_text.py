@@ -44,14 +44,14 @@ def make_step(make_packet):
 def journey(make_step, make_packet, make_finding):
     steps = (
         make_step("call", "__ip_local_out", "leaves the socket"),
-        make_step("transmit", None, "is given to the driver", seconds=0.000012, iface=VA, tap=True),
+        make_step("transmit", None, "handed to the driver", seconds=0.000012, iface=VA, tap=True),
         make_step("receive", None, "arrives", seconds=0.000037, netns=ROUTER, iface=VR, tap=True),
         make_step("call", "ip_rcv", "IP takes it in", seconds=0.00004, netns=ROUTER, iface=VR),
         make_step(
             "verdict", "nft_do_chain", seconds=0.00005, netns=ROUTER, iface=VR, answer=ACCEPTED,
             changed="rewritten: now 10.9.0.1:40000 > 10.9.2.2:80 udp",
         ),
-        make_step("call", "ip_local_deliver", "is for this host", seconds=1.5, netns=B, iface=VB, copy=1),
+        make_step("call", "ip_local_deliver", "addressed to this host", seconds=1.5, netns=B, iface=VB, copy=1),
         make_step("verdict", "nft_do_chain", seconds=1.51, netns=B, iface=VB, answer=DROPPED),
     )  # fmt: skip
     finding = make_finding(
@@ -78,14 +78,13 @@ def test_a_journey_can_be_read_from_top_to_bottom(journey) -> None:
     assert show(journey).splitlines() == [
         f"PACKET 1  udp 10.9.0.1:40000 > 10.9.0.2:5000  len 48  at {time}",
         "  1     0.000 ms             (own)   -    leaves the socket  __ip_local_out",
-        "  2     0.012 ms     +0.012          va   is given to the driver",
-        "                                          [tcpdump -i va]",
+        "  2     0.012 ms     +0.012          va   handed to the driver  [tcpdump -i va]",
         "  3     0.037 ms     +0.025  router  vra  arrives  [tcpdump -i vra]",
         "  4     0.040 ms     +0.003               IP takes it in  ip_rcv",
         "  5     0.050 ms     +0.010               nftables ip nat.prerouting: accept",
         "                                            rewritten: now 10.9.0.1:40000 >",
         "                                            10.9.2.2:80 udp",
-        "  6  1500.000 ms  +1499.950  b       vb   copy 1: is for this host",
+        "  6  1500.000 ms  +1499.950  b       vb   copy 1: addressed to this host",
         "                                          ip_local_deliver",
         "  7  1510.000 ms    +10.000               nftables inet filter.guard: drop (hook",
         "                                          input)",
@@ -146,8 +145,8 @@ def test_a_function_without_words_stands_for_itself(journey, make_step) -> None:
     frame = Frame("my_function", 0, "mymod", 1)
     assert alone(journey, make_step(frame=frame))[0].endswith("  -  my_function [mymod]")
     frame = Frame("icmp_rcv", 0x1F, None, 1)
-    assert alone(journey, make_step("consumed", text="is done with", frame=frame))[0].endswith(
-        "is done with  icmp_rcv+0x1f"
+    assert alone(journey, make_step("consumed", text="freed, its work is done", frame=frame))[0].endswith(
+        "freed, its work is done  icmp_rcv+0x1f"
     )
 
 
@@ -208,7 +207,7 @@ def test_generic_xdp_drops_before_sniffers_see_the_packet(
     stack = (Frame("kfree_skb_reason", 1, None, 1), Frame("do_xdp_generic", 0x80, None, 2))
     finding = make_finding(make_drop(stack=stack))
     steps = (
-        make_step("transmit", None, "is given to the driver", iface=VA, tap=True),
+        make_step("transmit", None, "handed to the driver", iface=VA, tap=True),
         make_step("receive", None, "arrives", iface=VR, tap=True),
     )
     text = " ".join(show(replace(journey, steps=steps, finding=finding)).split())

@@ -31,7 +31,7 @@ def journey(make_step, make_packet, make_finding):
     steps = (
         make_step("call", "__ip_local_out", "leaves", iface=None, duration=40e-6, returned=0),
         make_step("call", "ip_output", "goes out", depth=1, duration=0.0123456, returned=-1),
-        make_step("transmit", None, "is given to the driver", depth=2, tap=True),
+        make_step("transmit", None, "handed to the driver", depth=2, tap=True),
         make_step("return", "ip_output", depth=1),
         make_step("receive", None, "arrives", netns=B, iface=VB, tap=True, cpu=1),
         make_step("call", "ip_rcv", netns=B, iface=VB, cpu=1, copy=1, fields=(("len", 84), ("mark", None))),
@@ -57,7 +57,7 @@ def test_the_tree(journey) -> None:
         "    40.000 us |  __ip_local_out",
         " ------ own netns, va, cpu 0 ------",
         " 12345.600 us |    ip_output  = -EPERM",
-        "              |      /* is given to the driver  [tcpdump -i va] */",
+        "              |      /* handed to the driver  [tcpdump -i va] */",
         " ------ netns b, vb, cpu 1 ------",
         "              |  /* arrives  [tcpdump -i vb] */",
         "              |  copy 1: ip_rcv  len=84 mark=?",
@@ -75,7 +75,7 @@ def test_head_and_finding_are_those_of_the_text(journey) -> None:
 @pytest.mark.parametrize("width", [120, 80, 50])
 def test_it_fits_however_deep_it_is(width, journey, make_step) -> None:
     deep = tuple(make_step("call", f"function_{depth}", depth=depth, returned=-12) for depth in range(100))
-    deep = (*deep, make_step("queue", None, "is given to the device's queue", depth=100))
+    deep = (*deep, make_step("queue", None, "handed to the device's queue", depth=100))
     text = show(replace(journey, steps=journey.steps + deep), width)
     assert max(map(len, text.splitlines())) <= width
     assert "function_99  = -ENOMEM" in text
