@@ -1,5 +1,5 @@
 /* The records that cross from the kernel to user space, flat and without hidden holes.
- * dropwatch/wire/decoder.py is the typed mirror; tests/unit/test_wire.py lets the C compiler compare the two.
+ * dropwatch/wire/ is the typed mirror; tests/unit/wire/test_structs.py lets the C compiler compare the two.
  *
  * One death gives one DROP record. What a subsystem's probe knows of the same packet is a record of its own
  * with the same time and skb, written before the DROP record; what must be searched for comes after it, and then

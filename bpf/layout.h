@@ -1,5 +1,5 @@
 /* Where the structs of netfilter's modules have their members. The modules are loaded while whydrop runs, so this is
- * told at run time (dropwatch/probe/netfilter_layout.py), not compiled in. dropwatch/wire/decoder.py is the typed mirror. */
+ * told at run time (dropwatch/probe/netfilter_layout.py), not compiled in. dropwatch/wire/layout.py is the typed mirror. */
 #ifndef WHYDROP_LAYOUT_H
 #define WHYDROP_LAYOUT_H
 

@@ -1,5 +1,5 @@
 /* What user space tells the programs before they are attached: the filter and some kernel addresses.
- * dropwatch/wire/decoder.py is the typed mirror. A kind with more than ALTERNATIVES values is left out here (count 0)
+ * dropwatch/wire/settings.py is the typed mirror. A kind with more than ALTERNATIVES values is left out here (count 0)
  * and decided in user space, which repeats the whole filter in any case. */
 #ifndef WHYDROP_SETTINGS_H
 #define WHYDROP_SETTINGS_H

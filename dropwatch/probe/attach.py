@@ -1,154 +1,133 @@
-"""Attaches the probes of the families, and those of modules that come while whydrop runs."""
+"""Attaches the programs of one run to functions and tracepoints, and takes off what went with its module."""
 
 import contextlib
 import ctypes
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.probe.families import COME_AND_GO, CONFIGURED_BY, HOOKS, TAIL_CALLS, Hook, TailCall, probed_for
-from dropwatch.probe.netfilter_layout import read_layout
+from dropwatch.probe.family import Hook, TailCall
 
 KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 NO_KPROBES = "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
 
 
-class Attaching:
-    """What of the families' hooks is attached to one loaded program. `note` takes sentences for `blind_spots`."""
+class Probes:
+    """What is attached of one loaded program (an object of bcc), whoever wants it."""
 
-    def __init__(
-        self, bpf: Any, families: tuple[str, ...], symbols: Kallsyms, note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, bpf: Any, symbols: Kallsyms) -> None:
         self._bpf = bpf
-        self._families = families
         self._symbols = symbols
-        self._note = note
         self._attached: dict[Hook, str | None] = {}  # with the module of its function
-        self._ready: set[str] = set()
-        self._configured: set[str] = set()  # of CONFIGURED_BY
-        self._refused: set[Hook | TailCall] = set()
+        self._refused: dict[Hook, str] = {}  # why
 
-    def start(self) -> None:
-        self._write_layout()
-        for family in self._families:
-            if family not in COME_AND_GO:
-                self._attach_all(family)
-            if not HOOKS[family]:
-                self._prepare(family)
-        self._attach_present(self._families)
+    def is_there(self, hook: Hook) -> bool:
+        """Whether the kernel, or a module that is loaded, has its function."""
+        return self._symbols.find(hook.function) is not None
 
-    def modules_changed(self, names: set[str]) -> None:
-        """Modules have come or gone. A probe is dead when its module went, also if that has come back since."""
-        for hook, module in list(self._attached.items()):
-            if module in names:
-                self._detach(hook)
-        new = {
-            family for family, modules in CONFIGURED_BY.items() if names & modules.keys()
-        } - self._configured
-        self._configured |= new
-        self._attach_present(
-            new
-        )  # at once: reading the symbols takes longer than the first use of what has come
-        self._symbols.refresh()
-        self._write_layout()
-        self._attach_present(self._families)
+    def attach(self, hook: Hook) -> str | None:
+        """None when it is attached, else why not. What was refused once is not tried again."""
+        if hook in self._attached:
+            return None
+        why = self._refused.get(hook) or self._try(hook)
+        if why is not None:
+            self._refused[hook] = why
+            return why
+        address = self._symbols.find(hook.function)
+        self._attached[hook] = self._symbols.frame(address).module if address is not None else None
+        return None
 
     def watches(self, function: str) -> bool:
-        """Whether a probe tells what this function at a netfilter hook answers."""
-        probed = probed_for(function)
-        if any(isinstance(hook, Hook) and hook.function == probed for hook in self._refused):
-            return False  # an entry without its return, or the other way round
-        return any(hook.function == probed for hook in self._attached)
+        """Whether what the function answers is seen: all that was to be attached there is."""
+        refused = any(hook.function == function for hook in self._refused)
+        return not refused and any(hook.function == function for hook in self._attached)
 
-    def _write_layout(self) -> None:
-        layout = read_layout(self._symbols)
-        write(self._bpf, b"netfilter_layout", 0, layout)
-
-    def _attach_all(self, family: str) -> None:
-        first = True
-        for hook in HOOKS[family]:
-            why = self._attach(hook)
-            if why:
-                self._note(f"probe {hook.function}: not attached: {why}")
-                if first:
-                    return
-            first = False
-
-    def _attach_present(self, families: Collection[str]) -> None:
-        for family in self._families:
-            if family not in families:
-                continue
-            if family not in COME_AND_GO or not self._is_configurable(family):
-                continue
-            for hook in HOOKS[family]:
-                address = self._symbols.find(hook.function)
-                if address is None or hook in self._refused or hook in self._attached:
-                    continue
-                self._prepare(family)
-                why = self._attach(hook)
-                if why:
-                    self._refused.add(hook)
-                    self._note(f"probe {hook.function}: not attached: {why}")
-                else:
-                    self._attached[hook] = self._symbols.frame(address).module
-
-    def _is_configurable(self, family: str) -> bool:
-        modules = CONFIGURED_BY.get(family, {})
-        if any(self._symbols.find(function) is not None for function in modules.values()):
-            self._configured.add(family)
-        return not modules or family in self._configured
-
-    def _prepare(self, family: str) -> None:
-        """Loads what the family's programs jump to, once."""
-        if family in self._ready:
-            return
-        self._ready.add(family)
-        for call in TAIL_CALLS.get(family, ()):
-            why = self._load(call)
-            if why:
-                self._note(f"probe {family}: what it saw is not told: {why}")
-
-    def _load(self, call: TailCall) -> str | None:
+    def load(self, call: TailCall) -> str | None:
+        """Puts a program where others jump to it. None, or why the kernel refuses it."""
         from bcc import BPF
 
         kind = BPF.KPROBE if call.is_kprobe else BPF.RAW_TRACEPOINT
         with quiet() as said:
             try:
                 program = self._bpf.load_func(call.program.encode(), kind)
-                write(self._bpf, call.table.encode(), call.index, ctypes.c_int(program.fd))
+                self.write(call.table, call.index, ctypes.c_int(program.fd))
             except Exception as error:
                 return said() or str(error)
         return None
 
-    def _attach(self, hook: Hook) -> str | None:
-        """None when it is attached, else why not."""
-        if not KPROBE_PMU.exists():  # bcc would write to tracefs instead: a killed process leaves it behind
-            return NO_KPROBES
-        attach = self._bpf.attach_kretprobe if hook.at_return else self._bpf.attach_kprobe
+    def attach_tracepoint(self, tracepoint: str, program: str) -> str | None:
+        """None when it is attached, else why not. A tracepoint takes one program in this way."""
         with quiet() as said:
             try:
-                attach(event=hook.function.encode(), fn_name=hook.program.encode())
+                self._bpf.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=program.encode())
             except Exception as error:
                 return said() or str(error)
+        return None
+
+    def attach_second(self, tracepoint: str, program: str) -> str | None:
+        """One more program at a tracepoint, run after the first: bcc itself attaches only one."""
+        from bcc import BPF
+        from bcc.libbcc import lib
+
+        with quiet() as said:
+            try:
+                second = self._bpf.load_func(program.encode(), BPF.RAW_TRACEPOINT)
+            except Exception as error:
+                return said() or str(error)
+            attached = lib.bpf_attach_raw_tracepoint(second.fd, tracepoint.encode())
+        if attached < 0:
+            return "the tracepoint takes no second program"
+        self._bpf.raw_tracepoint_fds[f"{tracepoint}, again".encode()] = attached
+        return None
+
+    def write(self, table: str, index: int, value: Any) -> None:
+        """One element of an array map, whatever its type. Raises OSError."""
+        write(self._bpf, table, index, value)
+
+    def modules_changed(self, names: set[str]) -> None:
+        """Modules have come or gone. A probe is dead when its module went, also if that has come back since."""
+        for hook, module in list(self._attached.items()):
+            if module in names:
+                del self._attached[hook]
+                self._detach(hook)
+
+    def _try(self, hook: Hook) -> str | None:
+        """The return first, so that no entry waits for one that is not seen."""
+        if not KPROBE_PMU.exists():  # bcc would write to tracefs instead: a killed process leaves it behind
+            return NO_KPROBES
+        event = hook.function.encode()
+        with quiet() as said:
+            try:
+                if hook.back is not None:
+                    self._bpf.attach_kretprobe(event=event, fn_name=hook.back.encode())
+                if hook.entry is not None:
+                    self._bpf.attach_kprobe(event=event, fn_name=hook.entry.encode())
+            except Exception as error:
+                why = said() or str(error)
+                self._detach(hook)
+                return why
         return None
 
     def _detach(self, hook: Hook) -> None:
-        del self._attached[hook]
-        detach = self._bpf.detach_kretprobe if hook.at_return else self._bpf.detach_kprobe
+        event = hook.function.encode()
         with quiet(), contextlib.suppress(Exception):
-            detach(event=hook.function.encode(), fn_name=hook.program.encode())
+            if hook.entry is not None:
+                self._bpf.detach_kprobe(event=event, fn_name=hook.entry.encode())
+        with quiet(), contextlib.suppress(Exception):
+            if hook.back is not None:
+                self._bpf.detach_kretprobe(event=event, fn_name=hook.back.encode())
 
 
-def write(bpf: Any, table: bytes, index: int, value: Any) -> None:
+def write(bpf: Any, table: str, index: int, value: Any) -> None:
     """One element of an array map, whatever its type. Raises OSError."""
     from bcc.libbcc import lib
 
     key = ctypes.c_int(index)
-    if lib.bpf_update_elem(bpf[table].map_fd, ctypes.byref(key), ctypes.byref(value), 0):
-        raise OSError(ctypes.get_errno(), f"cannot write to the BPF map {table.decode()}")
+    if lib.bpf_update_elem(bpf[table.encode()].map_fd, ctypes.byref(key), ctypes.byref(value), 0):
+        raise OSError(ctypes.get_errno(), f"cannot write to the BPF map {table}")
 
 
 @contextlib.contextmanager

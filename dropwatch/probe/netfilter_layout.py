@@ -8,7 +8,7 @@ the core are in vmlinux's BTF on every kernel.
 from dropwatch.kernel import btf
 from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.wire.netfilter import CodeRange, NetfilterLayout, XtEntryLayout
+from dropwatch.wire.layout import CodeRange, NetfilterLayout, XtEntryLayout
 
 _POINTER = 8
 _LIST_HEAD = 16

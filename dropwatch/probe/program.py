@@ -14,25 +14,13 @@ from pathlib import Path
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.kernel.cpus import possible_cpus
+from dropwatch.probe.family import Family
 from dropwatch.resources import resource_dir
 
 _NAMES = re.compile(r"\b(OFF|SIZE|ENUM)_(\w+)\b")
 _ENUMS = ("skb_ext_id", "tcp_tw_status")
 RING_BYTES, TRACE_RING_BYTES = 8 << 20, 32 << 20
 _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One C file that explains one way to die. `flag` tells the other files that it is there.
-
-    `needs` is the name of a family that comes before it and without which it cannot be.
-    """
-
-    name: str
-    file: str
-    flag: str
-    needs: str | None = None
 
 
 BASE_FILES = ("maps.c", "filter.c", "netfilter.c")

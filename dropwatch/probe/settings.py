@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from dropwatch.model.filter import Filter, Network, PortRange
-from dropwatch.wire.decoder import ALTERNATIVES, NAME_BYTES, Mark, Prefix, Settings
-from dropwatch.wire.decoder import PortRange as WirePorts
+from dropwatch.wire.settings import ALTERNATIVES, NAME_BYTES, Mark, Prefix, Settings
+from dropwatch.wire.settings import PortRange as WirePorts
 
 _BLACKHOLES = ("ipv4_dst_blackhole_ops", "ip6_dst_blackhole_ops")  # net/ipv4/route.c, net/ipv6/route.c
 

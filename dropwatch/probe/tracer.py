@@ -8,22 +8,23 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any, Self
 
-from dropwatch.errors import CannotRunHere, WrongUsage
+from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.model.drop import Event
 from dropwatch.model.filter import Filter
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import RawStep
-from dropwatch.model.netfilter import HookFunction
 from dropwatch.probe import program
-from dropwatch.probe.attach import Attaching, quiet, write
+from dropwatch.probe.attach import Probes, quiet, write
 from dropwatch.probe.attach_drop import attach_drop
-from dropwatch.probe.attach_trace import Follow, Following
+from dropwatch.probe.attach_families import FamilyProbes
+from dropwatch.probe.attach_trace import Follow, TraceProbes
 from dropwatch.probe.families import FAMILIES
+from dropwatch.probe.family import Family
+from dropwatch.probe.kernel_names import kernel_names
 from dropwatch.probe.settings import settings
 from dropwatch.resources import resource_dir
 from dropwatch.wire.decoder import (
@@ -33,9 +34,9 @@ from dropwatch.wire.decoder import (
     LOSS_ROWS,
     LOSS_STEPS,
     NOT_A_PACKET,
-    SOURCES,
     Decoder,
 )
+from dropwatch.wire.drop import SOURCES
 from dropwatch.wire.header import RecordHeader
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
@@ -76,7 +77,7 @@ class Tracer:
         self._wanted = wanted
         self._summary = summary
         self._follow = follow
-        self._following: Following | None = None
+        self._following: TraceProbes | None = None
         self._symbols = symbols
         self._send_all = send_all
         self._records: list[bytes] = []
@@ -85,9 +86,9 @@ class Tracer:
         self._changes: mmap.mmap | None = None
         self._missed: dict[str, int] = {}
         self.read_until_ns = 0  # what was sent before then, on the monotonic clock, has been read
-        self._decoder = Decoder(
-            _state_names(), _counter_names(), lambda at: symbols.frame(at).function, self._hook_function
-        )
+        notes = [note for family in FAMILIES for note in family.notes]
+        names = kernel_names(symbols, lambda function: self._families.watches(function))
+        self._decoder = Decoder(notes, names)
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
@@ -122,7 +123,7 @@ class Tracer:
         if whole_ring:  # else the detail may be in what has not been read
             events += self._decoder.overdue(long_ago)
         if self._decoder.modules and not self._missed:
-            self._attaching.modules_changed(self._decoder.modules)
+            self._families.modules_changed(self._decoder.modules)
             if self._following is not None:
                 self._following.modules_changed(self._decoder.modules)
             self._decoder.modules.clear()
@@ -201,7 +202,7 @@ class Tracer:
                 self.close()
                 why = refused.message
 
-    def _start(self, families: tuple[program.Family, ...]) -> None:
+    def _start(self, families: tuple[Family, ...]) -> None:
         built = program.build(families, summary=self._summary, trace=self._follow is not None)
         for name, why in built.left_out.items():
             self._note(f"probe {name}: not attached: {why}")
@@ -209,13 +210,16 @@ class Tracer:
         self._configure()
         self._changes = mmap.mmap(self._bpf[b"xt_changes"].map_fd, mmap.PAGESIZE, prot=mmap.PROT_READ)
         self._bpf[b"events"].open_ring_buffer(self._take)
-        names = tuple(family.name for family in built.families)
-        self._attaching = Attaching(self._bpf, names, self._symbols, self._note)
-        self._attaching.start()
+        probes = Probes(self._bpf, self._symbols)
+        self._families = FamilyProbes(probes, built.families, self._symbols, self._note)
+        self._families.start()
         if self._follow is not None:
-            self._following = self._follow_packets(self._follow)
-        self._attach_modules()
-        self._attach_drop()
+            self._following = TraceProbes(Probes(self._bpf, self._symbols), self._follow, self._note)
+            _accept("programs that follow packets were", self._following.start())
+        for tracepoint in ("module_load", "module_free"):
+            if (refused := probes.attach_tracepoint(tracepoint, "on_module")) is not None:
+                self._note(f"modules loaded while whydrop runs get no probes: {refused}")
+        _accept("program on_kfree_skb was", attach_drop(probes, self._summary, self._note))
 
     def _compile(self, built: program.Program) -> None:
         try:
@@ -238,48 +242,14 @@ class Tracer:
                     "this is a bug, or a bcc older than 0.26: please report the output of whydrop check",
                 ) from error
 
-    def _follow_packets(self, follow: Follow) -> Following:
-        following = Following(self._bpf, follow, self._symbols, self._note)
-        try:
-            following.start()
-        except (CannotRunHere, WrongUsage):
-            raise
-        except Exception as error:
-            raise Refused(
-                f"the programs that follow packets were refused by this kernel: {error}",
-                "whydrop check says what this machine can do; please report this kernel",
-            ) from error
-        return following
-
     def _configure(self) -> None:
         made = settings(self._wanted, self._symbols.address, self._send_all)
         try:
-            write(self._bpf, b"configuration", 0, made)
+            write(self._bpf, "configuration", 0, made)
         except OSError as error:
             raise CannotRunHere(
                 f"the filter cannot be handed to the kernel: {error.strerror}", "please report this kernel"
             ) from error
-
-    def _attach_modules(self) -> None:
-        with quiet() as said:
-            try:
-                for tracepoint in (b"module_load", b"module_free"):
-                    self._bpf.attach_raw_tracepoint(tp=tracepoint, fn_name=b"on_module")
-            except Exception as error:
-                self._note(f"modules loaded while whydrop runs get no probes: {said() or error}")
-
-    def _attach_drop(self) -> None:
-        refused = attach_drop(self._bpf, self._summary, self._note)
-        if refused is not None:
-            raise Refused(
-                f"the program on_kfree_skb was refused by this kernel: {refused}",
-                "whydrop check says what this machine can do; please report this kernel",
-            )
-
-    def _hook_function(self, address: int) -> HookFunction:
-        frame = self._symbols.frame(address)
-        watched = frame.function is not None and self._attaching.watches(frame.function)
-        return HookFunction(frame.function, frame.module, watched)
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._blind_spots:
@@ -293,25 +263,12 @@ class Tracer:
         return int(self._bpf[table].sum(index).value)
 
 
-def _state_names() -> dict[int, str]:
-    """Words for xfrm_state.km.state: an enum without a name (include/net/xfrm.h)."""
-    found = program.xfrm_states()
-    return {number: name.removeprefix("XFRM_STATE_").lower() for name, number in found.items()}
-
-
-def _counter_names() -> dict[int, str]:
-    """Index of each xfrm counter to its name in /proc/net/xfrm_stat."""
-    try:
-        lines = Path("/proc/net/xfrm_stat").read_text().splitlines()
-        shown = {line.split()[0].upper(): line.split()[0] for line in lines if line.strip()}
-    except OSError:
-        shown = {}
-    names = {number: name.removeprefix("LINUX_MIB_") for name, number in program.xfrm_counters().items()}
-    return {
-        number: shown.get(name, name)
-        for number, name in names.items()
-        if not name.startswith("_") and name != "XFRMNUM"
-    }
+def _accept(what: str, refused: str | None) -> None:
+    if refused is not None:
+        raise Refused(
+            f"the {what} refused by this kernel: {refused}",
+            "whydrop check says what this machine can do; please report this kernel",
+        )
 
 
 def _recursion_misses(fd: int) -> int:

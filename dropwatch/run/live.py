@@ -33,7 +33,7 @@ from dropwatch.run.summary import Summarizing, summarizing_for
 from dropwatch.run.trace import Tracing, tracing_for
 from dropwatch.run.views import renderer_for
 from dropwatch.run.write import Keeping, keeping_for, start_of
-from dropwatch.wire.decoder import event_of_row
+from dropwatch.wire.drop import event_of_row
 
 
 class IpsecMatching:

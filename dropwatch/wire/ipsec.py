@@ -1,11 +1,15 @@
 """Bytes of the IPsec probes become a note: the typed mirror of their record in bpf/event.h."""
 
 import ctypes
+from collections.abc import Mapping
 from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
+from dataclasses import replace
 
+from dropwatch.model.drop import Event
 from dropwatch.model.ipsec import Encap, GoneState, Lifetime, XfrmCheck, XfrmLookup, XfrmNote, XfrmState
 from dropwatch.names import xfrm_abi
-from dropwatch.wire.header import RecordHeader
+from dropwatch.wire.header import RECORD_XFRM, RecordHeader
+from dropwatch.wire.note import KernelNames, Note
 
 _AUDITS = {1: "icvfail", 2: "notfound", 4: "replay", 8: "overflow"}
 
@@ -73,7 +77,9 @@ class XfrmRecord(ctypes.Structure):
     )
 
 
-def xfrm_note(record: XfrmRecord, state_names: dict[int, str], counter_names: dict[int, str]) -> XfrmNote:
+def xfrm_note(
+    record: XfrmRecord, state_names: Mapping[int, str], counter_names: Mapping[int, str]
+) -> XfrmNote:
     """What the record says in words; the maps name the running kernel's numbers."""
     audit = frozenset(word for bit, word in _AUDITS.items() if record.audit & bit)
     check = None
@@ -94,7 +100,7 @@ def xfrm_note(record: XfrmRecord, state_names: dict[int, str], counter_names: di
     )
 
 
-def gone_state(record: XfrmRecord, state_names: dict[int, str]) -> GoneState:
+def gone_state(record: XfrmRecord, state_names: Mapping[int, str]) -> GoneState:
     """An SA at the moment when it was deleted."""
     return GoneState(
         monotonic_ns=record.header.time_ns,
@@ -105,11 +111,18 @@ def gone_state(record: XfrmRecord, state_names: dict[int, str]) -> GoneState:
     )
 
 
-def _risen(counters: int, names: dict[int, str]) -> tuple[str, ...]:
+def _add(event: Event, record: XfrmRecord, names: KernelNames) -> Event:
+    return replace(event, xfrm=xfrm_note(record, names.states, names.counters))
+
+
+XFRM_NOTE = Note(RECORD_XFRM, XfrmRecord, _add)
+
+
+def _risen(counters: int, names: Mapping[int, str]) -> tuple[str, ...]:
     return tuple(name for n, name in names.items() if counters >> n & 1)
 
 
-def _state(record: XfrmRecord, state_names: dict[int, str]) -> XfrmState:
+def _state(record: XfrmRecord, state_names: Mapping[int, str]) -> XfrmState:
     algorithms = tuple(
         (word, found.name.decode(errors="replace"), found.key_bits, found.icv_bits)
         for word, found in (

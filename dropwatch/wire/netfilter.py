@@ -1,9 +1,11 @@
-"""Bytes of the netfilter probes become notes: the typed mirror of their records in bpf/event.h and of bpf/layout.h."""
+"""Bytes of the netfilter probes become notes: the typed mirror of their records in bpf/event.h."""
 
 import ctypes
 from collections.abc import Callable
 from ctypes import c_char, c_int32, c_uint8, c_uint32, c_uint64
+from dataclasses import replace
 
+from dropwatch.model.drop import Event
 from dropwatch.model.netfilter import (
     FAMILIES,
     ConntrackNote,
@@ -18,7 +20,15 @@ from dropwatch.model.netfilter import (
     XtFamily,
     XtNote,
 )
-from dropwatch.wire.header import RecordHeader
+from dropwatch.wire.header import (
+    RECORD_EBT,
+    RECORD_ENGINES,
+    RECORD_HOOKS,
+    RECORD_NFT,
+    RECORD_XT,
+    RecordHeader,
+)
+from dropwatch.wire.note import KernelNames, Note
 
 NFT_NAME_BYTES = 64
 NFT_VISITED = 8
@@ -28,7 +38,6 @@ XT_JUMPS = 8
 XT_RULE_BYTES = 512
 EBT_WATCHED = 256
 INVALID_WORDS = 96
-KILLERS = 4
 NF_HOOKS = 5
 HOOK_FUNCTIONS = 16
 _NAME_BYTES = 16
@@ -135,56 +144,6 @@ class HooksRecord(ctypes.Structure):
     )
 
 
-class XtEntryLayout(ctypes.Structure):
-    _fields_ = (("offsets", c_uint32), ("counters", c_uint32))
-
-
-class CodeRange(ctypes.Structure):
-    _fields_ = (("start", c_uint64), ("end", c_uint64))
-
-
-class NetfilterLayout(ctypes.Structure):
-    _fields_ = (
-        ("killers", CodeRange * KILLERS),
-        ("chain_rules", c_uint32 * 2),
-        ("chain_has_blob", c_uint32),
-        ("chain_table", c_uint32),
-        ("chain_handle", c_uint32),
-        ("chain_name", c_uint32),
-        ("table_name", c_uint32),
-        ("table_handle", c_uint32),
-        ("base_chain", c_uint32),
-        ("base_policy", c_uint32),
-        ("expression_size", c_uint32),
-        ("xt_table_first", c_uint32),
-        ("xt_private", c_uint32),
-        ("xt_name", c_uint32),
-        ("xt_af", c_uint32),
-        ("xt_size", c_uint32),
-        ("xt_number", c_uint32),
-        ("xt_underflow", c_uint32),
-        ("xt_jumpstack", c_uint32),
-        ("xt_entries", c_uint32),
-        ("xt_target_name", c_uint32),
-        ("one_cpu", c_uint32),
-        ("xt_entry", XtEntryLayout * 4),
-        ("ebt_table_first", c_uint32),
-        ("ebt_private", c_uint32),
-        ("ebt_name", c_uint32),
-        ("ebt_nentries", c_uint32),
-        ("ebt_counters", c_uint32),
-        ("cache_line", c_uint32),
-        ("ct_log_format", c_uint32),
-        ("log_format", c_uint32),
-        ("connection_status", c_uint32),
-        ("net_hooks_ipv4", c_uint32),
-        ("net_hooks_ipv6", c_uint32),
-        ("net_hooks_arp", c_uint32),
-        ("net_hooks_bridge", c_uint32),
-        ("pad", c_uint32),
-    )
-
-
 def engines_note(record: EnginesRecord, function_name: FunctionName) -> NetfilterNote:
     """What conntrack, queues and other hooks said; parts are None where nothing was seen."""
     refuser = function_name(record.refuser) if record.refuser else None
@@ -285,3 +244,35 @@ def _chain(seen: NftChainSeen) -> NftChain:
 
 def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
+
+
+def _add_engines(event: Event, record: EnginesRecord, names: KernelNames) -> Event:
+    return replace(event, netfilter=engines_note(record, names.function))
+
+
+def _add_nft(event: Event, record: NftRecord, names: KernelNames) -> Event:
+    return replace(event, netfilter=replace(_noted(event), nft=nft_note(record, names.function)))
+
+
+def _add_xt(event: Event, record: XtRecord, names: KernelNames) -> Event:
+    return replace(event, netfilter=replace(_noted(event), xt=xt_note(record, names.function)))
+
+
+def _add_ebt(event: Event, record: EbtRecord, names: KernelNames) -> Event:
+    return replace(event, netfilter=replace(_noted(event), ebt=ebt_note(record)))
+
+
+def _add_hooks(event: Event, record: HooksRecord, names: KernelNames) -> Event:
+    functions = hooks_note(record, names.hook_function)
+    return replace(event, netfilter=replace(_noted(event), at_hooks=functions))
+
+
+def _noted(event: Event) -> NetfilterNote:
+    return event.netfilter or NetfilterNote()
+
+
+ENGINES_NOTE = Note(RECORD_ENGINES, EnginesRecord, _add_engines)
+NFT_NOTE = Note(RECORD_NFT, NftRecord, _add_nft, follows=True)
+XT_NOTE = Note(RECORD_XT, XtRecord, _add_xt, follows=True)
+EBT_NOTE = Note(RECORD_EBT, EbtRecord, _add_ebt, follows=True)
+HOOKS_NOTE = Note(RECORD_HOOKS, HooksRecord, _add_hooks, follows=True)

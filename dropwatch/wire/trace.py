@@ -6,7 +6,6 @@ from ctypes import c_char, c_int32, c_uint8, c_uint32, c_uint64
 from dropwatch.model.journey import Kind, RawStep
 from dropwatch.wire.header import RecordHeader
 
-RECORD_STEP = 10
 STEP_PACKET_BYTES = 160
 STEP_CALLERS = 8
 STEP_FIELDS = 16

@@ -19,7 +19,8 @@ from dropwatch.probe.check.preflight import (
     read_user,
     vital_facts,
 )
-from dropwatch.probe.families import COME_AND_GO, FAMILIES, HOOKS
+from dropwatch.probe.families import FAMILIES
+from dropwatch.probe.family import Family
 
 _TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _KALLSYMS_BYTES = 1 << 16
@@ -62,8 +63,8 @@ def _extra_facts(user: User) -> Iterator[Fact]:
     )
     yield _kprobes()
     for family in FAMILIES:
-        if HOOKS[family.name]:
-            yield _family(family.name, user)
+        if family.hooks:
+            yield _family(family, user)
 
 
 def _kernel() -> Fact:
@@ -130,13 +131,14 @@ def _kprobes() -> Fact:
     return Fact("kprobes", False, text, todo)
 
 
-def _family(name: str, user: User) -> Fact:
+def _family(family: Family, user: User) -> Fact:
     """A family works when the first of its hooks does."""
+    name = family.name
     if not user.has(CAP_BPF, CAP_PERFMON):
         return Fact(name, None, "not tried: takes the right to load BPF programs", probe=True)
-    first, *others = dict.fromkeys(hook.function for hook in HOOKS[name])
+    first, *others = dict.fromkeys(hook.function for hook in family.hooks)
     outcome = trial.kprobe(first)
-    if name in COME_AND_GO and outcome.error in (0, errno.ENOENT):
+    if family.comes_and_goes and outcome.error in (0, errno.ENOENT):
         return _module_family(name, (first, *others))
     if outcome.worked:
         missing = [function for function in others if not trial.kprobe(function).worked]

@@ -5,6 +5,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from dropwatch.host.host import Host
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.model.filter import Filter
-from dropwatch.probe import families, tracer
+from dropwatch.probe import tracer
+from dropwatch.probe.families import AT_HOOKS, ENGINES, XT
 
 MAX = 10
 LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
@@ -282,12 +284,10 @@ def snmp_delivered(end: Namespace) -> int:
 
 def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its probe, and for a second whydrop, which lacks it, as the one function at the hook that is left."""
-    hooks = families.HOOKS[families.ENGINES.name]
-    without = tuple(hook for hook in hooks if hook.function not in ipvs.REQUEST_HOOKS)
-    assert len(without) < len(hooks)
-    monkeypatch.setitem(families.HOOKS, families.ENGINES.name, without)
+    hooks = tuple(hook for hook in ENGINES.hooks if hook.function not in ipvs.REQUEST_HOOKS)
+    assert len(hooks) < len(ENGINES.hooks)
     # no more probes than it takes: attaching is what a start spends its time with
-    monkeypatch.setattr(tracer, "FAMILIES", (families.XT, families.ENGINES, families.AT_HOOKS))
+    monkeypatch.setattr(tracer, "FAMILIES", (XT, replace(ENGINES, hooks=hooks), AT_HOOKS))
     wanted = Filter(dport=((5820, 5821),))
     with (
         ipvs.service_without_servers(lab.b, 5820),

@@ -11,6 +11,7 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.model.filter import Filter
 from dropwatch.probe import program, tracer
 from dropwatch.probe.families import AT_HOOKS
+from dropwatch.probe.family import Family
 
 # of bpf/hooks.c, the first that is tried without
 LAST_LINE = "return is_killer(layout, KILLER_HOOK_SLOW, location);"
@@ -20,7 +21,7 @@ FORBIDDEN = "*(volatile u64 *)skb = 1;"  # a store into the packet's memory
 def test_the_rest_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = program.build
 
-    def spoilt(families: tuple[program.Family, ...], **more: bool) -> program.Program:
+    def spoilt(families: tuple[Family, ...], **more: bool) -> program.Program:
         built = honest(families, **more)
         return dataclasses.replace(built, text=built.text.replace(LAST_LINE, f"{FORBIDDEN} {LAST_LINE}"))
 

@@ -1,41 +1,39 @@
 """Which functions get probes, and when: those that are there now, those of modules that come, those that come again."""
 
-from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 
 import pytest
 
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.probe import attach
-from dropwatch.probe.attach import Attaching
-from dropwatch.probe.families import ENGINES, HOOKS, XFRM, XFRM_OUTPUT
+from dropwatch.probe import attach, attach_families
+from dropwatch.probe.attach import Probes
+from dropwatch.probe.attach_families import FamilyProbes
+from dropwatch.probe.families import ENGINES, XFRM, XFRM_OUTPUT
+from dropwatch.probe.family import Family
 
 TEXT, MODULES = 0xFFFFFFFF81000000, 0xFFFFFFFFC0000000
 CORE = f"{TEXT:x} T _stext\n{TEXT + 16:x} T nf_queue\n{TEXT + 64:x} T _etext\n"
-CONNTRACK = [hook for hook in HOOKS[ENGINES.name] if hook.function == "nf_conntrack_in"]
+CONNTRACK = [("nf_conntrack_in", "on_answer_return", True), ("nf_conntrack_in", "on_conntrack_in", False)]
 
 
 class Bpf:
-    """Notes what is attached, as (function, program, at return); refuses what it is told to."""
+    """Notes what is attached, as (function, program, at return); refuses what it is told to, functions or programs."""
 
     def __init__(self) -> None:
         self.attached: list[tuple[str, str, bool]] = []
         self.refused: set[str] = set()
 
-    def _hook(self, at_return: bool) -> Callable[..., None]:
-        def attach(event: bytes, fn_name: bytes) -> None:
-            if event.decode() in self.refused:
-                raise OSError("no")
-            self.attached.append((event.decode(), fn_name.decode(), at_return))
+    def attach_kprobe(self, event: bytes, fn_name: bytes, at_return: bool = False) -> None:
+        if {event.decode(), fn_name.decode()} & self.refused:
+            raise OSError("no")
+        self.attached.append((event.decode(), fn_name.decode(), at_return))
 
-        return attach
+    def detach_kprobe(self, event: bytes, fn_name: bytes, at_return: bool = False) -> None:
+        self.attached.remove((event.decode(), fn_name.decode(), at_return))
 
-    def _unhook(self, at_return: bool) -> Callable[..., None]:
-        return lambda event, fn_name: self.attached.remove((event.decode(), fn_name.decode(), at_return))
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        verb, _, kind = name.partition("_")
-        return {"attach": self._hook, "detach": self._unhook}[verb](kind == "kretprobe")
+    attach_kretprobe = partialmethod(attach_kprobe, at_return=True)
+    detach_kretprobe = partialmethod(detach_kprobe, at_return=True)
 
 
 class Machine:
@@ -51,8 +49,9 @@ class Machine:
         self.kallsyms.write_text(CORE + "".join(lines))
         self.modules.write_text(f"nf_conntrack 4096 0 - Live {MODULES:#x}\n" if functions else "")
 
-    def start(self, *families: str) -> Attaching:
-        started = Attaching(self.bpf, families, self.symbols, self.notes.append)
+    def start(self, *families: Family) -> FamilyProbes:
+        probes = Probes(self.bpf, self.symbols)
+        started = FamilyProbes(probes, families, self.symbols, self.notes.append)
         started.start()
         return started
 
@@ -64,32 +63,32 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(attach, "write", lambda *_: None)
-    monkeypatch.setattr(attach, "read_layout", lambda _: None)
+    monkeypatch.setattr(attach_families, "read_layout", lambda _: None)
     monkeypatch.setattr(attach, "KPROBE_PMU", tmp_path)
     return Machine(tmp_path)
 
 
 def test_what_is_not_loaded_is_no_lack(machine: Machine) -> None:
-    machine.start(ENGINES.name)
+    machine.start(ENGINES)
     assert machine.functions == {"nf_queue"}
     assert machine.notes == []
 
 
 def test_what_every_kernel_should_have_is_one(machine: Machine) -> None:
     machine.bpf.refused = {"xfrm_input"}
-    machine.start(XFRM.name)
+    machine.start(XFRM)
     assert machine.functions == set(), "the others lean on the first"
     assert machine.notes == ["probe xfrm_input: not attached: no"]
 
 
 def test_a_module_that_comes_gets_its_probes(machine: Machine) -> None:
-    attached = machine.start(ENGINES.name)
+    attached = machine.start(ENGINES)
     machine.has("nf_conntrack_in")
     attached.modules_changed({"nf_conntrack"})
     attached.modules_changed({"other"})
-    assert sorted(machine.bpf.attached) == sorted(
-        [("nf_queue", "on_nf_queue", False), *((h.function, h.program, h.at_return) for h in CONNTRACK)]
-    ), "once each"
+    assert sorted(machine.bpf.attached) == sorted([("nf_queue", "on_nf_queue", False), *CONNTRACK]), (
+        "once each"
+    )
 
 
 @pytest.mark.parametrize("seen_without", [True, False])
@@ -97,7 +96,7 @@ def test_a_module_that_comes_again_gets_them_again(machine: Machine, seen_withou
     """Also where it comes to lie at the same address, and was gone for a moment only."""
     machine.has("nf_conntrack_in")
     machine.symbols.refresh()
-    attached = machine.start(ENGINES.name)
+    attached = machine.start(ENGINES)
     first = list(machine.bpf.attached)
     if seen_without:
         machine.has()
@@ -113,16 +112,16 @@ def test_a_function_that_takes_no_probe_is_told_once(machine: Machine) -> None:
     machine.bpf.refused = {"nf_conntrack_in"}
     machine.has("nf_conntrack_in")
     machine.symbols.refresh()
-    attached = machine.start(ENGINES.name)
+    attached = machine.start(ENGINES)
     attached.modules_changed({"nf_conntrack"})
-    assert len(machine.notes) == len(CONNTRACK)
     assert set(machine.notes) == {"probe nf_conntrack_in: not attached: no"}
+    assert machine.functions == {"nf_queue"}
 
 
 def test_whose_answers_are_watched(machine: Machine) -> None:
     machine.has("nf_conntrack_in", "__nf_conntrack_confirm", "ip_vs_in_hook")
     machine.symbols.refresh()
-    started = machine.start(ENGINES.name)
+    started = machine.start(ENGINES)
     assert started.watches("ipv4_conntrack_local")
     assert started.watches("nf_confirm")
     assert started.watches("ip_vs_in_hook")
@@ -131,18 +130,21 @@ def test_whose_answers_are_watched(machine: Machine) -> None:
     assert not started.watches("somebodys_hook")
 
 
-def test_half_a_probe_watches_nothing(machine: Machine) -> None:
+@pytest.mark.parametrize("refused", ["ip_vs_in_hook", "on_hook_answer", "on_answer_return"])
+def test_half_a_probe_is_none(machine: Machine, refused: str) -> None:
+    """The return of a call whose entry was not seen says nothing, nor the other way round."""
     machine.has("ip_vs_in_hook")
     machine.symbols.refresh()
-    machine.bpf.refused.add("ip_vs_in_hook")
-    assert not machine.start(ENGINES.name).watches("ip_vs_in_hook")
+    machine.bpf.refused.add(refused)
+    assert not machine.start(ENGINES).watches("ip_vs_in_hook")
+    assert machine.functions == {"nf_queue"}
 
 
 def test_a_family_that_every_packet_would_meet_waits_for_what_configures_it(machine: Machine) -> None:
     kallsyms = f"{TEXT:x} T _stext\n{TEXT + 16:x} T xfrm_lookup_with_ifid\n{TEXT + 64:x} T _etext\n"
     machine.kallsyms.write_text(kallsyms)
     machine.symbols = Kallsyms(machine.kallsyms, machine.modules)
-    attached = machine.start(XFRM_OUTPUT.name)
+    attached = machine.start(XFRM_OUTPUT)
     assert not machine.functions
     attached.modules_changed({"other"})
     assert not machine.functions

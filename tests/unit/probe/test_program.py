@@ -18,8 +18,10 @@ import pytest
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.probe import program
-from dropwatch.probe.families import COUNTING, FAMILIES, HOOKS, TAIL_CALLS, TCP, XFRM, Hook
-from dropwatch.probe.program import Family, Program
+from dropwatch.probe.attach_drop import COUNTING
+from dropwatch.probe.families import FAMILIES, TCP, XFRM
+from dropwatch.probe.family import Family, Hook
+from dropwatch.probe.program import Program
 from dropwatch.resources import resource_dir
 from dropwatch.wire.ipsec import XfrmRecord
 
@@ -183,7 +185,7 @@ BASE = {"on_table_change"}  # in netfilter.c: for the families of legacy tables
 
 
 def test_every_tail_call_has_a_place_of_its_own() -> None:
-    calls = [COUNTING, *(call for calls in TAIL_CALLS.values() for call in calls)]
+    calls = [COUNTING, *(call for family in FAMILIES for call in family.tail_calls)]
     assert len({(call.table, call.index) for call in calls}) == len(calls)
     text = (resource_dir("bpf") / "netfilter.c").read_text()
     places = dict(re.findall(r"^\tDETAIL_(\w+) = (\d+),$", text, re.M))
@@ -195,8 +197,8 @@ def test_hooks_and_functions_belong_together() -> None:
     """A hook of the table names a function of its family's file, and no function is forgotten."""
     for family in FAMILIES:
         text = (resource_dir("bpf") / family.file).read_text()
-        used = {hook.program for hook in HOOKS[family.name]}
-        used |= {call.program for call in TAIL_CALLS.get(family.name, ())}
+        used = {program for hook in family.hooks for program in hook.programs}
+        used |= {call.program for call in family.tail_calls}
         assert set(re.findall(r"^int (\w+)\(struct (?:pt_regs|bpf_raw)", text, re.M)) == used - BASE
         assert family.needs or f"#ifdef {family.flag}" in (resource_dir("bpf") / "drop.c").read_text()
 
@@ -214,13 +216,19 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("hook", [*HOOKS[XFRM.name], *HOOKS[TCP.name]], ids=lambda hook: hook.program)
+def body_of(function: str) -> str:
+    found = re.search(rf"^int {function}\(.*?^}}", program.build(FAMILIES).text, re.M | re.S)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("hook", [*XFRM.hooks, *TCP.hooks], ids=lambda hook: hook.function)
 def test_parameters_are_where_the_program_takes_them(hook: Hook) -> None:
-    body = re.search(rf"^int {hook.program}\(.*?^}}", program.build(FAMILIES).text, re.M | re.S)
-    assert body is not None
-    taken = {int(number) for number in re.findall(r"PT_REGS_PARM(\d)\(ctx\)", body[0])}
-    assert taken == (set() if hook.at_return else set(PARAMETERS[hook.function].values()))
-    assert ("PT_REGS_RC(ctx)" in body[0]) <= hook.at_return, "only a return has a value"
+    for name in hook.programs:
+        body = body_of(name)
+        taken = {int(number) for number in re.findall(r"PT_REGS_PARM(\d)\(ctx\)", body)}
+        assert taken == (set() if name == hook.back else set(PARAMETERS[hook.function].values()))
+        assert ("PT_REGS_RC(ctx)" in body) <= (name == hook.back), "only a return has a value"
     kernel = btf.vmlinux()
     function = kernel._find(hook.function, 12)  # BTF_KIND_FUNC
     if function is None:
@@ -320,7 +328,7 @@ def test_it_compiles(families: tuple[Family, ...], arguments: tuple[str, ...], k
     flags = [f"-I{resource_dir('bpf')}", *with_arguments(built.flags, *arguments), *strict]
     compiled = BPF(text=built.text.encode(), cflags=flags)
     try:
-        hooks = [hook.program for family in built.families for hook in HOOKS[family.name]]
+        hooks = [name for family in built.families for hook in family.hooks for name in hook.programs]
         following = (
             ("tell_probe", "tell_tracepoint", "on_copied", "on_table", "on_bridge_table")
             if kind == "trace"

@@ -6,7 +6,7 @@ import pytest
 
 from dropwatch.model.filter import Filter
 from dropwatch.probe.settings import settings
-from dropwatch.wire.decoder import ALTERNATIVES, Prefix, Settings
+from dropwatch.wire.settings import ALTERNATIVES, Prefix, Settings
 
 COUNTS = ("saddrs", "daddrs", "hosts", "sports", "dports", "ports", "netnses", "marks", "ifaces")
 TOO_MANY = ALTERNATIVES + 1

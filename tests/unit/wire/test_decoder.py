@@ -8,8 +8,10 @@ import pytest
 
 from dropwatch.model.drop import Event
 from dropwatch.model.ipsec import Encap, Selector
+from dropwatch.model.netfilter import HookFunction
 from dropwatch.wire import decoder as wire
-from dropwatch.wire import ipsec
+from dropwatch.wire import drop, header, ipsec
+from dropwatch.wire.note import KernelNames
 
 STATE_NAMES = {2: "valid", 5: "dead"}
 COUNTER_NAMES = {4: "XfrmInNoStates", 5: "XfrmInStateProtoError", 63: "XfrmLast"}
@@ -17,9 +19,9 @@ SKB = 0xFFFF888100ABCD00
 NOW = 83_521_935_614
 
 
-def drop_record(time_ns: int = NOW, skb: int = SKB, **fields: object) -> wire.DropRecord:
-    record = wire.DropRecord(location=0xFFFFFFFF81234567, has_reason=1, reason=77, length=98, mark=0xFFFFFFFF)
-    record.header = wire.RecordHeader(time_ns, skb, wire.RECORD_DROP, ctypes.sizeof(wire.DropRecord))
+def drop_record(time_ns: int = NOW, skb: int = SKB, **fields: object) -> drop.DropRecord:
+    record = drop.DropRecord(location=0xFFFFFFFF81234567, has_reason=1, reason=77, length=98, mark=0xFFFFFFFF)
+    record.header = header.RecordHeader(time_ns, skb, header.RECORD_DROP, ctypes.sizeof(drop.DropRecord))
     record.ifindex, record.skb_iif, record.netns = 3, 2, 4026532234
     record.pid, record.cpu, record.protocol = 812, 7, 0x0800
     record.ifname, record.comm = b"fifteen-letters", b"nginx"
@@ -30,7 +32,7 @@ def drop_record(time_ns: int = NOW, skb: int = SKB, **fields: object) -> wire.Dr
 
 def xfrm_record(time_ns: int = NOW, skb: int = SKB, **fields: object) -> ipsec.XfrmRecord:
     record = ipsec.XfrmRecord(audit=1)
-    record.header = wire.RecordHeader(time_ns, skb, wire.RECORD_XFRM, ctypes.sizeof(ipsec.XfrmRecord))
+    record.header = header.RecordHeader(time_ns, skb, header.RECORD_XFRM, ctypes.sizeof(ipsec.XfrmRecord))
     for name, value in fields.items():
         setattr(record, name, value)
     return record
@@ -45,7 +47,8 @@ Four, Two, Sixteen = ctypes.c_uint8 * 4, ctypes.c_uint8 * 2, ctypes.c_uint8 * 16
 
 @pytest.fixture
 def decoder() -> wire.Decoder:
-    return wire.Decoder(STATE_NAMES, COUNTER_NAMES, {}.get)
+    names = KernelNames(STATE_NAMES, COUNTER_NAMES, {}.get, lambda address: HookFunction(None))
+    return wire.Decoder([ipsec.XFRM_NOTE], names)
 
 
 def fed(decoder: wire.Decoder, record: ctypes.Structure) -> Event:
@@ -92,17 +95,17 @@ def test_a_stack_that_could_not_be_taken(decoder: wire.Decoder) -> None:
 
 
 def test_full_stack_and_full_packet(decoder: wire.Decoder) -> None:
-    record = drop_record(stack_bytes=wire.STACK_DEPTH * 8, packet_length=wire.PACKET_BYTES)
-    record.stack[:] = list(range(wire.STACK_DEPTH))
+    record = drop_record(stack_bytes=drop.STACK_DEPTH * 8, packet_length=drop.PACKET_BYTES)
+    record.stack[:] = list(range(drop.STACK_DEPTH))
     record.packet[:] = bytes(range(256))
     event = fed(decoder, record)
-    assert event.stack == tuple(range(wire.STACK_DEPTH))
+    assert event.stack == tuple(range(drop.STACK_DEPTH))
     assert event.packet == bytes(range(256))
 
 
-@pytest.mark.parametrize("bits", range(2 ** len(wire._NOTES)))
+@pytest.mark.parametrize("bits", range(2 ** len(drop._NOTES)))
 def test_what_other_probes_noted(decoder: wire.Decoder, bits: int) -> None:
-    expected = {word for bit, word in wire._NOTES.items() if bits & bit}
+    expected = {word for bit, word in drop._NOTES.items() if bits & bit}
     assert fed(decoder, drop_record(notes=bits)).notes == expected
 
 
@@ -340,7 +343,7 @@ def test_notes_of_lost_drops_do_not_pile_up(decoder: wire.Decoder) -> None:
 @pytest.mark.parametrize("record", [drop_record(), xfrm_record()], ids=["drop", "xfrm"])
 @pytest.mark.parametrize("change", [-8, 8])
 def test_a_record_of_another_size_is_refused(
-    decoder: wire.Decoder, record: wire.DropRecord | ipsec.XfrmRecord, change: int
+    decoder: wire.Decoder, record: drop.DropRecord | ipsec.XfrmRecord, change: int
 ) -> None:
     changed = type(record).from_buffer_copy(record)
     changed.header.size += change
@@ -351,7 +354,7 @@ def test_a_record_of_another_size_is_refused(
 @pytest.mark.parametrize("record", [drop_record(), xfrm_record()], ids=["drop", "xfrm"])
 @pytest.mark.parametrize("length", [0, 8, 23, 24, 100, -1])
 def test_a_record_cut_short_is_refused(
-    decoder: wire.Decoder, record: wire.DropRecord | ipsec.XfrmRecord, length: int
+    decoder: wire.Decoder, record: drop.DropRecord | ipsec.XfrmRecord, length: int
 ) -> None:
     with pytest.raises(ValueError, match=r"bytes|small"):
         decoder.feed(bytes(record)[:length])
@@ -370,12 +373,12 @@ def test_a_record_of_unknown_type_is_refused(decoder: wire.Decoder, kind: int) -
 
 
 def test_a_row_says_what_it_can_by_itself(decoder: wire.Decoder) -> None:
-    row = wire.Row(location=7, reason=77, netns=4026532234, ifindex=3, protocol=0x86DD, is_carrier=1)
-    event = wire.event_of_row(bytes(row))
+    row = drop.Row(location=7, reason=77, netns=4026532234, ifindex=3, protocol=0x86DD, is_carrier=1)
+    event = drop.event_of_row(bytes(row))
     assert (event.location, event.reason, event.netns, event.ifindex) == (7, 77, 4026532234, 3)
     assert (event.protocol, event.carrier, event.row, event.source) == (0x86DD, True, bytes(row), "kfree_skb")
     row.reason = 0xFFFFFFFF
-    assert wire.event_of_row(bytes(row)).reason is None
+    assert drop.event_of_row(bytes(row)).reason is None
     record = drop_record(row=row)
     assert fed(decoder, record).row == bytes(row)
     assert fed(decoder, drop_record()).row == b""

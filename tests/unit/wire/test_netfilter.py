@@ -18,23 +18,37 @@ from dropwatch.model.netfilter import (
 )
 from dropwatch.wire import decoder as wire
 from dropwatch.wire import netfilter
+from dropwatch.wire.drop import DropRecord
+from dropwatch.wire.header import (
+    RECORD_DROP,
+    RECORD_EBT,
+    RECORD_ENGINES,
+    RECORD_HOOKS,
+    RECORD_MODULE,
+    RECORD_NFT,
+    RECORD_XT,
+    RecordHeader,
+)
+from dropwatch.wire.note import KernelNames
 
+NOTES = (
+    *(netfilter.ENGINES_NOTE, netfilter.NFT_NOTE, netfilter.XT_NOTE),
+    *(netfilter.EBT_NOTE, netfilter.HOOKS_NOTE),
+)
 FUNCTIONS = {0xA1: "nft_immediate_eval", 0xA2: "reject_tg", 0xA3: "nf_hook_run_bpf", 0xA4: "nf_conntrack_in"}
 SKB, NOW = 0xFFFF888100ABCD00, 83_521_935_614
 
 
-def header(
-    kind: int, record: type[ctypes.Structure], time_ns: int = NOW, skb: int = SKB
-) -> wire.RecordHeader:
-    return wire.RecordHeader(time_ns, skb, kind, ctypes.sizeof(record))
+def header(kind: int, record: type[ctypes.Structure], time_ns: int = NOW, skb: int = SKB) -> RecordHeader:
+    return RecordHeader(time_ns, skb, kind, ctypes.sizeof(record))
 
 
 def drop(detail: int = 0, time_ns: int = NOW, skb: int = SKB) -> bytes:
-    return bytes(wire.DropRecord(header(wire.RECORD_DROP, wire.DropRecord, time_ns, skb), detail=detail))
+    return bytes(DropRecord(header(RECORD_DROP, DropRecord, time_ns, skb), detail=detail))
 
 
 def nft(**fields: object) -> netfilter.NftRecord:
-    record = netfilter.NftRecord(header(wire.RECORD_NFT, netfilter.NftRecord))
+    record = netfilter.NftRecord(header(RECORD_NFT, netfilter.NftRecord))
     record.function, record.table_handle, record.rule_handle, record.verdict = 0xA1, 3, 7, 1
     record.family, record.hook, record.priority = 1, 1, -100
     record.table, record.base = b"filter", netfilter.NftChainSeen(2, b"input")
@@ -44,7 +58,7 @@ def nft(**fields: object) -> netfilter.NftRecord:
 
 
 def xt(**fields: object) -> netfilter.XtRecord:
-    record = netfilter.XtRecord(header(wire.RECORD_XT, netfilter.XtRecord))
+    record = netfilter.XtRecord(header(RECORD_XT, netfilter.XtRecord))
     record.hook, record.entries, record.size, record.policy, record.generation = 1, 15, 2592, 752, 4
     record.candidates, record.risen, record.table = 1, 1, b"filter"
     record.candidate[0] = 200
@@ -55,7 +69,7 @@ def xt(**fields: object) -> netfilter.XtRecord:
 
 
 def engines(**fields: object) -> netfilter.EnginesRecord:
-    record = netfilter.EnginesRecord(header(wire.RECORD_ENGINES, netfilter.EnginesRecord))
+    record = netfilter.EnginesRecord(header(RECORD_ENGINES, netfilter.EnginesRecord))
     for name, value in fields.items():
         setattr(record, name, value)
     return record
@@ -63,7 +77,10 @@ def engines(**fields: object) -> netfilter.EnginesRecord:
 
 @pytest.fixture
 def decoder() -> wire.Decoder:
-    return wire.Decoder({}, {}, FUNCTIONS.get, lambda at: HookFunction(FUNCTIONS.get(at), None, at == 0xA4))
+    return wire.Decoder(
+        NOTES,
+        KernelNames({}, {}, FUNCTIONS.get, lambda at: HookFunction(FUNCTIONS.get(at), None, at == 0xA4)),
+    )
 
 
 def after_drop(decoder: wire.Decoder, record: ctypes.Structure) -> Event:
@@ -160,7 +177,7 @@ def test_a_target_that_was_called(decoder: wire.Decoder) -> None:
 
 @pytest.mark.parametrize(("watched", "counted"), [(1, (0, 63, 64, 255)), (0, None)])
 def test_ebtables(decoder: wire.Decoder, watched: int, counted: tuple[int, ...] | None) -> None:
-    record = netfilter.EbtRecord(header(wire.RECORD_EBT, netfilter.EbtRecord), 2, 256, 9, watched)
+    record = netfilter.EbtRecord(header(RECORD_EBT, netfilter.EbtRecord), 2, 256, 9, watched)
     record.counted[:] = [1 | 1 << 63, 1, 0, 1 << 63]
     record.table = b"filter"
     note = after_drop(decoder, record).netfilter
@@ -203,7 +220,7 @@ def test_a_queue(decoder: wire.Decoder) -> None:
 
 def test_both_sides_of_the_drop_record_meet(decoder: wire.Decoder) -> None:
     assert decoder.feed(bytes(engines(tracked=1))) is None
-    assert decoder.feed(drop(wire.RECORD_NFT)) is None
+    assert decoder.feed(drop(RECORD_NFT)) is None
     event = decoder.feed(bytes(nft()))
     assert event is not None
     assert event.netfilter is not None
@@ -212,7 +229,7 @@ def test_both_sides_of_the_drop_record_meet(decoder: wire.Decoder) -> None:
 
 
 def test_a_detail_that_does_not_come_is_not_waited_for(decoder: wire.Decoder) -> None:
-    assert decoder.feed(drop(wire.RECORD_NFT)) is None
+    assert decoder.feed(drop(RECORD_NFT)) is None
     assert decoder.overdue(NOW) == []
     (event,) = decoder.overdue(NOW + 1)
     assert event.netfilter is None
@@ -221,7 +238,7 @@ def test_a_detail_that_does_not_come_is_not_waited_for(decoder: wire.Decoder) ->
 
 
 def test_a_detail_goes_with_its_own_death(decoder: wire.Decoder) -> None:
-    assert decoder.feed(drop(wire.RECORD_NFT, NOW + 1)) is None
+    assert decoder.feed(drop(RECORD_NFT, NOW + 1)) is None
     assert decoder.feed(bytes(nft())) is None
     (event,) = decoder.overdue(NOW + 2)
     assert event.netfilter is None
@@ -229,13 +246,13 @@ def test_a_detail_goes_with_its_own_death(decoder: wire.Decoder) -> None:
 
 def test_modules_that_come_and_go(decoder: wire.Decoder) -> None:
     for name in (b"nf_tables", b"nft_compat", b"nf_tables"):
-        record = wire.ModuleRecord(header(wire.RECORD_MODULE, wire.ModuleRecord), name)
+        record = wire.ModuleRecord(header(RECORD_MODULE, wire.ModuleRecord), name)
         assert decoder.feed(bytes(record)) is None
     assert decoder.modules == {"nf_tables", "nft_compat"}
 
 
 def test_functions_at_hooks(decoder: wire.Decoder) -> None:
-    record = netfilter.HooksRecord(header(wire.RECORD_HOOKS, netfilter.HooksRecord), family=2)
+    record = netfilter.HooksRecord(header(RECORD_HOOKS, netfilter.HooksRecord), family=2)
     for at, *functions in (record.own[1], 0xA4, 0xA3), (record.bridge[4], 0xBAD):
         at.registered = len(functions)
         at.function[: len(functions)] = functions

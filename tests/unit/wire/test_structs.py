@@ -11,19 +11,19 @@ from dropwatch.model.netfilter import FAMILIES
 from dropwatch.names import xfrm_abi
 from dropwatch.probe import tracer
 from dropwatch.resources import resource_dir
-from dropwatch.wire import decoder, ipsec, netfilter, trace
+from dropwatch.wire import decoder, drop, header, ipsec, layout, netfilter, settings, trace
 
 BPF = resource_dir("bpf")
 MIRROR: dict[str, type[ctypes.Structure]] = {
-    "record_header": decoder.RecordHeader,
-    "row": decoder.Row,
-    "drop_record": decoder.DropRecord,
+    "record_header": header.RecordHeader,
+    "row": drop.Row,
+    "drop_record": drop.DropRecord,
     "xfrm_algorithm": ipsec.XfrmAlgorithm,
     "xfrm_record": ipsec.XfrmRecord,
-    "prefix": decoder.Prefix,
-    "port_range": decoder.PortRange,
-    "mark": decoder.Mark,
-    "settings": decoder.Settings,
+    "prefix": settings.Prefix,
+    "port_range": settings.PortRange,
+    "mark": settings.Mark,
+    "settings": settings.Settings,
     "module_record": decoder.ModuleRecord,
     "engines_record": netfilter.EnginesRecord,
     "nft_chain_seen": netfilter.NftChainSeen,
@@ -32,9 +32,9 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "ebt_record": netfilter.EbtRecord,
     "hook_functions": netfilter.HookFunctions,
     "hooks_record": netfilter.HooksRecord,
-    "code_range": netfilter.CodeRange,
-    "xt_entry_layout": netfilter.XtEntryLayout,
-    "netfilter_layout": netfilter.NetfilterLayout,
+    "code_range": layout.CodeRange,
+    "xt_entry_layout": layout.XtEntryLayout,
+    "netfilter_layout": layout.NetfilterLayout,
     "step_record": trace.StepRecord,
     "step_field": trace.StepField,
 }
@@ -239,10 +239,10 @@ def test_the_members_fill_the_struct(struct: str, compiler: dict[str, int]) -> N
 
 
 def test_constants(compiler: dict[str, int]) -> None:
-    assert compiler["STACK_DEPTH"] == decoder.STACK_DEPTH
-    assert compiler["PACKET_BYTES"] == decoder.PACKET_BYTES
-    assert compiler["NAME_BYTES"] == decoder.NAME_BYTES
-    assert compiler["ALTERNATIVES"] == decoder.ALTERNATIVES
+    assert compiler["STACK_DEPTH"] == drop.STACK_DEPTH
+    assert compiler["PACKET_BYTES"] == drop.PACKET_BYTES
+    assert compiler["NAME_BYTES"] == settings.NAME_BYTES
+    assert compiler["ALTERNATIVES"] == settings.ALTERNATIVES
     for name in ("STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS"):
         assert compiler[name] == getattr(trace, name)
     for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"):
@@ -254,20 +254,20 @@ STEPS = [name for name in enumerators() if name.startswith("STEP_")]
 
 def test_enumerators(compiler: dict[str, int]) -> None:
     """All of them: one that is added in C is wanted here as well."""
-    sources = {f"SOURCE_{name.upper()}": number for number, name in enumerate(decoder.SOURCES)}
+    sources = {f"SOURCE_{name.upper()}": number for number, name in enumerate(drop.SOURCES)}
     audits = {f"XFRM_AUDIT_{word.upper()}": number for number, word in ipsec._AUDITS.items()}
-    notes = {f"NOTE_{word.upper().replace('-', '_')}": number for number, word in decoder._NOTES.items()}
+    notes = {f"NOTE_{word.upper().replace('-', '_')}": number for number, word in drop._NOTES.items()}
     assert {name: compiler[name] for name in enumerators()} == {
-        **{name: number for name, number in vars(decoder).items() if name.startswith("RECORD_")},
+        **{name: number for name, number in vars(header).items() if name.startswith("RECORD_")},
         "NFT_NO_VERDICT": 0,
         "NFT_RULE": netfilter._NFT_RULE,
         **sources,
-        "SOURCES": len(decoder.SOURCES),
+        "SOURCES": len(drop.SOURCES),
         "LOSS_RING_FULL": decoder.LOSS_RING_FULL,
         "LOSS_DETAIL": decoder.LOSS_DETAIL,
         "NOT_A_PACKET": decoder.NOT_A_PACKET,
         **{f"KILLER_{word}": n for n, word in enumerate(("HOOK_SLOW", "DO_CHAIN", "BRIDGE", "REINJECT"))},
-        "KILLERS": netfilter.KILLERS,
+        "KILLERS": layout.KILLERS,
         "LOSS_ROWS": decoder.LOSS_ROWS,
         "INTERRUPTING": decoder.INTERRUPTING,
         "LOSS_STEPS": decoder.LOSS_STEPS,

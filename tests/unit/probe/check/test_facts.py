@@ -9,13 +9,13 @@ from dropwatch.probe.check import facts as facts_module
 from dropwatch.probe.check import trial
 from dropwatch.probe.check.facts import all_facts, can_run
 from dropwatch.probe.check.preflight import CAP_BPF, CAP_PERFMON, User
-from dropwatch.probe.families import FAMILIES, HOOKS
+from dropwatch.probe.families import FAMILIES
 
 ROOT = User(0, (1 << 41) - 1, in_user_namespace=False)
 NOBODY = User(65534, 0, in_user_namespace=False)
 TRACER = User(65534, 1 << CAP_BPF | 1 << CAP_PERFMON, in_user_namespace=False)
 FAMILY = FAMILIES[0].name
-FUNCTIONS = list(dict.fromkeys(hook.function for hook in HOOKS[FAMILY]))
+FUNCTIONS = list(dict.fromkeys(hook.function for hook in FAMILIES[0].hooks))
 
 
 @pytest.fixture

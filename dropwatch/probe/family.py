@@ -1,0 +1,61 @@
+"""A family is a plug: one way to die, with all that tells of it. Hooks and tail calls are what it has in the kernel."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dropwatch.wire.note import Note
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A kernel function with the BPF programs that run at its entry and at its return; one of them may be missing."""
+
+    function: str
+    entry: str | None = None
+    back: str | None = None
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        return tuple(program for program in (self.back, self.entry) if program is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class TailCall:
+    """A program that others jump to: the place in their table of programs (bpf/netfilter.c, enum drop_detail)."""
+
+    table: str
+    index: int
+    program: str
+    is_kprobe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One C file that explains one way to die. `flag` tells the other files that it is there.
+
+    A family works only with its first hook: the others lean on what that notes. `needs` is the name of a family that
+    comes before it and without which it cannot be. What `comes_and_goes` belongs to modules: it is attached when their
+    functions appear; what is not loaded drops nothing, so that it is not there is no blind spot. `configured_by` are
+    modules, each with one of its functions, by which a subsystem is configured whose functions every packet meets,
+    used or not: then the hooks wait for one of them.
+    """
+
+    name: str
+    file: str
+    flag: str
+    hooks: tuple[Hook, ...] = ()
+    tail_calls: tuple[TailCall, ...] = ()
+    notes: tuple[Note, ...] = ()
+    needs: str | None = None
+    comes_and_goes: bool = False
+    configured_by: tuple[tuple[str, str], ...] = ()
+
+
+def entries(program: str, *functions: str) -> Iterator[Hook]:
+    """The same program at the entry of several functions."""
+    return (Hook(function, program) for function in functions)
+
+
+def both(entry: str, back: str, *functions: str) -> Iterator[Hook]:
+    """The same pair of programs at the entry and the return of several functions."""
+    return (Hook(function, entry, back) for function in functions)

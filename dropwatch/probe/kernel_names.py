@@ -1,0 +1,40 @@
+"""Words for the numbers and addresses in the running kernel's records."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.model.netfilter import HookFunction
+from dropwatch.probe import program
+from dropwatch.wire.note import KernelNames
+
+
+def kernel_names(symbols: Kallsyms, watches: Callable[[str], bool]) -> KernelNames:
+    """`watches` says whether a probe tells what a function at a netfilter hook answers."""
+
+    def hook_function(address: int) -> HookFunction:
+        frame = symbols.frame(address)
+        return HookFunction(frame.function, frame.module, bool(frame.function and watches(frame.function)))
+
+    return KernelNames(_state_names(), _counter_names(), lambda at: symbols.frame(at).function, hook_function)
+
+
+def _state_names() -> dict[int, str]:
+    """Words for xfrm_state.km.state: an enum without a name (include/net/xfrm.h)."""
+    found = program.xfrm_states()
+    return {number: name.removeprefix("XFRM_STATE_").lower() for name, number in found.items()}
+
+
+def _counter_names() -> dict[int, str]:
+    """Index of each xfrm counter to its name in /proc/net/xfrm_stat."""
+    try:
+        lines = Path("/proc/net/xfrm_stat").read_text().splitlines()
+        shown = {line.split()[0].upper(): line.split()[0] for line in lines if line.strip()}
+    except OSError:
+        shown = {}
+    names = {number: name.removeprefix("LINUX_MIB_") for name, number in program.xfrm_counters().items()}
+    return {
+        number: shown.get(name, name)
+        for number, name in names.items()
+        if not name.startswith("_") and name != "XFRMNUM"
+    }

@@ -1,0 +1,113 @@
+"""The DROP record of a death, and the row of a summary, become an Event."""
+
+import ctypes
+from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
+
+from dropwatch.model.drop import Event
+from dropwatch.wire.header import RecordHeader
+
+STACK_DEPTH = 64
+PACKET_BYTES = 256
+SOURCES = ("kfree_skb", "xfrm_lookup")
+_NAME_BYTES = 16
+_NOTES = {1: "time-wait", 2: "task-stack", 4: "probes-off"}
+_NO_REASON = 0xFFFFFFFF  # in a row
+
+
+class Row(ctypes.Structure):
+    _fields_ = (
+        ("location", c_uint64),
+        ("object", c_uint64),
+        ("bits", c_uint64),
+        ("reason", c_uint32),
+        ("netns", c_uint32),
+        ("ifindex", c_uint32),
+        ("notes", c_uint16),
+        ("proto", c_uint8),
+        ("detail", c_uint8),
+        ("is_carrier", c_uint32),
+        ("protocol", c_uint32),
+    )
+
+
+class DropRecord(ctypes.Structure):
+    _fields_ = (
+        ("header", RecordHeader),
+        ("row", Row),
+        ("journey", c_uint64),
+        ("location", c_uint64),
+        ("source", c_uint32),
+        ("reason", c_uint32),
+        ("has_reason", c_uint32),
+        ("length", c_uint32),
+        ("mark", c_uint32),
+        ("ifindex", c_uint32),
+        ("skb_iif", c_uint32),
+        ("netns", c_uint32),
+        ("pid", c_uint32),
+        ("cpu", c_uint32),
+        ("is_carrier", c_uint32),
+        ("protocol", c_uint32),
+        ("packet_length", c_uint32),
+        ("notes", c_uint32),
+        ("stack_bytes", c_int32),
+        ("detail", c_uint32),
+        ("ifname", c_char * _NAME_BYTES),
+        ("comm", c_char * _NAME_BYTES),
+        ("stack", c_uint64 * STACK_DEPTH),
+        ("packet", c_uint8 * PACKET_BYTES),
+    )
+
+
+def event_of_drop(record: DropRecord) -> Event:
+    """Without the notes that come with it."""
+    depth = max(record.stack_bytes, 0) // 8
+    return Event(
+        monotonic_ns=record.header.time_ns,
+        source=SOURCES[record.source],
+        skb=record.header.skb,
+        row=bytes(record.row) if record.row.location else b"",
+        journey=record.journey,
+        location=record.location,
+        reason=record.reason if record.has_reason else None,
+        protocol=record.protocol,
+        length=record.length,
+        mark=record.mark,
+        ifindex=record.ifindex,
+        ifname=record.ifname.decode(errors="replace"),
+        skb_iif=record.skb_iif,
+        netns=record.netns,
+        pid=record.pid,
+        comm=record.comm.decode(errors="replace"),
+        cpu=record.cpu,
+        carrier=bool(record.is_carrier),
+        stack=tuple(record.stack[:depth]),
+        notes=frozenset(word for bit, word in _NOTES.items() if record.notes & bit),
+        packet=bytes(record.packet[: record.packet_length]),
+    )
+
+
+def event_of_row(row: bytes) -> Event:
+    """What a row of a summary says by itself, for one of which no packet came as an Event."""
+    found = Row.from_buffer_copy(row)
+    return Event(
+        monotonic_ns=0,
+        source=SOURCES[0],
+        skb=0,
+        location=found.location,
+        reason=None if found.reason == _NO_REASON else found.reason,
+        protocol=found.protocol,
+        length=0,
+        mark=0,
+        ifindex=found.ifindex,
+        ifname="",
+        skb_iif=0,
+        netns=found.netns,
+        pid=0,
+        comm="",
+        cpu=0,
+        carrier=bool(found.is_carrier),
+        stack=(),
+        packet=b"",
+        row=row,
+    )
