@@ -4,7 +4,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from dropwatch.model.drop import Confidence, Culprit, Drop, Event, Finding, Frame
+from dropwatch.model.culprits import Culprit
+from dropwatch.model.drop import Confidence, Drop, Event, Finding, Frame
 from dropwatch.model.summary import Summary, SummaryRow
 
 _MINUTE_SECONDS = 60.0

@@ -3,10 +3,11 @@
 The kernel gives an Event (numbers, bytes). Names make it a Drop. Judgement makes it a Finding.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Literal
+from typing import Literal
 
+from dropwatch.model.culprits import Culprit
 from dropwatch.model.ipsec import XfrmNote
 from dropwatch.model.netfilter import NetfilterNote
 
@@ -152,18 +153,6 @@ class Fix:
 
     text: str
     command: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Culprit:
-    """The thing in the user's configuration that killed the packet: `object` in the JSON.
-
-    `text` is what the standard tool prints for it; `details` are the keys of its kind (`spi`, `handle`, ...).
-    """
-
-    kind: str
-    text: str
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

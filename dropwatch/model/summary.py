@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from dropwatch.model.drop import Address, Confidence, Culprit, Finding, Frame, Interface, Netns
+from dropwatch.model.culprits import Culprit
+from dropwatch.model.drop import Address, Confidence, Finding, Frame, Interface, Netns
 
 CounterKind = Literal["nic", "driver", "softnet", "qdisc", "protocol"]
 

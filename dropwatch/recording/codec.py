@@ -40,7 +40,9 @@ def encode(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     if dataclasses.is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        tag = _tag(type(value))
+        found = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return found if tag is None else {"kind": tag, **found}
     return str(value)  # addresses and networks; the JSON of a finding shows anything else this way too
 
 
@@ -198,7 +200,7 @@ def _record(kind: type[Any]) -> Reader:
 
     Fields of a later version are passed over.
     """
-    hints = get_type_hints(kind)
+    hints, tag = get_type_hints(kind), _tag(kind)
     if not dataclasses.is_dataclass(kind):
         fields = _fixed(tuple(hints[name] for name in kind._fields))
         return lambda data: kind(*fields(data))
@@ -209,12 +211,20 @@ def _record(kind: type[Any]) -> Reader:
             readers.update({field.name: _reader(hints[field.name]) for field in dataclasses.fields(kind)})
         if not isinstance(data, dict):
             raise Malformed("no object")
+        if tag is not None and data.get("kind") != tag:
+            raise Malformed("an object of another kind")
         try:
             return kind(**{name: reader(data[name]) for name, reader in readers.items() if name in data})
         except TypeError as error:
             raise Malformed(f"a part of {kind.__name__} is missing") from error
 
     return read
+
+
+def _tag(kind: type[Any]) -> str | None:
+    """What tells a type from the others of its union: a `kind` of the class, which is no field."""
+    tag = vars(kind).get("kind")
+    return tag if isinstance(tag, str) else None
 
 
 _SIMPLE: dict[Any, Reader] = {

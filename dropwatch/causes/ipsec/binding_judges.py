@@ -1,5 +1,7 @@
 """Judges of what SAs and policies are bound to: the mark of a packet, or the if_id of an xfrm interface."""
 
+from dataclasses import replace
+
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects
 from dropwatch.causes.ipsec.lookup_judges import judge_mark_of_state
 from dropwatch.causes.ipsec.output_judges import judge_state_of_other_interface, judge_state_of_other_mark
@@ -78,7 +80,7 @@ def _verdict(
         evidence.insert(1, Evidence("SA at the drop", state_line(note.state)))
     if field == "if_id":
         evidence += _interfaces(drop, host, policy)
-    culprit = objects.policy_object(policy, differs=comparison.differing(rows))
+    culprit = replace(objects.policy_object(policy), differs=comparison.differing(rows))
     checked = note is not None and note.check is not None
     proven = checked and objects.existed(policy.add_time, drop)
     return Verdict("certain" if proven else "likely", culprit, tuple(evidence), fix)

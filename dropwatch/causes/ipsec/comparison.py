@@ -30,8 +30,8 @@ def evidence(sides: str, rows: Iterable[Row]) -> tuple[Evidence, ...]:
     )
 
 
-def differing(rows: Iterable[Row]) -> list[str]:
-    return [row.field for row in rows if row.differs]
+def differing(rows: Iterable[Row]) -> tuple[str, ...]:
+    return tuple(row.field for row in rows if row.differs)
 
 
 def with_state(

@@ -6,7 +6,8 @@ from dataclasses import replace
 from dropwatch.causes.cause import Cause, Judge
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.vici import Connection
-from dropwatch.model.drop import Culprit, Drop, Evidence, Verdict
+from dropwatch.model.culprits import XfrmPolicy, XfrmState
+from dropwatch.model.drop import Drop, Evidence, Verdict
 
 
 def naming(causes: Sequence[Cause]) -> tuple[Cause, ...]:
@@ -19,14 +20,14 @@ def naming(causes: Sequence[Cause]) -> tuple[Cause, ...]:
 def _named(judge: Judge) -> Judge:
     def judge_and_name(drop: Drop, host: Host) -> Verdict | None:
         verdict = judge(drop, host)
-        if verdict is None or verdict.culprit is None:
+        if verdict is None or not isinstance(verdict.culprit, XfrmState | XfrmPolicy):
             return verdict
         return _with_connection(verdict, verdict.culprit, drop, host)
 
     return judge_and_name
 
 
-def _with_connection(verdict: Verdict, culprit: Culprit, drop: Drop, host: Host) -> Verdict:
+def _with_connection(verdict: Verdict, culprit: XfrmState | XfrmPolicy, drop: Drop, host: Host) -> Verdict:
     if not host.ike_tools():  # no daemon of which the answer could be: nothing is asked
         return verdict
     found = {
@@ -38,17 +39,18 @@ def _with_connection(verdict: Verdict, culprit: Culprit, drop: Drop, host: Host)
         return verdict
     ike, child = found.pop()
     fact = Evidence("vici list-sas", f"strongSwan has this as child {child} of connection {ike}")
-    details = culprit.details | {"connection": ike, "child": child}
-    return replace(verdict, culprit=replace(culprit, details=details), evidence=(*verdict.evidence, fact))
+    named = replace(culprit, connection=ike, child=child)
+    return replace(verdict, culprit=named, evidence=(*verdict.evidence, fact))
 
 
-def _belongs(connection: Connection, culprit: Culprit) -> bool:
+def _belongs(connection: Connection, culprit: XfrmState | XfrmPolicy) -> bool:
     """By SPI; else by reqid, of the SA or of what a policy asks for; else by the if_id."""
-    details = culprit.details
-    spi, if_id = details.get("spi"), details.get("if_id")
-    if spi is not None and int(spi, 16) in connection.spis:
+    if culprit.spi is not None and int(culprit.spi, 16) in connection.spis:
         return True
-    reqids = {details.get("reqid"), *(template["reqid"] for template in details.get("templates", ()))}
+    if isinstance(culprit, XfrmState):
+        reqids = {culprit.reqid}
+    else:
+        reqids = {template.reqid for template in culprit.templates or ()}
     if connection.reqid and connection.reqid in reqids:
         return True
-    return bool(if_id) and if_id in connection.if_ids
+    return bool(culprit.if_id) and culprit.if_id in connection.if_ids

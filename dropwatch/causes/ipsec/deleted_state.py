@@ -1,13 +1,18 @@
 """SAs that whydrop saw being deleted while it ran: which of them a packet still was for, and why it went."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.text import state_line
+from dropwatch.model import culprits
 from dropwatch.model.drop import Address, Drop, Evidence
 from dropwatch.model.ipsec import GoneState, XfrmState, XfrmTemplate
 
 _SLACK_S = 0.1  # between the clock that ages SAs and the one that gives a drop its time
+
+
+_Object = TypeVar("_Object", culprits.XfrmState, culprits.XfrmPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +20,7 @@ class Gone:
     """`relation` is `expired` when a limit was reached, else `deleted`; `when` and `why` are words."""
 
     state: XfrmState
-    relation: str
+    relation: Literal["deleted", "expired"]
     seconds: float
     when: str
     why: str | None
@@ -28,10 +33,10 @@ class Gone:
             facts.append(Evidence("SA at its deletion", self.why))
         return tuple(facts)
 
-    def details(self) -> dict[str, object]:
-        """Keys for the object of a finding."""
-        by = {"pid": self.pid, "comm": self.comm} if self.comm is not None else None
-        return {"relation": self.relation, "seconds_before": round(self.seconds, 3), "deleted_by": by}
+    def told_of(self, culprit: _Object) -> _Object:
+        """The object of a finding with what happened to its SA."""
+        by = culprits.Task(self.pid, self.comm) if self.pid is not None and self.comm is not None else None
+        return replace(culprit, relation=self.relation, seconds_before=round(self.seconds, 3), deleted_by=by)
 
 
 def received_by(drop: Drop, host: Host, daddr: Address, proto: str, spi: int, mark: int) -> Gone | None:

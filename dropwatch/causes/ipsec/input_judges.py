@@ -1,6 +1,6 @@
 """Judges of the IPsec input path beyond keys and missing SAs: from what the probes of xfrm_input noted."""
 
-from typing import Any
+from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, fixes, objects, sizes, words
@@ -87,7 +87,7 @@ def judge_encap_mismatch(drop: Drop, host: Host) -> Verdict | None:
         Evidence("packet", words.packet(drop, note.state.spi)),
         *comparison.evidence("packet / SA", rows),
         words.story(nat),
-        differs=["encap"],
+        differs=("encap",),
     )
 
 
@@ -106,7 +106,7 @@ def judge_mode_mismatch(drop: Drop, host: Host) -> Verdict | None:
         Evidence("counter XfrmInStateModeError", f"what is inside does not fit mode {mode}"),
         *comparison.evidence("packet / SA", rows),
         words.story(f"the sender's SA is not in mode {mode}, or carries another family of IP"),
-        differs=["mode"],
+        differs=("mode",),
     )
 
 
@@ -134,7 +134,7 @@ def _whole_packet_in_transport(drop: Drop, host: Host) -> Verdict | None:
         ),
         *comparison.evidence("packet / SA", rows),
         words.story("the sender's SA is in tunnel mode; or an ipip tunnel over this SA has no end here"),
-        differs=["mode"],
+        differs=("mode",),
     )
 
 
@@ -215,7 +215,7 @@ def judge_icv_length(drop: Drop, host: Host) -> Verdict | None:
         Evidence("SA at the drop", words.integrity_algorithm(note.state)),
         *comparison.evidence("packet / SA", rows),
         words.story("the two ends use different integrity algorithms, or cut the ICV to different lengths"),
-        differs=["length"],
+        differs=("length",),
     )
 
 
@@ -239,15 +239,20 @@ def _delivered_to_nobody(drop: Drop) -> XfrmNote | None:
 
 
 def _verdict(
-    drop: Drop, host: Host, note: XfrmNote, confidence: Confidence, *facts: Evidence, **more: Any
+    drop: Drop,
+    host: Host,
+    note: XfrmNote,
+    confidence: Confidence,
+    *facts: Evidence,
+    differs: tuple[str, ...] | None = None,
 ) -> Verdict:
-    """`more` are further keys of the SA as the finding's object."""
     said, state = kernel_word.evidence(drop), note.state
     if state is None:
         return Verdict(confidence, None, (*facts, said))
     observed = Evidence("SA at the drop", state_line(state))
     fix = (*fixes.show_states(drop, state), *fixes.ask_ike(drop, host))
-    return Verdict(confidence, objects.state_object(state, **more), (*facts, observed, said), fix)
+    culprit = replace(objects.state_object(state), differs=differs)
+    return Verdict(confidence, culprit, (*facts, observed, said), fix)
 
 
 def _wrong_number(note: XfrmNote, seq: int | None) -> str:

@@ -1,6 +1,6 @@
 """Judges of the IPsec input path: a check of integrity that failed, and packets that no SA fits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, deleted_state, fixes, flow, objects, words
@@ -9,7 +9,9 @@ from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.host.ipsec.text import state_line
-from dropwatch.model.drop import Confidence, Culprit, Drop, Evidence, Verdict
+from dropwatch.model import culprits
+from dropwatch.model.culprits import Culprit
+from dropwatch.model.drop import Confidence, Drop, Evidence, Verdict
 from dropwatch.model.ipsec import XfrmNote, XfrmState
 
 _GARBAGE = "an SA of these hosts checks no integrity: this may be what it decrypted with a wrong key, no IPsec at all"
@@ -36,12 +38,9 @@ def judge_auth_failed(drop: Drop, host: Host) -> Verdict | None:
         *words.old_number(drop, state),
         words.story(words.why_the_check_failed(drop, state)),
     ]
-    culprit = objects.state_object(
-        state,
-        algorithms=[
-            {"kind": kind, "name": name, "key_bits": key_bits, "icv_bits": icv_bits}
-            for kind, name, key_bits, icv_bits in state.algorithms
-        ],
+    culprit = replace(
+        objects.state_object(state),
+        algorithms=tuple(culprits.Algorithm(*one) for one in state.algorithms),
         packets=state.lifetime.packets,
         integrity_failed=state.stat_integrity_failed,
     )
@@ -73,7 +72,7 @@ def judge_no_state(drop: Drop, host: Host) -> Verdict | None:
         evidence.append(words.story(story))
     culprit: Culprit | None = None
     if gone is not None:
-        culprit = objects.state_object(gone.state, differs=[], **gone.details())
+        culprit = gone.told_of(replace(objects.state_object(gone.state), differs=()))
     elif near:
         culprit = _nearest_culprit(near[0])
     fix = (*fixes.set_up_again(drop), *fixes.ask_ike(drop, host))
@@ -94,8 +93,10 @@ def judge_mark_of_state(drop: Drop, host: Host) -> Verdict | None:
     confidence: Confidence = "certain" if objects.existed(state.lifetime.add_time, drop) else "likely"
     rows = _rows(search, state)
     evidence = (search.said, *_present(drop, search))
-    culprit = objects.state_object(
-        state, differs=comparison.differing(rows), packet_mark=search.wanted.mark if search.wanted else None
+    culprit = replace(
+        objects.state_object(state),
+        differs=comparison.differing(rows),
+        packet_mark=search.wanted.mark if search.wanted else None,
     )
     if search.vti is not None:
         evidence = (*evidence, words.vti_key(search.vti.ikey))
@@ -239,4 +240,4 @@ def _is_newer(state: XfrmState, gone: XfrmState) -> bool:
 
 
 def _nearest_culprit(near: Near) -> Culprit:
-    return objects.state_object(near.state, relation="nearest", differs=list(near.differences))
+    return replace(objects.state_object(near.state), relation="nearest", differs=tuple(near.differences))

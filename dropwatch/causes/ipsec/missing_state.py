@@ -1,15 +1,14 @@
 """Why an outbound policy finds no SA: those that come near its template, and those that are gone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from dropwatch.causes.ipsec import comparison, deleted_state, words
 from dropwatch.causes.ipsec.policies_for import Policies
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
-from dropwatch.host.ipsec.text import spi_text, state_line
+from dropwatch.host.ipsec.text import state_line
 from dropwatch.model.drop import Address, Drop, Evidence
 from dropwatch.model.ipsec import XfrmPolicy, XfrmState
 
@@ -28,16 +27,15 @@ _NOBODY = "no IKE daemon has answered: none runs here, or it has no connection f
 class Missing:
     """The policy that wanted an SA; `nearest` is the SA that comes closest, and `differs` why it is not taken.
 
-    `details` are keys for the object: of an SA that is gone, its SPI and what happened to it.
+    `gone` is the SA that it had, and what happened to that.
     """
 
     policy: XfrmPolicy
     nearest: XfrmState | None = None
-    differs: list[str] = field(default_factory=list)
-    gone: bool = False
+    differs: tuple[str, ...] = ()
+    gone: deleted_state.Gone | None = None
     title: str | None = None
     evidence: tuple[Evidence, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 def missing_state(drop: Drop, host: Host, found: Policies) -> Missing | None:
@@ -62,7 +60,7 @@ def missing_state(drop: Drop, host: Host, found: Policies) -> Missing | None:
         evidence.append(Evidence("netlink xfrm", f"nearest SA: {state_line(state)}"))
         evidence += comparison.evidence("SA / template", compared)
     else:
-        state, differs = None, []
+        state, differs = None, ()
         evidence.append(Evidence("netlink xfrm", "no SA comes near what this policy asks for"))
     if any(not one.spi and one.daddr == ends[1] for one in candidates):
         evidence.append(Evidence("netlink xfrm", _ASKING))
@@ -72,8 +70,7 @@ def missing_state(drop: Drop, host: Host, found: Policies) -> Missing | None:
         return Missing(policy, state, differs, evidence=tuple(evidence))
     evidence += [*gone.evidence(), words.story(_NOT_REPLACED)]
     title = f"an IPsec policy wants an SA for this packet; the one there was has been {_FATE[gone.relation]}"
-    details = gone.details() | {"spi": spi_text(gone.state.spi)}
-    return Missing(policy, state, differs, True, title, tuple(evidence), details)
+    return Missing(policy, state, differs, gone, title, tuple(evidence))
 
 
 def _candidates(ends: tuple[Address | None, Address | None], config: XfrmConfig) -> Iterator[XfrmState]:

@@ -1,60 +1,60 @@
 """SAs and policies as the object of a finding, and how long after the drop they were read."""
 
-from typing import Any
-
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.text import policy_line, selector_text, spi_text, state_line
-from dropwatch.model.drop import Culprit, Drop, Evidence
-from dropwatch.model.ipsec import XfrmPolicy, XfrmState
+from dropwatch.model import culprits
+from dropwatch.model.drop import Drop, Evidence
+from dropwatch.model.ipsec import XfrmPolicy, XfrmState, XfrmTemplate
 
 
-def state_object(state: XfrmState, **more: Any) -> Culprit:
-    """The SA with what identifies it; `more` are keys of the finding."""
-    details = {
-        "spi": spi_text(state.spi),
-        "saddr": str(state.saddr),
-        "daddr": str(state.daddr),
-        "proto": state.proto,
-        "mode": state.mode,
-        "reqid": state.reqid,
-        "if_id": state.if_id,
-        "mark": state.mark,
-        "mark_mask": state.mark_mask,
-        "state": state.state,
-    }
-    return Culprit("xfrm-state", state_line(state), details | more)
+def state_object(state: XfrmState) -> culprits.XfrmState:
+    """The SA with what identifies it."""
+    return culprits.XfrmState(
+        text=state_line(state),
+        spi=spi_text(state.spi),
+        saddr=str(state.saddr),
+        daddr=str(state.daddr),
+        proto=state.proto,
+        mode=state.mode,
+        reqid=state.reqid,
+        if_id=state.if_id,
+        mark=state.mark,
+        mark_mask=state.mark_mask,
+        state=state.state,
+    )
 
 
-def policy_object(policy: XfrmPolicy, **more: Any) -> Culprit:
-    """The policy with what identifies it. `templates` are the protections that it asks for."""
-    details = {
-        "dir": policy.dir,
-        "action": policy.action,
-        "priority": policy.priority,
-        "index": policy.index,
-        "selector": selector_text(policy.selector),
-        "if_id": policy.if_id,
-        "mark": policy.mark,
-        "mark_mask": policy.mark_mask,
-        "templates": [
-            {
-                "proto": one.proto,
-                "mode": one.mode,
-                "saddr": None if one.saddr is None else str(one.saddr),
-                "daddr": None if one.daddr is None else str(one.daddr),
-                "spi": spi_text(one.spi) if one.spi else None,
-                "reqid": one.reqid,
-            }
-            for one in policy.templates
-        ],
-    }
-    return Culprit("xfrm-policy", policy_line(policy), details | more)
+def policy_object(policy: XfrmPolicy) -> culprits.XfrmPolicy:
+    """The policy with what identifies it."""
+    return culprits.XfrmPolicy(
+        text=policy_line(policy),
+        dir=policy.dir,
+        action=policy.action,
+        priority=policy.priority,
+        index=policy.index,
+        selector=selector_text(policy.selector),
+        if_id=policy.if_id,
+        mark=policy.mark,
+        mark_mask=policy.mark_mask,
+        templates=tuple(map(_template, policy.templates)),
+    )
 
 
-def default_policy(direction: str) -> Culprit:
+def _template(asked: XfrmTemplate) -> culprits.Template:
+    return culprits.Template(
+        proto=asked.proto,
+        mode=asked.mode,
+        saddr=None if asked.saddr is None else str(asked.saddr),
+        daddr=None if asked.daddr is None else str(asked.daddr),
+        spi=spi_text(asked.spi) if asked.spi else None,
+        reqid=asked.reqid,
+    )
+
+
+def default_policy(direction: str) -> culprits.XfrmPolicy:
     """What `ip xfrm policy setdefault` has set for flows without a policy."""
-    details = {"dir": direction, "action": "block", "default": True}
-    return Culprit("xfrm-policy", f"default policy of direction {direction}: block", details)
+    text = f"default policy of direction {direction}: block"
+    return culprits.XfrmPolicy(text, direction, "block", default=True)
 
 
 def read_later(drop: Drop, config: XfrmConfig) -> str:

@@ -1,6 +1,7 @@
 """Judges of the IPsec output path: SAs that are used up or missing, packets that no longer fit."""
 
 import errno
+from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
@@ -8,8 +9,10 @@ from dropwatch.causes.ipsec.limits import limits_reached
 from dropwatch.causes.ipsec.missing_state import Missing, missing_state
 from dropwatch.causes.ipsec.policies_for import Policies, policies_for, taken_evidence
 from dropwatch.host.host import Host
-from dropwatch.host.ipsec.text import state_line
-from dropwatch.model.drop import Culprit, Drop, Evidence, Verdict
+from dropwatch.host.ipsec.text import spi_text, state_line
+from dropwatch.model import culprits
+from dropwatch.model.culprits import Culprit
+from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.model.ipsec import XfrmNote, XfrmState
 
 _ENCRYPTING = frozenset(
@@ -94,7 +97,7 @@ def judge_out_mtu(drop: Drop, host: Host) -> Verdict | None:
             "packets again and again, that message does not arrive"
         ),
     )
-    culprit = objects.state_object(state, mtu=mtu, length=length)
+    culprit = replace(objects.state_object(state), mtu=mtu, length=length)
     # TCP's packets may still be many in one here, of which each is measured: length alone then proves nothing.
     proven = drop.packet.proto != "tcp" or kernel_word.place(drop) not in _ENCRYPTING
     return Verdict("certain" if proven else "likely", culprit, evidence, fixes.fit_the_size(drop, mtu))
@@ -128,7 +131,7 @@ def _too_big_now(drop: Drop, host: Host) -> Verdict | None:
         *comparison.evidence(f"packet / interface {name}", rows),
         Evidence("netlink xfrm", f"{objects.read_later(drop, config)}: {state_line(state)}"),
     )
-    culprit = objects.state_object(state, mtu=None if fits else mtu, length=packet.length)
+    culprit = replace(objects.state_object(state), mtu=None if fits else mtu, length=packet.length)
     fix = fixes.fit_the_size(drop, None)
     return Verdict("likely" if fits else "certain", culprit, evidence, fix)
 
@@ -150,10 +153,18 @@ def _no_state(drop: Drop, host: Host, said: Evidence, found: Policies) -> Verdic
     if missing is not None:
         evidence += missing.evidence
         title = missing.title
-        differs = {"differs": missing.differs} if missing.nearest is not None else {}
-        culprit = objects.policy_object(missing.policy, **differs, **missing.details)
+        culprit = _policy_without_state(missing)
     fix = (*fixes.make_state(drop), *fixes.ask_ike(drop, host))
     return Verdict("certain", culprit, tuple(evidence), fix, title)
+
+
+def _policy_without_state(missing: Missing) -> culprits.XfrmPolicy:
+    policy = objects.policy_object(missing.policy)
+    if missing.nearest is not None:
+        policy = replace(policy, differs=missing.differs)
+    if missing.gone is None:
+        return policy
+    return replace(missing.gone.told_of(policy), spi=spi_text(missing.gone.state.spi))
 
 
 def judge_state_of_other_interface(drop: Drop, host: Host) -> Verdict | None:
@@ -172,19 +183,19 @@ def _but_for(drop: Drop, host: Host, field: str) -> Verdict | None:
         return None
     found = policies_for(drop, host, "out", flow.leaving(drop, host))
     missing = missing_state(drop, host, found)
-    if missing is None or missing.nearest is None or missing.differs != [field]:
+    if missing is None or missing.nearest is None or missing.differs != (field,):
         return None
     existed = objects.existed(missing.nearest.lifetime.add_time, drop)
-    if existed is False or missing.gone:
+    if existed is False or missing.gone is not None:
         return None
     evidence = (said, *taken_evidence(drop, found), *missing.evidence)
-    culprit = objects.state_object(missing.nearest, differs=[field], **_wanted_field(missing, field))
+    culprit = replace(objects.state_object(missing.nearest), differs=(field,))
+    if field == "if_id":
+        culprit = replace(culprit, policy_if_id=missing.policy.if_id)
+    else:
+        culprit = replace(culprit, policy_mark=missing.policy.mark)
     fix = fixes.match_if_id(drop) if field == "if_id" else fixes.make_state(drop)
     return Verdict("certain" if existed else "likely", culprit, evidence, fix)
-
-
-def _wanted_field(missing: Missing, field: str) -> dict[str, int]:
-    return {f"policy_{field}": missing.policy.if_id if field == "if_id" else missing.policy.mark}
 
 
 def _no_state_said(drop: Drop) -> Evidence | None:
@@ -246,17 +257,11 @@ def _may_not_be_cut(drop: Drop) -> bool:
 
 
 def _about(drop: Drop, host: Host, state: XfrmState, evidence: tuple[Evidence, ...]) -> Verdict:
-    culprit = objects.state_object(state, oseq=state.oseq, limits=_limits(state))
+    culprit = replace(objects.state_object(state), oseq=state.oseq, limits=_limits(state))
     fix = (*fixes.renew(drop, state), *fixes.ask_ike(drop, host))
     return Verdict("certain", culprit, evidence, fix)
 
 
-def _limits(state: XfrmState) -> dict[str, int]:
+def _limits(state: XfrmState) -> culprits.Limits:
     life = state.lifetime
-    known = {
-        "bytes": life.hard_bytes,
-        "packets": life.hard_packets,
-        "seconds": life.hard_add_seconds,
-        "seconds_used": life.hard_use_seconds,
-    }
-    return {name: limit for name, limit in known.items() if limit is not None}
+    return culprits.Limits(life.hard_bytes, life.hard_packets, life.hard_add_seconds, life.hard_use_seconds)

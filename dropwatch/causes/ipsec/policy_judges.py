@@ -1,6 +1,7 @@
 """Judges of IPsec policies: what __xfrm_policy_check refused to let in or through, and why."""
 
 import errno
+from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
@@ -8,7 +9,8 @@ from dropwatch.causes.ipsec.policies_for import Policies, near_evidence, policie
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.policy_search import selector_fit
 from dropwatch.host.ipsec.text import spi_text, state_line
-from dropwatch.model.drop import Culprit, Drop, Evidence, Verdict
+from dropwatch.model.culprits import Culprit
+from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.model.ipsec import XfrmCheck, XfrmNote, XfrmState, XfrmTemplate
 
 _CLEAR_TEXT = "it came in clear text, and the IPsec policy demands protection"
@@ -31,7 +33,7 @@ def judge_selector(drop: Drop, host: Host) -> Verdict | None:
     rows: tuple[comparison.Row, ...] = ()
     if checked is not None and state.selector is not None and any(selector_fit(state.selector, checked)):
         rows = comparison.with_selector(checked, state.selector)
-        culprit = objects.state_object(state, differs=comparison.differing(rows))
+        culprit = replace(objects.state_object(state), differs=comparison.differing(rows))
     evidence += comparison.evidence("packet / selector of the SA", rows)
     evidence.append(Evidence("SA at the drop", state_line(state)))
     if culprit is not None:
@@ -78,14 +80,14 @@ def judge_no_policy(drop: Drop, host: Host) -> Verdict | None:
     if note.state is None:
         said = _said(drop, check, "no policy is for it, and the default policy is block")
         evidence = (said, *near_evidence(drop, found))
-        culprit = objects.default_policy(check.dir)
-        return Verdict("certain", culprit, evidence, fixes.change_default(drop, check.dir), _DEFAULT_BLOCKS)
+        default, fix = objects.default_policy(check.dir), fixes.change_default(drop, check.dir)
+        return Verdict("certain", default, evidence, fix, _DEFAULT_BLOCKS)
     evidence = (
         _said(drop, check, "no policy is for what came out of the SA"),
         Evidence("SA at the drop", state_line(note.state)),
         *near_evidence(drop, found),
     )
-    culprit = objects.state_object(note.state, dir=check.dir)
+    culprit = replace(objects.state_object(note.state), dir=check.dir)
     fix = (*fixes.show_policies(drop, check.dir), *fixes.add_policy(drop, check.dir, note.state))
     return Verdict("certain", culprit, evidence, (*fix, *fixes.ask_ike(drop, host)))
 
@@ -176,7 +178,8 @@ def _template_culprit(
         if not demanded:
             return None, (_CHANGED,)
         rows: tuple[comparison.Row, ...] = (comparison.Row("sa", "none", _asked(demanded), True),)
-        return objects.policy_object(policy, differs=["sa"]), comparison.evidence("packet / template", rows)
+        culprit = replace(objects.policy_object(policy), differs=("sa",))
+        return culprit, comparison.evidence("packet / template", rows)
     if not policy.templates:
         rows = (comparison.Row("sa", spi_text(state.spi), "none", True),)
     else:
@@ -184,7 +187,8 @@ def _template_culprit(
     differs = comparison.differing(rows)
     if not differs and len(demanded) == 1:
         return None, (_CHANGED,)
-    return objects.policy_object(policy, differs=differs), comparison.evidence("SA / template", rows)
+    culprit = replace(objects.policy_object(policy), differs=differs)
+    return culprit, comparison.evidence("SA / template", rows)
 
 
 def _differences(rows: tuple[comparison.Row, ...]) -> int:

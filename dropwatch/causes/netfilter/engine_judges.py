@@ -7,7 +7,8 @@ from dropwatch.causes.netfilter.rule_judges import rule_judge, why_invalid
 from dropwatch.causes.when import first
 from dropwatch.host.conntrack import ConntrackTable
 from dropwatch.host.host import Host
-from dropwatch.model.drop import Confidence, Culprit, Drop, Evidence, Fix, Verdict
+from dropwatch.model.culprits import BpfProgram, Sysctl
+from dropwatch.model.drop import Confidence, Drop, Evidence, Fix, Verdict
 from dropwatch.model.netfilter import ConntrackNote, HookNote
 from dropwatch.names import symbols
 
@@ -44,8 +45,8 @@ def conntrack_full(drop: Drop, host: Host) -> Verdict | None:
     # Entries end by themselves while whydrop looks; far below the limit it was memory, or somebody emptied it.
     full = table.count >= limit * 0.9
     text = f"net.netfilter.nf_conntrack_max = {limit}"
-    details = {"name": "net.netfilter.nf_conntrack_max", "value": limit, "count": table.count}
-    return Verdict("certain" if full else "likely", Culprit("sysctl", text, details), (fact, size))
+    culprit = Sysctl(text, "net.netfilter.nf_conntrack_max", limit, table.count)
+    return Verdict("certain" if full else "likely", culprit, (fact, size))
 
 
 def _limit(table: ConntrackTable) -> tuple[int, str]:
@@ -152,9 +153,7 @@ def _bpf(drop: Drop, hook: HookNote) -> Verdict:
     if hook.bpf_id is None:
         return Verdict("certain", evidence=(fact,), title=title, fix=(_links(drop),))
     name = hook.bpf_name or "without a name"
-    culprit = Culprit(
-        "bpf-program", f"id {hook.bpf_id} name {name}", {"id": hook.bpf_id, "name": hook.bpf_name}
-    )
+    culprit = BpfProgram(f"id {hook.bpf_id} name {name}", hook.bpf_id, hook.bpf_name)
     show = Fix("see the program and who holds it", f"bpftool prog show id {hook.bpf_id}")
     return Verdict("certain", culprit, (fact,), (show, _links(drop)), title)
 

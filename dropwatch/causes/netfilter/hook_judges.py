@@ -10,7 +10,8 @@ from dropwatch.causes.netfilter.engine_judges import (
     owner,
 )
 from dropwatch.host.host import Host
-from dropwatch.model.drop import Culprit, Drop, Evidence, Verdict
+from dropwatch.model import culprits
+from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.model.netfilter import FunctionsAtHook, HookFunction
 from dropwatch.names import symbols
 
@@ -97,11 +98,7 @@ def left_over(drop: Drop, host: Host) -> Verdict | None:
     known = owner(name)
     if known is not None:
         evidence.append(Evidence("name of the function", f"it belongs to {known[0]}"))
-    culprit = Culprit(
-        "hook-function",
-        _shown(candidates[0]),
-        {"function": name, "module": candidates[0].module, "hook": where},
-    )
+    culprit = culprits.HookFunction(_shown(candidates[0]), name, candidates[0].module, where)
     return Verdict("likely", culprit, tuple(evidence), fixes, hook_title(name))
 
 

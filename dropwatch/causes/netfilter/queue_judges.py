@@ -7,7 +7,9 @@ from dropwatch.causes.netfilter import words
 from dropwatch.causes.netfilter.responsible_rule import nft_culprit
 from dropwatch.host.host import Host
 from dropwatch.host.nfqueue import Queue
-from dropwatch.model.drop import Culprit, Drop, Evidence, Verdict
+from dropwatch.model import culprits
+from dropwatch.model.culprits import Culprit
+from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.model.netfilter import NftNote, QueueNote
 
 # They free a packet only when a queue did not take it (net/netfilter/nf_queue.c, nfnetlink_queue.c).
@@ -143,4 +145,4 @@ def _culprit(drop: Drop, host: Host, number: int) -> Culprit:
     note = drop.event.netfilter
     if note is not None and note.nft is not None and _sends_to_queue(note.nft):
         return nft_culprit(drop, host, note.nft)[0]
-    return Culprit("queue", f"queue {number}", {"number": number})
+    return culprits.Queue(f"queue {number}", number)

@@ -6,7 +6,8 @@ from dropwatch.causes import kernel_word
 from dropwatch.causes.netfilter import rule_text, words
 from dropwatch.host.host import Host
 from dropwatch.host.listed_rule import ListedRule
-from dropwatch.model.drop import Confidence, Culprit, Drop, Evidence
+from dropwatch.model.culprits import ChainPolicy, EbtablesRule, IptablesRule, NftRule, Rule
+from dropwatch.model.drop import Confidence, Drop, Evidence
 from dropwatch.model.netfilter import ConntrackNote, EbtNote, NetfilterNote, NftNote, XtNote
 
 # Where netfilter frees what a hook refused: its loops over the hooks, a bridge's own loop, the loop that goes on
@@ -31,7 +32,7 @@ class Blamed:
     confidence: Confidence
     engine: str
     family: str
-    culprit: Culprit | None
+    culprit: Rule | None
     listed: ListedRule | None
     facts: tuple[Evidence, ...]
     tools: str
@@ -60,27 +61,27 @@ def died_in_a_hook(drop: Drop) -> bool:
     return drop.reason == "NETFILTER_DROP" or (kernel_word.place(drop) or "").startswith(_PLACES)
 
 
-def nft_culprit(drop: Drop, host: Host, note: NftNote) -> tuple[Culprit, ListedRule | None]:
+def nft_culprit(drop: Drop, host: Host, note: NftNote) -> tuple[Rule, ListedRule | None]:
     """The rule with this handle, or the chain with this policy; the listing where it shows the very same."""
     listed = host.nft_rule(drop.event.netns, note, drop.event.monotonic_ns)
-    if listed is not None and listed.details.get("handle", note.rule) != note.rule and note.rule is not None:
+    if note.rule is not None and listed is not None and _handle(listed) not in (None, note.rule):
         listed = None
-    chain = note.base_chain if note.rule is None else note.chain
-    details: dict[str, object] = {"family": note.family, "table": note.table}
-    if chain is not None:
-        details["chain"] = chain.name
-    if note.rule is not None:
-        details["handle"] = note.rule
-    kind = "chain-policy" if note.rule is None else "nft-rule"
-    return _culprit(kind, _nft_fallback(note), details, listed), listed
+    text = _nft_fallback(note)
+    if note.rule is None:
+        return _as_listed(ChainPolicy(text, note.family, note.table, note.base_chain.name), listed), listed
+    chain = note.chain.name if note.chain is not None else None
+    return _as_listed(NftRule(text, note.family, note.table, chain, note.rule), listed), listed
 
 
-def _culprit(kind: str, fallback: str, details: dict[str, object], listed: ListedRule | None) -> Culprit:
-    """As listed, else with what the record of the packet's death tells. What nobody knows is left out."""
+def _handle(listed: ListedRule) -> int | None:
+    return listed.rule.handle if isinstance(listed.rule, NftRule) else None
+
+
+def _as_listed(known: Rule, listed: ListedRule | None) -> Rule:
+    """As listed, else as the record of the packet's death tells."""
     if listed is None:
-        return Culprit(kind, fallback, details)
-    known = {key: value for key, value in listed.details.items() if value is not None}
-    return Culprit(listed.kind, listed.text or fallback, {**details, **known})
+        return known
+    return replace(listed.rule, text=listed.text or known.text, chain=listed.rule.chain or known.chain)
 
 
 def _nft_fallback(note: NftNote) -> str:
@@ -198,7 +199,7 @@ def _one_of_several(
         Evidence(rule.command, f"{_fits(rule, drop)}: {rule.text or rule.problem or 'not listed'}")
         for rule in rules
     )
-    policy = listed is not None and listed.kind == "chain-policy"
+    policy = listed is not None and listed.rule.kind == "chain-policy"
     alone = listed is not None and xt.accounted and not any(rule.changed or rule.gone for rule in rules)
     found = Blamed(
         "netfilter.chain-policy" if policy else _plain_cause(xt),
@@ -237,14 +238,13 @@ def _xt_facts(xt: XtNote) -> tuple[Evidence, ...]:
     return (Evidence(probe, f"{place}: {said}"),)
 
 
-def _xt_culprit(xt: XtNote, listed: ListedRule | None) -> Culprit:
+def _xt_culprit(xt: XtNote, listed: ListedRule | None) -> Rule:
     builtin = words.hook(xt.family, xt.hook).upper()
-    details: dict[str, object] = {"family": xt.family, "table": xt.table}
     if xt.candidates[0] == xt.policy and not xt.exact:
-        fallback = f"policy DROP of chain {builtin} in table {xt.family} {xt.table}"
-        return _culprit("chain-policy", fallback, {**details, "chain": builtin}, listed)
-    fallback = f"a rule of table {xt.family} {xt.table}, hook {builtin}"
-    return _culprit("iptables-rule", fallback, details, listed)
+        text = f"policy DROP of chain {builtin} in table {xt.family} {xt.table}"
+        return _as_listed(ChainPolicy(text, xt.family, xt.table, builtin), listed)
+    text = f"a rule of table {xt.family} {xt.table}, hook {builtin}"
+    return _as_listed(IptablesRule(text, xt.family, xt.table), listed)
 
 
 def _ebt(drop: Drop, host: Host, ebt: EbtNote) -> Blamed:
@@ -263,9 +263,10 @@ def _ebt(drop: Drop, host: Host, ebt: EbtNote) -> Blamed:
         return Blamed(
             "netfilter.ebtables-rule", "likely", "ebtables", "bridge", None, listed, facts, tools, title
         )
-    cause = "netfilter.chain-policy" if listed.kind == "chain-policy" else "netfilter.ebtables-rule"
-    fallback = f"a rule of table {ebt.table}, hook {hook}"
-    culprit = _culprit(listed.kind, fallback, {"family": "bridge", "table": ebt.table}, listed)
+    cause = "netfilter.chain-policy" if listed.rule.kind == "chain-policy" else "netfilter.ebtables-rule"
+    culprit = _as_listed(
+        EbtablesRule(f"a rule of table {ebt.table}, hook {hook}", "bridge", ebt.table), listed
+    )
     sure: Confidence = "certain" if ebt.counted is not None else "likely"
     return Blamed(cause, sure, "ebtables", "bridge", culprit, listed, facts, tools)
 

@@ -5,7 +5,8 @@ import shlex
 
 from dropwatch.causes.netfilter import chain_owners
 from dropwatch.host.listed_rule import ListedRule
-from dropwatch.model.drop import Culprit, Drop, Evidence, Fix, Netns, Packet
+from dropwatch.model.culprits import ChainPolicy, NftRule, Rule
+from dropwatch.model.drop import Drop, Evidence, Fix, Netns, Packet
 from dropwatch.model.netfilter import NftChain, hook_word
 
 _PROCESS = re.compile(r"pid ([0-9]+) \(")
@@ -61,8 +62,8 @@ def listing(drop: Drop, listed: ListedRule | None, tools: str) -> list[Evidence]
         found = [Evidence(source, f"{when}: {listed.text}{_place(listed)}")]
         if listed.changed:
             found.append(Evidence(source, "the table has changed since the drop, this rule has not"))
-    comment = listed.details.get("comment")
-    if comment and str(comment) not in (listed.text or ""):
+    comment = None if isinstance(listed.rule, ChainPolicy) else listed.rule.comment
+    if comment and comment not in (listed.text or ""):
         found.append(Evidence(source, f"its comment: {comment}"))
     if listed.path:
         found.append(Evidence("way there", "; ".join(listed.path)))
@@ -70,30 +71,29 @@ def listing(drop: Drop, listed: ListedRule | None, tools: str) -> list[Evidence]
 
 
 def _place(listed: ListedRule) -> str:
-    known = listed.details
-    number = f"rule {known['number']} of {known.get('chain')}" if known.get("number") is not None else None
-    handle = f"handle {known['handle']}" if known.get("handle") is not None else None
-    place = ", ".join(word for word in (number, handle) if word is not None)
-    return f" # {place}" if place else ""
+    rule = listed.rule
+    if isinstance(rule, ChainPolicy):
+        return ""
+    place = [f"rule {rule.number} of {rule.chain}"] if rule.number is not None else []
+    if isinstance(rule, NftRule) and rule.handle is not None:
+        place.append(f"handle {rule.handle}")
+    return f" # {', '.join(place)}" if place else ""
 
 
-def owner(culprit: Culprit | None) -> chain_owners.Owner | None:
+def owner(culprit: Rule | None) -> chain_owners.Owner | None:
     """Who made the chain of a rule, if its name or its table's tells."""
-    if culprit is None:
-        return None
-    return chain_owners.owner_of(str(culprit.details.get("table", "")), str(culprit.details.get("chain", "")))
+    return chain_owners.owner_of(culprit.table, culprit.chain or "") if culprit is not None else None
 
 
-def owner_evidence(culprit: Culprit | None) -> list[Evidence]:
+def owner_evidence(culprit: Rule | None) -> list[Evidence]:
     found = owner(culprit)
     if found is None or culprit is None:
         return []
-    return [
-        chain_owners.evidence(found, str(culprit.details["chain" if found.chain is not None else "table"]))
-    ]
+    name = culprit.chain if found.chain is not None else culprit.table
+    return [chain_owners.evidence(found, str(name))]
 
 
-def fixes(drop: Drop, culprit: Culprit | None, listed: ListedRule | None) -> tuple[Fix, ...]:
+def fixes(drop: Drop, culprit: Rule | None, listed: ListedRule | None) -> tuple[Fix, ...]:
     """Its owner's command, then how to see its counter, to let the flow pass before it, to take it out.
 
     None where nothing about the rule is known that a command could name.
@@ -114,49 +114,45 @@ def fixes(drop: Drop, culprit: Culprit | None, listed: ListedRule | None) -> tup
     return tuple(found)
 
 
-def _is_nft(listed: ListedRule | None, culprit: Culprit) -> bool:
+def _is_nft(listed: ListedRule | None, culprit: Rule) -> bool:
     """Whether `nft` itself is what the user changes this with: rules of iptables-nft are changed with iptables."""
-    return listed.tool == "nft" if listed is not None else "handle" in culprit.details
+    return listed.tool == "nft" if listed is not None else isinstance(culprit, NftRule)
 
 
-def _nft_changes(drop: Drop, culprit: Culprit, listed: ListedRule | None, owned: str | None) -> list[Fix]:
-    details = culprit.details
-    if not {"family", "table", "chain"} <= details.keys():
+def _nft_changes(drop: Drop, culprit: Rule, listed: ListedRule | None, owned: str | None) -> list[Fix]:
+    if culprit.chain is None:
         return []
-    where = " ".join(shlex.quote(str(details[key])) for key in ("family", "table", "chain"))
+    where = shlex.join([culprit.family, culprit.table, culprit.chain])
     flow = nft_flow(drop.packet)
     again = f"; {owned} may make it again" if owned is not None else ""
     found = []
-    if culprit.kind == "chain-policy":
+    if isinstance(culprit, ChainPolicy):
         if flow:
             found.append(Fix("let this flow pass", inside(drop.netns, f"nft add rule {where} {flow} accept")))
         return found
-    handle = details.get("handle")
-    if handle is None:
+    if not isinstance(culprit, NftRule) or culprit.handle is None:
         return []
     if flow:
-        insert = f"nft insert rule {where} position {handle} {flow} accept"
+        insert = f"nft insert rule {where} position {culprit.handle} {flow} accept"
         found.append(Fix("let this flow pass before it", inside(drop.netns, insert)))
     found.append(
-        Fix(f"or take it out{again}", inside(drop.netns, f"nft delete rule {where} handle {handle}"))
+        Fix(f"or take it out{again}", inside(drop.netns, f"nft delete rule {where} handle {culprit.handle}"))
     )
     return found
 
 
-def _xt_changes(drop: Drop, culprit: Culprit, listed: ListedRule | None, owned: str | None) -> list[Fix]:
+def _xt_changes(drop: Drop, culprit: Rule, listed: ListedRule | None, owned: str | None) -> list[Fix]:
     """For iptables, ip6tables, and their legacy twins; nothing for ARP and bridges, whose flows are other things."""
-    details = culprit.details
     if listed is None or not listed.tool.startswith(("iptables", "ip6tables")):
         return []
-    if not {"table", "chain"} <= details.keys():
+    if culprit.chain is None:
         return []
-    chain_name = shlex.quote(str(details["chain"]))
-    start = f"{listed.tool} -t {shlex.quote(str(details['table']))}"
+    chain_name = shlex.quote(culprit.chain)
+    start = f"{listed.tool} -t {shlex.quote(culprit.table)}"
     flow = xt_flow(drop.packet)
     again = f"; {owned} may make it again" if owned is not None else ""
-    number = details.get("number")
     found = []
-    if culprit.kind == "chain-policy":
+    if isinstance(culprit, ChainPolicy):
         if flow:
             found.append(
                 Fix("let this flow pass", inside(drop.netns, f"{start} -A {chain_name} {flow} -j ACCEPT"))
@@ -164,6 +160,7 @@ def _xt_changes(drop: Drop, culprit: Culprit, listed: ListedRule | None, owned: 
         return found
     counters = f"{start} -vnL {chain_name} --line-numbers"
     found.append(Fix("watch its counter while the packets are sent", inside(drop.netns, counters)))
+    number = culprit.number
     if number is not None and flow:
         insert = f"{start} -I {chain_name} {number} {flow} -j ACCEPT"
         found.append(Fix("let this flow pass before it", inside(drop.netns, insert)))

@@ -4,7 +4,6 @@ import shlex
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nft import netlink as kernel
@@ -12,6 +11,7 @@ from dropwatch.host.nft.compat import Compat, find_rule, list_command, list_tabl
 from dropwatch.host.nft.path import way
 from dropwatch.host.nft.reading import Reading, namespace_cookie, read_table, read_tables
 from dropwatch.host.nft.text import printable
+from dropwatch.model.culprits import ChainPolicy, NftRule
 from dropwatch.model.netfilter import NftNote
 
 _TABLES_REMEMBERED = 64
@@ -119,55 +119,38 @@ class _Answer:
 
     def __init__(self, inode: int, note: NftNote, known: _Known) -> None:
         self._inode, self._note, self._known, self._reading = inode, note, known, known.reading
-        self._details: dict[str, Any] = {
-            "family": note.family,
-            "table": printable(note.table),
-            "chain": printable((note.chain or note.base_chain).name),
-        }
 
     def listed(self) -> ListedRule:
         note, table = self._note, self._reading.table
-        if note.verdict == "policy":
-            self._details |= {"chain": printable(note.base_chain.name), "policy": note.policy}
-        elif note.rule is not None:
-            self._details["handle"] = note.rule
-            if note.chain is None:
-                del self._details["chain"]
         if table is None or table.handle != note.table_handle:
-            return self._nothing("the table was deleted or replaced since", gone=True)
+            return self._unlisted("the table was deleted or replaced since", gone=True)
         if note.verdict == "policy":
             return self._policy()
         if note.verdict == "unplaced" or note.rule is None:
-            return self._nothing("which rule of the table it was could not be told")
+            return self._unlisted("which rule of the table it was could not be told")
         return self._rule(note.rule)
 
     def _policy(self) -> ListedRule:
         note, reading = self._note, self._reading
         chain = reading.chain(note.base_chain.handle)
         if chain is None or chain.hook is None:
-            return self._nothing("the chain was deleted or replaced since", gone=True)
-        self._details["chain"] = printable(chain.name)
+            return self._unlisted("the chain was deleted or replaced since", gone=True)
         listed = reading.text_chain(chain.handle)
         definition = listed.definition if listed is not None else None
-        answer = replace(self._nothing(self._silence()), command=self._nft_command(chain.name))
-        changed = chain.policy != note.policy
-        if changed:
-            answer = replace(
-                answer, changed=True, problem=f"the policy of the chain is {chain.policy} by now"
-            )
-        elif definition is not None:
-            answer = replace(answer, text=printable(definition), problem=None)
-        compat = None if changed else self._compat()
+        name = printable(chain.name)
+        known = ChainPolicy("", note.family, printable(note.table), name, note.policy)
+        answer = replace(self._unlisted(self._silence()), rule=known, command=self._nft_command(chain.name))
+        if chain.policy != note.policy:
+            return replace(answer, changed=True, problem=f"the policy of the chain is {chain.policy} by now")
+        if definition is not None:
+            answer = _worded(answer, known, printable(definition))
+        compat = self._compat()
         if compat is None or compat.policies.get(chain.name) != note.policy.upper():
             return answer
-        if answer.text is not None:
-            self._details["nft"] = answer.text
         return replace(
-            answer,
+            _worded(answer, replace(known, nft=answer.text), f"-P {name} {note.policy.upper()}"),
             tool=compat.tool,
-            text=f"-P {printable(chain.name)} {note.policy.upper()}",
             command=list_command(reading, compat, chain.name),
-            problem=None,
         )
 
     def _rule(self, handle: int) -> ListedRule:
@@ -175,40 +158,37 @@ class _Answer:
         rule = reading.rule(handle)
         chain = reading.chain_named(rule.chain) if rule is not None else None
         if rule is None or chain is None or (note.chain is not None and note.chain.handle != chain.handle):
-            return self._nothing(RULE_GONE, gone=True)
-        self._details["chain"] = printable(chain.name)
-        answer = self._by_nft(rule, chain)
+            return self._unlisted(RULE_GONE, gone=True)
+        listed = reading.text_rule(handle)
+        known = NftRule("", note.family, printable(note.table), printable(chain.name), handle)
+        known = replace(known, comment=listed.comment if listed is not None else None)
+        answer = self._by_nft(rule, chain, known)
         compat = self._compat()
         found = find_rule(reading, compat, rule) if compat is not None else None
         if found is None:
             return answer
-        self._details["number"] = found.number
-        if found.comment is not None:
-            self._details["comment"] = found.comment
-        if answer.text is not None:
-            self._details["nft"] = answer.text
+        comment = known.comment if found.comment is None else found.comment
         return replace(
-            answer,
+            _worded(
+                answer, replace(known, number=found.number, comment=comment, nft=answer.text), found.text
+            ),
             tool=found.tool,
-            text=found.text,
             command=found.command,
             path=way(reading, note, chain.handle, numbered=True),
-            problem=None,
         )
 
-    def _by_nft(self, rule: kernel.Rule, chain: kernel.Chain) -> ListedRule:
+    def _by_nft(self, rule: kernel.Rule, chain: kernel.Chain, known: NftRule) -> ListedRule:
         note, reading = self._note, self._reading
         answer = replace(
-            self._nothing(self._silence()),
+            self._unlisted(self._silence()),
+            rule=known,
             command=self._nft_command(chain.name),
             path=way(reading, note, chain.handle),
             changed=note.chain is not None and not chain.name.startswith(note.chain.name),
         )
         listed = reading.text_rule(rule.handle)
         if listed is not None:
-            if listed.comment is not None:
-                self._details["comment"] = listed.comment
-            return replace(answer, text=listed.text, problem=None)
+            return _worded(answer, known, listed.text)
         callers = [other for other in reading.rules if kernel.jump_target(other) == chain.name]
         if len(callers) != 1:
             return answer
@@ -217,7 +197,7 @@ class _Answer:
         answer = replace(answer, command=self._nft_command(callers[0].chain))
         if outer is None or len(outer.inner) != len(siblings):
             return answer
-        return replace(answer, text=printable(outer.inner[siblings.index(rule)]), problem=None)
+        return _worded(answer, known, printable(outer.inner[siblings.index(rule)]))
 
     def _compat(self) -> Compat | None:
         known = self._known
@@ -232,22 +212,34 @@ class _Answer:
     def _silence(self) -> str:
         return self._reading.problem or "nft does not list it"
 
-    def _nothing(self, problem: str, *, gone: bool = False) -> ListedRule:
+    def _unlisted(self, problem: str, *, gone: bool = False) -> ListedRule:
         """An answer with all that the note says and no text."""
-        kind = "chain-policy" if self._note.verdict == "policy" else "nft-rule"
-        chain = self._details.get("chain")
+        rule = self._as_noted()
         return ListedRule(
-            kind,
+            rule,
             "nft",
-            None,
-            self._nft_command(chain),
-            self._details,
+            self._nft_command(rule.chain),
             problem=problem,
             gone=gone,
             read_at_ns=self._reading.read_at,
+        )
+
+    def _as_noted(self) -> NftRule | ChainPolicy:
+        note = self._note
+        table = printable(note.table)
+        if note.verdict == "policy":
+            return ChainPolicy("", note.family, table, printable(note.base_chain.name), note.policy)
+        chain = note.chain if note.rule is not None else note.chain or note.base_chain
+        return NftRule(
+            "", note.family, table, printable(chain.name) if chain is not None else None, note.rule
         )
 
     def _nft_command(self, chain: str | None) -> str:
         if chain is None:
             return shlex.join(["nft", "-a", "list", "table", self._note.family, self._note.table])
         return shlex.join(["nft", "-a", "list", "chain", self._note.family, self._note.table, chain])
+
+
+def _worded(answer: ListedRule, rule: NftRule | ChainPolicy, text: str) -> ListedRule:
+    """The answer about this rule, which a tool lists so."""
+    return replace(answer, rule=replace(rule, text=text), problem=None)

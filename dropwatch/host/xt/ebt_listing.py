@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from dropwatch.host import tools
 from dropwatch.host.listed_rule import ListedRule
@@ -22,6 +21,7 @@ from dropwatch.host.xt.ebt_blob import (
     read_ebt_table,
 )
 from dropwatch.host.xt.listing import find_legacy
+from dropwatch.model.culprits import ChainPolicy, EbtablesRule
 from dropwatch.model.netfilter import EbtNote
 
 _TOOL = "ebtables-legacy"
@@ -92,22 +92,20 @@ class EbtListings:
 
     def _listed(self, inode: int, reading: _Reading, generation: int, found: Decision) -> ListedRule:
         table, chain, rule = reading.table, found.chain, found.rule
-        details: dict[str, Any] = {"family": "bridge", "table": table.name, "chain": chain.name}
         command = f"{_TOOL} -t {shlex.quote(table.name)} -L {shlex.quote(chain.name)} --Ln --Lc"
-        listed = ListedRule(
-            "ebtables-rule", _TOOL, None, command, details, found.path, read_at_ns=reading.at_ns
-        )
         if rule is None:
-            details["target"] = chain.policy
-            return replace(listed, kind="chain-policy", text=f"-P {chain.name} {chain.policy}")
+            text = f"-P {chain.name} {chain.policy}"
+            policy = ChainPolicy(text, "bridge", table.name, chain.name, target=chain.policy)
+            return ListedRule(policy, _TOOL, command, found.path, read_at_ns=reading.at_ns)
         number = chain.rules.index(rule) + 1
-        details |= {"number": number, "comment": None, "target": rule.verdict or rule.target}
         if chain.name not in reading.lines:
             reading.lines[chain.name] = self._list(inode, reading, generation, chain)
         lines = reading.lines[chain.name]
-        if isinstance(lines, str):
-            return replace(listed, problem=lines)
-        return replace(listed, text=lines[number - 1])
+        text, problem = ("", lines) if isinstance(lines, str) else (lines[number - 1], None)
+        known = EbtablesRule(
+            text, "bridge", table.name, chain.name, number, target=rule.verdict or rule.target
+        )
+        return ListedRule(known, _TOOL, command, found.path, problem, read_at_ns=reading.at_ns)
 
     def _list(self, inode: int, reading: _Reading, generation: int, chain: EbtChain) -> list[str] | str:
         """The rules of a chain as the tool lists them, which must be those of the reading; else why not."""
@@ -229,11 +227,9 @@ def _reachable(table: EbtTable, base: EbtChain) -> list[EbtChain]:
 def _gone(note: EbtNote, at_ns: int) -> ListedRule:
     """The rules that counted have other numbers now, and nothing else was kept to know them again by."""
     chain = HOOK_CHAINS[note.hook] if 0 <= note.hook < len(HOOK_CHAINS) else None
-    details = {"family": "bridge", "table": note.table, "chain": None, "number": None, "comment": None}
+    rule = EbtablesRule("", "bridge", note.table)
     problem = f"{_CHANGED}, and nothing was kept to know this rule again by" + (
         f"; the frame met it on its way through {chain}" if chain else ""
     )
     command = f"{_TOOL} -t {shlex.quote(note.table)} -L --Ln --Lc"
-    return ListedRule(
-        "ebtables-rule", _TOOL, None, command, details, problem=problem, gone=True, read_at_ns=at_ns
-    )
+    return ListedRule(rule, _TOOL, command, problem=problem, gone=True, read_at_ns=at_ns)

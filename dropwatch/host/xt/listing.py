@@ -16,6 +16,7 @@ from dropwatch.host.xt.blob import DROP, XtTable, hook_chain, read_table, table_
 from dropwatch.host.xt.path import XtWays
 from dropwatch.host.xt.same import agrees
 from dropwatch.host.xt.words import comment, header_words, rule_words, target_name
+from dropwatch.model.culprits import ChainPolicy, IptablesRule, Rule
 from dropwatch.model.netfilter import XtFamily, XtNote
 
 _PROGRAMS: dict[XtFamily, str] = {"ip": "iptables", "ip6": "ip6tables", "arp": "arptables"}
@@ -113,17 +114,18 @@ class XtListings:
 
     def _again(self, inode: int, before: XtTable, reading: _Reading, rule: ListedRule) -> ListedRule:
         """A rule of the table as it was: is it still in its chain?"""
-        chain = rule.details["chain"]
         if reading.table is None:
             return replace(rule, gone=True)
+        chain = rule.rule.chain
+        number = rule.rule.number if isinstance(rule.rule, IptablesRule) else None
         old = next(one for one in before.chains if one.name == chain)
-        place = old.rules[rule.details["number"] - 1] if "number" in rule.details else old.tail
+        place = old.rules[number - 1] if number is not None else old.tail
         wanted = before.bytes_of(place)
         now = [
             offset
             for one in reading.table.chains
             if one.name == chain
-            for offset in (one.rules if "number" in rule.details else [one.tail])
+            for offset in (one.rules if number is not None else [one.tail])
             if reading.table.bytes_of(offset) == wanted
         ]
         if len(now) != 1:
@@ -147,20 +149,28 @@ class XtListings:
         table = reading.table
         assert table is not None
         chain = table.chain_of[offset]
-        details: dict[str, Any] = {"family": table.family, "table": table.name, "chain": chain.name}
         tool = f"{_PROGRAMS[table.family]}-legacy"
         command = f"{tool} -t {shlex.quote(table.name)} -vnL {shlex.quote(chain.name)} --line-numbers"
-        listed = ListedRule("iptables-rule", tool, None, command, details, path, read_at_ns=reading.at_ns)
         if offset == chain.tail:
-            details["target"] = table.entries[offset].verdict
-            return replace(listed, kind="chain-policy", text=f"-P {chain.name} {details['target']}")
+            target = table.entries[offset].verdict
+            policy = ChainPolicy(
+                f"-P {chain.name} {target}", table.family, table.name, chain.name, target=target
+            )
+            return ListedRule(policy, tool, command, path, read_at_ns=reading.at_ns)
         number = table.number(offset)
-        details |= {"number": number, "comment": comment(table, offset), "target": target_name(table, offset)}
-        lines = self._lines(inode, reading, chain.name)
+        lines, problem = self._lines(inode, reading, chain.name), None
         if isinstance(lines, str):
             problem = f"{lines}; the kernel's own table says: {rule_words(table, offset)}"
-            return replace(listed, problem=problem)
-        return replace(listed, text=lines[number - 1])
+        rule = IptablesRule(
+            "" if isinstance(lines, str) else lines[number - 1],
+            table.family,
+            table.name,
+            chain.name,
+            number,
+            comment(table, offset),
+            target_name(table, offset),
+        )
+        return ListedRule(rule, tool, command, path, problem, read_at_ns=reading.at_ns)
 
     def _lines(self, inode: int, reading: _Reading, chain: str) -> list[str] | str:
         """The rules of a chain as the tool lists them, which must be those of the reading; else why not."""
@@ -270,17 +280,15 @@ def _gone(note: XtNote, offset: int, places: list[int] | None, at_ns: int) -> Li
     """What is left of a rule that cannot be found again: what the note itself tells."""
     tool = f"{_PROGRAMS[note.family]}-legacy"
     is_policy = offset == note.policy
-    chain = hook_chain(note.family, note.hook) if is_policy else None
-    details: dict[str, Any] = {"family": note.family, "table": note.table, "chain": chain}
-    if not is_policy:
-        details |= {"number": None, "comment": None, "target": None if note.exact else DROP}
+    rule: Rule = IptablesRule("", note.family, note.table, target=None if note.exact else DROP)
+    if is_policy:
+        rule = ChainPolicy("", note.family, note.table, hook_chain(note.family, note.hook))
     problem = f"{_CHANGED}, and {_how_many(places)}"
     words = header_words(note.family, note.rule) if len(note.candidates) == 1 and not is_policy else []
     if words:
         problem += f"; it had: {', '.join(words)}"
     command = f"{tool} -t {shlex.quote(note.table)} -vnL --line-numbers"
-    kind = "chain-policy" if is_policy else "iptables-rule"
-    return ListedRule(kind, tool, None, command, details, problem=problem, gone=True, read_at_ns=at_ns)
+    return ListedRule(rule, tool, command, problem=problem, gone=True, read_at_ns=at_ns)
 
 
 def _how_many(places: list[int] | None) -> str:

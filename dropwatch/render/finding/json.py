@@ -5,7 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from dropwatch.model.drop import Culprit, Drop, Finding, Frame, Interface, Netns, Packet, Process, Totals
+from dropwatch.model.culprits import Culprit
+from dropwatch.model.drop import Drop, Finding, Frame, Interface, Netns, Packet, Process, Totals
+from dropwatch.render.lines.write import as_json
 
 SCHEMA = 1
 
@@ -122,14 +124,8 @@ def frame_object(frame: Frame) -> dict[str, Any]:
 
 def culprit_object(culprit: Culprit | None) -> dict[str, Any] | None:
     """`object` in the JSON."""
-    if culprit is None:
-        return None
-    details = {key: _detail(key, value) for key, value in culprit.details.items()}
-    return {"kind": culprit.kind, "text": culprit.text} | details
-
-
-def _detail(key: str, value: object) -> object:
-    return _spi(value) if key == "spi" and isinstance(value, int) else value
+    found: dict[str, Any] | None = as_json(culprit)
+    return found
 
 
 def _spi(spi: int | None) -> str | None:

@@ -311,5 +311,5 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
         assert cause is not None, event.netfilter
         assert (cause.id, verdict.confidence) == ("netfilter.hook-other", "likely"), event.netfilter
         assert verdict.culprit is not None, event.netfilter
-        assert verdict.culprit.details["function"] in ipvs.REQUEST_HOOKS
-        assert verdict.culprit.details["module"] == "ip_vs"
+        assert verdict.culprit.function in ipvs.REQUEST_HOOKS
+        assert verdict.culprit.module == "ip_vs"

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from dropwatch.aggregate.tally import Tally
-from dropwatch.model.drop import Culprit, Frame, Where
+from dropwatch.model.culprits import NftRule
+from dropwatch.model.drop import Frame, Where
 
 ROW, OTHER = b"row", b"other row"
-RULE = Culprit("nft-rule", "ip filter INPUT handle 4: drop")
+RULE = NftRule("ip filter INPUT handle 4: drop", "ip", "filter")
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_samples_weigh_by_cpu(tally, sample) -> None:
 
 def test_one_cause_by_several_objects_names_none_as_the_object(tally, sample) -> None:
     for handle in range(5):
-        sample(culprit=Culprit("nft-rule", f"handle {handle}"))
+        sample(culprit=NftRule(f"handle {handle}", "ip", "filter"))
     (row,) = tally.summary({ROW: 20}, 1001.0, 1.0).rows
     assert (row.cause_id, row.culprit, row.confidence) == ("firewall.rule", None, "certain")
     assert "handle 4; handle 3; handle 2 and 2 more" in row.note

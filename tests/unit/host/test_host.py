@@ -9,6 +9,7 @@ from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.vici import Connection, Daemon
 from dropwatch.host.listed_rule import ListedRule
+from dropwatch.model.culprits import NftRule
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ class Listings:
         return ()
 
 
-LISTED = ListedRule("nft-rule", "nft", "drop", "nft -a list ruleset")
+LISTED = ListedRule(NftRule("drop", "inet", "f"), "nft", "nft -a list ruleset")
 
 
 def test_rules_are_asked_for_with_the_generation_of_now() -> None:

@@ -2,9 +2,9 @@
 
 import contextlib
 import json
-from dataclasses import dataclass, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -14,6 +14,7 @@ from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue
 from dropwatch.host.route import Route
+from dropwatch.model.culprits import Culprit, IptablesRule, NftRule
 from dropwatch.model.drop import Event, MatchResult, Process
 from dropwatch.model.ipsec import Encap, Lifetime, Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.model.netfilter import ConntrackNote, NetfilterNote, NftChain, NftNote, QueueNote, XtNote
@@ -64,7 +65,7 @@ def through(value, kind):
         (None, NetfilterNote | None),
         (STATE, XfrmState),
         (
-            ListedRule("nft-rule", "nft", "drop", "nft list", {"handle": 7, "x": [1, {"y": None}]}, ("a",)),
+            ListedRule(NftRule("drop", "ip", "t", handle=7), "nft", "nft list", ("a",)),
             ListedRule,
         ),
         (Firewalls(("inet t",), ()), Firewalls | None),
@@ -143,7 +144,8 @@ def types_in(kind):
     yield kind
     parts = get_args(kind) if get_origin(kind) is not Literal else ()
     if is_dataclass(kind) or hasattr(kind, "_fields"):
-        parts = [hint for hint in get_type_hints(kind).values() if hint is not kind]
+        hints = get_type_hints(kind).values()
+        parts = [hint for hint in hints if hint is not kind and get_origin(hint) is not ClassVar]
     for part in parts:
         if part is not ...:
             yield from types_in(part)
@@ -164,6 +166,21 @@ class Later:
 
     old: int
     new: str = "usual"
+
+
+@pytest.mark.parametrize("kind", get_args(Culprit), ids=lambda kind: kind.kind)
+def test_of_a_union_the_kind_says_which_it_is(kind) -> None:
+    needed = [field.name for field in fields(kind) if field.default is MISSING]
+    told = encode(kind(**dict.fromkeys(needed, "x")))
+    assert told["kind"] == kind.kind
+    for other in set(get_args(Culprit)) - {kind}:
+        with pytest.raises(Malformed):
+            decode(told, other)
+
+
+def test_a_rule_comes_back_as_what_it_was() -> None:
+    for one in (NftRule("drop", "ip", "t", handle=7), IptablesRule("-j DROP", "ip", "t", "INPUT", 3)):
+        assert decode(json.loads(json.dumps(encode(one))), Culprit) == one
 
 
 def test_fields_may_be_added() -> None:

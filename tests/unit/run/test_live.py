@@ -4,7 +4,8 @@ import pytest
 
 from dropwatch.causes.cause import Cause
 from dropwatch.errors import CannotRunHere
-from dropwatch.model.drop import Culprit, Evidence, Fix, MatchResult, Verdict
+from dropwatch.model.culprits import NftRule
+from dropwatch.model.drop import Evidence, Fix, MatchResult, Verdict
 from dropwatch.model.filter import Filter
 from dropwatch.run.live import IpsecMatching, absent_reasons, refuse_reasons_without_names
 from dropwatch.run.options import Options
@@ -13,7 +14,7 @@ from dropwatch.run.pipeline import Judgement, Stages
 DIRECT = MatchResult("direct")
 KNOWN = Cause("ipsec.auth-failed", "authentication failed", "why", "confirm", (Fix("compare the keys"),))
 HARMLESS = Cause("benign.socket-close", "the socket closed", "why", "confirm", ())
-CERTAIN = Verdict("certain", Culprit("xfrm-state", "an SA"), (Evidence("probe x", "y"),))
+CERTAIN = Verdict("certain", NftRule("a rule", "ip", "filter"), (Evidence("probe x", "y"),))
 UNKNOWN = Verdict("unknown", title="the kernel gave no reason")
 
 

@@ -1,25 +1,31 @@
 """Which connection of the IKE daemon a finding names."""
 
+from dataclasses import replace
+
 import pytest
 
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.ipsec.connection import naming
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.vici import Connection, Daemon
-from dropwatch.model.drop import Culprit, Verdict
+from dropwatch.model.culprits import Template, XfrmPolicy, XfrmState
+from dropwatch.model.drop import Verdict
 
 ONE = Connection("gw-gw", "net-net", 7, (0x1001, 0x2002), (0x2A,))
 OTHER = Connection("roadwarrior", "all", 8, (0x3003,), ())
-STATE = {"spi": "0x00009999", "reqid": 0, "if_id": 0}
+STATE = XfrmState("an SA", "0x00009999", "10.9.0.1", "10.9.0.2", "esp", "tunnel", 0, 0, 0, 0, None)
+POLICY = XfrmPolicy(
+    "a policy", "out", "allow", if_id=0, templates=(Template("esp", "tunnel", None, None, None, 7),)
+)
+DEFAULT = XfrmPolicy("none", "out", "block", default=True)
 
 
-def verdict_of(drop, details, connections, tools=("swanctl",)):
+def verdict_of(drop, culprit, connections, tools=("swanctl",)):
     host = Host(
         find_daemons=lambda inode: (Daemon(1, "9"),),
         read_connections=lambda daemon: connections,
         find_tool=lambda name: name if name in tools else None,
     )
-    culprit = Culprit("xfrm-state", "an SA", details) if details is not None else None
     (cause,) = naming(
         (Cause("ipsec.x", "t", "w", "c", (), judge=lambda drop, host: Verdict("certain", culprit)),)
     )
@@ -27,31 +33,31 @@ def verdict_of(drop, details, connections, tools=("swanctl",)):
 
 
 @pytest.mark.parametrize(
-    "details",
+    "culprit",
     [
-        STATE | {"spi": "0x00001001"},
-        STATE | {"spi": "0x00002002"},
-        STATE | {"reqid": 7},
-        STATE | {"if_id": 0x2A},
-        {"if_id": 0, "templates": [{"reqid": 7}]},
+        replace(STATE, spi="0x00001001"),
+        replace(STATE, spi="0x00002002"),
+        replace(STATE, reqid=7),
+        replace(STATE, if_id=0x2A),
+        POLICY,
     ],
 )
-def test_the_connection_is_found(make_drop, details) -> None:
-    verdict = verdict_of(make_drop(), details, (ONE, OTHER))
-    assert (verdict.culprit.details["connection"], verdict.culprit.details["child"]) == ("gw-gw", "net-net")
+def test_the_connection_is_found(make_drop, culprit) -> None:
+    verdict = verdict_of(make_drop(), culprit, (ONE, OTHER))
+    assert (verdict.culprit.connection, verdict.culprit.child) == ("gw-gw", "net-net")
     assert verdict.evidence[-1].text == "strongSwan has this as child net-net of connection gw-gw"
 
 
-@pytest.mark.parametrize("details", [STATE, {"dir": "out", "default": True}, None])
-def test_nothing_else_gets_a_name(make_drop, details) -> None:
-    verdict = verdict_of(make_drop(), details, (ONE, OTHER))
+@pytest.mark.parametrize("culprit", [STATE, DEFAULT, None])
+def test_nothing_else_gets_a_name(make_drop, culprit) -> None:
+    verdict = verdict_of(make_drop(), culprit, (ONE, OTHER))
     assert verdict.evidence == ()
 
 
 def test_no_name_where_two_claim_it(make_drop) -> None:
-    verdict = verdict_of(make_drop(), STATE | {"reqid": 7}, (ONE, OTHER._replace(reqid=7)))
-    assert "connection" not in verdict.culprit.details
+    verdict = verdict_of(make_drop(), replace(STATE, reqid=7), (ONE, OTHER._replace(reqid=7)))
+    assert verdict.culprit == replace(STATE, reqid=7)
 
 
 def test_nobody_is_asked_where_no_daemon_is_installed(make_drop) -> None:
-    assert verdict_of(make_drop(), STATE | {"reqid": 7}, (ONE,), tools=()).evidence == ()
+    assert verdict_of(make_drop(), replace(STATE, reqid=7), (ONE,), tools=()).evidence == ()

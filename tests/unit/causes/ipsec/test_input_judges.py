@@ -100,7 +100,7 @@ def test_encapsulation_is_compared_with_the_packet(failed) -> None:
     cause_id, verdict = judged(failed("XfrmInStateMismatch", state=in_udp))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
     assert "encap none: it came as plain ESP / espinudp 4500 > 4500  <- differs" in texts(verdict)
-    assert verdict.culprit.details["differs"] == ["encap"]
+    assert verdict.culprit.differs == ("encap",)
     cause_id, verdict = judged(failed("XfrmInStateMismatch", proto="udp", sport=4500, dport=4500))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
     assert "encap in UDP 4500 > 4500 / none  <- differs" in texts(verdict)
@@ -175,7 +175,7 @@ def test_the_object_is_the_sa_as_ip_prints_it(failed) -> None:
     assert verdict.culprit is not None
     assert verdict.culprit.kind == "xfrm-state"
     assert verdict.culprit.text.startswith("src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 ")
-    assert verdict.culprit.details["spi"] == "0x00001001"
+    assert verdict.culprit.spi == "0x00001001"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_whole_packet_out_of_an_sa_in_transport_mode(failed, place, reason) ->
     cause_id, verdict = judged(drop)
     assert (cause_id, verdict.confidence) == ("ipsec.mode-mismatch", "likely")
     assert verdict.culprit is not None
-    assert verdict.culprit.details["differs"] == ["mode"]
+    assert verdict.culprit.differs == ("mode",)
 
 
 def test_other_packets_that_nobody_takes_have_nothing_to_do_with_the_mode(failed) -> None:

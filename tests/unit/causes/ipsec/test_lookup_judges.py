@@ -9,6 +9,7 @@ from dropwatch.causes.ipsec.lookup_judges import judge_auth_failed, judge_mark_o
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.model import culprits
 from dropwatch.model.drop import Frame, Where
 from dropwatch.model.ipsec import Encap, GoneState, Lifetime, XfrmNote, XfrmState
 
@@ -82,22 +83,22 @@ def test_auth_failed_in_full(esp) -> None:
     verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody())
     assert verdict is not None
     assert verdict.confidence == "certain"
-    assert (verdict.culprit.kind, verdict.culprit.text) == ("xfrm-state", LINE)
-    assert verdict.culprit.details == {
-        "spi": "0x00001001",
-        "saddr": "10.9.0.1",
-        "daddr": "10.9.0.2",
-        "proto": "esp",
-        "mode": "transport",
-        "reqid": 1,
-        "if_id": 0,
-        "mark": 0,
-        "mark_mask": 0,
-        "state": "valid",
-        "algorithms": [{"kind": "aead", "name": "rfc4106(gcm(aes))", "key_bits": 160, "icv_bits": 128}],
-        "packets": 0,
-        "integrity_failed": 3,
-    }
+    assert verdict.culprit == culprits.XfrmState(
+        text=LINE,
+        spi="0x00001001",
+        saddr="10.9.0.1",
+        daddr="10.9.0.2",
+        proto="esp",
+        mode="transport",
+        reqid=1,
+        if_id=0,
+        mark=0,
+        mark_mask=0,
+        state="valid",
+        algorithms=(culprits.Algorithm("aead", "rfc4106(gcm(aes))", 160, 128),),
+        packets=0,
+        integrity_failed=3,
+    )
     assert texts(verdict) == [
         (
             "probe xfrm_audit_state_icvfail",
@@ -214,21 +215,21 @@ def test_no_state_names_the_nearest_sa(esp) -> None:
     assert verdict is not None
     assert verdict.confidence == "certain"
     line = LINE.replace("0x00001001", "0x00002002")
-    assert (verdict.culprit.kind, verdict.culprit.text) == ("xfrm-state", line)
-    assert verdict.culprit.details == {
-        "spi": "0x00002002",
-        "relation": "nearest",
-        "differs": ["spi"],
-        "saddr": "10.9.0.1",
-        "daddr": "10.9.0.2",
-        "proto": "esp",
-        "mode": "transport",
-        "reqid": 1,
-        "if_id": 0,
-        "mark": 0,
-        "mark_mask": 0,
-        "state": "valid",
-    }
+    assert verdict.culprit == culprits.XfrmState(
+        text=line,
+        spi="0x00002002",
+        saddr="10.9.0.1",
+        daddr="10.9.0.2",
+        proto="esp",
+        mode="transport",
+        reqid=1,
+        if_id=0,
+        mark=0,
+        mark_mask=0,
+        state="valid",
+        differs=("spi",),
+        relation="nearest",
+    )
     assert texts(verdict)[3:7] == [
         ("packet / SA", "spi 0x00001001 / 0x00002002  <- differs"),
         ("packet / SA", "dst 10.9.0.2 / 10.9.0.2"),
@@ -291,8 +292,8 @@ def test_the_mark_alone_is_a_cause_of_its_own(esp) -> None:
     assert judge_no_state(esp(NOTFOUND), host(marked)) is None
     verdict = judge_mark_of_state(esp(NOTFOUND), host(marked))
     assert verdict.confidence == "certain", "it was there, a minute old"
-    assert verdict.culprit.details["differs"] == ["mark"]
-    assert (verdict.culprit.details["mark"], verdict.culprit.details["packet_mark"]) == (5, 0)
+    assert verdict.culprit.differs == ("mark",)
+    assert (verdict.culprit.mark, verdict.culprit.packet_mark) == (5, 0)
     assert ("packet / SA", "mark 0x0 / 0x5/0xff  <- differs") in texts(verdict)
     assert "0x5/0xff" in verdict.fix[0].text
 
@@ -309,16 +310,16 @@ def test_no_mark_is_blamed_for_an_sa_that_was_deleted(esp) -> None:
     marked = replace(SA, mark=5, mark_mask=0xFF)
     fitting = host(marked, gone=(gone(SA),))
     assert judge_mark_of_state(esp(NOTFOUND), fitting) is None
-    assert judge_no_state(esp(NOTFOUND), fitting).culprit.details["relation"] == "deleted"
+    assert judge_no_state(esp(NOTFOUND), fitting).culprit.relation == "deleted"
 
 
 def test_an_sa_that_was_deleted_by_somebody(esp) -> None:
     verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(SA),)))
     assert verdict.confidence == "certain"
     assert verdict.title == "no SA for this packet: it was deleted here"
-    assert verdict.culprit.details["relation"] == "deleted"
-    assert verdict.culprit.details["deleted_by"] == {"pid": 812, "comm": "charon"}
-    assert verdict.culprit.details["seconds_before"] == 3.2
+    assert verdict.culprit.relation == "deleted"
+    assert verdict.culprit.deleted_by == culprits.Task(812, "charon")
+    assert verdict.culprit.seconds_before == 3.2
     assert texts(verdict)[1] == (
         "probe __xfrm_state_delete",
         f"deleted 3.2 s before this packet by charon (pid 812): {LINE}",
@@ -342,15 +343,15 @@ def test_an_sa_that_was_deleted_by_somebody(esp) -> None:
 def test_an_sa_that_went_because_of_a_limit(esp, life, state, why) -> None:
     lifetime = Lifetime(**{"add_time": int(TIME) - 60} | life)
     verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime, state=state)),)))
-    assert verdict.culprit.details["relation"] == "expired"
-    assert verdict.culprit.details["deleted_by"] is None, "whoever ran then has nothing to do with it"
+    assert verdict.culprit.relation == "expired"
+    assert verdict.culprit.deleted_by is None, "whoever ran then has nothing to do with it"
     assert ("SA at its deletion", why) in texts(verdict)
 
 
 def test_a_limit_that_was_not_reached_is_not_blamed(esp) -> None:
     lifetime = Lifetime(add_time=int(TIME) - 60, hard_add_seconds=3600, hard_packets=20, packets=19)
     verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime)),)))
-    assert verdict.culprit.details["relation"] == "deleted"
+    assert verdict.culprit.relation == "deleted"
 
 
 def test_this_side_rekeyed(esp) -> None:
@@ -358,7 +359,7 @@ def test_this_side_rekeyed(esp) -> None:
     verdict = judge_no_state(esp(NOTFOUND), host(new, gone=(gone(SA),)))
     assert verdict.title == "no SA for this packet: this side has replaced it, the sender still uses it"
     assert ("likely story", "this side rekeyed, the peer still uses the old SA") in texts(verdict)
-    assert verdict.culprit.details["spi"] == "0x00001001"
+    assert verdict.culprit.spi == "0x00001001"
 
 
 @pytest.mark.parametrize(
@@ -382,7 +383,7 @@ def test_what_else_was_deleted_says_nothing(esp, other) -> None:
 def test_an_sa_for_sending_only(esp) -> None:
     verdict = judge_no_state(esp(NOTFOUND), host(replace(SA, direction="out")))
     assert verdict.title == "the SA with this SPI is only for sending"
-    assert verdict.culprit.details["differs"] == ["dir"]
+    assert verdict.culprit.differs == ("dir",)
 
 
 def test_only_daemons_that_are_installed_are_asked(esp) -> None:
@@ -395,7 +396,7 @@ def test_no_state_although_the_sa_is_there_now(esp) -> None:
     """Added between the drop and the reading, or told apart by something that is not known here."""
     verdict = judge_no_state(esp(NOTFOUND), host(SA))
     assert texts(verdict)[1][1] == "3.2 ms after the drop this namespace has one SA; nearest first:"
-    assert verdict.culprit.details["differs"] == []
+    assert verdict.culprit.differs == ()
     assert texts(verdict)[2][1].endswith("this one fits now; when the packet came the kernel did not have it")
     added = replace(SA, lifetime=Lifetime(add_time=int(TIME) + 1))
     verdict = judge_no_state(esp(NOTFOUND), host(added))
@@ -409,7 +410,7 @@ def test_no_state_shows_three_at_most(esp) -> None:
 
 def test_no_state_of_esp_in_udp_wants_an_esp_sa(esp) -> None:
     drop = esp(NOTFOUND, proto="udp", sport=4500, dport=4500)
-    assert judge_no_state(drop, host(replace(SA, spi=5))).culprit.details["differs"] == ["spi"]
+    assert judge_no_state(drop, host(replace(SA, spi=5))).culprit.differs == ("spi",)
 
 
 def test_ah_through_a_nat_is_told_from_keys_that_differ(esp) -> None:
@@ -423,7 +424,7 @@ def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp) -> None:
     vti = IpsecInterface("vti", ikey=0x2A, local=B, remote=A)
     marked = host(replace(SA, mark=0x2B, mark_mask=0xFFFFFFFF), interfaces={7: vti})
     verdict = judge_mark_of_state(esp(NOTFOUND), marked)
-    assert verdict.culprit.details["packet_mark"] == 0x2A
+    assert verdict.culprit.packet_mark == 0x2A
     assert ("packet / SA", "mark 0x2a / 0x2b/0xffffffff  <- differs") in texts(verdict)
     assert "key 0x2b" in verdict.fix[0].text
 

@@ -92,7 +92,7 @@ def texts(verdict):
 def test_an_sa_that_ran_out(leaving, judged, place) -> None:
     cause, verdict = judged(leaving(place, note=through(replace(SA, state="expired"))))
     assert (cause, verdict.confidence) == ("ipsec.out-expired", "certain")
-    assert verdict.culprit.details["spi"] == "0x00001001"
+    assert verdict.culprit.spi == "0x00001001"
     assert "SA at the drop: 20 packets, limit 20" in texts(verdict)
 
 
@@ -112,7 +112,7 @@ def test_sequence_numbers_used_up(leaving, judged) -> None:
     note = through(state, audit=frozenset({"overflow"}))
     cause, verdict = judged(leaving(note=note))
     assert (cause, verdict.confidence) == ("ipsec.out-seq-overflow", "certain")
-    assert verdict.culprit.details["oseq"] == 0xFFFFFFFF
+    assert verdict.culprit.oseq == 0xFFFFFFFF
     cause, verdict = judged(leaving(note=through(state)))
     assert (cause, verdict.confidence) == ("ipsec.out-seq-overflow", "likely"), (
         "without the kernel's own word"
@@ -140,7 +140,7 @@ def test_an_sa_that_it_came_through_is_not_the_one_it_leaves_through(leaving, ju
 def test_too_long_for_its_way(leaving, judged, place, reason) -> None:
     cause, verdict = judged(leaving(place, reason, through(mtu=1400), raw=DF, length=1401))
     assert (cause, verdict.confidence) == ("ipsec.out-mtu", "certain")
-    assert (verdict.culprit.details["mtu"], verdict.culprit.details["length"]) == (1400, 1401)
+    assert (verdict.culprit.mtu, verdict.culprit.length) == (1400, 1401)
     assert "packet / way through the SA: length 1401 / 1400 at most  <- differs" in texts(verdict)
 
 
@@ -174,7 +174,7 @@ def test_too_long_after_protection(leaving, judged, place) -> None:
     drop = leaving(place, raw=DF, length=1532, **ESP)
     cause, verdict = judged(drop, states=(SA,), mtu=1500)
     assert (cause, verdict.confidence) == ("ipsec.out-mtu", "certain")
-    assert verdict.culprit.details["spi"] == "0x00001001"
+    assert verdict.culprit.spi == "0x00001001"
     assert "packet / interface vb: length 1532 / 1500 at most  <- differs" in texts(verdict)
     assert judged(drop, states=(SA,), mtu=9000)[1].confidence == "likely", "the way beyond takes less"
 
@@ -212,7 +212,7 @@ no_sa = pytest.mark.parametrize("fields", NO_SA, ids=lambda fields: fields["plac
 def test_a_policy_without_an_sa(leaving, judged, fields) -> None:
     cause, verdict = judged(leaving(**fields), POLICY)
     assert (cause, verdict.confidence) == ("ipsec.out-no-state", "certain")
-    assert (verdict.culprit.kind, verdict.culprit.details["index"]) == ("xfrm-policy", 9)
+    assert (verdict.culprit.kind, verdict.culprit.index) == ("xfrm-policy", 9)
     assert "netlink xfrm: no SA comes near what this policy asks for" in texts(verdict)
 
 
@@ -220,7 +220,7 @@ def test_a_policy_without_an_sa(leaving, judged, fields) -> None:
 def test_the_nearest_sa_is_compared_with_the_template(leaving, judged, fields) -> None:
     other = replace(SA, reqid=2)
     _, verdict = judged(leaving(**fields), POLICY, states=(other,))
-    assert verdict.culprit.details["differs"] == ["reqid"]
+    assert verdict.culprit.differs == ("reqid",)
     assert "SA / template: reqid 2 / 1  <- differs" in texts(verdict)
 
 
@@ -236,10 +236,10 @@ def test_the_sa_that_there_was(leaving, judged, state, relation) -> None:
     before = GoneState(DROPPED_AT - 10**9, NETNS, replace(SA, state=state, lifetime=lifetime), 812, "charon")
     cause, verdict = judged(leaving(**NO_SA[0]), POLICY, gone=(before,))
     assert cause == "ipsec.out-no-state"
-    assert verdict.culprit.details["relation"] == relation
-    assert verdict.culprit.details["spi"] == "0x00001001"
+    assert verdict.culprit.relation == relation
+    assert verdict.culprit.spi == "0x00001001"
     after = replace(before, monotonic_ns=DROPPED_AT + 1)
-    assert "relation" not in judged(leaving(**NO_SA[0]), POLICY, gone=(after,))[1].culprit.details
+    assert judged(leaving(**NO_SA[0]), POLICY, gone=(after,))[1].culprit.relation is None
 
 
 def test_no_policy_is_named_where_it_is_not_sure(leaving, judged) -> None:
@@ -265,21 +265,21 @@ def test_an_sa_with_another_if_id(leaving, judged, added, confidence) -> None:
     cause, verdict = judged(drop, replace(POLICY, if_id=0x2A), states=(state,))
     assert cause == ("ipsec.interface-mismatch" if confidence else "ipsec.out-no-state")
     assert confidence is None or verdict.confidence == confidence
-    assert verdict.culprit.details["differs"] == ["if_id"]
+    assert verdict.culprit.differs == ("if_id",)
 
 
 def test_an_sa_with_a_mark_that_the_policy_has_not(leaving, judged) -> None:
     state = replace(SA, mark=5, mark_mask=0xFF)
     cause, verdict = judged(leaving(**NO_SA[1]), POLICY, states=(state,))
     assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "certain")
-    assert verdict.culprit.details["differs"] == ["mark"]
+    assert verdict.culprit.differs == ("mark",)
 
 
 def test_an_xfrm_interface_without_a_policy_of_its_if_id(leaving, judged) -> None:
     drop = leaving("xfrmi_xmit")
     cause, verdict = judged(drop, replace(POLICY, if_id=0x2B), interfaces={2: 0x2A})
     assert (cause, verdict.confidence) == ("ipsec.interface-mismatch", "likely")
-    assert verdict.culprit.details["differs"] == ["if_id"]
+    assert verdict.culprit.differs == ("if_id",)
     cause, verdict = judged(drop, interfaces={2: 0x2A})
     assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.no-policy", "likely", None)
     assert judged(drop, replace(POLICY, if_id=0x2A), interfaces={2: 0x2A})[0] is None, "something else"

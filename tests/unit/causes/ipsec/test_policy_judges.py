@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
+from dropwatch.causes.ipsec.objects import default_policy
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
@@ -94,7 +95,7 @@ def test_clear_text_where_the_policy_wants_ipsec(refused, judged, place, reason)
     cause, verdict = judged(refused("XfrmInTmplMismatch", place=place, reason=reason), POLICY)
     assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
     assert verdict.culprit.kind == "xfrm-policy"
-    assert (verdict.culprit.details["index"], verdict.culprit.details["differs"]) == (8, ["sa"])
+    assert (verdict.culprit.index, verdict.culprit.differs) == (8, ("sa",))
     assert "clear text" in verdict.title
     assert "packet / template: sa none / esp tunnel reqid 1  <- differs" in texts(verdict)
 
@@ -102,23 +103,23 @@ def test_clear_text_where_the_policy_wants_ipsec(refused, judged, place, reason)
 @pytest.mark.parametrize(
     ("state", "differs"),
     [
-        (replace(SA, reqid=2), ["reqid"]),
-        (replace(SA, mode="transport"), ["mode"]),
-        (replace(SA, proto="ah"), ["proto"]),
-        (replace(SA, saddr=ip_address("10.9.0.9")), ["src"]),
+        (replace(SA, reqid=2), ("reqid",)),
+        (replace(SA, mode="transport"), ("mode",)),
+        (replace(SA, proto="ah"), ("proto",)),
+        (replace(SA, saddr=ip_address("10.9.0.9")), ("src",)),
     ],
 )
 def test_the_wrong_sa_is_compared_with_the_template(refused, judged, state, differs) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch", state=state), POLICY)
     assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
-    assert verdict.culprit.details["differs"] == differs
+    assert verdict.culprit.differs == differs
     assert len([line for line in texts(verdict) if line.endswith("<- differs")]) == 1
 
 
 def test_a_policy_that_wants_no_protection_refuses_what_came_through_a_tunnel(refused, judged) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch", state=SA), replace(POLICY, templates=()))
     assert cause == "ipsec.template-mismatch"
-    assert verdict.culprit.details["differs"] == ["sa"]
+    assert verdict.culprit.differs == ("sa",)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_the_selector_of_the_sa(refused, judged) -> None:
     state = replace(SA, selector=selector)
     cause, verdict = judged(refused("XfrmInStateMismatch", state=state, place="ip_forward"))
     assert (cause, verdict.confidence) == ("ipsec.selector-mismatch", "certain")
-    assert verdict.culprit.details["differs"] == ["dst", "dport"]
+    assert verdict.culprit.differs == ("dst", "dport")
     assert "packet / selector of the SA: dst 10.9.0.2 / 10.8.0.0/16  <- differs" in texts(verdict)
     assert "packet / selector of the SA: proto udp / udp" in texts(verdict)
 
@@ -167,7 +168,7 @@ def test_no_policy_for_what_came_out_of_a_tunnel(refused, judged, direction) -> 
     other = replace(POLICY, dir=direction, selector=replace(SELECTOR, saddr=ip_address("10.9.0.9")))
     cause, verdict = judged(refused("XfrmInNoPols", direction, SA), other)
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
-    assert verdict.culprit.details["dir"] == direction
+    assert verdict.culprit.dir == direction
     assert any("another src" in line for line in texts(verdict))
     assert "packet / policy: src 10.9.0.1 / 10.9.0.9/32  <- differs" in texts(verdict)
     assert (
@@ -180,7 +181,7 @@ def test_a_policy_with_another_if_id(refused, judged) -> None:
     drop = refused("XfrmInNoPols", state=replace(SA, if_id=0x2A))
     cause, verdict = judged(drop, replace(POLICY, if_id=0x2A), interfaces={5: 0x2B})
     assert (cause, verdict.confidence) == ("ipsec.interface-mismatch", "likely")
-    assert verdict.culprit.details["differs"] == ["if_id"]
+    assert verdict.culprit.differs == ("if_id",)
     assert "netlink link: the xfrm interfaces here have if_id 0x2b: none has 0x2a" in texts(verdict)
 
 
@@ -194,7 +195,7 @@ def test_it_came_through_an_xfrm_interface(refused, judged) -> None:
 def test_a_policy_with_a_mark(refused, judged) -> None:
     cause, verdict = judged(refused("XfrmInNoPols", state=SA), replace(POLICY, mark=5, mark_mask=0xFF))
     assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "likely")
-    assert verdict.culprit.details["differs"] == ["mark"]
+    assert verdict.culprit.differs == ("mark",)
     assert "0x5/0xff" in verdict.fix[0].text
 
 
@@ -203,7 +204,7 @@ def test_a_policy_that_blocks(refused, judged, direction) -> None:
     blocking = replace(BLOCK, dir=direction)
     cause, verdict = judged(refused("XfrmInPolBlock", direction), blocking)
     assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
-    assert verdict.culprit.details["index"] == 8
+    assert verdict.culprit.index == 8
     assert verdict.fix[1].command == f"ip -n b xfrm policy delete dir {direction} index 8"
 
 
@@ -219,7 +220,7 @@ def test_a_policy_that_blocks_what_is_to_leave(refused, judged, source) -> None:
     drop = refused(lookup=XfrmLookup(errno.EPERM), source=source, place=place)
     cause, verdict = judged(drop, replace(BLOCK, dir="out"))
     assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
-    assert verdict.culprit.details["dir"] == "out"
+    assert verdict.culprit.dir == "out"
 
 
 def test_the_default_policy_blocks_what_is_to_leave(refused, judged) -> None:
@@ -227,19 +228,19 @@ def test_the_default_policy_blocks_what_is_to_leave(refused, judged) -> None:
         refused(lookup=XfrmLookup(errno.EPERM), place="ip_forward"), replace(BLOCK, dir="in")
     )
     assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
-    assert verdict.culprit.details == {"dir": "out", "action": "block", "default": True}
+    assert verdict.culprit == default_policy("out")
 
 
 def test_the_default_policy_blocks_clear_text(refused, judged) -> None:
     cause, verdict = judged(refused("XfrmInNoPols"))
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
-    assert verdict.culprit.details == {"dir": "in", "action": "block", "default": True}
+    assert verdict.culprit == default_policy("in")
 
 
 def test_the_default_policy_where_no_policy_is_asked(refused, judged) -> None:
     cause, verdict = judged(refused(place="ip_forward"))
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "likely")
-    assert verdict.culprit.details["dir"] == "fwd"
+    assert verdict.culprit.dir == "fwd"
     assert judged(refused(), POLICY)[0] is None, "then the kernel would have asked"
     assert judged(refused(reason=None))[0] is None
     assert judged(refused(), missing=True)[0] is None
@@ -265,7 +266,7 @@ def test_the_key_of_a_vti_interface_is_the_mark(refused, judged) -> None:
     policy = replace(POLICY, mark=0x2B, mark_mask=0xFFFFFFFF, add_time=int(TIME) - 60)
     cause, verdict = judged(drop, policy, interfaces=vti)
     assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "certain")
-    assert verdict.culprit.details["differs"] == ["mark"]
+    assert verdict.culprit.differs == ("mark",)
 
 
 @pytest.mark.parametrize(("added", "confidence"), [(-60, "certain"), (0, "likely"), (1, None)])

@@ -7,6 +7,7 @@ import pytest
 from dropwatch.host.conntrack import ConntrackTable
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue
+from dropwatch.model.culprits import NftRule
 from dropwatch.model.drop import Process
 from dropwatch.model.netfilter import ConntrackNote, HookNote, NftChain, NftNote, QueueNote
 
@@ -16,11 +17,7 @@ NFT_QUEUE = NftNote(
     "rule", "inet", "f", 2, NftChain(1, "in"), 1, 0, "accept", NftChain(1, "in"), 4, "nft_queue_eval"
 )
 QUEUE_RULE = ListedRule(
-    "nft-rule",
-    "nft",
-    "udp dport 5000 queue to 5",
-    "nft -a list chain inet f in",
-    {"family": "inet", "table": "f", "chain": "in", "handle": 4},
+    NftRule("udp dport 5000 queue to 5", "inet", "f", "in", 4), "nft", "nft -a list chain inet f in"
 )
 LISTENER = Queue(5, 812, 1024, 7, 0, Process(812, "suricata"), DROP_NS + 3_000_000)
 VERDICT = ("nf_reinject", "nfqnl_reinject", "nfqnl_recv_verdict", "nfnetlink_rcv_msg", "netlink_sendmsg")
@@ -43,7 +40,7 @@ def test_a_full_table(refused, firewall, judged, table, limit, confidence) -> No
     assert (cause, verdict.confidence) == ("netfilter.conntrack-full", confidence)
     assert verdict.culprit.kind == "sysctl"
     assert verdict.culprit.text == f"net.netfilter.nf_conntrack_max = {limit}"
-    assert verdict.culprit.details["count"] == table.count
+    assert verdict.culprit.count == table.count
     assert f"{table.count} of {limit} entries" in said(verdict)
 
 

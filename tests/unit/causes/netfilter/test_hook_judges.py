@@ -2,6 +2,7 @@
 
 import pytest
 
+from dropwatch.model import culprits
 from dropwatch.model.netfilter import ConntrackNote, FunctionsAtHook, HookFunction, HookNote
 
 INPUT = ("nf_hook_slow", "ip_local_deliver", "ip_rcv")
@@ -26,7 +27,7 @@ def test_the_only_one(refused, firewall, judged) -> None:
     assert (cause, verdict.confidence) == ("netfilter.hook-other", "likely")
     assert verdict.title == "lb_in drops it at a netfilter hook"
     assert (verdict.culprit.kind, verdict.culprit.text) == ("hook-function", "lb_in [lb]")
-    assert verdict.culprit.details == {"function": "lb_in", "module": "lb", "hook": "ip input"}
+    assert verdict.culprit == culprits.HookFunction("lb_in [lb]", "lb_in", "lb", "ip input")
     assert "lb_in [lb] is the only function at the hook ip input" in said(verdict)
     assert "also there: nft_do_chain_ipv4 [nf_tables], nf_nat_ipv4_local_in [nf_nat];" in said(verdict)
 
@@ -64,7 +65,7 @@ def test_several_are_listed(refused, firewall, judged) -> None:
 def test_the_caller_tells_the_hook(refused, firewall, judged, stack, at_hooks, expected) -> None:
     cause, verdict = judged(refused(stack, at_hooks=at_hooks), firewall())
     assert cause == "netfilter.hook-other"
-    assert (verdict.culprit and verdict.culprit.details["function"]) == expected
+    assert (verdict.culprit and verdict.culprit.function) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.route import Route
+from dropwatch.model.culprits import ChainPolicy, EbtablesRule, IptablesRule, NftRule
 from dropwatch.model.drop import Interface
 from dropwatch.model.netfilter import ConntrackNote, EbtNote, HookNote, NftChain, NftNote, XtNote
 
@@ -14,36 +15,28 @@ INPUT, UU = NftChain(1, "input"), NftChain(5, "uu")
 NFT = NftNote("rule", "inet", "filter", 2, INPUT, 1, 0, "accept", UU, 7, "nft_immediate_eval", (UU,))
 NFT_POLICY = replace(NFT, verdict="policy", policy="drop", chain=None, rule=None, expression=None, visited=())
 NFT_RULE = ListedRule(
-    "nft-rule",
+    NftRule("udp dport 5000 drop", "inet", "filter", "uu", 7),
     "nft",
-    "udp dport 5000 drop",
     "nft -a list chain inet filter uu",
-    {"family": "inet", "table": "filter", "chain": "uu", "handle": 7},
     read_at_ns=DROP_NS + 12_000_000,
 )
 XT = XtNote("ip", "filter", 1, 12, 2000, 1800, (640,), False, None, (152,), 0)
 XT_RULE = ListedRule(
-    "iptables-rule",
+    IptablesRule("-A UU -p udp -m udp --dport 5000 -j DROP", "ip", "filter", "UU", 2),
     "iptables-legacy",
-    "-A UU -p udp -m udp --dport 5000 -j DROP",
     "iptables-legacy -t filter -vnL UU --line-numbers",
-    {"family": "ip", "table": "filter", "chain": "UU", "number": 2, "comment": None},
     ("INPUT rule 1 jumps to UU",),
 )
 XT_POLICY = ListedRule(
-    "chain-policy",
+    ChainPolicy("-P INPUT DROP", "ip", "filter", "INPUT"),
     "iptables-legacy",
-    "-P INPUT DROP",
     "iptables-legacy -t filter -vnL INPUT --line-numbers",
-    {"family": "ip", "table": "filter", "chain": "INPUT"},
 )
 EBT = EbtNote("filter", 2, 9, (3, 7), 0)
 EBT_RULE = ListedRule(
-    "ebtables-rule",
+    EbtablesRule("-A FORWARD -p IPv4 --ip-dport 5000 -j DROP", "bridge", "filter", "FORWARD", 4),
     "ebtables-legacy",
-    "-A FORWARD -p IPv4 --ip-dport 5000 -j DROP",
     "ebtables-legacy -t filter -L FORWARD --Ln --Lc",
-    {"family": "bridge", "table": "filter", "chain": "FORWARD", "number": 4, "comment": None},
 )
 
 
@@ -55,12 +48,12 @@ def commands(verdict):
     return [fix.command for fix in verdict.fix]
 
 
-def nft_text(text, **details):
-    return replace(NFT_RULE, text=text, details={**NFT_RULE.details, **details})
+def nft_text(text, **known):
+    return replace(NFT_RULE, rule=replace(NFT_RULE.rule, text=text or "", **known))
 
 
-def xt_text(text, **details):
-    return replace(XT_RULE, text=text, details={**XT_RULE.details, **details})
+def xt_text(text, **known):
+    return replace(XT_RULE, rule=replace(XT_RULE.rule, text=text or "", **known))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +71,7 @@ def test_an_nft_rule_is_certain_with_its_listing(refused, firewall, judged, plac
     assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
     assert verdict.culprit.kind == "nft-rule"
     assert verdict.culprit.text == "udp dport 5000 drop"
-    assert verdict.culprit.details == {"family": "inet", "table": "filter", "chain": "uu", "handle": 7}
+    assert verdict.culprit == NFT_RULE.rule
     assert "probe nft_immediate_eval: verdict drop for this packet: rule handle 7 in chain uu" in said(
         verdict
     )
@@ -100,7 +93,7 @@ def test_what_died_elsewhere_was_not_killed_by_a_rule(refused, firewall, judged)
 
 
 def test_a_rule_that_is_gone_keeps_handle_and_chain(refused, firewall, judged) -> None:
-    gone = replace(NFT_RULE, text=None, gone=True, problem="the rule was deleted or replaced since")
+    gone = replace(nft_text(None), gone=True, problem="the rule was deleted or replaced since")
     cause, verdict = judged(refused(nft=NFT), firewall(gone))
     assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
     assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
@@ -116,7 +109,7 @@ def test_a_namespace_that_is_gone_still_gives_the_handle(refused, firewall, judg
 
 
 def test_the_text_of_another_handle_is_never_shown(refused, firewall, judged) -> None:
-    other = replace(NFT_RULE, details={**NFT_RULE.details, "handle": 8})
+    other = replace(NFT_RULE, rule=replace(NFT_RULE.rule, handle=8))
     _, verdict = judged(refused(nft=NFT), firewall(other))
     assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
     assert "udp dport 5000 drop" not in said(verdict)
@@ -158,11 +151,11 @@ def test_a_rule_that_could_not_be_placed_is_likely_and_no_object(refused, firewa
 
 def test_the_policy_of_a_chain(refused, firewall, judged) -> None:
     listed = ListedRule(
-        "chain-policy",
+        ChainPolicy(
+            "type filter hook input priority filter; policy drop;", "inet", "filter", "input", "drop"
+        ),
         "nft",
-        "type filter hook input priority filter; policy drop;",
         "nft -a list chain inet filter input",
-        {"family": "inet", "table": "filter", "chain": "input", "policy": "drop"},
     )
     cause, verdict = judged(refused(nft=NFT_POLICY), firewall(listed))
     assert (cause, verdict.confidence) == ("netfilter.chain-policy", "certain")
@@ -194,15 +187,13 @@ def test_conntrack_contradicts_a_rule(refused, firewall, judged) -> None:
 def test_rules_of_iptables_nft_are_changed_with_their_own_tool(refused, firewall, judged) -> None:
     listed = replace(
         XT_RULE,
-        kind="nft-rule",
+        rule=NftRule("-A INPUT -p udp -j DROP", "ip", "filter", "INPUT", 7, number=3),
         tool="iptables-nft",
-        text="-A INPUT -p udp -j DROP",
-        details={"family": "ip", "table": "filter", "chain": "INPUT", "handle": 7, "number": 3},
     )
     cause, verdict = judged(refused(nft=NFT), firewall(listed))
     assert cause == "netfilter.nft-rule"
     assert verdict.culprit.text == "-A INPUT -p udp -j DROP"
-    assert verdict.culprit.details["number"] == 3
+    assert verdict.culprit.number == 3
     assert "# rule 3 of INPUT, handle 7" in said(verdict)
     assert "INPUT rule 1 jumps to UU" in said(verdict)
     assert commands(verdict)[-1] == "ip netns exec b iptables-nft -t filter -D INPUT 3"
@@ -212,7 +203,7 @@ def test_a_legacy_rule(refused, firewall, judged) -> None:
     cause, verdict = judged(refused(xt=XT), firewall((XT_RULE,)))
     assert (cause, verdict.confidence) == ("netfilter.iptables-rule", "certain")
     assert verdict.culprit.text == "-A UU -p udp -m udp --dport 5000 -j DROP"
-    assert verdict.culprit.details == {"family": "ip", "table": "filter", "chain": "UU", "number": 2}
+    assert verdict.culprit == XT_RULE.rule
     assert "table filter, hook INPUT: the counter of one rule that drops rose, at byte 640" in said(verdict)
     assert (
         "ip netns exec b iptables-legacy -t filter -I UU 2 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 5000 -j ACCEPT"
@@ -229,9 +220,9 @@ def test_a_legacy_rule(refused, firewall, judged) -> None:
         (replace(XT, candidates=(1800,)), XT_POLICY, "netfilter.chain-policy", "certain"),
         (replace(XT, family="arp"), XT_RULE, "netfilter.arptables-rule", "certain"),
         (replace(XT, accounted=False), XT_RULE, "netfilter.iptables-rule", "likely"),
-        (XT, replace(XT_RULE, gone=True, text=None), "netfilter.iptables-rule", "likely"),
+        (XT, replace(xt_text(None), gone=True), "netfilter.iptables-rule", "likely"),
         (XT, replace(XT_RULE, gone=True), "netfilter.iptables-rule", "certain"),
-        (XT, replace(XT_RULE, text=None, problem="not installed"), "netfilter.iptables-rule", "certain"),
+        (XT, replace(xt_text(None), problem="not installed"), "netfilter.iptables-rule", "certain"),
     ],
 )
 def test_what_a_legacy_table_tells(refused, firewall, judged, note, listed, cause, confidence) -> None:
@@ -258,7 +249,7 @@ def test_one_of_several_candidates_when_only_one_can_be_reached(refused, firewal
 
 def test_of_several_candidates_the_one_that_fits_the_packet(refused, firewall, judged) -> None:
     """Packets that were passed over moved the other counter: this packet's port cannot have."""
-    other = replace(XT_RULE, text="-A UU -p udp -m udp --dport 53 -j DROP")
+    other = xt_text("-A UU -p udp -m udp --dport 53 -j DROP")
     for accounted, confidence in ((True, "certain"), (False, "likely")):
         several = replace(XT, candidates=(300, 640), accounted=accounted)
         cause, verdict = judged(refused(xt=several), firewall((other, XT_RULE)))
@@ -277,7 +268,7 @@ def test_an_ebtables_rule(refused, firewall, judged) -> None:
     drop = refused(("br_handle_frame",), "NOT_SPECIFIED", ebt=EBT)
     cause, verdict = judged(drop, firewall(EBT_RULE))
     assert (cause, verdict.confidence) == ("netfilter.ebtables-rule", "certain")
-    assert verdict.culprit.details["number"] == 4
+    assert verdict.culprit.number == 4
     assert "the counters of these rules rose for this frame, by their index: 3, 7" in said(verdict)
 
 
@@ -287,7 +278,7 @@ def test_ebtables_that_do_not_tell(refused, firewall, judged) -> None:
 
 
 def test_the_policy_of_ebtables(refused, firewall, judged) -> None:
-    listed = replace(EBT_RULE, kind="chain-policy", text="-P FORWARD DROP")
+    listed = replace(EBT_RULE, rule=ChainPolicy("-P FORWARD DROP", "bridge", "filter", "FORWARD"))
     assert judged(refused(ebt=replace(EBT, counted=())), firewall(listed))[0] == "netfilter.chain-policy"
 
 

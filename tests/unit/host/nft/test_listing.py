@@ -10,6 +10,7 @@ from dropwatch.host.nft.listing import NftListings
 from dropwatch.host.nft.netlink import Chain, Rule, Table
 from dropwatch.host.nft.reading import Reading
 from dropwatch.host.nft.text import tables_of
+from dropwatch.model.culprits import ChainPolicy, NftRule
 from dropwatch.model.netfilter import NftChain, NftNote
 
 LISTING = (Path(__file__).parents[2] / "data/nft/ruleset.txt").read_text()
@@ -64,23 +65,19 @@ def namespace(monkeypatch: pytest.MonkeyPatch) -> Namespace:
 
 def test_a_rule(namespace: Namespace) -> None:
     found = NftListings().rule(1, note(16, VV, VV), 90)
-    assert (found.kind, found.tool) == ("nft-rule", "nft")
+    assert (found.rule.kind, found.tool) == ("nft-rule", "nft")
     assert found.text == 'ip saddr @big counter drop comment "deep"'
     assert found.command == "nft -a list chain inet filter vv"
-    assert found.details == {
-        "family": "inet",
-        "table": "filter",
-        "chain": "vv",
-        "handle": 16,
-        "comment": "deep",
-    }
+    assert found.rule == NftRule(
+        'ip saddr @big counter drop comment "deep"', "inet", "filter", "vv", 16, comment="deep"
+    )
     assert found.path == ("input: rule handle 23 or 25 goes to vv",)
     assert (found.problem, found.gone, found.changed, found.read_at_ns) == (None, False, False, 100)
 
 
 def test_the_chain_is_found_where_the_kernel_does_not_tell(namespace: Namespace) -> None:
     found = NftListings().rule(1, note(15, None, VV, WW), 90)
-    assert found.details["chain"] == "ww"
+    assert found.rule.chain == "ww"
     # by rule 22 of `input`, or by rule 17 of `vv`: nobody knows
     assert found.path == ()
     assert NftListings().rule(1, note(15, None, WW), 90).path == ("input: rule handle 22 jumps to ww",)
@@ -94,11 +91,11 @@ def test_a_chain_that_returned_is_no_step(namespace: Namespace) -> None:
 
 def test_a_policy(namespace: Namespace) -> None:
     found = NftListings().rule(1, note(None, INPUT), 90)
-    assert (found.kind, found.text) == (
+    assert (found.rule.kind, found.text) == (
         "chain-policy",
         "type filter hook input priority filter; policy drop;",
     )
-    assert found.details == {"family": "inet", "table": "filter", "chain": "input", "policy": "drop"}
+    assert replace(found.rule, text="") == ChainPolicy("", "inet", "filter", "input", "drop")
     chains = tuple(chain._replace(policy="accept") for chain in CHAINS)
     namespace.reading = replace(namespace.reading, chains=chains)
     found = NftListings().rule(1, note(None, INPUT), 90)
@@ -111,7 +108,7 @@ def test_what_is_gone(namespace: Namespace) -> None:
     found = NftListings().rule(1, note(16, VV, VV), 90)
     assert (found.text, found.gone) == (None, True)
     assert found.problem == "the rule was deleted or replaced since"
-    assert found.details == {"family": "inet", "table": "filter", "chain": "vv", "handle": 16}
+    assert found.rule == NftRule("", "inet", "filter", "vv", 16)
     namespace.reading = replace(namespace.reading, table=None)
     assert NftListings().rule(1, note(28, INPUT), 90).problem == "the table was deleted or replaced since"
 
@@ -124,12 +121,12 @@ def test_without_the_tool_the_kernel_still_tells(namespace: Namespace) -> None:
     namespace.reading = replace(namespace.reading, text=None, problem="the nft tool is not installed")
     found = NftListings().rule(1, note(16, None, VV), 90)
     assert (found.text, found.gone, found.problem) == (None, False, "the nft tool is not installed")
-    assert found.details == {"family": "inet", "table": "filter", "chain": "vv", "handle": 16}
+    assert found.rule == NftRule("", "inet", "filter", "vv", 16)
 
 
 def test_a_rule_that_could_not_be_placed(namespace: Namespace) -> None:
     found = NftListings().rule(1, replace(note(None, None), verdict="unplaced"), 90)
-    assert (found.kind, found.text, found.gone) == ("nft-rule", None, False)
+    assert (found.rule.kind, found.text, found.gone) == ("nft-rule", None, False)
 
 
 def test_a_burst_costs_one_reading(namespace: Namespace) -> None:

@@ -12,6 +12,7 @@ import pytest
 from dropwatch.host.xt import ebt_listing
 from dropwatch.host.xt.ebt_blob import EbtChain, EbtRule, EbtTable, parse
 from dropwatch.host.xt.ebt_listing import EbtListings, decide
+from dropwatch.model.culprits import EbtablesRule
 from dropwatch.model.netfilter import EbtNote
 
 RECORDED = json.loads((Path(__file__).parents[2] / "data/legacy-tables-6.1.json").read_text())
@@ -159,17 +160,11 @@ def test_the_rule_as_text(kernel: Kernel, listings: EbtListings) -> None:
     for _ in range(100):
         found = listings.rule(INODE, note(2, (1, 3)), 0, 0)
     assert found is not None
-    assert (found.kind, found.tool) == ("ebtables-rule", "ebtables-legacy")
+    assert (found.rule.kind, found.tool) == ("ebtables-rule", "ebtables-legacy")
     assert found.text == "-A EE -p IPv4 --ip-proto udp --ip-dport 9 -j DROP"
     assert found.command == "ebtables-legacy -t filter -L EE --Ln --Lc"
-    assert found.details == {
-        "family": "bridge",
-        "table": "filter",
-        "chain": "EE",
-        "number": 1,
-        "comment": None,
-        "target": "DROP",
-    }
+    text = "-A EE -p IPv4 --ip-proto udp --ip-dport 9 -j DROP"
+    assert found.rule == EbtablesRule(text, "bridge", "filter", "EE", 1, target="DROP")
     assert found.path == ("FORWARD rule 2 jumps to EE",)
     assert kernel.runs == [["/usr/sbin/ebtables-legacy", "-t", "filter", "-L", "EE", "--Lx"]]
     assert kernel.reads == 2
@@ -178,7 +173,7 @@ def test_the_rule_as_text(kernel: Kernel, listings: EbtListings) -> None:
 def test_a_policy(listings: EbtListings) -> None:
     found = listings.rule(INODE, note(1, ()), 0, 0)
     assert found is not None
-    assert (found.kind, found.text) == ("chain-policy", "-P INPUT DROP")
+    assert (found.rule.kind, found.text) == ("chain-policy", "-P INPUT DROP")
 
 
 def test_without_the_tool_the_place_is_known(kernel: Kernel, listings: EbtListings) -> None:
@@ -186,7 +181,7 @@ def test_without_the_tool_the_place_is_known(kernel: Kernel, listings: EbtListin
     found = listings.rule(INODE, note(2, (1, 3)), 0, 0)
     assert found is not None
     assert (found.text, found.problem) == (None, "ebtables-legacy is not installed")
-    assert found.details["number"] == 1
+    assert found.rule.number == 1
 
 
 def test_another_listing_than_the_table(kernel: Kernel, listings: EbtListings) -> None:
@@ -207,7 +202,7 @@ def test_after_a_change(kernel: Kernel, listings: EbtListings) -> None:
     kernel.change()
     found = listings.rule(INODE, note(2, (1, 3)), 0, 1)
     assert found is not None
-    assert (found.gone, found.text, found.details["chain"]) == (True, None, None)
+    assert (found.gone, found.text, found.rule.chain) == (True, None, None)
     found = listings.rule(INODE, note(1, ()), 0, 1)
     assert found is not None
     assert (found.changed, found.text) == (True, "-P INPUT DROP")

@@ -12,6 +12,7 @@ from dropwatch.host.tools import ToolFailed
 from dropwatch.host.xt import listing
 from dropwatch.host.xt.blob import XtTable, parse
 from dropwatch.host.xt.listing import XtListings
+from dropwatch.model.culprits import ChainPolicy, IptablesRule
 from dropwatch.model.netfilter import XtFamily, XtNote
 from tests.unit.host.xt.test_blob import as_kernel, place, recorded
 
@@ -122,18 +123,11 @@ def test_a_rule_in_a_chain(kernel: Kernel, listings: XtListings) -> None:
     jumps = (place(table, "INPUT", 2), place(table, "GG", 2))
     (rule,) = listings.rule(INODE, note(table, 1, ("UU", 1), jumps=jumps), 0, 0)
     assert rule == ListedRule(
-        kind="iptables-rule",
+        rule=IptablesRule(
+            LISTED["UU"][0], "ip", "filter", "UU", 1, comment='hello "x" y\n-X z', target="DROP"
+        ),
         tool="iptables-legacy",
-        text=LISTED["UU"][0],
         command="iptables-legacy -t filter -vnL UU --line-numbers",
-        details={
-            "family": "ip",
-            "table": "filter",
-            "chain": "UU",
-            "number": 1,
-            "comment": 'hello "x" y\n-X z',
-            "target": "DROP",
-        },
         path=("INPUT rule 2 jumps to UU",),
         read_at_ns=rule.read_at_ns,
     )
@@ -148,8 +142,8 @@ def test_a_rule_in_a_chain(kernel: Kernel, listings: XtListings) -> None:
 
 def test_a_policy_needs_no_tool(kernel: Kernel, listings: XtListings) -> None:
     (rule,) = listings.rule(INODE, note(kernel.table(), 2, ("FORWARD", 0)), 0, 0)
-    assert (rule.kind, rule.text) == ("chain-policy", "-P FORWARD DROP")
-    assert rule.details == {"family": "ip", "table": "filter", "chain": "FORWARD", "target": "DROP"}
+    assert (rule.rule.kind, rule.text) == ("chain-policy", "-P FORWARD DROP")
+    assert rule.rule == ChainPolicy("-P FORWARD DROP", "ip", "filter", "FORWARD", target="DROP")
     assert not kernel.runs
 
 
@@ -184,8 +178,7 @@ def test_after_a_change_it_is_gone(kernel: Kernel, listings: XtListings) -> None
     kernel.change()
     (rule,) = listings.rule(INODE, wanted, 0, kernel.generation)
     assert (rule.text, rule.changed, rule.gone) == (None, False, True)
-    assert rule.details["chain"] is None
-    assert rule.details["number"] is None
+    assert rule.rule == IptablesRule("", "ip", "filter", target="DROP")
     assert rule.problem == (
         "the table was changed after the drop, and this one is not in it any more; it had: protocol udp"
     )
@@ -210,7 +203,7 @@ def test_after_a_change_the_policy_is_the_one_of_the_hook(kernel: Kernel, listin
     (rule,) = listings.rule(INODE, wanted, 0, 1)
     assert (rule.text, rule.changed) == ("-P FORWARD DROP", True)
     (rule,) = listings.rule(INODE, replace(wanted, hook=1, policy=wanted.policy), 0, 1)
-    assert (rule.kind, rule.text, rule.gone) == ("chain-policy", None, True)
+    assert (rule.rule.kind, rule.text, rule.gone) == ("chain-policy", None, True)
 
 
 def test_the_table_of_the_drop_is_remembered(kernel: Kernel, listings: XtListings) -> None:
@@ -218,7 +211,7 @@ def test_the_table_of_the_drop_is_remembered(kernel: Kernel, listings: XtListing
     listings.rule(INODE, first, 0, 0)
     kernel.change()
     (rule,) = listings.rule(INODE, first, 0, 1)
-    assert (rule.text, rule.gone, rule.details["number"]) == (LISTED["UU"][0], True, 1)
+    assert (rule.text, rule.gone, rule.rule.number) == (LISTED["UU"][0], True, 1)
     (rule,) = listings.rule(INODE, last, 0, 1)
     assert (rule.text, rule.changed) == ("-A VV -j DROP", True)
 
@@ -242,7 +235,7 @@ def test_a_change_while_it_is_listed(kernel: Kernel, listings: XtListings) -> No
     kernel.at_run = kernel.change
     (rule,) = listings.rule(INODE, note(kernel.table(), 1, ("UU", 1)), 0, 0)
     assert rule.text is None
-    assert rule.details["number"] == 1
+    assert rule.rule.number == 1
     assert rule.problem == (
         "the table was changed after the drop, before it could be listed; "
         "the kernel's own table says: protocol udp, matches udp and comment, target DROP"
@@ -286,7 +279,7 @@ def test_which_tool(
 ) -> None:
     kernel.installed = installed
     (rule,) = listings.rule(INODE, note(kernel.table(), 1, ("VV", 2)), 0, 0)
-    assert (rule.text, rule.problem, rule.details["number"]) == (text, problem, 2)
+    assert (rule.text, rule.problem, rule.rule.number) == (text, problem, 2)
 
 
 def test_a_tool_that_fails(kernel: Kernel, listings: XtListings) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dropwatch.model.drop import Culprit, Evidence, Fix, Frame, Interface, MatchResult, Process, Where
+from dropwatch.model.culprits import XfrmState
+from dropwatch.model.drop import Evidence, Fix, Frame, Interface, MatchResult, Process, Where
 from dropwatch.render.finding.pcapng import Pcapng, comment
 
 UDP = bytes.fromhex("4500001f000000004011000a0a0900010a0900029c401388000b0000") + b"abc"
@@ -153,7 +154,9 @@ def test_times_differ_by_the_monotonic_clock(finding) -> None:
 def test_the_comment_has_the_whole_finding(finding) -> None:
     found = finding(
         more={
-            "culprit": Culprit("xfrm-state", "src 10.9.0.1"),
+            "culprit": XfrmState(
+                "src 10.9.0.1", "0x00001001", "10.9.0.1", "10.9.0.2", "esp", "tunnel", 1, 0, 0, 0, "valid"
+            ),
             "evidence": (Evidence("probe x", "it failed"),),
             "fix": (Fix("compare the keys"), Fix("show it", "ip xfrm state")),
             "match": MatchResult("ipsec", "policy p uses it"),

@@ -5,7 +5,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from dropwatch.model.drop import Culprit, Evidence, Fix, Frame, MatchResult, Process, Where
+from dropwatch.model import culprits
+from dropwatch.model.drop import Evidence, Fix, Frame, MatchResult, Process, Where
 from dropwatch.model.header import Header
 from dropwatch.model.ipsec import Lifetime, XfrmNote, XfrmState
 from dropwatch.model.netfilter import FunctionsAtHook, HookFunction, NetfilterNote, NftChain, NftNote
@@ -35,7 +36,19 @@ def finding(make_finding, make_drop, make_event):
     return make_finding(
         make_drop(event=event, stack=OWN + OUTSIDE, where=Where(OWN[0], "ipsec", "in"), reason="XFRM_POLICY"),
         match=MatchResult("ipsec", "policy dport 5000 uses this SA"),
-        culprit=Culprit("xfrm-state", "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001"),
+        culprit=culprits.XfrmState(
+            "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001",
+            "0x00001001",
+            "10.9.0.1",
+            "10.9.0.2",
+            "esp",
+            "tunnel",
+            1,
+            0,
+            0,
+            0,
+            "valid",
+        ),
         evidence=(Evidence("packet", "seq 7"),),
         fix=(Fix("compare the keys", "ip -n b xfrm state"),),
     )

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from dropwatch.model.culprits import NftRule, XfrmState
 from dropwatch.model.drop import (
-    Culprit,
     Evidence,
     Fix,
     Frame,
@@ -28,7 +28,19 @@ def auth_failed(make_finding, make_drop, make_packet):
         make_drop(make_packet(proto="esp", sport=None, dport=None, spi=0x1001, seq=7, length=72)),
         title="authentication failed: the keys or the integrity algorithm differ",
         match=MatchResult("ipsec", "policy dport 5000 uses this SA"),
-        culprit=Culprit("xfrm-state", "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001"),
+        culprit=XfrmState(
+            "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001",
+            "0x00001001",
+            "10.9.0.1",
+            "10.9.0.2",
+            "esp",
+            "tunnel",
+            1,
+            0,
+            0,
+            0,
+            "valid",
+        ),
         evidence=(Evidence("probe xfrm_audit_state_icvfail", "SPI 0x00001001"), Evidence("packet", "seq 7")),
         fix=(Fix("compare the keys", "ip -n b xfrm state"), Fix("restart the key exchange")),
     )
@@ -104,7 +116,7 @@ def test_nothing_from_the_network_or_the_kernel_reaches_the_terminal_as_a_comman
         replace(drop, where=Where(Frame(evil, 0, evil, 0), evil, None)),
         title=evil,
         match=MatchResult("ipsec", evil),
-        culprit=Culprit("nft-rule", evil),
+        culprit=NftRule(evil, "ip", "filter"),
         evidence=(Evidence(evil, evil),),
         fix=(Fix(evil, evil),),
     )
@@ -152,7 +164,12 @@ def test_another_flow_place_cause_object_or_namespace_is_another_drop(auth_faile
     drop = auth_failed.drop
     others = [
         replace(auth_failed, cause_id="ipsec.no-state"),
-        replace(auth_failed, culprit=Culprit("xfrm-state", "another")),
+        replace(
+            auth_failed,
+            culprit=XfrmState(
+                "another", "0x00001001", "10.9.0.1", "10.9.0.2", "esp", "tunnel", 1, 0, 0, 0, "valid"
+            ),
+        ),
         replace(auth_failed, drop=replace(drop, packet=replace(drop.packet, spi=0x1002))),
         replace(auth_failed, drop=replace(drop, event=make_event(location=1))),
         replace(auth_failed, drop=replace(drop, event=make_event(netns=1))),

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from dropwatch.model.drop import Culprit, Frame, Interface, Netns, Process
+from dropwatch.model.culprits import NftRule
+from dropwatch.model.drop import Frame, Interface, Netns, Process
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.render.journey.text import JourneyText, answer_words
 from dropwatch.render.layout import Layout
@@ -57,7 +58,7 @@ def journey(make_step, make_packet, make_finding):
     finding = make_finding(
         cause_id="firewall.rule",
         title="a rule dropped it",
-        culprit=Culprit("nft-rule", "inet filter guard udp dport 80 drop"),
+        culprit=NftRule("inet filter guard udp dport 80 drop", "inet", "filter"),
     )
     return Journey(1, TIME, make_packet(), steps, "dropped", "the kernel dropped it", finding)
 

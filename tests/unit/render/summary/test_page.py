@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from dropwatch.model.drop import Culprit, Evidence, Fix, Frame, Interface, Netns
+from dropwatch.model.culprits import NftRule, XfrmState
+from dropwatch.model.drop import Evidence, Fix, Frame, Interface, Netns
 from dropwatch.model.summary import Counter, Outside, Summary, SummaryRow
 from dropwatch.render.summary.keys import Look
 from dropwatch.render.summary.page import SummaryPage
@@ -161,7 +162,9 @@ def test_a_rows_explanation_is_what_its_last_sample_had(look, make_finding) -> N
     finding = make_finding(
         evidence=(Evidence("probe x", "it was so"),),
         fix=(Fix("do this", "ip link"),),
-        culprit=Culprit("xfrm-state", "src a dst b"),
+        culprit=XfrmState(
+            "src a dst b", "0x00001001", "10.9.0.1", "10.9.0.2", "esp", "tunnel", 1, 0, 0, 0, "valid"
+        ),
     )
     rows = (row(1, finding=finding, note="mixed: mostly this"),)
     press(look, ["enter"], rows)
@@ -212,7 +215,7 @@ def test_pause_and_leave(look) -> None:
 
 
 def test_nothing_moves_the_cursor(look) -> None:
-    rows = (row(1, culprit=Culprit("nft-rule", "\x1b[2J\nnext"), title="\x07"),)
+    rows = (row(1, culprit=NftRule("\x1b[2J\nnext", "ip", "filter"), title="\x07"),)
     for page in ("rows", "row", "beside"):
         look.page = page
         assert all(line.text.isprintable() for line in shown(summary(*rows), look))

@@ -5,7 +5,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from dropwatch.model.drop import Culprit, Frame, Interface, Netns
+from dropwatch.model.culprits import NftRule
+from dropwatch.model.drop import Frame, Interface, Netns
 from dropwatch.model.summary import Counter, FlowCount, Outside, Summary, SummaryRow
 from dropwatch.render.layout import Layout
 from dropwatch.render.summary import phrases
@@ -13,8 +14,8 @@ from dropwatch.render.summary.json import SummaryJson
 from dropwatch.render.summary.page import fitted
 from dropwatch.render.summary.table import SummaryTable
 
-RULE = Culprit(
-    "nft-rule", 'inet filter input handle 4: udp dport 5000 counter drop comment "no"', {"handle": 4}
+RULE = NftRule(
+    'inet filter input handle 4: udp dport 5000 counter drop comment "no"', "inet", "filter", handle=4
 )
 ROW = SummaryRow(
     key="a",
@@ -81,7 +82,7 @@ def test_json_has_the_promised_keys_in_one_line() -> None:
         "also": [],
         "where": {"function": "nft_do_chain", "offset": 28, "module": "nf_tables"},
         "reason": "NETFILTER_DROP",
-        "object": {"kind": "nft-rule", "text": RULE.text, "handle": 4},
+        "object": {"kind": "nft-rule", "text": RULE.text, "family": "inet", "table": "filter", "handle": 4},
         "iface": {"index": 2, "name": "vb"},
         "netns": {"inode": 4026532234, "name": "b"},
         "packets": 1_234_567,
@@ -159,7 +160,7 @@ def test_a_mixed_row_and_one_that_is_likely() -> None:
 def test_what_would_move_a_cursor_is_spelt_out() -> None:
     from dataclasses import replace
 
-    evil = replace(ROW, culprit=Culprit("nft-rule", "comment \x1b[2Jgone"))
+    evil = replace(ROW, culprit=NftRule("comment \x1b[2Jgone", "ip", "filter"))
     assert "\x1b" not in table(evil)
 
 
