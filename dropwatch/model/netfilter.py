@@ -75,7 +75,7 @@ class XtNote:
     entry (underflow). `jumps` are the entries on the jump stack, oldest first; what lies above the packet's
     own depth is left over from others. `entries` and `size` are the number of entries and bytes of the
     table, `generation` counts changes of the family's tables that were seen since the start (see
-    `Host.xt_generation`). `rule` are the first bytes of the entry of a lone candidate, as the kernel has
+    `Seen.table_changes`). `rule` are the first bytes of the entry of a lone candidate, as the kernel has
     it: counters and pointers differ from what user space gets, struct ipt_ip (84 bytes), ip6t_ip6 (136),
     arpt_arp do not.
     """

@@ -107,7 +107,7 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
             Tracer(options.wanted, symbols, options.all_drops, summary=in_sum, follow=follow)
         )
         stack.enter_context(contextlib.closing(keeping))
-        host.xt_generation, host.gone_states = tracer.table_changes, tracer.gone_states
+        host.seen = tracer
         keeping.begin(start_of(options, own_inode()))
         told = (*absent, *tracer.blind_spots)
         gathering: Summarizing | Tracing | None = tracing

@@ -5,27 +5,10 @@ from dataclasses import replace
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.host.host import Host
+from dropwatch.host.netfilter.questions import Firewalls
 from dropwatch.model.drop import Frame, Netns, Where
 from dropwatch.model.netfilter import NetfilterNote
-
-
-class Listings:
-    """All three kinds of listings; `None` is a namespace that is gone."""
-
-    def __init__(self, listed=None, nft=(), legacy=()) -> None:
-        self.listed, self.nft, self.legacy = listed, tuple(nft), tuple(legacy)
-
-    def rule(self, inode, note, not_before_ns, generation=0):
-        if self.listed is None:
-            raise FileNotFoundError(2, "gone")
-        return self.listed
-
-    def nft_tables(self, inode):
-        return self.nft
-
-    def legacy_tables(self, inode):
-        return self.legacy
+from tests.unit.told_host import ToldHost
 
 
 @pytest.fixture
@@ -60,14 +43,14 @@ def firewall():
     """A host with one answer for whatever rule is asked for."""
 
     def build(listed=None, nft=(), legacy=(), conntrack=None, queues=(), route=None):
-        answers = Listings(listed, nft, legacy)
-        return Host(
-            nft=answers,
-            xt=answers,
-            ebt=answers,
-            read_conntrack=lambda inode: conntrack,
-            read_queues=lambda inode: tuple(queues),
-            read_route=lambda inode, address, mark: route,
+        return ToldHost(
+            nft_rule=listed,
+            xt_rules=listed or (),
+            ebt_rule=listed,
+            firewalls=Firewalls(tuple(nft), tuple(legacy)),
+            conntrack=conntrack,
+            queues=tuple(queues),
+            route_back=route,
         )
 
     return build

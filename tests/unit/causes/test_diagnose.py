@@ -6,17 +6,13 @@ import pytest
 
 from dropwatch.causes import CATALOGUE, when
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Frame, Where
+from tests.unit.told_host import ToldHost
 
 SETTLED = [(reason, cause.id) for cause in CATALOGUE for reason in cause.reasons]
 
 
-def no_host(inode: int) -> None:
-    raise FileNotFoundError
-
-
-HOST = Host(no_host)
+HOST = ToldHost()
 
 
 def at(drop: Drop, *functions: str, reason: str | None = None) -> Drop:

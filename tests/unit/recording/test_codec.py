@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from dropwatch.host.conntrack import ConntrackTable
-from dropwatch.host.host import Firewalls
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.netfilter.questions import Firewalls
 from dropwatch.host.nfqueue import Queue
 from dropwatch.host.route import Route
 from dropwatch.model.culprits import Culprit, IptablesRule, NftRule

@@ -8,9 +8,11 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dropwatch.host.host import Firewalls, Host
 from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.host.ipsec.questions import IpsecQuestions
 from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.netfilter.questions import Firewalls
+from dropwatch.host.question import Question
 from dropwatch.host.route import Route
 from dropwatch.model.culprits import IptablesRule
 from dropwatch.model.drop import Frame, MatchResult
@@ -25,6 +27,7 @@ from dropwatch.recording.questions import answer_types, noted_function, noted_ho
 from dropwatch.recording.recorder import Recorder
 from dropwatch.recording.recording import Recorded, Recording, Tick
 from dropwatch.recording.start import End, Start
+from tests.unit.told_host import ToldHost
 
 A, B = ip_address("198.51.100.1"), ip_address("198.51.100.2")
 STATE = XfrmState(4, A, B, "esp", 0x1001, "transport")
@@ -38,30 +41,15 @@ END = End({"kfree_skb": 7}, {}, 2, ("it could not see 198.51.100.1",), 9.5, 3, 3
 DIRECT = MatchResult("direct")
 
 
-class Listings:
-    """Readers that always have the same answer."""
-
-    def rule(self, *question):
-        return (RULE,)
-
-    def legacy_tables(self, inode):
-        return ("ip filter",)
-
-    def nft_tables(self, inode):
-        return ()
-
-
 @pytest.fixture
 def host():
-    readers = Listings()
-    found = Host(
-        lambda inode: XfrmConfig((STATE,), (POLICY,), 5),
-        nft=readers,
-        xt=readers,
-        read_route=lambda inode, address, mark: Route("eth0", str(B)),
+    return ToldHost(
+        xfrm=XfrmConfig((STATE,), (POLICY,), 5),
+        xt_rules=(RULE,),
+        firewalls=Firewalls((), ("ip filter",)),
+        route_back=Route("eth0", str(B)),
+        gone_states=(GoneState(1, 2, STATE, 3, "ip"),),
     )
-    found.gone_states = lambda: [GoneState(1, 2, STATE, 3, "ip")]
-    return found
 
 
 class Run:
@@ -100,26 +88,18 @@ def everything(host, inode, at):
         host.xfrm(inode, at).policies,
         host.xt_rules(inode, XT, at),
         host.firewalls(inode, at),
-        host.route_back(inode, A, 3, not_before_ns=at),
+        host.route_back(inode, A, 3, at),
         host.gone_states(),
     )
 
 
-def test_every_answering_method_of_the_host_is_kept() -> None:
-    public = {
-        name for name, found in vars(Host).items() if inspect.isfunction(found) and not name.startswith("_")
-    }
-    assert public - {"prepare"} <= answer_types().keys()
-    assert {
-        "xfrm",
-        "nft_rule",
-        "xt_rules",
-        "ebt_rule",
-        "gone_states",
-        "reason",
-        "netns",
-        "interface",
-    } <= answer_types().keys()
+def test_every_question_to_the_host_is_kept() -> None:
+    public = {name for name, found in vars(IpsecQuestions).items() if isinstance(found, Question)}
+    assert {"xfrm", "gone_states", "_daemons"} <= public
+    assert {name for name in public if not name.startswith("_")} <= answer_types().keys()
+    assert {"xfrm", "nft_rule", "route_back", "reason", "netns", "interface"} <= answer_types().keys()
+    assert "_daemons" not in answer_types()
+    assert answer_types()["route_back"] == Route | None
 
 
 def test_there_and_back(run, host, make_drop, make_event) -> None:
@@ -173,8 +153,7 @@ def test_an_answer_is_written_once(run, host, make_drop) -> None:
 
 def test_deleted_sas_are_written_once(run, make_drop) -> None:
     gone = deque((GoneState(at, 7, STATE, 3, "ip") for at in range(3)), maxlen=4)
-    host = Host()
-    host.gone_states = lambda: gone
+    host = ToldHost(gone_states=lambda: tuple(gone))
     asked, said = noted_host(host, run.recorder.asked), []
     for at in (3, 3, 4, 5, 6):
         run.event(make_drop(), lambda: said.append(asked.gone_states()))

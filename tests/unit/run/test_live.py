@@ -10,6 +10,7 @@ from dropwatch.model.filter import Filter
 from dropwatch.run.live import IpsecMatching, absent_reasons, refuse_reasons_without_names
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import Judgement, Stages
+from tests.unit.told_host import ToldHost
 
 DIRECT = MatchResult("direct")
 KNOWN = Cause("ipsec.auth-failed", "authentication failed", "why", "confirm", (Fix("compare the keys"),))
@@ -107,15 +108,10 @@ def test_the_harmless_that_the_filter_excludes_is_not_counted_as_suppressed(judg
     assert judgement.suppressed == {}
 
 
-class GoneHost:
-    def xfrm(self, netns_inode, not_before_ns):
-        return None
-
-
 def test_an_ipsec_packet_of_a_namespace_that_is_gone_is_a_blind_spot(
     make_drop, make_packet, make_event
 ) -> None:
-    matching = IpsecMatching(GoneHost())
+    matching = IpsecMatching(ToldHost())
     wanted = Filter(dport=((5000, 5000),))
     esp = make_packet(proto="esp", sport=None, dport=None, spi=0x1001)
     for netns, count in ((4026532234, 3), (4026532999, 1)):

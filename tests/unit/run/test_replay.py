@@ -13,7 +13,6 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.enrich.drop import Enricher
-from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.model.drop import Frame, MatchResult, Totals
 from dropwatch.model.ipsec import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
@@ -23,6 +22,7 @@ from dropwatch.run.options import Options
 from dropwatch.run.pipeline import Judgement, Stages
 from dropwatch.run.views import renderer_for
 from dropwatch.run.write import keeping_for, start_of
+from tests.unit.told_host import ToldHost
 
 A, B = IPv4Address("10.9.0.1"), IPv4Address("10.9.0.2")
 ALGORITHMS = (("aead", "rfc4106(gcm(aes))", 160, 128),)
@@ -70,7 +70,7 @@ def record(tmp_path, events):
         path = tmp_path / name
         options = Options(write=path, **how)
         keeping = keeping_for(options)
-        host = keeping.host(Host(lambda inode: XfrmConfig((STATE,), (POLICY,), 5)))
+        host = keeping.host(ToldHost(xfrm=XfrmConfig((STATE,), (POLICY,), 5)))
         enricher = Enricher(
             keeping.frame(FRAMES.__getitem__),
             keeping.reason(REASONS.get),

@@ -9,7 +9,6 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.enrich.drop import Enricher
-from dropwatch.host.host import Host
 from dropwatch.model.drop import Frame, Interface, MatchResult, Netns, Process, Totals
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.model.summary import Counter, FlowCount, Outside, Summary, SummaryRow
@@ -21,6 +20,7 @@ from dropwatch.run.views import journey_view_for, renderer_for, summary_view_for
 from dropwatch.run.write import Keeping, keeping_for, start_of
 from tests.unit.aggregate.test_journeys import udp
 from tests.unit.run.test_replay import mutated
+from tests.unit.told_host import ToldHost
 
 PRIVATE = b"private"
 
@@ -36,7 +36,7 @@ def enricher(keeping):
 
 
 def judging(keeping, options):
-    host = keeping.host(Host(find_tool=lambda name: None))
+    host = keeping.host(ToldHost())
     enrich = keeping.enrich(enricher(keeping).drop)
     return Judgement(
         Stages(enrich, lambda drop: MatchResult("direct"), lambda drop: diagnose(drop, host)),

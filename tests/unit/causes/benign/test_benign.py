@@ -6,16 +6,11 @@ from ipaddress import ip_address
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Frame, Where
 from dropwatch.packet.parse import parse
+from tests.unit.told_host import ToldHost
 
-
-def no_host(inode: int) -> None:
-    raise FileNotFoundError
-
-
-HOST = Host(no_host)
+HOST = ToldHost()
 
 
 def judged(drop: Drop) -> str:

@@ -6,10 +6,10 @@ import pytest
 
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.ipsec.connection import naming
-from dropwatch.host.host import Host
-from dropwatch.host.ipsec.vici import Connection, Daemon
+from dropwatch.host.ipsec.vici import Connection
 from dropwatch.model.culprits import Template, XfrmPolicy, XfrmState
 from dropwatch.model.drop import Verdict
+from tests.unit.told_host import ToldHost
 
 ONE = Connection("gw-gw", "net-net", 7, (0x1001, 0x2002), (0x2A,))
 OTHER = Connection("roadwarrior", "all", 8, (0x3003,), ())
@@ -21,11 +21,7 @@ DEFAULT = XfrmPolicy("none", "out", "block", default=True)
 
 
 def verdict_of(drop, culprit, connections, tools=("swanctl",)):
-    host = Host(
-        find_daemons=lambda inode: (Daemon(1, "9"),),
-        read_connections=lambda daemon: connections,
-        find_tool=lambda name: name if name in tools else None,
-    )
+    host = ToldHost(connections=connections, ike_tools=tools)
     (cause,) = naming(
         (Cause("ipsec.x", "t", "w", "c", (), judge=lambda drop, host: Verdict("certain", culprit)),)
     )

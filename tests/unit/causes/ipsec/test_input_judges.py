@@ -6,9 +6,9 @@ from ipaddress import ip_address
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Verdict
 from dropwatch.model.ipsec import Encap, Lifetime, XfrmCheck, XfrmNote, XfrmState
+from tests.unit.told_host import ToldHost
 
 GCM = ("aead", "rfc4106(gcm(aes))", 160, 128)
 CBC = ("enc", "cbc(aes)", 128, 0)
@@ -28,12 +28,8 @@ SA = XfrmState(
 )
 
 
-def no_host(inode: int) -> None:
-    raise FileNotFoundError
-
-
 def judged(drop: Drop) -> tuple[str, Verdict]:
-    cause, verdict = diagnose(drop, Host(no_host, find_tool=lambda name: None))
+    cause, verdict = diagnose(drop, ToldHost())
     return (cause.id if cause is not None else "unknown"), verdict
 
 

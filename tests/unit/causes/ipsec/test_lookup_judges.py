@@ -6,12 +6,12 @@ from ipaddress import ip_address
 import pytest
 
 from dropwatch.causes.ipsec.lookup_judges import judge_auth_failed, judge_mark_of_state, judge_no_state
-from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.model import culprits
 from dropwatch.model.drop import Frame, Where
 from dropwatch.model.ipsec import Encap, GoneState, Lifetime, XfrmNote, XfrmState
+from tests.unit.told_host import ToldHost
 
 A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
 TIME = 1795205701.0
@@ -50,19 +50,12 @@ def esp(make_drop, make_packet, make_event):
 
 def host(*states, after_ns=3_200_000, missing=False, gone=(), tools=(), interfaces=None):
     """A host that answers with these SAs, read so long after the drop; `gone` were seen being deleted."""
-
-    def read(inode):
-        if missing:
-            raise FileNotFoundError(2, "gone")
-        return XfrmConfig(states, (), 83521935614 + after_ns)
-
-    answering = Host(
-        read,
-        read_xfrm_interfaces=lambda inode: interfaces or {},
-        find_tool=lambda name: name if name in tools else None,
+    return ToldHost(
+        xfrm=None if missing else XfrmConfig(states, (), 83521935614 + after_ns),
+        xfrm_interfaces=interfaces or {},
+        ike_tools=tuple(tools),
+        gone_states=tuple(gone),
     )
-    answering.gone_states = lambda: gone
-    return answering
 
 
 def gone(state, seconds=3.2, netns=4026532234, pid=812, comm="charon"):
@@ -72,7 +65,7 @@ def gone(state, seconds=3.2, netns=4026532234, pid=812, comm="charon"):
 
 def nobody():
     """A host whose configuration must not be asked for."""
-    return Host(lambda inode: pytest.fail("asked the host"), find_tool=lambda name: None)
+    return ToldHost(xfrm=lambda *question: pytest.fail("asked the host"))
 
 
 def texts(verdict):

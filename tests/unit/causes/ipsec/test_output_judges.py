@@ -7,7 +7,6 @@ from ipaddress import ip_address
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.model.drop import Frame, Where
@@ -21,6 +20,7 @@ from dropwatch.model.ipsec import (
     XfrmState,
     XfrmTemplate,
 )
+from tests.unit.told_host import ToldHost
 
 A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
 TIME = 1795205701.5
@@ -67,13 +67,12 @@ def judged():
             index: IpsecInterface("xfrm", one) if isinstance(one, int) else one
             for index, one in (interfaces or {}).items()
         }
-        host = Host(
-            lambda inode: XfrmConfig(states, policies, DROPPED_AT + 2_000_000),
-            read_xfrm_interfaces=lambda inode: found,
-            find_tool=lambda name: None,
-            read_mtu=lambda inode, name: mtu,
+        host = ToldHost(
+            xfrm=XfrmConfig(states, policies, DROPPED_AT + 2_000_000),
+            xfrm_interfaces=found,
+            mtu=mtu,
+            gone_states=tuple(gone),
         )
-        host.gone_states = lambda: gone
         cause, verdict = diagnose(drop, host)
         return (cause.id if cause is not None else None), verdict
 

@@ -8,7 +8,6 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.causes.ipsec.objects import default_policy
-from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.model.drop import Frame, Where
@@ -22,6 +21,7 @@ from dropwatch.model.ipsec import (
     XfrmState,
     XfrmTemplate,
 )
+from tests.unit.told_host import ToldHost
 
 A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
 TIME = 1795205701.5
@@ -69,16 +69,12 @@ def refused(make_drop, make_packet, make_event):
 @pytest.fixture
 def judged():
     def judge(drop, *policies, states=(), interfaces=None, missing=False):
-        def read(inode):
-            if missing:
-                raise FileNotFoundError(2, "gone")
-            return XfrmConfig(states, policies, DROPPED_AT + 2_000_000)
-
         found = {
             index: IpsecInterface("xfrm", one) if isinstance(one, int) else one
             for index, one in (interfaces or {}).items()
         }
-        host = Host(read, read_xfrm_interfaces=lambda inode: found, find_tool=lambda name: None)
+        config = None if missing else XfrmConfig(states, policies, DROPPED_AT + 2_000_000)
+        host = ToldHost(xfrm=config, xfrm_interfaces=found)
         cause, verdict = diagnose(drop, host)
         return (cause.id if cause is not None else None), verdict
 

@@ -1,0 +1,1 @@
+"""What the host is asked about its firewalls and their neighbours."""

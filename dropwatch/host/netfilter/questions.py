@@ -1,0 +1,79 @@
+"""What the host is asked about netfilter: rules, tables, connection tracking, packet queues."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from dropwatch.host.conntrack import ConntrackTable, read_table
+from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.nfqueue import Queue, read_queues
+from dropwatch.host.question import Asked, plain_question, question
+from dropwatch.model.netfilter import EbtNote, NftNote, XtNote
+
+if TYPE_CHECKING:
+    from dropwatch.host.nft.listing import NftListings
+    from dropwatch.host.xt.ebt_listing import EbtListings
+    from dropwatch.host.xt.listing import XtListings
+
+
+class Firewalls(NamedTuple):
+    """The tables of a namespace, by implementation, each as `FAMILY TABLE` (`inet filter`)."""
+
+    nft: tuple[str, ...]
+    legacy: tuple[str, ...]
+
+
+class NetfilterQuestions(Asked):
+    @plain_question
+    def nft_rule(self, inode: int, note: NftNote, not_before_ns: int) -> ListedRule | None:
+        """The rule or chain policy that an nf_tables verdict came from."""
+        return self.tried("nftables rules", inode, lambda: self._nft.rule(inode, note, not_before_ns))
+
+    @plain_question
+    def xt_rules(self, inode: int, note: XtNote, not_before_ns: int) -> tuple[ListedRule, ...]:
+        """Each candidate of a legacy table, in their order; none where they could not be read."""
+        generation = self.seen.table_changes()
+        found = self.tried(
+            "legacy iptables rules", inode, lambda: self._xt.rule(inode, note, not_before_ns, generation)
+        )
+        return found or ()
+
+    @plain_question
+    def ebt_rule(self, inode: int, note: EbtNote, not_before_ns: int) -> ListedRule | None:
+        """The rule or chain policy of a legacy ebtables table that decided; None also where that is not sure."""
+        generation = self.seen.table_changes()
+        return self.tried(
+            "legacy ebtables rules", inode, lambda: self._ebt.rule(inode, note, not_before_ns, generation)
+        )
+
+    @question("tables of the firewalls")
+    def firewalls(self, inode: int) -> Firewalls:
+        """Which tables there are, of nf_tables and of the legacy implementation."""
+        return Firewalls(self._nft.nft_tables(inode), self._xt.legacy_tables(inode))
+
+    @question("limits of conntrack")
+    def conntrack(self, inode: int) -> ConntrackTable | None:
+        """How full the connection tracking table is."""
+        return read_table(inode)
+
+    @question("packet queues")
+    def queues(self, inode: int) -> tuple[Queue, ...]:
+        """The packet queues that programs listen to."""
+        return read_queues(inode)
+
+    @cached_property
+    def _nft(self) -> "NftListings":
+        from dropwatch.host.nft.listing import NftListings
+
+        return NftListings()
+
+    @cached_property
+    def _xt(self) -> "XtListings":
+        from dropwatch.host.xt.listing import XtListings
+
+        return XtListings(lambda: self.seen.table_changes())
+
+    @cached_property
+    def _ebt(self) -> "EbtListings":
+        from dropwatch.host.xt.ebt_listing import EbtListings
+
+        return EbtListings(lambda: self.seen.table_changes())

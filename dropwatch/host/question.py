@@ -1,0 +1,164 @@
+"""What makes a method of Host a question: memory, a sentence where it fails, and a name in recordings."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_origin, get_type_hints, overload
+
+from dropwatch.host.seen import NothingSeen, Seen
+
+_REMEMBERED = 64
+
+Given = TypeVarTuple("Given")
+Answer = TypeVar("Answer")
+Read = TypeVar("Read")
+
+
+class Asked:
+    """Where every question arrives. A host of another kind (replayed, of a test) answers in an `ask` of its own."""
+
+    def __init__(self, seen: Seen | None = None) -> None:
+        self.seen: Seen = seen if seen is not None else NothingSeen()
+        self._memories: dict[str, Memory] = {}
+        self._failures: dict[str, None] = {}
+
+    def ask(self, question: "Question", arguments: tuple[Any, ...]) -> Any:
+        """The answer to a question that was put with these arguments."""
+        return question.read(self, arguments)
+
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        """What could not be read, for the closing statement. A namespace that is gone is no blind spot."""
+        return tuple(self._failures)
+
+    def tried(self, what: str, inode: int, read: Callable[[], Read]) -> Read | None:
+        """What `read` finds in a namespace. None for one that is unknown (0) or gone, and for a reading that fails."""
+        if not inode:
+            return None
+        try:
+            return read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._failures[f"{what} of namespace {inode}: {error.strerror or error}"] = None
+            return None
+
+    def remembered(
+        self, name: str, key: Hashable, not_before_ns: int, sparing: int, read: Callable[[], Any]
+    ) -> Any:
+        """The last answer to a question, or a new one where that is older than `not_before_ns`."""
+        return self._memories.setdefault(name, Memory(sparing)).get(key, not_before_ns, read)
+
+
+class Memory:
+    """The last answer for each key, given again only to those for whom it is young enough.
+
+    With `sparing` it may be older by so many times what it took: who answers slowly is asked seldom.
+    """
+
+    def __init__(self, sparing: int = 0) -> None:
+        self._sparing = sparing
+        self._known: dict[Hashable, tuple[int, Any]] = {}
+
+    def get(self, key: Hashable, not_before_ns: int, read: Callable[[], Any]) -> Any:
+        fresh_until, answer = self._known.get(key, (-1, None))
+        if fresh_until < not_before_ns:
+            read_at = time.monotonic_ns()
+            answer = read()
+            if key not in self._known and len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = (read_at + self._sparing * (time.monotonic_ns() - read_at), answer)
+        return answer
+
+
+class Question(ABC):
+    """A method that is asked for. Its arguments are given by their places: they are its key in a recording."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.name = function.__name__
+        self.__doc__ = function.__doc__
+
+    @abstractmethod
+    def read(self, host: Asked, arguments: tuple[Any, ...]) -> Any:
+        """The answer of the live host."""
+
+    @property
+    def answer_type(self) -> Any:
+        """As a type annotation."""
+        return get_type_hints(self.function)["return"]
+
+    @property
+    def nothing(self) -> tuple[()] | None:
+        """The answer of a host that cannot look."""
+        return () if get_origin(self.answer_type) is tuple else None
+
+
+class _Remembered(Question, Generic[*Given, Answer]):
+    def __init__(self, function: Callable[[Any, *Given], Answer], what: str, sparing: int) -> None:
+        super().__init__(function)
+        self._what, self._sparing = what, sparing
+
+    @overload
+    def __get__(self, host: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, host: Asked, owner: type) -> Callable[[*Given, int], Answer | None]: ...
+
+    def __get__(self, host: Asked | None, owner: type) -> Any:
+        return self if host is None else lambda *arguments: host.ask(self, arguments)
+
+    def read(self, host: Asked, arguments: tuple[Any, ...]) -> Any:
+        *key, not_before_ns = arguments
+        read = partial(self.function, host, *key)
+        return host.remembered(
+            self.name, tuple(key), not_before_ns, self._sparing, lambda: host.tried(self._what, key[0], read)
+        )
+
+    @property
+    def answer_type(self) -> Any:
+        return super().answer_type | None
+
+
+class _Plain(Question, Generic[*Given, Answer]):
+    def __init__(self, function: Callable[[Any, *Given], Answer]) -> None:
+        super().__init__(function)
+
+    @overload
+    def __get__(self, host: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, host: Asked, owner: type) -> Callable[[*Given], Answer]: ...
+
+    def __get__(self, host: Asked | None, owner: type) -> Any:
+        return self if host is None else lambda *arguments: host.ask(self, arguments)
+
+    def read(self, host: Asked, arguments: tuple[Any, ...]) -> Any:
+        return self.function(host, *arguments)
+
+
+def question(
+    what: str, *, sparing: int = 0
+) -> Callable[[Callable[[Any, *Given], Answer]], _Remembered[*Given, Answer]]:
+    """A question about a network namespace, whose inode is its first argument; `what` is what it reads, in words.
+
+    Whoever asks adds the monotonic time of the drop: `host.mtu(inode, "eth0", not_before_ns)`. An answer is given again
+    only for drops that are older than its reading. With `sparing` it may be older by so many times what it took.
+    """
+    return partial(_Remembered, what=what, sparing=sparing)
+
+
+def plain_question(function: Callable[[Any, *Given], Answer]) -> _Plain[*Given, Answer]:
+    """A question whose method remembers, and knows what to do when it fails: it is recorded and nothing more."""
+    return _Plain(function)
+
+
+def questions_of(host: type[Asked]) -> dict[str, Question]:
+    """Every question that this kind of host is asked, by name; not those that it only asks itself (`_name`)."""
+    return {
+        name: member
+        for each in reversed(host.__mro__)
+        for name, member in vars(each).items()
+        if isinstance(member, Question) and not name.startswith("_")
+    }

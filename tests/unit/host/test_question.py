@@ -1,0 +1,156 @@
+"""One decorated method is a question: with memory, a sentence where it fails, a recording and a replay."""
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dropwatch.host import question as question_module
+from dropwatch.host.question import Asked, plain_question, question, questions_of
+from tests.unit.host.clock import Clock
+
+
+class Neighbourhood(Asked):
+    """What a new question costs."""
+
+    def __init__(self, read: Callable[[int, str], int]) -> None:
+        super().__init__()
+        self._read = read
+
+    @question("neighbours")
+    def neighbours(self, inode: int, interface: str) -> int:
+        """How many there are."""
+        return self._read(inode, interface)
+
+    @plain_question
+    def several(self, inode: int, not_before_ns: int) -> tuple[str, ...]:
+        return (f"{inode} {not_before_ns}",)
+
+    @question("what nobody else asks")
+    def _own(self, inode: int) -> int:
+        return inode
+
+
+class Reader:
+    """Counts what it is asked, and raises what it is told."""
+
+    def __init__(self, *errors: OSError) -> None:
+        self.asked: list[tuple[int, str]] = []
+        self.errors = list(errors)
+
+    def __call__(self, inode: int, interface: str) -> int:
+        self.asked.append((inode, interface))
+        if self.errors:
+            raise self.errors.pop(0)
+        return len(self.asked)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    now = Clock(1000)
+    monkeypatch.setattr(question_module.time, "monotonic_ns", now)
+    return now
+
+
+def test_a_burst_costs_one_reading(clock: Clock) -> None:
+    read = Reader()
+    host = Neighbourhood(read)
+    assert [host.neighbours(5, "va", event) for event in (900, 901, 950, 1000)] == [1, 1, 1, 1]
+    assert read.asked == [(5, "va")]
+
+
+def test_an_answer_older_than_the_drop_is_not_used(clock: Clock) -> None:
+    host = Neighbourhood(Reader())
+    assert host.neighbours(5, "va", 900) == 1
+    clock.now = 2000
+    assert host.neighbours(5, "va", 1001) == 2
+
+
+def test_other_arguments_have_their_own_answer(clock: Clock) -> None:
+    read = Reader()
+    host = Neighbourhood(read)
+    assert [host.neighbours(5, "va", 900), host.neighbours(6, "va", 900), host.neighbours(5, "vb", 900)] == [
+        1,
+        2,
+        3,
+    ]
+    assert host.neighbours(6, "va", 950) == 2
+    clock.now = 2000
+    assert host.neighbours(5, "va", 1500) == 4
+    assert host.neighbours(6, "va", 950) == 2
+
+
+def test_a_reading_is_dated_before_it_begins(clock: Clock) -> None:
+    def slow(inode: int, interface: str) -> int:
+        clock.now += 500
+        return clock.now
+
+    host = Neighbourhood(slow)
+    assert host.neighbours(5, "va", 900) == 1500
+    assert host.neighbours(5, "va", 1001) == 2000
+
+
+def test_a_namespace_that_is_gone_is_no_blind_spot_and_not_looked_for_again(clock: Clock) -> None:
+    read = Reader(FileNotFoundError(errno.ENOENT, "gone"))
+    host = Neighbourhood(read)
+    assert [host.neighbours(5, "va", 900), host.neighbours(5, "va", 901)] == [None, None]
+    assert read.asked == [(5, "va")]
+    assert host.blind_spots == ()
+
+
+def test_what_may_not_be_read_is_told_once(clock: Clock) -> None:
+    read = Reader(*[PermissionError(errno.EPERM, "Operation not permitted")] * 2)
+    host = Neighbourhood(read)
+    assert host.neighbours(5, "va", 900) is None
+    clock.now = 3000
+    assert host.neighbours(5, "va", 2000) is None
+    assert len(read.asked) == 2
+    assert host.blind_spots == ("neighbours of namespace 5: Operation not permitted",)
+
+
+def test_an_error_without_words_of_the_system_is_told_in_its_own(clock: Clock) -> None:
+    host = Neighbourhood(Reader(OSError("it did not answer")))
+    host.neighbours(5, "va", 900)
+    assert host.blind_spots == ("neighbours of namespace 5: it did not answer",)
+
+
+def test_the_unknown_namespace_is_not_asked_for(clock: Clock) -> None:
+    read = Reader()
+    assert Neighbourhood(read).neighbours(0, "va", 900) is None
+    assert read.asked == []
+
+
+def test_no_end_of_namespaces_fills_the_memory(clock: Clock) -> None:
+    read = Reader()
+    host = Neighbourhood(read)
+    for inode in range(1, 1000):
+        host.neighbours(inode, "va", 900)
+    read.asked.clear()
+    for inode in range(1, 1000):
+        host.neighbours(inode, "va", 900)
+    assert len(read.asked) >= 1000 - 64
+
+
+def test_a_plain_question_is_its_method(clock: Clock) -> None:
+    host = Neighbourhood(Reader())
+    assert [host.several(5, 900), host.several(5, 901)] == [("5 900",), ("5 901",)]
+
+
+def test_the_questions_of_a_host() -> None:
+    found = questions_of(Neighbourhood)
+    assert {name: (each.answer_type, each.nothing) for name, each in found.items()} == {
+        "neighbours": (int | None, None),
+        "several": (tuple[str, ...], ()),
+    }
+    assert Neighbourhood.neighbours.__doc__ == "How many there are."
+
+
+def test_a_host_of_another_kind_answers_all_questions_in_one_place() -> None:
+    class Echo(Neighbourhood):
+        def ask(self, question: question_module.Question, arguments: tuple[Any, ...]) -> Any:
+            return (question.name, *arguments)
+
+    host: Any = Echo(Reader())
+    assert host.neighbours(5, "va", 900) == ("neighbours", 5, "va", 900)
+    assert host.several(5, 900) == ("several", 5, 900)
