@@ -26,7 +26,7 @@ LAYERS = (
     {"errors", "resources"},
 )
 LOOSE = {"__init__.py", "errors.py", "resources.py"}
-DEPENDENCIES = {"bcc", "click", "pyroute2", "tabulate"}
+DEPENDENCIES = {"bcc", "click", "tabulate"}
 MAY_IMPORT_BCC = {"probe"}
 MAY_PRINT = {"cli", "render"}
 MAY_CHANGE_DIRECTORY = {"probe/tracer.py"}  # to bpf/, so that BCC includes nothing of the caller's

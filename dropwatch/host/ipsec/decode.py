@@ -1,8 +1,11 @@
 """Netlink messages about SAs and policies become the model's XfrmState and XfrmPolicy."""
 
+import sys
 from typing import Any
 
-from dropwatch.host.ipsec.messages import TEMPLATE
+from dropwatch.host.ipsec import messages
+from dropwatch.host.ipsec.messages import UserPolicy, UserState
+from dropwatch.host.netlink import attributes
 from dropwatch.model.ipsec import Encap, Lifetime, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.names import xfrm_abi
 
@@ -11,116 +14,121 @@ _DIRS = {0: "in", 1: "out", 2: "fwd", 3: "socket in", 4: "socket out"}
 _ACTIONS = {0: "allow", 1: "block"}
 _SA_DIRS = {1: "in", 2: "out"}
 _ALGORITHMS = (
-    ("aead", ("XFRMA_ALG_AEAD",)),
-    ("enc", ("XFRMA_ALG_CRYPT",)),
-    ("auth", ("XFRMA_ALG_AUTH_TRUNC", "XFRMA_ALG_AUTH")),  # the kernel sends both, only the first has the ICV
-    ("comp", ("XFRMA_ALG_COMP",)),
+    ("aead", messages.ALG_AEAD, messages.ALGORITHM_ICV),
+    ("enc", messages.ALG_CRYPT, messages.ALGORITHM),
+    ("auth", messages.ALG_AUTH_TRUNC, messages.ALGORITHM_ICV),
+    ("auth", messages.ALG_AUTH, messages.ALGORITHM),
+    ("comp", messages.ALG_COMP, messages.ALGORITHM),
 )
 
 
-def state_of(message: Any) -> XfrmState:
-    """The SA of a decoded NewSa message. `state` stays None: netlink does not tell."""
-    attributes = _attributes(message)
-    mark, mask = _mark(attributes)
-    window, seq, oseq = _replay(message, attributes)
-    family = message["family"]
+def state_of(message: memoryview) -> XfrmState:
+    """The SA of an XFRM_MSG_NEWSA without its header. `state` stays None: netlink does not tell.
+
+    Raises struct.error and ValueError for what cannot be read.
+    """
+    fixed = UserState._make(messages.STATE.unpack_from(message))
+    found = attributes(message[messages.STATE.size :])
+    mark, mask = _mark(found)
+    window, seq, oseq = _replay(fixed, found)
     return XfrmState(
-        family=xfrm_abi.family_number(family),
-        saddr=xfrm_abi.address(family, message["saddr"]),
-        daddr=xfrm_abi.address(family, message["daddr"]),
-        proto=xfrm_abi.proto_word(message["proto"]),
-        spi=message["spi"],
-        mode=xfrm_abi.mode_word(message["mode"]),
-        reqid=message["reqid"],
-        if_id=attributes.get("XFRMA_IF_ID", 0),
+        family=xfrm_abi.family_number(fixed.family),
+        saddr=xfrm_abi.address(fixed.family, fixed.saddr),
+        daddr=xfrm_abi.address(fixed.family, fixed.daddr),
+        proto=xfrm_abi.proto_word(fixed.proto),
+        spi=int.from_bytes(fixed.spi, "big"),
+        mode=xfrm_abi.mode_word(fixed.mode),
+        reqid=fixed.reqid,
+        if_id=_number(found, messages.IF_ID),
         mark=mark,
         mark_mask=mask,
         replay_window=window,
-        esn=bool(message["flags"] & xfrm_abi.STATE_ESN),
+        esn=bool(fixed.flags & xfrm_abi.STATE_ESN),
         seq=seq,
         oseq=oseq,
-        algorithms=_algorithms(attributes),
-        encap=_encap(attributes),
-        selector=xfrm_abi.selector(message["sel"], family),
-        lifetime=_lifetime(message),
-        stat_replay_window=message["stat_replay_window"],
-        stat_replay=message["stat_replay"],
-        stat_integrity_failed=message["stat_integrity_failed"],
-        direction=_SA_DIRS.get(attributes.get("XFRMA_SA_DIR", 0)),
+        algorithms=_algorithms(found),
+        encap=_encap(found),
+        selector=xfrm_abi.selector(fixed.sel, fixed.family),
+        lifetime=_lifetime(fixed),
+        stat_replay_window=fixed.stat_replay_window,
+        stat_replay=fixed.stat_replay,
+        stat_integrity_failed=fixed.stat_integrity_failed,
+        direction=_SA_DIRS.get(_number(found, messages.SA_DIR)),
     )
 
 
-def policy_of(message: Any) -> XfrmPolicy:
-    """The policy of a decoded NewPolicy message."""
-    attributes = _attributes(message)
-    mark, mask = _mark(attributes)
+def policy_of(message: memoryview) -> XfrmPolicy:
+    """The policy of an XFRM_MSG_NEWPOLICY without its header. Raises struct.error and ValueError."""
+    fixed = UserPolicy._make(messages.POLICY.unpack_from(message))
+    found = attributes(message[messages.POLICY.size :])
+    mark, mask = _mark(found)
+    templates = messages.TEMPLATE.iter_unpack(found.get(messages.TMPL, b""))
     return XfrmPolicy(
-        selector=xfrm_abi.selector(message["sel"], 0),
-        dir=_DIRS.get(message["dir"], str(message["dir"])),
-        action=_ACTIONS.get(message["action"], str(message["action"])),
-        priority=message["priority"],
-        index=message["index"],
-        if_id=attributes.get("XFRMA_IF_ID", 0),
+        selector=xfrm_abi.selector(fixed.sel, 0),
+        dir=_DIRS.get(fixed.dir, str(fixed.dir)),
+        action=_ACTIONS.get(fixed.action, str(fixed.action)),
+        priority=fixed.priority,
+        index=fixed.policy_index,
+        if_id=_number(found, messages.IF_ID),
         mark=mark,
         mark_mask=mask,
-        templates=tuple(
-            _template(entry) for entry in TEMPLATE.iter_unpack(attributes.get("XFRMA_TMPL", b""))
-        ),
-        add_time=message["add_time"],
+        templates=tuple(_template(entry) for entry in templates),
+        add_time=fixed.add_time,
     )
 
 
-def _attributes(message: Any) -> dict[str, Any]:
-    return {slot.name: slot.value for slot in message["attrs"] if slot.name != "UNKNOWN"}
+def _number(found: dict[int, bytes], kind: int) -> int:
+    """A u8 or u32; 0 when it is not there."""
+    return int.from_bytes(found.get(kind, b""), sys.byteorder)
 
 
-def _mark(attributes: dict[str, Any]) -> tuple[int, int]:
-    found = attributes.get("XFRMA_MARK")
-    return (found["v"], found["m"]) if found is not None else (0, 0)
+def _mark(found: dict[int, bytes]) -> tuple[int, int]:
+    if messages.MARK not in found:
+        return 0, 0
+    mark, mask = messages.MARK_AND_MASK.unpack_from(found[messages.MARK])
+    return mark, mask
 
 
-def _replay(message: Any, attributes: dict[str, Any]) -> tuple[int, int, int]:
+def _replay(fixed: UserState, found: dict[int, bytes]) -> tuple[int, int, int]:
     """Window in packets, highest number received and sent: 64 bits wide where the SA counts so."""
-    wide = attributes.get("XFRMA_REPLAY_ESN_VAL")
-    if wide is not None:
-        return wide["replay_window"], wide["seq_hi"] << 32 | wide["seq"], wide["oseq_hi"] << 32 | wide["oseq"]
-    narrow = attributes.get("XFRMA_REPLAY_VAL")
-    if narrow is not None:
-        return message["replay_window"], narrow["seq"], narrow["oseq"]
-    return message["replay_window"], 0, 0
+    if messages.REPLAY_ESN_VAL in found:
+        oseq, seq, oseq_hi, seq_hi, window = messages.REPLAY_ESN.unpack_from(found[messages.REPLAY_ESN_VAL])
+        return window, seq_hi << 32 | seq, oseq_hi << 32 | oseq
+    if messages.REPLAY_VAL in found:
+        oseq, seq = messages.REPLAY.unpack_from(found[messages.REPLAY_VAL])
+        return fixed.replay_window, seq, oseq
+    return fixed.replay_window, 0, 0
 
 
-def _algorithms(attributes: dict[str, Any]) -> tuple[tuple[str, str, int, int], ...]:
-    found = []
-    for word, names in _ALGORITHMS:
-        algorithm = next((attributes[name] for name in names if name in attributes), None)
-        if algorithm is not None:
-            name = xfrm_abi.algorithm_name(algorithm["name"])
-            found.append((word, name, algorithm["key_bits"], algorithm.get("icv_bits", 0)))
-    return tuple(found)
+def _algorithms(found: dict[int, bytes]) -> tuple[tuple[str, str, int, int], ...]:
+    """Word, name, bits of the key, bits of the ICV. The kernel sends _AUTH beside _AUTH_TRUNC, without the ICV."""
+    algorithms = []
+    for word, kind, layout in _ALGORITHMS:
+        if kind in found and not (kind == messages.ALG_AUTH and messages.ALG_AUTH_TRUNC in found):
+            name, key_bits, *icv_bits = layout.unpack_from(found[kind])
+            algorithms.append((word, xfrm_abi.algorithm_name(name), key_bits, *(icv_bits or [0])))
+    return tuple(algorithms)
 
 
-def _encap(attributes: dict[str, Any]) -> Encap | None:
-    found = attributes.get("XFRMA_ENCAP")
-    return (
-        Encap(xfrm_abi.encap_word(found["type"]), found["sport"], found["dport"])
-        if found is not None
-        else None
-    )
+def _encap(found: dict[int, bytes]) -> Encap | None:
+    if messages.ENCAP not in found:
+        return None
+    kind, sport, dport = messages.ENCAPSULATION.unpack_from(found[messages.ENCAP])
+    return Encap(xfrm_abi.encap_word(kind), int.from_bytes(sport, "big"), int.from_bytes(dport, "big"))
 
 
-def _lifetime(message: Any) -> Lifetime:
+def _lifetime(fixed: UserState) -> Lifetime:
     return Lifetime(
-        soft_bytes=xfrm_abi.limit(message["soft_byte_limit"]),
-        hard_bytes=xfrm_abi.limit(message["hard_byte_limit"]),
-        soft_packets=xfrm_abi.limit(message["soft_packet_limit"]),
-        hard_packets=xfrm_abi.limit(message["hard_packet_limit"]),
-        hard_add_seconds=xfrm_abi.seconds(message["hard_add_expires_seconds"]),
-        hard_use_seconds=xfrm_abi.seconds(message["hard_use_expires_seconds"]),
-        bytes=message["bytes"],
-        packets=message["packets"],
-        add_time=message["add_time"],
-        use_time=message["use_time"],
+        soft_bytes=xfrm_abi.limit(fixed.soft_byte_limit),
+        hard_bytes=xfrm_abi.limit(fixed.hard_byte_limit),
+        soft_packets=xfrm_abi.limit(fixed.soft_packet_limit),
+        hard_packets=xfrm_abi.limit(fixed.hard_packet_limit),
+        hard_add_seconds=xfrm_abi.seconds(fixed.hard_add_expires_seconds),
+        hard_use_seconds=xfrm_abi.seconds(fixed.hard_use_expires_seconds),
+        bytes=fixed.bytes,
+        packets=fixed.packets,
+        add_time=fixed.add_time,
+        use_time=fixed.use_time,
     )
 
 

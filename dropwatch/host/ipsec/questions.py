@@ -1,11 +1,9 @@
 """What the host is asked about IPsec: SAs, policies, interfaces, and the daemons that negotiate."""
 
-from collections.abc import Callable
-from functools import cached_property
-
 from dropwatch.host import tools
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface, read_interfaces
+from dropwatch.host.ipsec.read import read_config
 from dropwatch.host.ipsec.vici import Connection, Daemon, find_daemons, read_connections
 from dropwatch.host.question import Asked, plain_question, question
 from dropwatch.model.ipsec import GoneState
@@ -18,7 +16,7 @@ class IpsecQuestions(Asked):
     @question("SAs and policies")
     def xfrm(self, inode: int) -> XfrmConfig:
         """SAs and policies of a namespace."""
-        return self._read_config(inode)
+        return read_config(inode)
 
     @question("xfrm interfaces")
     def xfrm_interfaces(self, inode: int) -> dict[int, IpsecInterface]:
@@ -53,9 +51,3 @@ class IpsecQuestions(Asked):
     def gone_states(self) -> tuple[GoneState, ...]:
         """The SAs that the probes have seen deleted, in all namespaces, the last one last."""
         return tuple(self.seen.gone_states())
-
-    @cached_property
-    def _read_config(self) -> Callable[[int], XfrmConfig]:
-        from dropwatch.host.ipsec.read import read_config
-
-        return read_config

@@ -84,11 +84,11 @@ def namespace_cookie(inode: int) -> int | None:
 
 def unchanged_during(inode: int, generation: int, ask: Callable[[], str]) -> str | None:
     """What `ask` answers inside the namespace, None when its rules are or become others than `generation`."""
-    with entered(inode), kernel.connected() as connection:
-        if kernel.generation(connection) != generation:
+    with entered(inode):
+        if kernel.generation() != generation:
             return None
         answer = ask()
-        return answer if kernel.generation(connection) == generation else None
+        return answer if kernel.generation() == generation else None
 
 
 def read_tables(inode: int) -> list[tuple[kernel.Table, list[kernel.Chain]]]:
@@ -96,8 +96,7 @@ def read_tables(inode: int) -> list[tuple[kernel.Table, list[kernel.Chain]]]:
     with entered(inode):
         if not kernel.is_loaded():
             return []
-        with kernel.connected() as connection:
-            tables, chains = kernel.tables(connection), kernel.chains(connection)
+        tables, chains = kernel.tables(), kernel.chains()
     return [
         (
             table,
@@ -117,27 +116,20 @@ def _read_once(inode: int, family: str, handle: int) -> Reading:
         cookie = _own_cookie()
         if not kernel.is_loaded():
             return Reading(read_at, cookie, 0, None)
-        with kernel.connected() as connection:
-            before = kernel.generation(connection)
-            found = (
-                table
-                for table in kernel.tables(connection)
-                if (table.family, table.handle) == (family, handle)
-            )
-            table = next(found, None)
-            if table is None:
-                return Reading(read_at, cookie, before, None)
-            chains = tuple(
-                chain
-                for chain in kernel.chains(connection)
-                if (chain.family, chain.table) == (family, table.name)
-            )
-            reading = Reading(read_at, cookie, before, table, chains, tuple(kernel.rules(connection, table)))
-            try:
-                reading = replace(reading, text=_list(table))
-            except ToolFailed as error:
-                reading = replace(reading, problem=str(error))
-            return reading if kernel.generation(connection) == before else replace(reading, generation=None)
+        before = kernel.generation()
+        found = (table for table in kernel.tables() if (table.family, table.handle) == (family, handle))
+        table = next(found, None)
+        if table is None:
+            return Reading(read_at, cookie, before, None)
+        chains = tuple(
+            chain for chain in kernel.chains() if (chain.family, chain.table) == (family, table.name)
+        )
+        reading = Reading(read_at, cookie, before, table, chains, tuple(kernel.rules(table)))
+        try:
+            reading = replace(reading, text=_list(table))
+        except ToolFailed as error:
+            reading = replace(reading, problem=str(error))
+        return reading if kernel.generation() == before else replace(reading, generation=None)
 
 
 def _own_cookie() -> int | None:

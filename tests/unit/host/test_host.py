@@ -95,9 +95,9 @@ def test_what_the_probes_have_seen() -> None:
 
 def test_the_readers_are_made_before_they_are_needed() -> None:
     host = Host()
-    assert not {"_nft", "_xt", "_ebt", "_read_config"} & vars(host).keys()
+    assert not {"_nft", "_xt", "_ebt"} & vars(host).keys()
     host.prepare()
-    assert {"_nft", "_xt", "_ebt", "_read_config"} <= vars(host).keys()
+    assert {"_nft", "_xt", "_ebt"} <= vars(host).keys()
 
 
 class Daemons:

@@ -8,6 +8,7 @@ import pytest
 
 from dropwatch.host.counters import driver, links, protocol
 from dropwatch.host.counters.counters import Counters, read_counters, read_softnet
+from dropwatch.host.netlink import attribute
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.model.drop import Netns
 from dropwatch.model.summary import Counter
@@ -23,10 +24,6 @@ Udp: 11 13
 SOFTNET = "0003acb5 00000011 00000001 00000000\n000989d8 00000002 0000000a 00000000\n"
 MISSED = Counter("nic", "rx_missed_errors", 1, "eth0")
 NO_PORTS = Counter("protocol", "UdpNoPorts", 1, overlap=True)
-
-
-def attribute(kind, value):
-    return struct.pack("=HH", 4 + len(value), kind) + value + b"\0" * (-len(value) % 4)
 
 
 def test_names_and_numbers_in_two_lines() -> None:
@@ -52,12 +49,15 @@ def test_the_queues_of_all_cpus() -> None:
 
 def test_a_device_and_its_statistics() -> None:
     statistics = struct.pack("=25Q", *range(100, 125))  # one more than is known
-    body = struct.pack("=BxHiII", 0, 1, 3, 0, 0) + attribute(3, b"eth0\0") + attribute(23, statistics)
-    found = links.device_of(body)
+    found = links.device_of(3, {3: b"eth0\0", 23: statistics})
     assert (found.index, found.name) == (3, "eth0")
     assert (found.statistics["rx_packets"], found.statistics["rx_dropped"]) == (100, 106)
     assert (found.statistics["rx_missed_errors"], found.statistics["rx_nohandler"]) == (115, 123)
-    assert links.device_of(body[:-208]).statistics == {}
+    assert links.device_of(3, {3: b"eth0\0"}).statistics == {}
+    assert links.device_of(3, {3: b"eth0\0", 23: statistics[:20]}).statistics == {
+        "rx_packets": 100,
+        "tx_packets": 101,
+    }
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,6 @@ def test_a_qdisc_and_its_drops(handle, parent, name) -> None:
         struct.pack("=BxxxiIII", 0, 3, handle, parent, 0) + attribute(1, b"fq_codel\0") + attribute(7, queue)
     )
     assert links.qdisc_of(body) == links.Qdisc(3, name, 47)
-
-
-def test_messages_and_errors() -> None:
-    message = struct.pack("=IHHII", 20, 36, 0, 1, 0) + b"body"
-    done = struct.pack("=IHHII", 20, 3, 0, 1, 0) + bytes(4)
-    assert list(links.messages(message + done)) == [(36, b"body"), (3, bytes(4))]
-    with pytest.raises(PermissionError):
-        list(links.messages(struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -1)))
-    with pytest.raises(OSError, match="cannot be read"):
-        list(links.messages(bytes(16)))
 
 
 def test_a_driver_has_counters_of_its_own() -> None:

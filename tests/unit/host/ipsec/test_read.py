@@ -1,20 +1,21 @@
 """The reader, against what Linux 6.1 answered for eight SAs and four policies, and against answers that go wrong."""
 
-import errno
-import socket
+import itertools
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from dropwatch.host import netlink
 from dropwatch.host.ipsec import read
 from dropwatch.host.ipsec.text import policy_line, state_line
-from dropwatch.model.ipsec import Encap
+from dropwatch.host.netns.netns import own_inode
+from dropwatch.model.ipsec import Encap, XfrmState
+from tests.unit.host.netlink_socket import Kernel, Piece, Pieces, done, message
 
 DUMPS = Path(__file__).parents[2] / "data" / "xfrm-dumps-6.1.txt"
-GETSA, GETPOLICY = 0x12, 0x15
-DONE, ERROR = 3, 2
-DUMP_INTR = 0x10
+GETSA, NEWSA, GETPOLICY = 0x12, 0x10, 0x15
 KEY = b"\x4b" * 16
 
 STATES = [
@@ -46,92 +47,68 @@ POLICIES = [
 ]
 
 
-class FakeSocket:
-    """Answers each request with the pieces for it; a piece is bytes, an errno, or (bytes, flags, port)."""
+def as_asked(piece: bytes) -> Callable[[int], bytes]:
+    """A recorded piece with the sequence number of the request in each message."""
 
-    def __init__(self, pieces) -> None:
-        self.pieces = pieces
-        self.answering = []
-        self.buffer = None
-        self.closed = False
+    def made(sequence: int) -> bytes:
+        found, start = bytearray(piece), 0
+        while start < len(found):
+            struct.pack_into("=I", found, start + 8, sequence)
+            start += (struct.unpack_from("=I", found, start)[0] + 3) & ~3
+        return bytes(found)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.closed = True
-
-    def sendto(self, data, address) -> None:
-        length, request, flags, sequence, _ = struct.unpack_from("=IHHII", data)
-        assert (length, flags, sequence, address) == (len(data), 0x301, request, (0, 0))
-        self.answering = list(self.pieces[request])
-
-    def recvmsg_into(self, buffers):
-        piece = self.answering.pop(0)
-        if isinstance(piece, int):
-            raise OSError(piece, "from the kernel")
-        data, flags, port = piece if isinstance(piece, tuple) else (piece, 0, 0)
-        (self.buffer,) = buffers
-        self.buffer[: len(data)] = data
-        return len(data), [], flags, (port, 0)
+    return made
 
 
-def recorded():
+def recorded() -> dict[int, list[bytes]]:
     blocks = DUMPS.read_text().split("\n\n")[1:]
     pieces = [bytes.fromhex(block) for block in blocks]
     return {GETSA: pieces[:2], GETPOLICY: pieces[2:]}
 
 
-def message(kind, body=b"", sequence=GETSA, flags=2):
-    return struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
-
-
-def done(sequence, error=0):
-    return message(DONE, struct.pack("=i", error), sequence)
-
-
-EMPTY = {GETSA: [done(GETSA)], GETPOLICY: [done(GETPOLICY)]}
+Answer = Callable[[dict[int, list[bytes]]], None]
 
 
 @pytest.fixture
-def answer(monkeypatch):
-    """Makes the reader meet these sockets, one after the other."""
+def answer(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """Makes the kernel answer each request with these recorded pieces."""
+    monkeypatch.setattr(read, "_interface_is_loaded", lambda: True)
 
-    def use(*answers):
-        sockets = [FakeSocket(pieces) for pieces in answers]
-        waiting = list(sockets)
-        monkeypatch.setattr(read, "_interface_is_loaded", lambda: True)
-        monkeypatch.setattr(read, "_connection", lambda inode: waiting.pop(0))
-        return sockets
+    def use(pieces: dict[int, list[bytes]]) -> None:
+        def answers(request: int) -> Pieces:
+            return [Piece(as_asked(piece)) for piece in pieces[request]]
+
+        kernel.answers(answers)
 
     return use
 
 
-def test_every_sa_and_policy_is_read(answer) -> None:
+def states() -> dict[int, XfrmState]:
+    return {state.spi: state for state in read.read_config(own_inode()).states}
+
+
+def test_every_sa_and_policy_is_read(answer: Answer) -> None:
     answer(recorded())
-    config = read.read_config(1)
+    config = read.read_config(own_inode())
     assert [state_line(state) for state in config.states] == STATES
     assert [policy_line(policy) for policy in config.policies] == POLICIES
 
 
-def test_what_the_line_does_not_show_is_read_too(answer) -> None:
+def test_what_the_line_does_not_show_is_read_too(answer: Answer) -> None:
     answer(recorded())
-    states = {state.spi: state for state in read.read_config(1).states}
-    wide = states[0xDEADBEEF]
-    assert (wide.family, wide.esn, wide.replay_window, wide.state, wide.direction) == (
-        6,
-        True,
-        128,
-        None,
-        None,
-    )
-    assert (wide.lifetime.hard_bytes, wide.lifetime.hard_packets) == (1_000_000, 77)
-    assert (wide.lifetime.hard_add_seconds, wide.lifetime.hard_use_seconds) == (3600, None)
-    assert (wide.lifetime.soft_bytes, wide.lifetime.soft_packets, wide.lifetime.packets) == (None, None, 0)
-    assert wide.selector.family == 0
-    assert states[0x1001].selector.family == 4
-    assert states[0x1001].lifetime.add_time > 0
-    assert states[0x1003].encap == Encap("espinudp", 4500, 4501)
+    found = states()
+    wide, narrow = found[0xDEADBEEF], found[0x1001]
+    assert (wide.family, wide.esn, wide.replay_window, wide.state) == (6, True, 128, None)
+    assert wide.direction is None
+    lifetime = wide.lifetime
+    assert (lifetime.hard_bytes, lifetime.hard_packets) == (1_000_000, 77)
+    assert (lifetime.hard_add_seconds, lifetime.hard_use_seconds) == (3600, None)
+    assert (lifetime.soft_bytes, lifetime.soft_packets, lifetime.packets) == (None, None, 0)
+    assert wide.selector is not None
+    assert narrow.selector is not None
+    assert (wide.selector.family, narrow.selector.family) == (0, 4)
+    assert narrow.lifetime.add_time > 0
+    assert found[0x1003].encap == Encap("espinudp", 4500, 4501)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +118,9 @@ def test_what_the_line_does_not_show_is_read_too(answer) -> None:
         (23, (4, 3, 9, 1, 2, 128, 0, 0, 0, 0), 2 << 32 | 9, 1 << 32 | 3),
     ],
 )
-def test_sequence_numbers_are_as_wide_as_the_sa_counts(answer, attribute, answered, seq, oseq) -> None:
+def test_sequence_numbers_are_as_wide_as_the_sa_counts(
+    answer: Answer, attribute: int, answered: tuple[int, ...], seq: int, oseq: int
+) -> None:
     """struct xfrm_replay_state: oseq, seq, bitmap; _esn: bmp_len, oseq, seq, oseq_hi, seq_hi, replay_window, bmp."""
     pieces = recorded()
     head = struct.pack("=HH", 4 + 4 * len(answered), attribute)
@@ -149,104 +128,75 @@ def test_sequence_numbers_are_as_wide_as_the_sa_counts(answer, attribute, answer
     body = struct.pack(f"={len(answered)}I", *answered)
     pieces[GETSA][0] = pieces[GETSA][0][: place + 4] + body + pieces[GETSA][0][place + 4 + len(body) :]
     answer(pieces)
-    assert (seq, oseq) in {(state.seq, state.oseq) for state in read.read_config(1).states}
+    assert (seq, oseq) in {(state.seq, state.oseq) for state in states().values()}
 
 
-def test_no_key_survives(answer) -> None:
-    assert KEY in recorded()[GETSA][0]
-    (connection,) = answer(recorded())
-    config = read.read_config(1)
-    assert KEY not in connection.buffer
+def test_no_key_survives(answer: Answer, kernel: Kernel) -> None:
+    answer(recorded())
+    config = read.read_config(own_inode())
+    assert KEY in kernel.sockets[0].most_seen
+    assert not any(KEY in connection.buffer for connection in kernel.sockets)
     assert "4b4b" not in repr(config)
     assert "KKKK" not in repr(config)
-    assert connection.closed
+    assert all(connection.closed for connection in kernel.sockets)
 
 
-def test_keys_are_gone_before_anything_is_decoded(answer, monkeypatch) -> None:
-    decode = read.ANSWERS[0x10].decode
+def test_keys_are_gone_before_anything_is_decoded(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = read.state_of
     seen = []
 
-    def watched(self) -> None:
-        start, end = self.offset, self.offset + struct.unpack_from("=I", self.data, self.offset)[0]
-        seen.append(KEY in self.data[start:end])
-        decode(self)
+    def watched(message: memoryview) -> XfrmState:
+        seen.append(KEY in bytes(message))
+        return decode(message)
 
-    monkeypatch.setattr(read.ANSWERS[0x10], "decode", watched)
+    monkeypatch.setattr(read, "state_of", watched)
     answer(recorded())
-    read.read_config(1)
+    read.read_config(own_inode())
     assert seen == [False] * len(STATES)
 
 
-def test_the_answer_is_as_old_as_its_beginning(answer, monkeypatch) -> None:
-    clock = iter(range(100, 200))
+def test_the_answer_is_as_old_as_its_beginning(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(100)
     monkeypatch.setattr(read.time, "monotonic_ns", lambda: next(clock))
-    answer(EMPTY)
-    assert read.read_config(1).read_at_ns == 100
+    answer(recorded())
+    assert read.read_config(own_inode()).read_at_ns == 100
 
 
-def test_what_others_send_is_passed_over(answer) -> None:
-    stranger = (message(0x10, bytes(400)), 0, 4711)
-    old = message(0x10, bytes(400), sequence=99)
-    answer({GETSA: [stranger, old + done(GETSA)], GETPOLICY: EMPTY[GETPOLICY]})
-    assert read.read_config(1).states == ()
+@pytest.mark.parametrize("body", [bytes(100), b""])
+def test_an_answer_that_is_shorter_than_its_abi(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    monkeypatch.setattr(read, "_interface_is_loaded", lambda: True)
+    kernel.answers([message(NEWSA, body), done()])
+    with pytest.raises(OSError, match="cannot be read"):
+        read.read_config(own_inode())
 
 
-@pytest.mark.parametrize("first", [message(0x10, bytes(400), flags=2 | DUMP_INTR), errno.ENOBUFS])
-def test_an_interrupted_dump_is_begun_again(answer, first) -> None:
-    sockets = answer({GETSA: [first]}, recorded())
-    assert len(read.read_config(1).states) == len(STATES)
-    assert all(each.closed for each in sockets)
-
-
-def test_a_dump_that_never_comes_to_rest_is_an_error(answer) -> None:
-    answer(*[{GETSA: [errno.ENOBUFS]}] * 3)
-    with pytest.raises(OSError, match="kept changing") as caught:
-        read.read_config(1)
-    assert caught.value.errno == errno.EAGAIN
-
-
-@pytest.mark.parametrize(
-    ("piece", "number"),
-    [
-        (message(ERROR, struct.pack("=i", -errno.EPERM)), errno.EPERM),
-        (done(GETSA, -errno.ENOMEM), errno.ENOMEM),
-        (message(0x10, bytes(100)), errno.EBADMSG),
-        (message(0x10, bytes(400))[:200], errno.EBADMSG),
-        (struct.pack("=IHHII", 3, 0x10, 2, GETSA, 0), errno.EBADMSG),
-        ((bytes(64), socket.MSG_TRUNC, 0), errno.EMSGSIZE),
-        (errno.EACCES, errno.EACCES),
-    ],
-)
-def test_what_goes_wrong_is_an_oserror_and_closes_the_socket(answer, piece, number) -> None:
-    (connection,) = answer({GETSA: [piece]})
-    with pytest.raises(OSError, match=rf"\[Errno {number}\]"):
-        read.read_config(1)
-    assert connection.closed
-
-
-def netlink_table(monkeypatch, tmp_path, protocols) -> None:
+def netlink_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, protocols: list[int]) -> None:
     table = tmp_path / "netlink"
     table.write_text("sk Eth Pid\n" + "".join(f"0000 {number} 0 00000000\n" for number in protocols))
     monkeypatch.setattr(read, "_NETLINK_TABLE", table)
     monkeypatch.setattr(read, "_PFKEY_TABLE", tmp_path / "pfkey")
     monkeypatch.setattr(
-        read, "_connection", lambda inode: pytest.fail("opened a socket, which loads the module")
+        netlink, "_open", lambda protocol: pytest.fail("opened a socket, which loads the module")
     )
 
 
-def test_a_kernel_without_the_interface_is_left_without_it(monkeypatch, tmp_path) -> None:
+def test_a_kernel_without_the_interface_is_left_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netlink_table(monkeypatch, tmp_path, [0, 9, 16])
     config = read.read_config(1)
     assert (config.states, config.policies) == ((), ())
 
 
-def test_sas_set_by_pf_key_are_not_mistaken_for_none(monkeypatch, tmp_path) -> None:
+def test_sas_set_by_pf_key_are_not_mistaken_for_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netlink_table(monkeypatch, tmp_path, [0])
     (tmp_path / "pfkey").touch()
     with pytest.raises(OSError, match="PF_KEY"):
         read.read_config(1)
 
 
-def test_the_interface_is_seen_when_it_is_there(monkeypatch, tmp_path) -> None:
+def test_the_interface_is_seen_when_it_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netlink_table(monkeypatch, tmp_path, [0, 6])
     assert read._interface_is_loaded()
