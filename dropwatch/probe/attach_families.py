@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe.attach import Probes
-from dropwatch.probe.families.engines import probed_for
+from dropwatch.probe.families import probed_for
 from dropwatch.probe.family import Family
 from dropwatch.probe.netfilter_layout import read_layout
 

@@ -31,8 +31,9 @@ class TailCall:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One C file that explains one way to die. `flag` tells the other files that it is there.
+    """C files that explain one way to die, in the order in which they lean on each other.
 
+    `flag` tells the other files that they are there.
     A family works only with its first hook: the others lean on what that notes. `needs` is the name of a family that
     comes before it and without which it cannot be. What `comes_and_goes` belongs to modules: it is attached when their
     functions appear; what is not loaded drops nothing, so that it is not there is no blind spot. `configured_by` are
@@ -41,7 +42,7 @@ class Family:
     """
 
     name: str
-    file: str
+    files: tuple[str, ...]
     flag: str
     hooks: tuple[Hook, ...] = ()
     tail_calls: tuple[TailCall, ...] = ()

@@ -60,7 +60,7 @@ def build(
     chosen: list[Family] = []
     left_out = {}
     for family in families:
-        found, missing = _resolve((directory / family.file).read_text())
+        found, missing = _resolve("".join((directory / name).read_text() for name in family.files))
         if family.needs is not None and family.needs not in [there.name for there in chosen]:
             left_out[family.name] = f"it leans on what the family {family.needs} notes"
         elif missing:
@@ -70,7 +70,7 @@ def build(
             defined |= found
     counting = (SUMMARY_FILE,) if summary else ()
     before = (JOURNEY_FILE,) if trace else ()
-    own = (family.file for family in chosen)
+    own = (name for family in chosen for name in family.files)
     files = (*BASE_FILES, *counting, *before, *own, DROP_FILE, *following)
     text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
     pages = (TRACE_RING_BYTES if trace else RING_BYTES) // resource.getpagesize()

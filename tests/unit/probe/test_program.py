@@ -161,7 +161,7 @@ def test_without_families_their_files_and_numbers_are_not_there() -> None:
 def test_a_family_that_this_kernel_cannot_have_is_left_out_and_told(bpf: Path) -> None:
     spoilt = "\nint x = OFF_no_such_struct__member + SIZE_nor_this + ENUM_NOR_THAT + OFF_sk_buff__no_such_member;\n"
     (bpf / "spoilt.c").write_text((bpf / "xfrm.c").read_text() + spoilt)
-    family = Family("a spoilt one", "spoilt.c", "FAMILY_SPOILT")
+    family = Family("a spoilt one", ("spoilt.c",), "FAMILY_SPOILT")
     built = program.build((*FAMILIES, family), bpf)
     assert built.families == FAMILIES
     assert built.left_out == {
@@ -196,7 +196,7 @@ def test_every_tail_call_has_a_place_of_its_own() -> None:
 def test_hooks_and_functions_belong_together() -> None:
     """A hook of the table names a function of its family's file, and no function is forgotten."""
     for family in FAMILIES:
-        text = (resource_dir("bpf") / family.file).read_text()
+        text = "".join((resource_dir("bpf") / file).read_text() for file in family.files)
         used = {program for hook in family.hooks for program in hook.programs}
         used |= {call.program for call in family.tail_calls}
         assert set(re.findall(r"^int (\w+)\(struct (?:pt_regs|bpf_raw)", text, re.M)) == used - BASE
