@@ -294,7 +294,7 @@ enum step {
 #define STEP_CALLERS 8
 #define STEP_FIELDS 16
 
-/* One thing that a packet met on its way (bpf/trace.c). */
+/* One thing that a packet met on its way (bpf/trace_step.c). */
 struct step_record {
 	struct record_header header;
 	__u64 journey; /* number */

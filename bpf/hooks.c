@@ -27,7 +27,7 @@ inline_always u64 if_net(u64 net, u64 netns_operations, union scratch *scratch)
 	return netns_inode(net, netns_operations, scratch) ? net : 0;
 }
 
-/* In the order of find_place (bpf/drop.c). */
+/* In the order of find_place (bpf/place.c). */
 inline_always u64 net_of(u64 skb, u64 netns_operations, union scratch *scratch)
 {
 	u64 device = read_pointer(scratch, skb + OFF_sk_buff__dev);

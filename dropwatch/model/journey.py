@@ -20,7 +20,7 @@ End = Literal["dropped", "delivered", "sent", "consumed", "open"]
 
 @dataclass(frozen=True, slots=True)
 class RawStep:
-    """One record of bpf/trace.c: numbers and bytes, nothing looked up. Addresses are the kernel's, 0 where unknown.
+    """One record of bpf/trace_step.c: numbers and bytes. Addresses are the kernel's, 0 where unknown.
 
     `journey` is the number that the kernel gave it, `buffer` the address of the struct sk_buff, `function` that of the
     function, `sp` the stack pointer of the call. `value` is what it returned, the address of the copy, or the verdict.

@@ -6,7 +6,7 @@ from dropwatch.wire.netfilter import EBT_NOTE, ENGINES_NOTE, HOOKS_NOTE, NFT_NOT
 
 XFRM = Family(
     name="ipsec",
-    files=("xfrm.c",),
+    files=("xfrm.c", "xfrm_state.c", "xfrm_record.c"),
     flag="FAMILY_XFRM",
     hooks=(
         Hook("xfrm_input", "on_xfrm_input"),
@@ -23,7 +23,7 @@ XFRM = Family(
 # Without an IPsec policy the search for one refuses nothing.
 XFRM_OUTPUT = Family(
     name="ipsec output",
-    files=("xfrm_output.c",),
+    files=("xfrm_flow.c", "xfrm_output.c"),
     flag="FAMILY_XFRM_OUTPUT",
     hooks=(
         Hook("xfrm_lookup_with_ifid", "on_xfrm_lookup", "on_xfrm_lookup_return"),
@@ -61,7 +61,7 @@ _TARGETS = (
 
 NFT = Family(
     name="nf_tables",
-    files=("nft.c",),
+    files=("nft.c", "nft_search.c", "nft_record.c"),
     flag="FAMILY_NFT",
     hooks=(
         Hook("nft_do_chain", "on_nft_do_chain", "on_nft_do_chain_return"),
@@ -76,7 +76,7 @@ NFT = Family(
 
 XT = Family(
     name="iptables",
-    files=("xt.c",),
+    files=("xt.c", "xt_scan.c", "xt_probes.c", "xt_search.c", "xt_record.c"),
     flag="FAMILY_XT",
     hooks=(
         *both("on_table_change", "on_table_change", "xt_replace_table"),

@@ -21,7 +21,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class TailCall:
-    """A program that others jump to: the place in their table of programs (bpf/netfilter.c, enum drop_detail)."""
+    """A program that others jump to: the place in their table of programs (bpf/death.c, enum drop_detail)."""
 
     table: str
     index: int

@@ -23,11 +23,12 @@ RING_BYTES, TRACE_RING_BYTES = 8 << 20, 32 << 20
 _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
 
 
-BASE_FILES = ("maps.c", "filter.c", "netfilter.c")
-SUMMARY_FILE = "summary.c"
-JOURNEY_FILE, TRACE_FILE = "journey.c", "trace.c"
-DROP_FILE = "drop.c"
 HEADERS = ("read.h",)
+BASE_FILES = ("maps.c", "flow.c", "filter.c", "place.c", "death.c", "calls.c", "netfilter.c", "modules.c")
+SUMMARY_FILES = ("summary.c",)
+JOURNEY_FILES = ("journey.c",)
+DROP_FILES = ("families.c", "drop.c")
+TRACE_FILES = ("trace_step.c", "trace_returns.c", "trace.c")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ def build(
     """
     directory = directory or resource_dir("bpf")
     defined: dict[str, int] = {}
-    following = (TRACE_FILE,) if trace else ()
-    for name in (*HEADERS, *BASE_FILES, DROP_FILE, *following):
+    following = TRACE_FILES if trace else ()
+    for name in (*HEADERS, *BASE_FILES, *DROP_FILES, *following):
         defined |= _require(name, (directory / name).read_text())
     chosen: list[Family] = []
     left_out = {}
@@ -68,10 +69,10 @@ def build(
         else:
             chosen.append(family)
             defined |= found
-    counting = (SUMMARY_FILE,) if summary else ()
-    before = (JOURNEY_FILE,) if trace else ()
+    counting = SUMMARY_FILES if summary else ()
+    before = JOURNEY_FILES if trace else ()
     own = (name for family in chosen for name in family.files)
-    files = (*BASE_FILES, *counting, *before, *own, DROP_FILE, *following)
+    files = (*BASE_FILES, *counting, *before, *own, *DROP_FILES, *following)
     text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
     pages = (TRACE_RING_BYTES if trace else RING_BYTES) // resource.getpagesize()
     flags = [f"-D{name}={value}" for name, value in sorted(defined.items())]

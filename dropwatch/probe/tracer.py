@@ -148,7 +148,7 @@ class Tracer:
         return {bytes(row): sum(count.packets for count in counts) for row, counts in table.items()}
 
     def flows(self) -> list[tuple[bytes, int]]:
-        """What died by flow (struct flow of bpf/filter.c), of many flows only some. Only in a summary."""
+        """What died by flow (struct flow of bpf/flow.c), of many flows only some. Only in a summary."""
         return [(bytes(flow), count.value) for flow, count in self._bpf[b"flows"].items()]
 
     def detach(self) -> None:

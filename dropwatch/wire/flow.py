@@ -1,4 +1,4 @@
-"""The bytes of a flow that the programs counted become its addresses: the mirror of struct flow in bpf/filter.c."""
+"""The bytes of a flow that the programs counted become its addresses: the mirror of struct flow in bpf/flow.c."""
 
 import struct
 from ipaddress import IPv4Address, IPv6Address

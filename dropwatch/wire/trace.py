@@ -1,4 +1,4 @@
-"""The records of bpf/trace.c: ctypes mirrors of struct step_record and struct step_field in bpf/event.h."""
+"""The records of bpf/trace_step.c: ctypes mirrors of struct step_record and struct step_field in bpf/event.h."""
 
 import ctypes
 from ctypes import c_char, c_int32, c_uint8, c_uint32, c_uint64

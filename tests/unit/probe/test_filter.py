@@ -1,6 +1,6 @@
 """The filter in the kernel refuses nothing that user space would have matched.
 
-bpf/filter.c is compiled for the host, with a reader of memory that knows only the packet.
+bpf/flow.c and bpf/filter.c are compiled for the host, with a reader of memory that knows only the packet.
 """
 
 import ctypes
@@ -40,8 +40,8 @@ static long bpf_probe_read_kernel(void *to, u32 size, const void *from)
 #include "event.h"
 #include "read.h"
 #include "settings.h"
+#include "flow.c"
 #include "filter.c"
-%s
 int decide(const struct settings *wanted, const u8 *packet, u32 length)
 {
 	union scratch scratch;
@@ -58,10 +58,8 @@ Decide = Callable[[Filter, bytes], int]
 def decide(tmp_path_factory: pytest.TempPathFactory) -> Decide:
     """0: refused, 1: matches, 2: may carry it."""
     directory = tmp_path_factory.mktemp("filter")
-    wanted = re.search(r"^inline_always int flow_wanted\(.*?^}", (BPF / "drop.c").read_text(), re.M | re.S)
-    assert wanted is not None
     source, library = directory / "host.c", directory / "host.so"
-    source.write_text(HOST % wanted[0])
+    source.write_text(HOST)
     names = set(re.findall(r"\b(?:OFF|SIZE)_\w+\b", (BPF / "read.h").read_text()))
     flags = [f"-D{name}=256" for name in names]  # only SIZE_sk_buff counts here: the size of the scratch
     command = [

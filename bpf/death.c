@@ -1,0 +1,108 @@
+/* A death in hand: what on_kfree_skb and the programs it jumps to know of the packet that dies on this CPU. */
+
+/* Programs with a stack of their own, one for each detail: they run after the DROP record, on wanted packets. */
+BPF_PROG_ARRAY(drop_details, 8);
+
+enum drop_detail {
+	DETAIL_NFT = 1,
+	DETAIL_XT = 2,
+	DETAIL_XT_SEND = 3,
+	DETAIL_EBT = 4,
+	DETAIL_NFT_SEND = 5,
+	DETAIL_HOOKS = 6,
+	/* none: on_kfree_skb itself, when what it counts by has been searched */
+	DETAIL_COUNT = 7,
+};
+
+/* In a summary what did it may be searched before the packet is counted: on_kfree_skb runs a second time then. */
+enum search {
+	SEARCH_NONE,
+	SEARCH_GOES_ON,
+	SEARCH_DONE, /* on_kfree_skb is called again */
+	SEARCH_TOLD, /* it has been */
+};
+
+/* The death whose detail is looked for, on this CPU. */
+struct death {
+	u64 skb;
+	u64 time;
+	u32 is_sent; /* 0: nobody asked for the packet */
+	u32 detail; /* enum drop_detail */
+	u32 search; /* enum search */
+	u32 notes; /* enum note of the first time */
+	u64 object; /* what was found */
+};
+
+BPF_PERCPU_ARRAY(deaths, struct death, 2); /* that in hand, and that of an interrupt meanwhile */
+
+/* What on_kfree_skb and the programs it jumps to have in hand on this CPU. */
+struct in_hand {
+	u64 skb; /* 0: nothing */
+	u64 interrupted; /* the packet whose death had to wait for this one's, 0: none */
+	u32 was_interrupted;
+	u32 is_again; /* on_kfree_skb_again has called */
+	u64 cpu_offset; /* this_cpu_offset(), once it was asked for */
+};
+
+BPF_PERCPU_ARRAY(in_hands, struct in_hand, 1);
+
+/* The packets that on_kfree_skb has had, until on_kfree_skb_again has looked. */
+#define HAD 1024
+#define SKB_SHIFT 8 /* a struct sk_buff is nearly that large: neighbours in memory have places of their own */
+BPF_PERCPU_ARRAY(had, u64, HAD);
+
+inline_always u64 *had_place(u64 skb)
+{
+	int place = skb >> SKB_SHIFT & (HAD - 1);
+	return had.lookup(&place);
+}
+
+inline_always struct in_hand *current_in_hand(void)
+{
+	int zero = 0;
+	return in_hands.lookup(&zero);
+}
+
+inline_always void take_in_hand(u64 skb)
+{
+	struct in_hand *now = current_in_hand();
+	u64 *place = had_place(skb);
+
+	if (!now || !place)
+		return;
+	if (now->is_again) {
+		now->is_again = 0;
+	} else {
+		*place = skb;
+		now->was_interrupted = !!now->skb; /* before 6.1 it is run again */
+		now->interrupted = now->skb;
+	}
+	now->skb = skb;
+}
+
+/* Where each of those programs ends. */
+inline_always int out_of_hand(void)
+{
+	struct in_hand *now = current_in_hand();
+
+	if (now) {
+		now->skb = now->interrupted;
+		now->interrupted = 0;
+	}
+	return 0;
+}
+
+inline_always int was_interrupted(void)
+{
+	struct in_hand *now = current_in_hand();
+
+	return !now || now->was_interrupted;
+}
+
+inline_always struct death *current_death(void)
+{
+	struct in_hand *now = current_in_hand();
+	int level = now && now->interrupted;
+
+	return deaths.lookup(&level);
+}

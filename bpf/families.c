@@ -1,0 +1,123 @@
+/* What a death asks of each family: what it knows of the packet, what it counts by, and to forget it. */
+
+/* Who knows more of this death than can be told at once: enum drop_detail. */
+inline_always u32 netfilter_detail(u64 skb, u64 location, const struct netfilter_layout *layout)
+{
+#ifdef FAMILY_NFT
+	if (nft_has_detail(skb, location, layout))
+		return DETAIL_NFT;
+#endif
+#ifdef FAMILY_XT
+	if (xt_has_detail(skb, location, layout))
+		return DETAIL_XT;
+#endif
+#ifdef FAMILY_EBT
+	if (ebt_visit_of(skb))
+		return DETAIL_EBT;
+#endif
+#ifdef FAMILY_HOOKS
+	if (nobody_refused(skb, location, layout))
+		return DETAIL_HOOKS;
+#endif
+	return 0;
+}
+
+inline_always void begin_death(u64 skb, u64 location)
+{
+	struct netfilter_layout *layout = current_layout();
+	struct death *death = current_death();
+
+	if (!death || !layout)
+		return;
+	death->skb = skb;
+	death->detail = 0;
+	death->search = SEARCH_NONE;
+	if (is_killer(layout, KILLER_HOOK_SLOW, location) || is_killer(layout, KILLER_DO_CHAIN, location) ||
+	    is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location))
+		death->detail = netfilter_detail(skb, location, layout);
+}
+
+/* enum record_type of the record that follows the DROP record, 0: none */
+inline_always u32 detail_to_come(void)
+{
+	struct death *death = current_death();
+
+	switch (death ? death->detail : 0) {
+	case DETAIL_NFT:
+		return RECORD_NFT;
+	case DETAIL_XT:
+		return RECORD_XT;
+	case DETAIL_EBT:
+		return RECORD_EBT;
+	case DETAIL_HOOKS:
+		return RECORD_HOOKS;
+	}
+	return 0;
+}
+
+#ifdef SUMMARY
+/* What did it, as far as it is known without a search, beside enum drop_detail. */
+inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
+{
+	struct death *death = current_death();
+
+	switch (death ? death->detail : 0) {
+#ifdef FAMILY_NFT
+	case DETAIL_NFT:
+		return nft_object(buffer->address);
+#endif
+#ifdef FAMILY_XT
+	case DETAIL_XT:
+		return death->search == SEARCH_TOLD ? death->object : xt_object(buffer->address);
+#endif
+	}
+#ifdef FAMILY_ENGINES
+	struct engines_visit *visit = engines_visit_of(buffer->address);
+
+	if (visit && visit->record.refuser)
+		return visit->record.refuser;
+#endif
+	return receiver;
+}
+
+/* Counts the drop; not 0 when it is to be sent as well. */
+inline_always int count_drop(struct row *row, const struct buffer *buffer, struct flow *flow, u64 receiver,
+			     union scratch *scratch)
+{
+	row->protocol = buffer->protocol;
+	row->proto = flow->proto;
+	row->detail = detail_to_come();
+	row->object = row_object(buffer, receiver);
+#ifdef FAMILY_XFRM
+	count_xfrm(row, buffer, scratch);
+#endif
+	forget(row, sizeof(*row));
+	if (flow->family)
+		count_flow(flow);
+	return count_row(row);
+}
+#endif
+
+/* With the packet's death, asked for or not: the next packet may get its address, and must not get its guilt. What
+ * the detail's program needs is left to it. */
+inline_always void end_visits(u64 skb, u32 detail)
+{
+#ifdef FAMILY_XFRM
+	end_visit(skb);
+#endif
+#ifdef FAMILY_ENGINES
+	end_engines_visit(skb);
+#endif
+#ifdef FAMILY_NFT
+	if (detail != DETAIL_NFT)
+		end_nft_visit(skb);
+#endif
+#ifdef FAMILY_XT
+	if (detail != DETAIL_XT)
+		end_xt_visit(skb);
+#endif
+#ifdef FAMILY_EBT
+	if (detail != DETAIL_EBT)
+		end_ebt_visit(skb);
+#endif
+}

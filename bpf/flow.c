@@ -1,0 +1,146 @@
+/* The flow of a packet: addresses, protocol and ports, as its first bytes have them. */
+
+#define PROTO_HOPOPTS 0
+#define PROTO_ICMP 1
+#define PROTO_IPIP 4
+#define PROTO_TCP 6
+#define PROTO_UDP 17
+#define PROTO_DCCP 33
+#define PROTO_IPV6 41
+#define PROTO_ROUTING 43
+#define PROTO_FRAGMENT 44
+#define PROTO_GRE 47
+#define PROTO_ESP 50
+#define PROTO_AH 51
+#define PROTO_ICMPV6 58
+#define PROTO_DSTOPTS 60
+#define PROTO_COMP 108
+#define PROTO_SCTP 132
+#define PROTO_MOBILITY 135
+#define PROTO_UDPLITE 136
+
+#define PORT_IPSEC_NAT_T 4500
+#define PORT_VXLAN 4789
+#define PORT_VXLAN_LINUX 8472
+#define PORT_GENEVE 6081
+
+#define EXTENSION_HEADERS 8
+
+struct flow {
+	u32 saddr[4]; /* network order; IPv4 as ::ffff:a.b.c.d */
+	u32 daddr[4];
+	u32 family; /* 4, 6, or 0: no IP header that can be read */
+	u32 proto;
+	u16 sport; /* host order */
+	u16 dport;
+	u8 has_ports;
+	u8 is_carrier; /* what it carries, quotes or continues cannot be seen here */
+};
+
+inline_always u16 u16_at(const u8 *bytes)
+{
+	return bytes[0] << 8 | bytes[1];
+}
+
+inline_always void read_transport(struct flow *flow, u64 transport, union scratch *scratch)
+{
+	const u8 *start = scratch->bytes;
+
+	if (read_bytes(scratch->bytes, 4, transport))
+		return;
+	switch (flow->proto) {
+	case PROTO_UDP:
+	case PROTO_TCP:
+	case PROTO_SCTP:
+	case PROTO_DCCP:
+	case PROTO_UDPLITE:
+		flow->sport = u16_at(start);
+		flow->dport = u16_at(start + 2);
+		flow->has_ports = 1;
+		if (flow->proto == PROTO_UDP)
+			flow->is_carrier = flow->dport == PORT_IPSEC_NAT_T || flow->sport == PORT_IPSEC_NAT_T ||
+					   flow->dport == PORT_VXLAN || flow->dport == PORT_VXLAN_LINUX ||
+					   flow->dport == PORT_GENEVE;
+		return;
+	case PROTO_ICMP: /* errors quote the packet they are about (RFC 792) */
+		flow->is_carrier = start[0] == 3 || start[0] == 4 || start[0] == 5 || start[0] == 11 || start[0] == 12;
+		return;
+	case PROTO_ICMPV6: /* errors are the types below 128 (RFC 4443), and a redirect quotes too */
+		flow->is_carrier = start[0] < 128 || start[0] == 137;
+		return;
+	case PROTO_ESP:
+	case PROTO_AH:
+	case PROTO_COMP:
+	case PROTO_GRE:
+	case PROTO_IPIP:
+	case PROTO_IPV6:
+	case PROTO_HOPOPTS: /* more extension headers than are followed here */
+	case PROTO_ROUTING:
+	case PROTO_DSTOPTS:
+	case PROTO_MOBILITY:
+	case PROTO_FRAGMENT:
+		flow->is_carrier = 1;
+	}
+}
+
+inline_always void read_flow4(struct flow *flow, u64 network, union scratch *scratch)
+{
+	const u8 *ip = scratch->bytes;
+	u8 words;
+
+	if (read_bytes(scratch->bytes, 20, network))
+		return;
+	flow->family = 4;
+	flow->proto = ip[9];
+	flow->saddr[2] = flow->daddr[2] = bpf_htonl(0xffff);
+	flow->saddr[3] = *(const u32 *)(ip + 12);
+	flow->daddr[3] = *(const u32 *)(ip + 16);
+	words = ip[0] & 0xf;
+	if (u16_at(ip + 6) & 0x1fff) /* not the first fragment: no transport header */
+		flow->is_carrier = 1;
+	else
+		read_transport(flow, network + words * 4, scratch);
+}
+
+inline_always void read_flow6(struct flow *flow, u64 network, union scratch *scratch)
+{
+	const u8 *ip = scratch->bytes;
+	u64 at = network + 40;
+
+	if (read_bytes(scratch->bytes, 40, network))
+		return;
+	flow->family = 6;
+	__builtin_memcpy(flow->saddr, ip + 8, 16);
+	__builtin_memcpy(flow->daddr, ip + 24, 16);
+	flow->proto = ip[6];
+	for (int i = 0; i < EXTENSION_HEADERS; i++) {
+		if (flow->proto != PROTO_HOPOPTS && flow->proto != PROTO_ROUTING && flow->proto != PROTO_DSTOPTS &&
+		    flow->proto != PROTO_MOBILITY && flow->proto != PROTO_FRAGMENT)
+			break;
+		if (read_bytes(scratch->bytes, 4, at))
+			break;
+		if (flow->proto == PROTO_FRAGMENT) {
+			flow->proto = ip[0];
+			if (u16_at(ip + 2) & 0xfff8) {
+				flow->is_carrier = 1;
+				return;
+			}
+			at += 8;
+		} else {
+			flow->proto = ip[0];
+			at += (ip[1] + 1) * 8;
+		}
+	}
+	read_transport(flow, at, scratch);
+}
+
+inline_always void read_flow(struct flow *flow, u64 network, union scratch *scratch)
+{
+	u8 version = read_u8(scratch, network) >> 4;
+
+	if (version == 4)
+		read_flow4(flow, network, scratch);
+	else if (version == 6)
+		read_flow6(flow, network, scratch);
+	forget(flow, sizeof(*flow));
+}

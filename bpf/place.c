@@ -1,0 +1,50 @@
+/* Where a packet is: namespace and device. */
+
+struct place {
+	u32 ifindex;
+	u32 netns;
+	char name[NAME_BYTES] __attribute__((aligned(8)));
+};
+
+inline_always int use_device(struct place *place, u64 device, u64 netns_operations, union scratch *scratch)
+{
+	u32 netns;
+
+	if (!device)
+		return 0;
+	netns = netns_inode(read_pointer(scratch, device + OFF_net_device__nd_net), netns_operations, scratch);
+	if (!netns)
+		return 0;
+	place->netns = netns;
+	place->ifindex = read_u32(scratch, device + OFF_net_device__ifindex);
+	/* as a string: behind the NUL there may be the rest of the name it had before (strscpy in dev_change_name) */
+	bpf_probe_read_kernel_str(place->name, sizeof(place->name), (void *)(device + OFF_net_device__name));
+	return 1;
+}
+
+inline_always u32 socket_netns(u64 sock, u64 netns_operations, union scratch *scratch)
+{
+	if (!sock)
+		return 0;
+	return netns_inode(read_pointer(scratch, sock + OFF_sock____sk_common__skc_net), netns_operations, scratch);
+}
+
+/* Where the packet is. skb->dev is a union that queues reuse, and empty on the way out before a device is chosen, and in
+ * TCP: then the route's device, the receiving socket and the owner tell. The route of what is for this host leads to
+ * the loopback: through which device it came in is told by its index alone. */
+inline_always void find_place(struct place *place, const struct buffer *buffer, u64 receiver, u64 netns_operations,
+			      union scratch *scratch)
+{
+	if (use_device(place, buffer->device, netns_operations, scratch))
+		return;
+	if (!buffer->dst ||
+	    !use_device(place, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev), netns_operations, scratch)) {
+		place->netns = socket_netns(receiver, netns_operations, scratch);
+		if (!place->netns)
+			place->netns = socket_netns(buffer->sock, netns_operations, scratch);
+	}
+	if (buffer->skb_iif && buffer->skb_iif != place->ifindex) {
+		place->ifindex = buffer->skb_iif;
+		__builtin_memset(place->name, 0, sizeof(place->name));
+	}
+}

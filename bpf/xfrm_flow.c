@@ -1,0 +1,87 @@
+/* The flow for which the output path looks for an SA (struct flowi), and a packet's header made of it. */
+
+#define AF_INET 2
+#define AF_INET6 10
+#define FLOW_HEADER_BYTES 44 /* of IPv6 with two ports */
+
+struct xfrm_lookup {
+	u64 sp;
+	u64 net;
+	u64 dst;
+	u64 flow; /* struct flowi */
+	u64 function;
+	u32 if_id;
+	u32 pad;
+};
+
+inline_always int read_flowi(struct flow *flow, const struct xfrm_lookup *lookup, union scratch *scratch)
+{
+	u64 operations = read_pointer(scratch, lookup->dst + OFF_dst_entry__ops);
+	u16 family = read_u16(scratch, operations + OFF_dst_ops__family);
+	u64 upper;
+
+	if (family == AF_INET) {
+		flow->family = 4;
+		flow->saddr[2] = flow->daddr[2] = bpf_htonl(0xffff);
+		flow->saddr[3] = read_u32(scratch, lookup->flow + OFF_flowi4__saddr);
+		flow->daddr[3] = read_u32(scratch, lookup->flow + OFF_flowi4__daddr);
+		upper = lookup->flow + OFF_flowi4__uli;
+	} else if (family == AF_INET6) {
+		flow->family = 6;
+		read_member(flow->saddr, lookup->flow, OFF_flowi6__saddr);
+		read_member(flow->daddr, lookup->flow, OFF_flowi6__daddr);
+		upper = lookup->flow + OFF_flowi6__uli;
+	} else {
+		return 0;
+	}
+	flow->proto = read_u8(scratch, lookup->flow + OFF_flowi_common__flowic_proto);
+	switch (flow->proto) {
+	case PROTO_UDP:
+	case PROTO_TCP:
+	case PROTO_SCTP:
+	case PROTO_DCCP:
+	case PROTO_UDPLITE: /* union flowi_uli: dport, sport */
+		flow->dport = bpf_ntohs(read_u16(scratch, upper));
+		flow->sport = bpf_ntohs(read_u16(scratch, upper + 2));
+		flow->has_ports = 1;
+		break;
+	case PROTO_ICMP:
+	case PROTO_ICMPV6: /* type and code, which are no ports to the filter */
+		flow->sport = bpf_ntohs(read_u16(scratch, upper));
+	}
+	return 1;
+}
+
+inline_always void put_ports(u8 *to, const struct flow *flow)
+{
+	to[0] = flow->sport >> 8;
+	to[1] = flow->sport;
+	to[2] = flow->dport >> 8;
+	to[3] = flow->dport;
+}
+
+/* An IP header without lengths, and the ports where the protocol has them, of ICMP the type and code. */
+inline_always void put_header(struct drop_record *record, const struct flow *flow)
+{
+	u32 header = flow->family == 4 ? 20 : 40;
+
+	__builtin_memset(record->packet, 0, FLOW_HEADER_BYTES);
+	if (flow->family == 4) {
+		record->packet[0] = 0x45;
+		record->packet[9] = flow->proto;
+		__builtin_memcpy(record->packet + 12, &flow->saddr[3], 4);
+		__builtin_memcpy(record->packet + 16, &flow->daddr[3], 4);
+		put_ports(record->packet + 20, flow);
+	} else {
+		record->packet[0] = 0x60;
+		record->packet[6] = flow->proto;
+		__builtin_memcpy(record->packet + 8, flow->saddr, 16);
+		__builtin_memcpy(record->packet + 24, flow->daddr, 16);
+		put_ports(record->packet + 40, flow);
+	}
+	record->packet_length = header;
+	if (flow->has_ports)
+		record->packet_length += 4;
+	else if (flow->proto == PROTO_ICMP || flow->proto == PROTO_ICMPV6)
+		record->packet_length += 2;
+}

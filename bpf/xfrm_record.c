@@ -1,0 +1,135 @@
+/* What is told of IPsec: of a packet with its death, and of an SA when it is deleted. */
+
+inline_always struct xfrm_record *begin_xfrm_record(u64 skb, u64 now, enum record_type type)
+{
+	struct xfrm_record *record = events.ringbuf_reserve(sizeof(*record));
+
+	if (!record) {
+		count_unsent(LOSS_DETAIL);
+		return NULL;
+	}
+	record->header.time_ns = now;
+	record->header.skb = skb;
+	record->header.type = type;
+	record->header.size = sizeof(*record);
+	record->audit = 0;
+	record->counters = 0;
+	record->has_state = 0;
+	record->check_counters = 0;
+	record->is_outbound = 0;
+	record->is_refused = 0;
+	record->check_dir = 0;
+	record->check_mark = 0;
+	record->lookup_errno = 0;
+	record->lookup_if_id = 0;
+	record->is_blackholed = 0;
+	record->mtu = 0;
+	record->netns = 0;
+	record->pid = 0;
+	record->comm[0] = 0;
+	return record;
+}
+
+/* Sends what is known of the packet's IPsec side, just before its DROP record. */
+inline_always void send_xfrm(const struct buffer *buffer, u64 now, union scratch *scratch)
+{
+	struct xfrm_visit *visit = current_visit();
+	struct xfrm_check *check = current_check();
+	struct xfrm_refusal *refusal = current_refusal();
+	int visiting = visit && visit->skb == buffer->address;
+	int refused = check && check->skb == buffer->address && check->is_refused;
+	int stays = refusal && refusal->skb == buffer->address;
+	struct xfrm_waiting *waiting = current_waiting();
+	u64 state = last_state(buffer, scratch);
+	u64 route = waiting && waiting->skb == buffer->address && waiting->route ? waiting->route : buffer->dst;
+	u64 through = route ? read_pointer(scratch, route + OFF_dst_entry__xfrm) : 0;
+	int blackholed = is_blackhole(buffer->dst, scratch);
+	struct xfrm_record *record;
+
+	/* the SA of its route only counts once it is beyond what it came through */
+	if (visiting || refused)
+		through = 0;
+	if (!state && !visiting && !refused && !stays && !through && !blackholed)
+		return;
+	record = begin_xfrm_record(buffer->address, now, RECORD_XFRM);
+	if (!record)
+		return;
+	if (visit && visiting) {
+		record->audit = visit->audit;
+		__builtin_memcpy(record->spi_seen, visit->spi, sizeof(visit->spi));
+		__builtin_memcpy(record->seq_seen, visit->seq, sizeof(visit->seq));
+		record->counters = risen_counters(&visit->counters, scratch);
+	}
+	if (check && refused) {
+		record->is_refused = 1;
+		record->check_dir = check->direction;
+		record->check_mark = check->mark;
+		record->check_counters = check->risen;
+	}
+	if (refusal && stays) {
+		record->audit |= refusal->audit;
+		record->lookup_errno = refusal->lookup_errno;
+		record->lookup_if_id = refusal->if_id;
+	}
+	record->is_blackholed = blackholed;
+	if (through) {
+		record->is_outbound = 1;
+		record->mtu = route_mtu(route, scratch);
+		state = through;
+	}
+	record->has_state = !!state;
+	if (state)
+		read_state(record, state, scratch);
+	events.ringbuf_submit(record, 0);
+}
+
+#ifdef SUMMARY
+/* An SA is an object too; what was noted of the packet tells its causes apart. */
+inline_always void count_xfrm(struct row *row, const struct buffer *buffer, union scratch *scratch)
+{
+	struct xfrm_visit *visit = current_visit();
+	struct xfrm_check *check = current_check();
+	struct xfrm_refusal *refusal = current_refusal();
+
+	if (visit && visit->skb == buffer->address) {
+		row->bits = risen_counters(&visit->counters, scratch);
+		row->notes |= visit->audit << 8;
+	}
+	if (check && check->skb == buffer->address && check->is_refused)
+		row->bits = check->risen | 1ULL << 63;
+	if (refusal && refusal->skb == buffer->address) {
+		row->bits = (u32)refusal->lookup_errno;
+		row->notes |= refusal->audit << 8;
+	}
+	if (!row->object)
+		row->object = last_state(buffer, scratch);
+	if (!row->object && buffer->dst)
+		row->object = read_pointer(scratch, buffer->dst + OFF_dst_entry__xfrm);
+}
+#endif
+
+/* (x): whoever does it, for whatever reason. An SA that has been deleted already is passed over. */
+int on_state_delete(struct pt_regs *ctx)
+{
+	struct settings *wanted = current_settings();
+	u64 state = PT_REGS_PARM1(ctx);
+	struct xfrm_record *record;
+	union scratch scratch;
+	u32 netns;
+
+	if (!wanted || read_u8(&scratch, state + OFF_xfrm_state__km__state) == ENUM_XFRM_STATE_DEAD)
+		return 0;
+	netns = netns_inode(read_pointer(&scratch, state + OFF_xfrm_state__xs_net), wanted->netns_operations, &scratch);
+	if (!netns_wanted(wanted, netns))
+		return 0;
+	record = begin_xfrm_record(0, bpf_ktime_get_ns(), RECORD_XFRM_GONE);
+	if (!record)
+		return 0;
+	record->netns = netns;
+	record->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+	record->has_state = 1;
+	read_state(record, state, &scratch);
+	events.ringbuf_submit(record, 0);
+	return 0;
+}

@@ -1,0 +1,132 @@
+/* The legacy tables: what a packet meets before it dies: the table, and targets that may drop it. */
+
+BPF_PERCPU_ARRAY(target_calls, struct call, CALLS);
+BPF_PROG_ARRAY(xt_first, 1);
+
+int read_first(struct pt_regs *ctx)
+{
+	struct netfilter_layout *layout = current_layout();
+	int zero = 0;
+	struct xt_scan *scan = xt_first_scans.lookup(&zero);
+	union scratch scratch;
+
+	if (scan && layout && scan_chunk(scan, layout, this_cpu_offset(&scratch), &scratch))
+		xt_first.call(ctx, 0);
+	return 0;
+}
+
+/* Of the NFPROTO_* that a struct xt_table has (linux/netfilter.h). */
+inline_always u32 family_of(u8 protocol)
+{
+	return protocol == 2 ? XT_IP : protocol == 10 ? XT_IP6 : XT_ARP;
+}
+
+/* Not 0 when the table's counters must be read for the first time. */
+inline_always int visit_table(struct pt_regs *ctx, union scratch *scratch)
+{
+	struct netfilter_layout *layout = current_layout();
+	int zero = 0;
+	struct xt_scan *scan = xt_first_scans.lookup(&zero);
+	struct table_call call;
+	struct xt_visit *visit;
+
+	if (!layout || !scan)
+		return 0;
+	read_table_call(&call, ctx, layout->xt_table_first);
+	visit = new_xt_visit(call.skb);
+	if (!visit)
+		return 0;
+	visit->skb = call.skb;
+	visit->table = call.table;
+	visit->private = read_pointer(scratch, visit->table + layout->xt_private);
+	visit->exact = 0;
+	visit->function = 0;
+	visit->family = family_of(read_u8(scratch, call.table + layout->xt_af));
+	/* struct nf_hook_state begins with the hook: an int, on newer kernels a u8 */
+	visit->hook = read_u8(scratch, call.state);
+	set_key(&scan->key, visit);
+	if (xt_chunks.lookup(&scan->key))
+		return 0;
+	begin_scan(scan, visit, layout, scratch);
+	return 1;
+}
+
+/* ipt_do_table, ip6t_do_table, arpt_do_table */
+int on_do_table(struct pt_regs *ctx)
+{
+	union scratch scratch;
+
+	if (visit_table(ctx, &scratch))
+		xt_first.call(ctx, 0);
+	return 0;
+}
+
+/* A target's function dropped the packet: (skb, struct xt_action_param *), whose second member points to the target's
+ * data. That lies in the entry of a legacy table, or in an expression of nf_tables (net/netfilter/nft_compat.c). */
+inline_always void note_target(u64 skb, u64 parameters, u64 function, union scratch *scratch)
+{
+	struct netfilter_layout *layout = current_layout();
+	struct xt_visit *visit = xt_visit_of(skb);
+	u64 data = read_pointer(scratch, parameters + sizeof(u64));
+
+	if (layout && visit) {
+		u64 entries = visit->private + layout->xt_entries;
+		if (data - entries < read_u32(scratch, visit->private + layout->xt_size)) {
+			visit->exact = data;
+			visit->function = function;
+			return;
+		}
+	}
+#ifdef FAMILY_NFT
+	struct nft_visit *nft = nft_visit_of(skb);
+
+	if (nft) {
+		nft->expression = data - sizeof(u64);
+		nft->function = function;
+	}
+#endif
+}
+
+/* reject_tg and reject_tg6 always drop, after they have answered. */
+int on_drop_target(struct pt_regs *ctx)
+{
+	union scratch scratch;
+
+	note_target(PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_IP(ctx), &scratch);
+	return 0;
+}
+
+/* Others may drop or not. */
+int on_target(struct pt_regs *ctx)
+{
+	u64 sp = PT_REGS_SP(ctx);
+	int slot = call_slot(sp);
+	struct call *call = target_calls.lookup(&slot);
+
+	if (!call)
+		return 0;
+	call->sp = sp;
+	call->function = PT_REGS_IP(ctx);
+	call->skb = PT_REGS_PARM1(ctx);
+	call->registers = PT_REGS_PARM2(ctx);
+	return 0;
+}
+
+int on_target_return(struct pt_regs *ctx)
+{
+	union scratch scratch;
+	u64 sp = PT_REGS_SP(ctx);
+
+	if ((u32)PT_REGS_RC(ctx) == XT_CONTINUE || (PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int slot = 0; slot < CALLS; slot++) {
+		int key = slot;
+		struct call *call = target_calls.lookup(&key);
+		if (call && returns_from(call->sp, sp)) {
+			note_target(call->skb, call->registers, call->function, &scratch);
+			return 0;
+		}
+	}
+	return 0;
+}

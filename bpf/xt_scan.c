@@ -1,0 +1,152 @@
+/* The legacy tables: which counters of a table's rules rose since they were read last. */
+
+#define XT_CHUNK 512 /* entries that one program looks at; 32 programs may follow each other */
+#define XT_MOST_BEFORE 24 /* ... of them before a packet is counted */
+#define XT_TARGET_BYTES 32 /* struct xt_entry_target */
+#define XT_CONTINUE 0xffffffff /* the next rule decides: linux/netfilter/x_tables.h */
+#define XT_DROP (-NF_DROP - 1) /* as struct xt_standard_target has it */
+/* Packets that are not shown may take one part of XT_PAUSE of a CPU's time, that of XT_BURST_NS in advance. */
+#ifdef SUMMARY
+#define XT_PAUSE 8
+#define XT_BURST_NS 1000000000ull
+#else
+#define XT_PAUSE 16
+#define XT_BURST_NS 0ull
+#endif
+
+struct xt_chunk_key {
+	u64 private;
+	u32 generation; /* of all legacy tables */
+	u16 cpu;
+	u16 chunk;
+};
+
+struct xt_chunk {
+	u64 pause_until; /* these two count in chunk 0 only */
+	u32 unaccounted; /* packets that died in this table, with the counters left unread */
+	u32 pad;
+	u32 counts[XT_CHUNK]; /* low halves */
+};
+
+struct xt_scan {
+	u64 skb; /* 0 while the counters are read for the first time */
+	u64 begun;
+	u64 entries; /* address */
+	u64 exact;
+	struct xt_chunk_key key;
+	u32 size;
+	u32 offset;
+	u32 family;
+	u32 policy;
+	u32 risen;
+	u32 candidates;
+	u32 incomplete;
+	u32 is_exact;
+	u32 unaccounted; /* struct xt_chunk's, when the scan began */
+	u32 candidate[XT_CANDIDATES];
+};
+
+BPF_PERCPU_ARRAY(xt_scans, struct xt_scan, 1);
+BPF_PERCPU_ARRAY(xt_first_scans, struct xt_scan, 1);
+BPF_PERCPU_ARRAY(xt_blank, struct xt_chunk, 1);
+/* Each CPU has its own part of it (BPF_F_NO_COMMON_LRU): a shared one is cleared out long before it is full. */
+BPF_F_TABLE("lru_hash", struct xt_chunk_key, struct xt_chunk, xt_chunks, XT_CHUNKS, 1 << 1);
+
+/* Of the table's first chunk on this CPU. */
+inline_always void set_key(struct xt_chunk_key *key, const struct xt_visit *visit)
+{
+	key->private = visit->private;
+	key->generation = table_changes();
+	key->cpu = bpf_get_smp_processor_id();
+	key->chunk = 0;
+}
+
+inline_always void begin_scan(struct xt_scan *scan, const struct xt_visit *visit, const struct netfilter_layout *layout,
+			      union scratch *scratch)
+{
+	scan->begun = bpf_ktime_get_ns();
+	scan->entries = visit->private + layout->xt_entries;
+	scan->exact = visit->exact;
+	set_key(&scan->key, visit);
+	scan->size = read_u32(scratch, visit->private + layout->xt_size);
+	scan->offset = 0;
+	scan->family = visit->family;
+	scan->policy = read_u32(scratch, visit->private + layout->xt_underflow + (visit->hook & 7) * sizeof(u32));
+	scan->risen = 0;
+	scan->candidates = 0;
+	scan->incomplete = 0;
+	scan->is_exact = 0;
+}
+
+/* A standard target with the verdict DROP: its struct xt_target has no name. */
+inline_always int is_drop(u64 target, const struct netfilter_layout *layout, union scratch *scratch)
+{
+	if (read_u8(scratch, read_pointer(scratch, target + sizeof(u64)) + layout->xt_target_name))
+		return 0;
+	return (s32)read_u32(scratch, target + XT_TARGET_BYTES) == XT_DROP;
+}
+
+inline_always void add_candidate(struct xt_scan *scan, u32 offset)
+{
+	u32 place = scan->candidates;
+
+	if (place < XT_CANDIDATES)
+		scan->candidate[place] = offset;
+	scan->candidates = place + 1;
+}
+
+/* One chunk of entries against what was read of them before. Not 0 when there are more. */
+inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout *layout, u64 cpu_offset,
+			     union scratch *scratch)
+{
+	u32 family = scan->family & 3;
+	u32 offsets = layout->xt_entry[family].offsets;
+	u32 counters = layout->xt_entry[family].counters;
+	u32 offset = scan->offset;
+	struct xt_chunk *chunk = xt_chunks.lookup(&scan->key);
+	int is_new = !chunk;
+
+	if (is_new) {
+		int zero = 0;
+		struct xt_chunk *blank = xt_blank.lookup(&zero);
+		if (blank)
+			xt_chunks.update(&scan->key, blank);
+		chunk = xt_chunks.lookup(&scan->key);
+		scan->incomplete = 1;
+	}
+	if (!chunk)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < XT_CHUNK; i++) {
+		u64 entry = scan->entries + offset;
+		u64 counter = entry + counters;
+		u32 lengths;
+		u32 target;
+		u32 count;
+		u32 rise;
+
+		if (offset >= scan->size)
+			break;
+		lengths = read_u32(scratch, entry + offsets); /* target_offset, next_offset */
+		target = (u16)lengths;
+		if (!(lengths >> 16))
+			return 0;
+		if (!layout->one_cpu)
+			counter = read_pointer(scratch, counter) + cpu_offset;
+		count = read_u32(scratch, counter);
+		rise = count - chunk->counts[i];
+		chunk->counts[i] = count;
+		if (scan->exact && entry + target + XT_TARGET_BYTES == scan->exact) {
+			scan->is_exact = 1;
+			scan->candidate[0] = offset;
+		}
+		if (rise && !is_new && !scan->is_exact && is_drop(entry + target, layout, scratch)) {
+			add_candidate(scan, offset);
+			scan->risen += rise;
+		}
+		offset += lengths >> 16;
+	}
+	scan->offset = offset;
+	scan->key.chunk++;
+	return offset < scan->size;
+}
