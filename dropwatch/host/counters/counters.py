@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from dropwatch.host.counters import driver, links, protocol
+from dropwatch.host.counters import driver, protocol
+from dropwatch.host.counters.devices import Device, read_devices, read_qdiscs
 from dropwatch.host.netns.enter import entered
 from dropwatch.model.drop import Netns
 from dropwatch.model.summary import Counter, Outside
@@ -14,10 +15,10 @@ _XFRM_TEXT = "IPsec"
 def read_counters(netns: int) -> dict[Counter, int]:
     """Everything of one namespace, as it stands. Raises OSError when it is gone or may not be entered."""
     with entered(netns):
-        devices = links.devices()
+        devices = read_devices()
         names = {device.index: device.name for device in devices}
         found = dict(_of_devices(devices, netns))
-        for qdisc in links.qdiscs():
+        for qdisc in read_qdiscs():
             text = symbols.counters("qdisc")["drops"].text
             counter = Counter("qdisc", qdisc.name, netns, names.get(qdisc.index), text, overlap=True)
             found[counter] = found.get(counter, 0) + qdisc.drops
@@ -36,7 +37,7 @@ def read_softnet() -> dict[Counter, int]:
     }
 
 
-def _of_devices(devices: Iterable[links.Device], netns: int) -> Iterator[tuple[Counter, int]]:
+def _of_devices(devices: Iterable[Device], netns: int) -> Iterator[tuple[Counter, int]]:
     known = symbols.counters("nic")
     for device in devices:
         for name, count in device.statistics.items():

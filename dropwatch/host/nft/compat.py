@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from dropwatch.host.nft import netlink as kernel
+from dropwatch.host.nft import kernel
 from dropwatch.host.nft.reading import Reading, unchanged_during
 from dropwatch.host.nft.text import printable
 from dropwatch.host.tools import ToolFailed, find, run

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
 from dropwatch.host.listed_rule import ListedRule
-from dropwatch.host.nft import netlink as kernel
+from dropwatch.host.nft import kernel
 from dropwatch.host.nft.compat import Compat, find_rule, list_command, list_table, tool_of
 from dropwatch.host.nft.path import way
 from dropwatch.host.nft.reading import Reading, namespace_cookie, read_table, read_tables

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dropwatch.host.netns.enter import entered
-from dropwatch.host.nft import netlink as kernel
+from dropwatch.host.nft import kernel
 from dropwatch.host.nft.text import TextChain, TextRule, TextTable, tables_of
 from dropwatch.host.tools import ToolFailed, find, run
 

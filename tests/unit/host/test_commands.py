@@ -17,5 +17,5 @@ from dropwatch.model.drop import Netns
         (Netns(7, "pid 812 ($(reboot))"), "nsenter -t 812 -n ip xfrm state"),
     ],
 )
-def test_a_command_names_the_namespace(netns, command) -> None:
+def test_a_command_names_the_namespace(netns: Netns | None, command: str) -> None:
     assert ip_command(netns, "xfrm state") == command

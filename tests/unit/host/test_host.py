@@ -1,11 +1,12 @@
 """What the questions of the host add to one decorated method: listings, daemons, what the probes have seen."""
 
 import errno
+import time
 from typing import Any
 
 import pytest
 
-from dropwatch.host import question as question_module
+from dropwatch.host import tools
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec import questions as ipsec
 from dropwatch.host.ipsec.vici import Connection, Daemon
@@ -18,6 +19,7 @@ LISTED = ListedRule(NftRule("drop", "inet", "f"), "nft", "nft -a list ruleset")
 NFT: Any = "what an NftNote would be"
 XT: Any = "what an XtNote would be"
 EBT: Any = "what an EbtNote would be"
+GONE: Any = "what a GoneState would be"
 
 
 class Listings:
@@ -45,7 +47,7 @@ class ThreeChanges:
         return 3
 
     def gone_states(self) -> list[Any]:
-        return ["an SA"]
+        return [GONE]
 
 
 def host_with(listings: Listings) -> Host:
@@ -90,7 +92,7 @@ def test_what_the_probes_have_seen() -> None:
     host = Host()
     assert host.gone_states() == ()
     host.seen = ThreeChanges()
-    assert [*host.gone_states()] == ["an SA"]
+    assert host.gone_states() == (GONE,)
 
 
 def test_the_readers_are_made_before_they_are_needed() -> None:
@@ -120,7 +122,7 @@ class Daemons:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     now = Clock(1000)
-    monkeypatch.setattr(question_module.time, "monotonic_ns", now)
+    monkeypatch.setattr(time, "monotonic_ns", now)
     return now
 
 
@@ -156,5 +158,5 @@ def test_a_slow_daemon_is_asked_for_a_small_part_of_the_time(
 
 
 def test_the_tools_that_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ipsec.tools, "find", lambda name: "/usr/sbin/x" if name == "swanctl" else None)
+    monkeypatch.setattr(tools, "find", lambda name: "/usr/sbin/x" if name == "swanctl" else None)
     assert Host().ike_tools() == ("swanctl",)

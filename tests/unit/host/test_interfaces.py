@@ -1,6 +1,9 @@
 """Interfaces by namespace; the kernel's own list is the witness."""
 
 import socket
+import time
+
+import pytest
 
 from dropwatch.host import interfaces
 from dropwatch.host.interfaces import InterfaceNames, interface_exists
@@ -17,18 +20,18 @@ def test_an_interface_exists_in_the_namespaces_asked_for_or_in_any() -> None:
     assert interface_exists("no-such-if", (own_inode(),)) is False
 
 
-def test_a_namespace_that_cannot_be_looked_into_leaves_it_open(monkeypatch) -> None:
-    def refused(inode) -> None:
+def test_a_namespace_that_cannot_be_looked_into_leaves_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(inode: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(interfaces, "interfaces", refused)
     assert interface_exists("vb", (1,)) is None
 
 
-def test_names_are_asked_for_once_a_second():
-    asked = []
+def test_names_are_asked_for_once_a_second() -> None:
+    asked: list[int] = []
 
-    def look_up(inode):
+    def look_up(inode: int) -> dict[int, str]:
         asked.append(inode)
         if inode == 9:
             raise FileNotFoundError(2, "gone")
@@ -44,9 +47,9 @@ def test_names_are_asked_for_once_a_second():
     assert asked == [1, 8, 9]
 
 
-def test_an_interface_that_has_just_come_is_found(monkeypatch) -> None:
+def test_an_interface_that_has_just_come_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, there = [100.0], {2: "eth0"}
-    monkeypatch.setattr(interfaces.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     names = InterfaceNames(lambda inode: dict(there))
     assert names.name(1, 2) == "eth0"
     there[3] = "veth7"

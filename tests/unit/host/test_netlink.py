@@ -173,7 +173,7 @@ class Clock:
 def test_a_kernel_that_is_silent_is_not_waited_for_any_longer(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(netlink.time, "monotonic", Clock())
+    monkeypatch.setattr(time, "monotonic", Clock())
     kernel.answers([message(ANSWER)])
     with pytest.raises(OSError, match="did not answer in 5 seconds") as caught:
         ask()
@@ -182,7 +182,7 @@ def test_a_kernel_that_is_silent_is_not_waited_for_any_longer(
 
 
 def test_strangers_do_not_keep_it_waiting(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netlink.time, "monotonic", Clock())
+    monkeypatch.setattr(time, "monotonic", Clock())
     kernel.answers([Piece(message(ANSWER).data, port=4711)] * 1000)
     with pytest.raises(OSError, match="did not answer"):
         ask()
@@ -248,7 +248,7 @@ def test_no_bytes_are_too_hostile_for_attributes() -> None:
         for place in range(0, len(raw) - 1, 4):
             if dice.random() < 0.7:
                 raw[place : place + 2] = struct.pack("=H", dice.randrange(12))
-        found = list(netlink.spans(raw))
+        found = list(netlink.spans(bytes(raw)))
         assert all(0 <= start <= end <= len(raw) for _, start, end in found)
         assert len(found) <= len(raw) // 4
 

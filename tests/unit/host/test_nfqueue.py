@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,23 +14,26 @@ from dropwatch.host.nfqueue import read_queues
 HEAD = "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n"
 
 
+Write = Callable[..., None]
+
+
 @pytest.fixture
-def tables(tmp_path, monkeypatch):
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.setattr(nfqueue, "_QUEUES", tmp_path / "queues")
     monkeypatch.setattr(nfqueue, "_SOCKETS", tmp_path / "sockets")
 
-    def write(queues, sockets="") -> None:
+    def write(queues: str, sockets: str = "") -> None:
         (tmp_path / "queues").write_text(queues)
         (tmp_path / "sockets").write_text(HEAD + sockets)
 
     return write
 
 
-def test_none_where_the_module_is_not_loaded(tables) -> None:
+def test_none_where_the_module_is_not_loaded(tables: Write) -> None:
     assert read_queues(own_inode()) == ()
 
 
-def test_a_queue_and_its_process(tables) -> None:
+def test_a_queue_and_its_process(tables: Write) -> None:
     with socket.socket() as held:
         inode = os.fstat(held.fileno()).st_ino
         tables(
@@ -43,6 +48,6 @@ def test_a_queue_and_its_process(tables) -> None:
     assert (unknown.number, unknown.process) == (6, None)
 
 
-def test_a_namespace_that_is_gone(tables) -> None:
+def test_a_namespace_that_is_gone(tables: Write) -> None:
     with pytest.raises(FileNotFoundError):
         read_queues(1)

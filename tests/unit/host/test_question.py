@@ -1,6 +1,7 @@
 """One decorated method is a question: with memory, a sentence where it fails, a recording and a replay."""
 
 import errno
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -49,7 +50,7 @@ class Reader:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     now = Clock(1000)
-    monkeypatch.setattr(question_module.time, "monotonic_ns", now)
+    monkeypatch.setattr(time, "monotonic_ns", now)
     return now
 
 

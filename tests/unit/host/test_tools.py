@@ -18,7 +18,7 @@ def test_the_answer_is_what_it_writes() -> None:
     assert run([tool("echo"), "a  b", "ü"], 10) == "a  b ü\n"
 
 
-def test_only_the_fixed_directories_are_searched(tmp_path, monkeypatch) -> None:
+def test_only_the_fixed_directories_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").write_text("#!/bin/sh\n")
     (tmp_path / "mine").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -27,7 +27,7 @@ def test_only_the_fixed_directories_are_searched(tmp_path, monkeypatch) -> None:
     assert tool("sh").startswith("/")
 
 
-def test_nothing_of_the_caller_reaches_it(monkeypatch) -> None:
+def test_nothing_of_the_caller_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD_X", "evil")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     words = run([tool("env")], 10).splitlines()

@@ -6,12 +6,12 @@ import tomllib
 
 import pytest
 
-from dropwatch.host.counters import driver, links, protocol
+from dropwatch.host.counters import devices, driver, protocol
 from dropwatch.host.counters.counters import Counters, read_counters, read_softnet
 from dropwatch.host.netlink import attribute
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.model.drop import Netns
-from dropwatch.model.summary import Counter
+from dropwatch.model.summary import Counter, Outside
 from dropwatch.names import symbols
 from dropwatch.resources import resource_dir
 
@@ -49,12 +49,12 @@ def test_the_queues_of_all_cpus() -> None:
 
 def test_a_device_and_its_statistics() -> None:
     statistics = struct.pack("=25Q", *range(100, 125))  # one more than is known
-    found = links.device_of(3, {3: b"eth0\0", 23: statistics})
+    found = devices.device_of(3, {3: b"eth0\0", 23: statistics})
     assert (found.index, found.name) == (3, "eth0")
     assert (found.statistics["rx_packets"], found.statistics["rx_dropped"]) == (100, 106)
     assert (found.statistics["rx_missed_errors"], found.statistics["rx_nohandler"]) == (115, 123)
-    assert links.device_of(3, {3: b"eth0\0"}).statistics == {}
-    assert links.device_of(3, {3: b"eth0\0", 23: statistics[:20]}).statistics == {
+    assert devices.device_of(3, {3: b"eth0\0"}).statistics == {}
+    assert devices.device_of(3, {3: b"eth0\0", 23: statistics[:20]}).statistics == {
         "rx_packets": 100,
         "tx_packets": 101,
     }
@@ -68,12 +68,12 @@ def test_a_device_and_its_statistics() -> None:
         (0xFFFF0000, 0xFFFFFFF1, "fq_codel ffff: ingress"),
     ],
 )
-def test_a_qdisc_and_its_drops(handle, parent, name) -> None:
+def test_a_qdisc_and_its_drops(handle: int, parent: int, name: str) -> None:
     queue = attribute(3, struct.pack("=IIIII", 1, 2, 47, 4, 5))
     body = (
         struct.pack("=BxxxiIII", 0, 3, handle, parent, 0) + attribute(1, b"fq_codel\0") + attribute(7, queue)
     )
-    assert links.qdisc_of(body) == links.Qdisc(3, name, 47)
+    assert devices.qdisc_of(body) == devices.Qdisc(3, name, 47)
 
 
 def test_a_driver_has_counters_of_its_own() -> None:
@@ -112,20 +112,23 @@ def test_a_datagram_that_nobody_wants_is_counted() -> None:
     assert found.counter.overlap
 
 
+Look = dict[Counter, int] | OSError
+
+
 class Looks:
     """What each look finds, one after the other."""
 
-    def __init__(self, *looks) -> None:
+    def __init__(self, *looks: Look) -> None:
         self.looks = list(looks)
 
-    def __call__(self, inode):
+    def __call__(self, inode: int) -> dict[Counter, int]:
         found = self.looks.pop(0)
         if isinstance(found, OSError):
             raise found
         return found
 
 
-def risen(*looks):
+def risen(*looks: Look) -> tuple[Counters, list[tuple[Outside, ...]]]:
     counters = Counters([1], lambda inode: "b", Looks(*looks), dict)
     counters.start()
     return counters, [counters.risen() for _ in looks[1:]]

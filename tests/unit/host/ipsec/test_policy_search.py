@@ -1,12 +1,15 @@
 """Which policy the kernel takes for a flow, and when that cannot be told."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.policy_search import Flow, flow_of, nearly, policy_fit, selector_fit, taken
+from dropwatch.model.drop import Packet
 from dropwatch.model.ipsec import Selector, XfrmPolicy
 
 A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
@@ -16,11 +19,11 @@ NOW = 1795205701.5
 POLICY = XfrmPolicy(ANY, "in", "allow", 100, 8)
 
 
-def config(*policies):
+def config(*policies: XfrmPolicy) -> XfrmConfig:
     return XfrmConfig((), policies, 0)
 
 
-def udp_to(port, **fields):
+def udp_to(port: int, **fields: Any) -> Selector:
     return Selector(family=4, proto=17, dport=port, dport_mask=0xFFFF, **fields)
 
 
@@ -40,7 +43,7 @@ def udp_to(port, **fields):
         (Selector(family=4, proto=17, sport=40002, sport_mask=0xFFFE), ("sport",)),
     ],
 )
-def test_selectors(selector, differs) -> None:
+def test_selectors(selector: Selector, differs: tuple[str, ...]) -> None:
     assert selector_fit(selector, FLOW) == (differs, ())
 
 
@@ -55,7 +58,7 @@ def test_what_is_not_known_is_said() -> None:
     ("mark", "if_id", "differs"),
     [(5, 7, ()), (0x105, 7, ()), (4, 7, ("mark",)), (5, 0, ("if_id",)), (0, 0, ("if_id", "mark"))],
 )
-def test_mark_and_interface(mark, if_id, differs) -> None:
+def test_mark_and_interface(mark: int, if_id: int, differs: tuple[str, ...]) -> None:
     bound = replace(POLICY, mark=5, mark_mask=0xFF, if_id=7)
     assert policy_fit(bound, replace(FLOW, mark=mark, if_id=if_id)).differs == differs
 
@@ -118,11 +121,14 @@ def test_the_nearest_are_those_with_the_fewest_differences() -> None:
         ({"proto": "ipip", "sport": None, "dport": None}, (0, 0)),
     ],
 )
-def test_ports_are_what_the_kernel_compares(make_packet, fields, ports) -> None:
+def test_ports_are_what_the_kernel_compares(
+    make_packet: Callable[..., Packet], fields: dict[str, Any], ports: tuple[int | None, int | None]
+) -> None:
     flow = flow_of(make_packet(**fields), 0, 0)
+    assert flow is not None
     assert (flow.sport, flow.dport) == ports
 
 
 @pytest.mark.parametrize("missing", ["saddr", "daddr", "proto", "family"])
-def test_no_flow_without_addresses_and_protocol(make_packet, missing) -> None:
+def test_no_flow_without_addresses_and_protocol(make_packet: Callable[..., Packet], missing: str) -> None:
     assert flow_of(make_packet(**{missing: None}), 0, 0) is None

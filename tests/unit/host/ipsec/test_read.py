@@ -2,6 +2,7 @@
 
 import itertools
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from dropwatch.host import netlink
 from dropwatch.host.ipsec import read
+from dropwatch.host.ipsec.decode import state_of
 from dropwatch.host.ipsec.text import policy_line, state_line
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.model.ipsec import Encap, XfrmState
@@ -142,14 +144,13 @@ def test_no_key_survives(answer: Answer, kernel: Kernel) -> None:
 
 
 def test_keys_are_gone_before_anything_is_decoded(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    decode = read.state_of
     seen = []
 
     def watched(message: memoryview) -> XfrmState:
         seen.append(KEY in bytes(message))
-        return decode(message)
+        return state_of(message)
 
-    monkeypatch.setattr(read, "state_of", watched)
+    monkeypatch.setattr("dropwatch.host.ipsec.read.state_of", watched)
     answer(recorded())
     read.read_config(own_inode())
     assert seen == [False] * len(STATES)
@@ -157,7 +158,7 @@ def test_keys_are_gone_before_anything_is_decoded(answer: Answer, monkeypatch: p
 
 def test_the_answer_is_as_old_as_its_beginning(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(100)
-    monkeypatch.setattr(read.time, "monotonic_ns", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic_ns", lambda: next(clock))
     answer(recorded())
     assert read.read_config(own_inode()).read_at_ns == 100
 

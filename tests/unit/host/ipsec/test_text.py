@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ SA = XfrmState(4, A, B, "esp", 0x1001, "transport", reqid=1)
         ({"state": "valid"}, ""),
     ],
 )
-def test_an_sa_on_one_line(fields, tail) -> None:
+def test_an_sa_on_one_line(fields: dict[str, Any], tail: str) -> None:
     head = "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 reqid 1 mode transport"
     assert state_line(replace(SA, **fields)) == head + tail
 
@@ -65,7 +66,7 @@ def test_an_sa_on_one_line(fields, tail) -> None:
         (Selector(4, ifindex=3), "src 0.0.0.0/0 dst 0.0.0.0/0 dev 3"),
     ],
 )
-def test_a_selector(selector, text) -> None:
+def test_a_selector(selector: Selector, text: str) -> None:
     assert selector_text(selector) == text
 
 

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,19 +16,19 @@ from dropwatch.host.ipsec import vici
 from dropwatch.host.ipsec.vici import Connection, ask, connections_of
 
 
-def name(text):
+def name(text: str) -> bytes:
     return bytes((len(text),)) + text.encode()
 
 
-def section(of, *inside):
+def section(of: str, *inside: bytes) -> bytes:
     return b"\x01" + name(of) + b"".join(inside) + b"\x02"
 
 
-def value(of, text):
+def value(of: str, text: str) -> bytes:
     return b"\x03" + name(of) + struct.pack(">H", len(text)) + text.encode()
 
 
-def listed(of, *items):
+def listed(of: str, *items: str) -> bytes:
     return (
         b"\x04"
         + name(of)
@@ -62,26 +63,29 @@ def test_what_is_no_section_is_passed_over() -> None:
     "message",
     [b"\x09", b"\x03\x04spi", section("a", section("child-sas", section("b", value("reqid", "x"))))],
 )
-def test_nonsense_is_an_error(message) -> None:
+def test_nonsense_is_an_error(message: bytes) -> None:
     with pytest.raises((ValueError, struct.error, IndexError)):
         list(connections_of(message))
 
 
-def packet(kind, payload=b""):
+def packet(kind: int, payload: bytes = b"") -> bytes:
     return struct.pack(">I", 1 + len(payload)) + bytes((kind,)) + payload
 
 
+Daemon = Callable[[bytes], str]
+
+
 @pytest.fixture
-def daemon(tmp_path):
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
     """A socket that answers with these bytes once it was asked something, and then stays silent."""
     path = str(tmp_path / "vici")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listening.bind(path)
     listening.listen()
     end = threading.Event()
-    threads = []
+    threads: list[threading.Thread] = []
 
-    def answer(raw):
+    def answer(raw: bytes) -> str:
         def serve() -> None:
             with suppress(OSError):
                 connection, _ = listening.accept()
@@ -101,35 +105,35 @@ def daemon(tmp_path):
     listening.close()
 
 
-def asked(path, pid=None, seconds=5.0):
+def asked(path: str, pid: int | None = None, seconds: float = 5.0) -> list[Connection]:
     return ask(path, os.getpid() if pid is None else pid, time.monotonic() + seconds)
 
 
-def test_the_dialogue(daemon) -> None:
+def test_the_dialogue(daemon: Daemon) -> None:
     raw = packet(5) + packet(7, name("list-sa") + EVENT) + packet(7, name("list-sa") + EVENT) + packet(1)
     assert asked(daemon(raw)) == [FOUND, FOUND]
 
 
-def test_an_unknown_command_answers_nothing(daemon) -> None:
+def test_an_unknown_command_answers_nothing(daemon: Daemon) -> None:
     assert asked(daemon(packet(5) + packet(2))) == []
 
 
-def test_whoever_else_listens_is_not_believed(daemon) -> None:
+def test_whoever_else_listens_is_not_believed(daemon: Daemon) -> None:
     with pytest.raises(ValueError, match="another process"):
         asked(daemon(packet(5) + packet(1)), pid=1)
 
 
-def test_an_endless_answer_is_not_read(daemon) -> None:
+def test_an_endless_answer_is_not_read(daemon: Daemon) -> None:
     with pytest.raises(ValueError, match="too long"):
         asked(daemon(struct.pack(">I", 1 << 30)))
 
 
-def test_a_daemon_that_hangs_costs_no_more_than_the_time_it_has(daemon) -> None:
+def test_a_daemon_that_hangs_costs_no_more_than_the_time_it_has(daemon: Daemon) -> None:
     with pytest.raises(OSError, match="timed out"):
         asked(daemon(packet(5)), seconds=0.05)
 
 
-def test_the_sockets_of_a_process_are_found_by_what_it_has_open(tmp_path) -> None:
+def test_the_sockets_of_a_process_are_found_by_what_it_has_open(tmp_path: Path) -> None:
     """Of this process: neither a socket of another name, nor one that is open no more."""
     with contextlib.ExitStack() as stack:
         for at in ("a.vici", "other"):

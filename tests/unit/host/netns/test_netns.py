@@ -1,6 +1,7 @@
 """Namespaces, as far as a test without root sees them: its own, under as many names as it likes."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,27 +13,29 @@ OWN = Path("/proc/self/ns/net")
 
 
 @pytest.fixture
-def names(monkeypatch, tmp_path):
+def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A directory of names in place of /run/netns; a link to a namespace stands for its mount."""
     monkeypatch.setattr(netns, "NAMES_DIR", tmp_path)
     return tmp_path
 
 
-def test_a_name_comes_before_anything_else(names) -> None:
+def test_a_name_comes_before_anything_else(names: Path) -> None:
     (names / "blue").symlink_to(OWN)
     assert netns.netns_name(netns.own_inode()) == "blue"
 
 
-def test_a_name_cannot_command_a_terminal(names) -> None:
+def test_a_name_cannot_command_a_terminal(names: Path) -> None:
     (names / "b\x1b[31m").symlink_to(OWN)
     assert netns.netns_name(netns.own_inode()) == "b?[31m"
 
 
-def test_the_nameless_own_namespace_has_no_name(names) -> None:
+def test_the_nameless_own_namespace_has_no_name(names: Path) -> None:
     assert netns.netns_name(netns.own_inode()) is None
 
 
-def test_a_namespace_without_a_name_is_known_by_a_process(names, monkeypatch) -> None:
+def test_a_namespace_without_a_name_is_known_by_a_process(
+    names: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inode = netns.own_inode()
     monkeypatch.setattr(netns, "own_inode", lambda: 0)
     name = netns.netns_name(inode)
@@ -42,13 +45,13 @@ def test_a_namespace_without_a_name_is_known_by_a_process(names, monkeypatch) ->
     assert name == f"pid {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
 
 
-def test_a_file_with_the_right_number_is_not_yet_a_namespace(names) -> None:
+def test_a_file_with_the_right_number_is_not_yet_a_namespace(names: Path) -> None:
     file = names / "file"
     file.touch()
     assert netns.netns_name(file.stat().st_ino) is None
 
 
-def test_a_name_is_believed_only_while_its_file_is_that_namespace(names) -> None:
+def test_a_name_is_believed_only_while_its_file_is_that_namespace(names: Path) -> None:
     """The inode of a namespace that is gone goes to the next one."""
     known = netns.NetnsNames()
     (names / "old").symlink_to(OWN)
@@ -57,11 +60,16 @@ def test_a_name_is_believed_only_while_its_file_is_that_namespace(names) -> None
     assert known.name(netns.own_inode()) == "new"
 
 
-def test_that_there_is_no_name_is_remembered_for_a_second(monkeypatch) -> None:
+def test_that_there_is_no_name_is_remembered_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [50.0]
-    asked = []
-    monkeypatch.setattr(netns.time, "monotonic", lambda: now[0])
-    known = netns.NetnsNames(lambda inode: asked.append(inode) or (None, None))
+    asked: list[int] = []
+
+    def look_up(inode: int) -> tuple[None, None]:
+        asked.append(inode)
+        return None, None
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    known = netns.NetnsNames(look_up)
     assert [known.name(1), known.name(1), known.name(2)] == [None, None, None]
     now[0] += 1.5
     assert known.name(1) is None
@@ -71,13 +79,13 @@ def test_that_there_is_no_name_is_remembered_for_a_second(monkeypatch) -> None:
 @pytest.mark.parametrize(
     "form", ["{inode}", "net:[{inode}]", "{pid}", "/proc/{pid}/ns/net", "blue", "{names}/blue"]
 )
-def test_every_way_to_write_a_namespace(names, form) -> None:
+def test_every_way_to_write_a_namespace(names: Path, form: str) -> None:
     (names / "blue").symlink_to(OWN)
     text = form.format(inode=netns.own_inode(), pid=os.getpid(), names=names)
     assert netns.resolve_netns(text) == netns.own_inode()
 
 
-def test_a_name_of_digits_comes_before_a_pid(names) -> None:
+def test_a_name_of_digits_comes_before_a_pid(names: Path) -> None:
     (names / "1").symlink_to(OWN)
     assert netns.resolve_netns("1") == netns.own_inode()
 
@@ -102,7 +110,7 @@ def test_a_name_of_digits_comes_before_a_pid(names) -> None:
         ("-1", "there is no network namespace named '-1'"),
     ],
 )
-def test_what_is_no_namespace_is_said_with_what_there_is(names, text, message) -> None:
+def test_what_is_no_namespace_is_said_with_what_there_is(names: Path, text: str, message: str) -> None:
     (names / "blue").symlink_to(OWN)
     with pytest.raises(WrongUsage) as caught:
         netns.resolve_netns(text)
@@ -110,7 +118,7 @@ def test_what_is_no_namespace_is_said_with_what_there_is(names, text, message) -
     assert "blue" in caught.value.hint
 
 
-def test_a_leftover_of_ip_netns_is_no_namespace(names) -> None:
+def test_a_leftover_of_ip_netns_is_no_namespace(names: Path) -> None:
     (names / "stale").touch()
     with pytest.raises(WrongUsage, match="'stale' is not a network namespace"):
         netns.resolve_netns("stale")
@@ -128,10 +136,10 @@ def test_opening_gives_the_namespace_or_says_it_is_gone() -> None:
 
 
 @pytest.fixture
-def moves(monkeypatch):
+def moves(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Another namespace that can be entered without root: records which descriptors were entered."""
     home = OWN.stat().st_ino
-    entered = []
+    entered: list[str] = []
     monkeypatch.setattr(enter, "open_netns", lambda inode: os.open("/dev/null", os.O_RDONLY))
     monkeypatch.setattr(
         enter, "_setns", lambda fd: entered.append("home" if os.fstat(fd).st_ino == home else "there")
@@ -139,11 +147,11 @@ def moves(monkeypatch):
     return entered
 
 
-def open_files():
+def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_entering_comes_back_and_leaves_nothing_open(moves) -> None:
+def test_entering_comes_back_and_leaves_nothing_open(moves: list[str]) -> None:
     before = open_files()
     with enter.entered(7):
         assert moves == ["there"]
@@ -151,7 +159,7 @@ def test_entering_comes_back_and_leaves_nothing_open(moves) -> None:
     assert open_files() == before
 
 
-def test_entering_comes_back_from_an_error(moves) -> None:
+def test_entering_comes_back_from_an_error(moves: list[str]) -> None:
     before = open_files()
     with pytest.raises(ZeroDivisionError), enter.entered(7):
         raise ZeroDivisionError
@@ -159,14 +167,16 @@ def test_entering_comes_back_from_an_error(moves) -> None:
     assert open_files() == before
 
 
-def test_the_own_namespace_is_not_entered(moves) -> None:
+def test_the_own_namespace_is_not_entered(moves: list[str]) -> None:
     with enter.entered(netns.own_inode()):
         pass
     assert moves == []
 
 
-def test_a_namespace_that_may_not_be_entered_is_an_oserror(monkeypatch, moves) -> None:
-    def refuse(descriptor) -> None:
+def test_a_namespace_that_may_not_be_entered_is_an_oserror(
+    monkeypatch: pytest.MonkeyPatch, moves: list[str]
+) -> None:
+    def refuse(descriptor: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(enter, "_setns", refuse)
@@ -176,8 +186,8 @@ def test_a_namespace_that_may_not_be_entered_is_an_oserror(monkeypatch, moves) -
     assert open_files() == before
 
 
-def test_no_way_back_is_fatal(monkeypatch, moves) -> None:
-    def once(descriptor) -> None:
+def test_no_way_back_is_fatal(monkeypatch: pytest.MonkeyPatch, moves: list[str]) -> None:
+    def once(descriptor: int) -> None:
         if moves:
             raise PermissionError(1, "Operation not permitted")
         moves.append("there")

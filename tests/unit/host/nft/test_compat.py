@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dropwatch.host.nft.compat import Compat, find_rule, saved, says_all, tool_of
-from dropwatch.host.nft.netlink import Chain, Expression, Rule, Table
+from dropwatch.host.nft.kernel import Chain, Expression, Rule, Table
 from dropwatch.host.nft.reading import Reading
 
 DATA = Path(__file__).parents[2] / "data/nft"

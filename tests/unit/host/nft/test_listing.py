@@ -1,13 +1,14 @@
 """What is answered for a note, from readings that are made up."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dropwatch.host.nft import listing
+from dropwatch.host.nft.kernel import Chain, Rule, Table
 from dropwatch.host.nft.listing import NftListings
-from dropwatch.host.nft.netlink import Chain, Rule, Table
 from dropwatch.host.nft.reading import Reading
 from dropwatch.host.nft.text import tables_of
 from dropwatch.model.culprits import ChainPolicy, NftRule
@@ -32,9 +33,19 @@ INPUT, UU, VV, WW = NftChain(4, "input"), NftChain(3, "uu"), NftChain(2, "vv"), 
 
 
 def note(rule: int | None, chain: NftChain | None, *visited: NftChain) -> NftNote:
-    verdict = "policy" if rule is None else "rule"
     return NftNote(
-        verdict, "inet", "filter", 14, INPUT, 1, 0, "drop", chain, rule, "nft_immediate_eval", visited
+        "policy" if rule is None else "rule",
+        "inet",
+        "filter",
+        14,
+        INPUT,
+        1,
+        0,
+        "drop",
+        chain,
+        rule,
+        "nft_immediate_eval",
+        visited,
     )
 
 
@@ -46,7 +57,7 @@ class Namespace:
         self.reading = Reading(0, 5, 7, TABLE, CHAINS, RULES, TEXT)
         monkeypatch.setattr(listing, "read_table", self.read)
         monkeypatch.setattr(listing, "namespace_cookie", lambda inode: self.cookie)
-        monkeypatch.setattr(listing.time, "monotonic_ns", lambda: self.now)
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self.now)
         monkeypatch.setattr(listing, "list_table", lambda inode, reading: None)
 
     def read(self, inode: int, family: str, handle: int) -> Reading:

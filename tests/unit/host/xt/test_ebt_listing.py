@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dropwatch.host import tools
 from dropwatch.host.xt import ebt_listing
 from dropwatch.host.xt.ebt_blob import EbtChain, EbtRule, EbtTable, parse
 from dropwatch.host.xt.ebt_listing import EbtListings, decide
@@ -143,7 +144,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     found = Kernel()
     monkeypatch.setattr(ebt_listing, "entered", lambda inode: nullcontext())
     monkeypatch.setattr(ebt_listing, "find_legacy", lambda program: found.tool)
-    monkeypatch.setattr(ebt_listing.tools, "run", found.run)
+    monkeypatch.setattr(tools, "run", found.run)
     return found
 
 
@@ -181,6 +182,7 @@ def test_without_the_tool_the_place_is_known(kernel: Kernel, listings: EbtListin
     found = listings.rule(INODE, note(2, (1, 3)), 0, 0)
     assert found is not None
     assert (found.text, found.problem) == (None, "ebtables-legacy is not installed")
+    assert isinstance(found.rule, EbtablesRule)
     assert found.rule.number == 1
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dropwatch.host import tools
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.tools import ToolFailed
 from dropwatch.host.xt import listing
@@ -82,13 +83,18 @@ def changed(table: XtTable, rule: int) -> XtTable:
     return parse(table.family, table.name, blob, hooks)
 
 
+def number_of(listed: ListedRule) -> int | None:
+    assert not isinstance(listed.rule, ChainPolicy)
+    return listed.rule.number
+
+
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     found = Kernel()
     monkeypatch.setattr(listing, "entered", lambda inode: nullcontext())
     monkeypatch.setattr(listing, "table_names", lambda family: ("filter", "raw"))
-    monkeypatch.setattr(listing.tools, "find", found.find)
-    monkeypatch.setattr(listing.tools, "run", found.run)
+    monkeypatch.setattr(tools, "find", found.find)
+    monkeypatch.setattr(tools, "run", found.run)
     return found
 
 
@@ -211,7 +217,7 @@ def test_the_table_of_the_drop_is_remembered(kernel: Kernel, listings: XtListing
     listings.rule(INODE, first, 0, 0)
     kernel.change()
     (rule,) = listings.rule(INODE, first, 0, 1)
-    assert (rule.text, rule.gone, rule.rule.number) == (LISTED["UU"][0], True, 1)
+    assert (rule.text, rule.gone, number_of(rule)) == (LISTED["UU"][0], True, 1)
     (rule,) = listings.rule(INODE, last, 0, 1)
     assert (rule.text, rule.changed) == ("-A VV -j DROP", True)
 
@@ -235,7 +241,7 @@ def test_a_change_while_it_is_listed(kernel: Kernel, listings: XtListings) -> No
     kernel.at_run = kernel.change
     (rule,) = listings.rule(INODE, note(kernel.table(), 1, ("UU", 1)), 0, 0)
     assert rule.text is None
-    assert rule.rule.number == 1
+    assert number_of(rule) == 1
     assert rule.problem == (
         "the table was changed after the drop, before it could be listed; "
         "the kernel's own table says: protocol udp, matches udp and comment, target DROP"
@@ -279,7 +285,7 @@ def test_which_tool(
 ) -> None:
     kernel.installed = installed
     (rule,) = listings.rule(INODE, note(kernel.table(), 1, ("VV", 2)), 0, 0)
-    assert (rule.text, rule.problem, rule.rule.number) == (text, problem, 2)
+    assert (rule.text, rule.problem, number_of(rule)) == (text, problem, 2)
 
 
 def test_a_tool_that_fails(kernel: Kernel, listings: XtListings) -> None:

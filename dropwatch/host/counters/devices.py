@@ -50,12 +50,12 @@ class Qdisc:
     drops: int
 
 
-def devices() -> list[Device]:
+def read_devices() -> list[Device]:
     """All of this thread's namespace. Raises OSError."""
     return links(device_of)
 
 
-def qdiscs() -> list[Qdisc]:
+def read_qdiscs() -> list[Qdisc]:
     """All of this thread's namespace. Raises OSError."""
     question = _QDISC.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
     return netlink.dump(netlink.ROUTE, _GETQDISC, question, _NEWQDISC, qdisc_of)
