@@ -1,5 +1,6 @@
 """What makes a method of Host a question: memory, a sentence where it fails, and a name in recordings."""
 
+import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
@@ -41,8 +42,11 @@ class Asked:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._failures[f"{what} of namespace {inode}: {error.strerror or error}"] = None
-            return None
+            why = error.strerror or str(error)
+        except (ValueError, LookupError, struct.error) as error:
+            why = f"what was read cannot be understood ({error})"
+        self._failures[f"{what} of namespace {inode}: {why}"] = None
+        return None
 
     def remembered(
         self, name: str, key: Hashable, not_before_ns: int, sparing: int, read: Callable[[], Any]

@@ -110,6 +110,15 @@ def test_what_may_not_be_read_is_told_once(clock: Clock) -> None:
     assert host.blind_spots == ("neighbours of namespace 5: Operation not permitted",)
 
 
+def test_what_cannot_be_understood_costs_a_sentence_and_not_the_run(clock: Clock) -> None:
+    host = Neighbourhood(lambda inode, interface: int(interface))
+    assert host.neighbours(5, "va", 900) is None
+    (sentence,) = host.blind_spots
+    assert sentence.startswith(
+        "neighbours of namespace 5: what was read cannot be understood (invalid literal"
+    )
+
+
 def test_an_error_without_words_of_the_system_is_told_in_its_own(clock: Clock) -> None:
     host = Neighbourhood(Reader(OSError("it did not answer")))
     host.neighbours(5, "va", 900)
