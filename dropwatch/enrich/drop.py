@@ -1,8 +1,6 @@
 """An Event becomes a Drop: the packet read, the stack resolved, the place, the reason and the namespace named."""
 
-import time
-from collections.abc import Callable
-
+from dropwatch.enrich.answers import Answers
 from dropwatch.model.drop import Direction, Drop, Event, Frame, Interface, Netns, Packet, Process, Where
 from dropwatch.names import symbols
 from dropwatch.packet.parse import parse, with_esp_in_udp
@@ -14,44 +12,23 @@ _SYSCALL = (
 )
 
 
-def wall_time(monotonic_ns: int) -> float:
-    """Seconds since 1970, by what this machine's clocks say now."""
-    return time.time() - (time.monotonic_ns() - monotonic_ns) / 1e9
-
-
 class Enricher:
-    """Looks names up through functions, so that a recording can answer in their place.
+    """Looks names up where `answers` says, and remembers the frames of the kernel."""
 
-    `frame` resolves a kernel address, `reason` a drop-reason number, `netns` is the name of a
-    namespace's inode, `interface` that of an index in it.
-    `time_of` is the time since 1970, in seconds, at a monotonic time in nanoseconds.
-    """
-
-    def __init__(
-        self,
-        frame: Callable[[int], Frame],
-        reason: Callable[[int | None], str | None],
-        netns: Callable[[int], str | None],
-        interface: Callable[[int, int], str | None],
-        time_of: Callable[[int], float] = wall_time,
-    ) -> None:
-        self._frame = frame
-        self._reason = reason
-        self._netns = netns
-        self._interface = interface
-        self._time_of = time_of
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
         self._frames: dict[int, Frame] = {}
 
     def drop(self, event: Event) -> Drop:
-        stack = self._stack(event)
+        stack, answers = self._stack(event), self._answers
         return Drop(
             event=event,
-            time=self._time_of(event.monotonic_ns),
+            time=answers.time_of(event.monotonic_ns),
             packet=_packet(event),
             iface=self._iface(event),
-            netns=Netns(event.netns, self._netns(event.netns)) if event.netns else None,
+            netns=Netns(event.netns, answers.netns(event.netns)) if event.netns else None,
             where=_where(stack),
-            reason=self._reason(event.reason),
+            reason=answers.reason(event.reason),
             stack=stack,
             process=_process(event, stack),
         )
@@ -60,7 +37,7 @@ class Enricher:
         """In TCP a packet has lost its device, and the index is all that the probe could read."""
         if not event.ifindex:
             return None
-        name = event.ifname or (self._interface(event.netns, event.ifindex) if event.netns else None)
+        name = event.ifname or (self._answers.interface(event.netns, event.ifindex) if event.netns else None)
         return Interface(event.ifindex, name)
 
     def _stack(self, event: Event) -> tuple[Frame, ...]:
@@ -92,7 +69,7 @@ class Enricher:
         """Remembered: a few hundred addresses make up every stack. Unresolved ones are asked again."""
         found = self._frames.get(address)
         if found is None:
-            found = self._frame(address)
+            found = self._answers.frame(address)
             if found.function is not None and len(self._frames) < 1 << 16:
                 self._frames[address] = found
         return found

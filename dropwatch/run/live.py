@@ -6,20 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from dropwatch.causes.diagnose import diagnose
-from dropwatch.enrich.drop import Enricher
+from dropwatch.enrich.answers import live_answers
 from dropwatch.errors import CannotRunHere
 from dropwatch.host.host import Host
-from dropwatch.host.interfaces import InterfaceNames
-from dropwatch.host.netns.netns import NetnsNames, own_inode
+from dropwatch.host.netns.netns import own_inode
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
-from dropwatch.match.flow import FlowMatcher
-from dropwatch.match.ipsec import match_ipsec
-from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Totals
+from dropwatch.model.drop import Event, Finding, Totals
 from dropwatch.model.filter import Filter
 from dropwatch.probe.check.preflight import first_obstacle
 from dropwatch.probe.tracer import Tracer
+from dropwatch.recording.listener import Listener
 from dropwatch.render.closing import closing, opening
 from dropwatch.render.layout import Layout, layout_for, printable
 from dropwatch.render.screen import Screen
@@ -27,40 +24,13 @@ from dropwatch.run import ready
 from dropwatch.run.command import Command
 from dropwatch.run.loop import Watch
 from dropwatch.run.options import Options
-from dropwatch.run.pipeline import NOT_PACKETS, Judgement, Stages, held_back
+from dropwatch.run.pipeline import NOT_PACKETS, Pipeline, held_back, pipeline
 from dropwatch.run.stop import Stop
 from dropwatch.run.summary import Summarizing, summarizing_for
 from dropwatch.run.trace import Tracing, tracing_for
 from dropwatch.run.views import renderer_for
-from dropwatch.run.write import Keeping, keeping_for, start_of
+from dropwatch.run.write import listener_for, start_of
 from dropwatch.wire.drop import event_of_row
-
-
-class IpsecMatching:
-    """Asks match_ipsec with what is configured in the drop's namespace, and counts what could not be asked."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._unreadable: Counter[int] = Counter()
-
-    def __call__(self, drop: Drop, wanted: Filter) -> MatchResult | None:
-        config = self._host.xfrm(drop.event.netns, drop.event.monotonic_ns)
-        result = match_ipsec(drop, wanted, config)
-        if config is None and result is None:
-            self._unreadable[drop.event.netns] += 1
-        return result
-
-    @property
-    def blind_spots(self) -> tuple[str, ...]:
-        return tuple(_not_matched(count, inode) for inode, count in self._unreadable.items())
-
-
-def _not_matched(count: int, inode: int) -> str:
-    packets = "1 IPsec packet" if count == 1 else f"{count} IPsec packets"
-    where = f"in network namespace {inode}" if inode else "in an unknown network namespace"
-    return (
-        f"{packets} {where} could not be matched with the filter: its policies cannot be read, it may be gone"
-    )
 
 
 def live(options: Options, screen: Screen, stop: Stop) -> None:
@@ -77,28 +47,17 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
     if options.ready_file is not None:
         ready.clear(options.ready_file)
     host.prepare()
-    keeping = keeping_for(options)
-    asked = keeping.host(host)
-    interface = keeping.interface(InterfaceNames().name)
-    enricher = Enricher(
-        keeping.frame(symbols.frame), keeping.reason(reasons), keeping.netns(NetnsNames().name), interface
-    )
-    ipsec = IpsecMatching(asked)
+    listener = listener_for(options)
     in_sum = options.view == "summary"
     layout = layout_for(screen.out, options.no_color)
-    stages = Stages(
-        enrich=keeping.enrich(enricher.drop),
-        match=FlowMatcher(options.wanted, ipsec, interface).match,
-        diagnose=lambda drop: diagnose(drop, asked),
-    )
     tracing, follow = None, None
     if options.view in ("trace", "tree"):
-        tracing, follow = tracing_for(options, symbols, layout, own_inode(), stop, keeping.gathered)
-        stages = tracing.stages(stages)
-    judgement = Judgement(
-        stages,
+        tracing, follow = tracing_for(options, symbols, layout, own_inode(), stop, listener.gathered)
+    stages = pipeline(
+        live_answers(symbols, reasons, host),
         replace(options, all_drops=True) if in_sum else options,  # a summary tells the harmless by row
-        keeping.keep,
+        listener,
+        tracing.matching if tracing is not None else lambda by_filter: by_filter,
     )
     renderer = renderer_for(options, layout, own_inode())
     command = Command(options.command) if options.command else None
@@ -106,42 +65,40 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
         tracer = stack.enter_context(
             Tracer(options.wanted, symbols, options.all_drops, summary=in_sum, follow=follow)
         )
-        stack.enter_context(contextlib.closing(keeping))
+        stack.enter_context(contextlib.closing(listener))
         host.seen = tracer
-        keeping.begin(start_of(options, own_inode()))
+        listener.begin(start_of(options, own_inode()))
         told = (*absent, *tracer.blind_spots)
         gathering: Summarizing | Tracing | None = tracing
         if in_sum:
-            gathering = stack.enter_context(
-                _summing(options, tracer, enricher, layout, screen, stop, keeping)
-            )
+            gathering = stack.enter_context(_summing(options, tracer, stages, layout, screen, stop, listener))
         elif tracing is not None:
             tracing.begin(tracer)
-        judge: Callable[[Event], Finding | None] = judgement.finding
+        judge: Callable[[Event], Finding | None] = stages.finding
         if gathering is not None:
-            judge = gathering.judge(keeping.judging(judge))
-        shown = keeping.renderer(renderer if gathering is None else gathering)
-        watch = Watch(tracer, judge, shown, screen, options, stop, command)
+            judge = gathering.judge(judge)
+        shown = renderer if gathering is None else gathering
+        watch = Watch(tracer, judge, shown, screen, options, stop, command, listener=listener)
         watch.run(lambda: _tell_ready(options, screen, layout, told))
         last = gathering.finish() if gathering is not None else ""
         counts = tracer.counts()
         totals = Totals(
             seen_by=counts.seen_by,
-            matched=judgement.matched,
+            matched=stages.matched,
             reported=watch.reported,
             lost=counts.lost,
-            suppressed=dict(judgement.suppressed + Counter({NOT_PACKETS: counts.not_packets})),
+            suppressed=dict(stages.suppressed + Counter({NOT_PACKETS: counts.not_packets})),
             blind_spots=(
                 *absent,
                 *tracer.blind_spots,
                 *host.blind_spots,
-                *ipsec.blind_spots,
+                *stages.blind_spots,
                 *watch.blind_spots,
             ),
         )
         totals = gathering.totals(totals) if gathering is not None else totals
         now = time.monotonic()
-        keeping.end(totals, counts.not_packets, now)
+        listener.end(totals, counts.not_packets, now)
     screen.show(last + renderer.end(totals, now))
     if not options.json:
         screen.say(closing(totals, layout, told))
@@ -152,21 +109,21 @@ def live(options: Options, screen: Screen, stop: Stop) -> None:
 def _summing(
     options: Options,
     tracer: Tracer,
-    enricher: Enricher,
+    stages: Pipeline,
     layout: Layout,
     screen: Screen,
     stop: Stop,
-    keeping: Keeping,
+    listener: Listener,
 ) -> Summarizing:
     summing = summarizing_for(
         options,
         tracer,
-        drop_of=lambda row: enricher.drop(event_of_row(row)),
+        drop_of=lambda row: stages.named(event_of_row(row)),
         held_back=lambda cause_id: held_back(cause_id, options),
         layout=layout,
         output=screen.out,
         stop=stop,
-        told=keeping.gathered,
+        told=listener.gathered,
     )
     summing.begin()
     return summing

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dropwatch.model.drop import Event, Finding
+from dropwatch.recording.listener import Listener
 from dropwatch.run.command import Command
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
@@ -48,6 +49,7 @@ class Watch:
         stop: Stop,
         command: Command | None = None,
         clock: Callable[[], float] = time.monotonic,
+        listener: Listener | None = None,
     ) -> None:
         self._source = source
         self._judge = judge
@@ -57,6 +59,7 @@ class Watch:
         self._stop = stop
         self._command = command
         self._clock = clock
+        self._listener = listener or Listener()
         self._end = float("inf")
         self._linger_until: float | None = None
         self.reported = 0
@@ -105,8 +108,12 @@ class Watch:
             finding = self._judge(event)
             if finding is not None:
                 self.reported += 1
-                texts.append(self._renderer.finding(finding, self._clock()))
-        texts.append(self._renderer.tick(self._clock()))
+                now = self._clock()
+                self._listener.shown(now)
+                texts.append(self._renderer.finding(finding, now))
+        now = self._clock()
+        self._listener.tick(now)
+        texts.append(self._renderer.tick(now))
         self._output.show("".join(texts))
 
     def _over(self, *, quiet: bool) -> bool:

@@ -1,49 +1,98 @@
-"""Event to Finding: the stages that every run has in common, live or from a recording."""
+"""Event to Finding: the stages that every run has in common, put together here and nowhere else."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.enrich.answers import Answers
+from dropwatch.enrich.drop import Enricher
+from dropwatch.host.host import Host
+from dropwatch.match.flow import FlowMatcher
+from dropwatch.match.ipsec import match_ipsec
 from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Verdict
+from dropwatch.model.filter import Filter
+from dropwatch.recording.listener import Listener
 from dropwatch.run.options import UNKNOWN, Options
 
 NOT_PACKETS = "benign.unix-socket"  # what the probes count by themselves: nothing of it becomes an Event
 _BENIGN = "benign."
 
+Matching = Callable[[Drop], MatchResult | None]
+
+
+def pipeline(
+    answers: Answers,
+    options: Options,
+    listener: Listener,
+    matching: Callable[[Matching], Matching] = lambda by_filter: by_filter,
+) -> "Pipeline":
+    """Enrich, match, diagnose: by the answers of this host or of a recording, of which the listener hears.
+
+    `matching` makes of how a drop fits the filter how it fits the run: a recording and a trace know more of it.
+    """
+    asked = listener.noting(answers)
+    ipsec = IpsecMatching(asked.host)
+    stages = Stages(
+        enrich=Enricher(asked).drop,
+        match=matching(FlowMatcher(options.wanted, ipsec, asked.interface).match),
+        diagnose=lambda drop: diagnose(drop, asked.host),
+    )
+    return Pipeline(stages, options, listener, ipsec)
+
+
+class IpsecMatching:
+    """Asks match_ipsec with what is configured in the drop's namespace, and counts what could not be asked."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._unreadable: Counter[int] = Counter()
+
+    def __call__(self, drop: Drop, wanted: Filter) -> MatchResult | None:
+        config = self._host.xfrm(drop.event.netns, drop.event.monotonic_ns)
+        result = match_ipsec(drop, wanted, config)
+        if config is None and result is None:
+            self._unreadable[drop.event.netns] += 1
+        return result
+
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        return tuple(_not_matched(count, inode) for inode, count in self._unreadable.items())
+
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What is done with one Event: each a function, so that a recording or a test can stand in for the host."""
+    """What is done with one Event: each a function, so that a test can stand in for any of them."""
 
     enrich: Callable[[Event], Drop]
-    match: Callable[[Drop], MatchResult | None]
+    match: Matching
     diagnose: Callable[[Drop], tuple[Cause | None, Verdict]]
 
 
-def held_back(cause_id: str, options: Options) -> bool:
-    """Whether it is known to be harmless, and neither --all nor its name was asked for."""
-    return cause_id.startswith(_BENIGN) and not options.all_drops and cause_id not in options.wanted.causes
+class Pipeline:
+    """Event to Finding, with the counts of what fitted and of what is known to be harmless.
 
+    The listener is told of every drop that was asked for, also of one that is held back as harmless.
+    """
 
-class Judgement:
-    """Event to Finding, with the counts of what fitted and of what is known to be harmless."""
-
-    def __init__(
-        self,
-        stages: Stages,
-        options: Options,
-        keep: Callable[[Drop, MatchResult], None] = lambda drop, match: None,
-    ) -> None:
-        """`keep` is told of every drop that was asked for, also of one that is held back as harmless."""
-        self._stages = stages
-        self._options = options
-        self._keep = keep
+    def __init__(self, stages: Stages, options: Options, listener: Listener, ipsec: IpsecMatching) -> None:
+        self._stages, self._options, self._listener, self._ipsec = stages, options, listener, ipsec
         self.matched = 0
         self.suppressed: Counter[str] = Counter()
 
+    @property
+    def blind_spots(self) -> tuple[str, ...]:
+        """What could not be matched with the filter, in words."""
+        return self._ipsec.blind_spots
+
+    def named(self, event: Event) -> Drop:
+        """The names only, for an event that is not to be judged."""
+        return self._stages.enrich(event)
+
     def finding(self, event: Event) -> Finding | None:
         """None for a drop that the user did not ask for, or that is harmless and not asked for by name."""
+        self._listener.next_event()
         drop = self._stages.enrich(event)
         match = self._stages.match(drop)
         if match is None:
@@ -53,18 +102,38 @@ class Judgement:
         wanted = self._options.wanted
         if (wanted.causes and cause_id not in wanted.causes) or cause_id in wanted.not_causes:
             return None
-        self._keep(drop, match)
+        self._listener.kept(drop, match)
         if held_back(cause_id, self._options):
             self.suppressed[cause_id] += 1
             return None
         self.matched += 1
-        return Finding(
-            drop=drop,
-            match=match,
-            cause_id=cause_id,
-            title=verdict.title or (cause.title if cause is not None else UNKNOWN),
-            confidence=verdict.confidence,
-            culprit=verdict.culprit,
-            evidence=verdict.evidence,
-            fix=verdict.fix or (cause.fix if cause is not None else ()),
-        )
+        finding = _finding(drop, match, cause, verdict)
+        self._listener.found(finding)
+        return finding
+
+
+def held_back(cause_id: str, options: Options) -> bool:
+    """Whether it is known to be harmless, and neither --all nor its name was asked for."""
+    return cause_id.startswith(_BENIGN) and not options.all_drops and cause_id not in options.wanted.causes
+
+
+def _finding(drop: Drop, match: MatchResult, cause: Cause | None, verdict: Verdict) -> Finding:
+    """The words of the cause, unless the verdict has better ones."""
+    return Finding(
+        drop=drop,
+        match=match,
+        cause_id=cause.id if cause is not None else UNKNOWN,
+        title=verdict.title or (cause.title if cause is not None else UNKNOWN),
+        confidence=verdict.confidence,
+        culprit=verdict.culprit,
+        evidence=verdict.evidence,
+        fix=verdict.fix or (cause.fix if cause is not None else ()),
+    )
+
+
+def _not_matched(count: int, inode: int) -> str:
+    packets = "1 IPsec packet" if count == 1 else f"{count} IPsec packets"
+    where = f"in network namespace {inode}" if inode else "in an unknown network namespace"
+    return (
+        f"{packets} {where} could not be matched with the filter: its policies cannot be read, it may be gone"
+    )

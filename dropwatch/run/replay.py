@@ -8,34 +8,30 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dropwatch import __version__
-from dropwatch.causes.diagnose import diagnose
-from dropwatch.enrich.drop import Enricher
 from dropwatch.errors import WhydropError, WrongUsage
-from dropwatch.match.flow import FlowMatcher
-from dropwatch.match.ipsec import match_ipsec
-from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Totals
+from dropwatch.model.drop import Drop, MatchResult, Totals
 from dropwatch.model.filter import Filter
 from dropwatch.model.journey import Journey
 from dropwatch.model.summary import Summary
+from dropwatch.recording.answers import recorded_answers
 from dropwatch.recording.frames import Damaged
-from dropwatch.recording.questions import INTERFACE, NETNS, REASON, replayed_host
+from dropwatch.recording.listener import Listener
 from dropwatch.recording.recording import Recorded, Recording, Tick
 from dropwatch.recording.start import End, Start
 from dropwatch.render.closing import closing
 from dropwatch.render.layout import layout_for, printable
 from dropwatch.render.screen import Screen
-from dropwatch.run.loop import Renderer
 from dropwatch.run.options import VIEWS, Options, View
-from dropwatch.run.pipeline import NOT_PACKETS, Judgement, Stages
+from dropwatch.run.pipeline import NOT_PACKETS, Matching, pipeline
 from dropwatch.run.stop import Stop
 from dropwatch.run.views import journey_view_for, renderer_for, summary_view_for
-from dropwatch.run.write import Keeping, keeping_for
+from dropwatch.run.write import listener_for
 
 _GATHERING = ("summary", "trace", "tree")  # these show no finding as a line of its own
 
@@ -63,8 +59,8 @@ def replay(
     options = replace(options, payload=options.payload and recording.start.payload, view=view)
     if not options.json:
         screen.say(_opening(path, recording.start))
-    with _times_of(recording.start), contextlib.closing(keeping_for(options)) as keeping:
-        _Replay(recording, options, netns, keeping, screen, stop).run()
+    with _times_of(recording.start), contextlib.closing(listener_for(options)) as listener:
+        _Replay(recording, options, netns, listener, screen, stop).run()
 
 
 class _Replay:
@@ -73,21 +69,20 @@ class _Replay:
         recording: Recording,
         options: Options,
         netns: tuple[str, ...],
-        keeping: Keeping,
+        listener: Listener,
         screen: Screen,
         stop: Stop,
     ) -> None:
         self._recording = recording
         self._options = options
         self._netns = netns
-        self._keeping = keeping
+        self._listener = listener
         self._screen = screen
         self._stop = stop
         self._layout = layout_for(screen.out, options.no_color)
         own_netns = recording.start.own_netns
         as_then = replace(options, count=options.count or recording.start.count)
-        self._plain = renderer_for(as_then, self._layout, own_netns)
-        self._renderer: Renderer = keeping.renderer(self._plain)
+        self._renderer = renderer_for(as_then, self._layout, own_netns)
         self._gathers = options.view in _GATHERING
         self._summary_view = summary_view_for(options, self._layout, own_netns)
         self._journey_view = journey_view_for(options, self._layout, own_netns)
@@ -96,34 +91,17 @@ class _Replay:
         self._reported = 0
         self._now = 0.0
 
-        answer = recording.answer
-        self._host = keeping.host(replayed_host(answer))
-        interface = keeping.interface(lambda inode, index: answer(INTERFACE, (inode, index)))
-        enricher = Enricher(
-            keeping.frame(recording.frame),
-            keeping.reason(lambda number: answer(REASON, (number,))),
-            keeping.netns(lambda inode: answer(NETNS, (inode,))),
-            interface,
-            lambda monotonic_ns: self._current.time if self._current is not None else 0.0,
-        )
         wanted = _with_recorded_causes(options.wanted, recording.start)
-        self._flow = FlowMatcher(options.wanted, self._match_ipsec, interface)
-        self._judgement = Judgement(
-            Stages(
-                enrich=keeping.enrich(enricher.drop),
-                match=self._match,
-                diagnose=lambda drop: diagnose(drop, self._host),
-            ),
+        self._stages = pipeline(
+            recorded_answers(recording, self._time),
             _judged_by(options, wanted, recording.start),
-            keeping.keep,
+            listener,
+            self._matching,
         )
-        self._finding_of: Callable[[Event], Finding | None] = self._judgement.finding
-        if self._gathers:
-            self._finding_of = keeping.judging(self._finding_of)
 
     def run(self) -> None:
         """To the last item, or to where it cannot be read any more."""
-        self._keeping.begin(_copied(self._recording.start, self._options))
+        self._listener.begin(_copied(self._recording.start, self._options))
         end: End | None = None
         damage: Damaged | None = None
         try:
@@ -132,7 +110,7 @@ class _Replay:
                     end = item
                 elif isinstance(item, Tick):
                     self._now = item.now
-                    self._screen.show(self._renderer.tick(item.now))
+                    self._screen.show(self._tick())
                 elif isinstance(item, Recorded):
                     if self._gathers or not self._enough():
                         self._take(item)
@@ -152,10 +130,11 @@ class _Replay:
         # Renderers have CLOCK_MONOTONIC, as events do.
         self._now = item.now if item.now is not None else max(self._now, item.event.monotonic_ns / 1e9)
         with _damage("an event of the recording cannot be judged"):
-            finding = self._finding_of(item.event)
+            finding = self._stages.finding(item.event)
             if finding is None or self._gathers:
                 return
-            due = "" if shown_then else self._renderer.tick(self._now)
+            due = "" if shown_then else self._tick()
+            self._listener.shown(self._now)
             text = due + self._renderer.finding(finding, self._now)
         self._reported += 1
         self._screen.show(text)
@@ -166,7 +145,7 @@ class _Replay:
                 text = self._journey_view.journey(item, self._now)
             else:
                 text = self._summary_view.summary(item)
-            self._keeping.gathered(item)
+            self._listener.gathered(item)
         if isinstance(item, Journey):
             self._journeys[item.end] += 1
         self._reported += 1
@@ -175,39 +154,48 @@ class _Replay:
     def _enough(self) -> bool:
         return self._options.count is not None and self._reported >= self._options.count
 
-    def _match(self, drop: Drop) -> MatchResult | None:
+    def _tick(self) -> str:
+        self._listener.tick(self._now)
+        return self._renderer.tick(self._now)
+
+    def _time(self, monotonic_ns: int) -> float:
+        """The recorded one, of the event in hand."""
+        return self._current.time if self._current is not None else 0.0
+
+    def _matching(self, by_filter: Matching) -> Matching:
         """As it matched when it was recorded, unless the filter of the replay says something else."""
-        if self._netns and not self._is_in(drop):
-            return None
-        match = self._flow.match(drop)
-        if match is None or self._current is None:
-            return None
-        return match if self._options.wanted.names_flow else self._current.match
+
+        def match(drop: Drop) -> MatchResult | None:
+            if self._netns and not self._is_in(drop):
+                return None
+            found = by_filter(drop)
+            if found is None or self._current is None:
+                return None
+            return found if self._options.wanted.names_flow else self._current.match
+
+        return match
 
     def _is_in(self, drop: Drop) -> bool:
         inode = str(drop.event.netns)
         names = {inode, f"net:[{inode}]", drop.netns.name if drop.netns is not None else None}
         return any(text in names for text in self._netns)
 
-    def _match_ipsec(self, drop: Drop, wanted: Filter) -> MatchResult | None:
-        return match_ipsec(drop, wanted, self._host.xfrm(drop.event.netns, drop.event.monotonic_ns))
-
     def _close(self, end: End | None, damage: Damaged | None) -> None:
-        judgement = self._judgement
+        stages = self._stages
         not_packets = end.not_packets if end is not None else 0
         totals = Totals(
             seen_by=end.seen_by if end is not None else None,
-            matched=judgement.matched,
+            matched=stages.matched,
             reported=self._reported,
             lost=end.lost if end is not None else None,
-            suppressed=dict(judgement.suppressed + Counter({NOT_PACKETS: not_packets})),
+            suppressed=dict(stages.suppressed + Counter({NOT_PACKETS: not_packets})),
             blind_spots=(*(end.blind_spots if end is not None else ()), *self._not_known(damage)),
         )
         if self._gathers:
             totals = self._as_gathered(totals, end)
         now = end.now if end is not None else self._now
-        self._keeping.end(totals, not_packets, now)
-        self._screen.show(self._plain.end(totals, now))
+        self._listener.end(totals, not_packets, now)
+        self._screen.show(self._renderer.end(totals, now))
         if not self._options.json:
             self._screen.say(closing(totals, self._layout))
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dropwatch.aggregate.journeys import Journeys
 from dropwatch.aggregate.step_names import StepNames
-from dropwatch.enrich.drop import wall_time
+from dropwatch.enrich.answers import wall_time
 from dropwatch.host.netns.netns import NetnsNames
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.skb_fields import resolve
@@ -18,7 +18,7 @@ from dropwatch.probe.attach_trace import Follow
 from dropwatch.probe.skb_functions import Chosen, chosen
 from dropwatch.render.layout import Layout
 from dropwatch.run.options import Options
-from dropwatch.run.pipeline import Stages
+from dropwatch.run.pipeline import Matching
 from dropwatch.run.stop import Stop
 from dropwatch.run.views import journey_view_for
 
@@ -59,16 +59,14 @@ class Tracing:
         """From now on there are steps."""
         self._source = source
 
-    def stages(self, stages: Stages) -> Stages:
+    def matching(self, by_filter: Matching) -> Matching:
         """Of a packet that is followed every death is wanted, whatever its addresses are by then."""
 
         def match(drop: Drop) -> MatchResult | None:
-            found = stages.match(drop)
-            if found is None and drop.event.journey:
-                return MatchResult("direct", None)
-            return found
+            found = by_filter(drop)
+            return MatchResult("direct", None) if found is None and drop.event.journey else found
 
-        return Stages(stages.enrich, match, stages.diagnose)
+        return match
 
     def judge(self, finding_of: Callable[[Event], Finding | None]) -> Callable[[Event], Finding | None]:
         """For the read loop: a death belongs to a journey, and is shown with it."""

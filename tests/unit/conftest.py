@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from dropwatch.cli.main import main
+from dropwatch.enrich.answers import Answers
 from dropwatch.model.drop import Drop, Event, Finding, Frame, Interface, MatchResult, Netns, Packet, Where
+from tests.unit.told_host import ToldHost
 
 ADDRESS_FIELDS = ("saddr", "daddr")
 
@@ -84,6 +86,19 @@ def build_finding(drop: Drop | None = None, **fields: Any) -> Finding:
     return replace(usual, **fields)
 
 
+def build_answers(**answers: Any) -> Answers:
+    """Of a host that has no names for anything."""
+    usual: dict[str, Any] = {
+        "frame": lambda address: Frame(None, 0, None, address),
+        "reason": lambda number: None,
+        "netns": lambda inode: None,
+        "interface": lambda inode, index: None,
+        "time_of": lambda monotonic_ns: 1795205701 + monotonic_ns / 1e9,
+        "host": ToldHost(),
+    }
+    return Answers(**{**usual, **answers})
+
+
 @pytest.fixture
 def make_packet() -> Callable[..., Packet]:
     return build_packet
@@ -102,6 +117,11 @@ def make_drop() -> Callable[..., Drop]:
 @pytest.fixture
 def make_finding() -> Callable[..., Finding]:
     return build_finding
+
+
+@pytest.fixture
+def make_answers() -> Callable[..., Answers]:
+    return build_answers
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ BY_NAME = {str(path.relative_to(PACKAGE)): path for path in MODULES}
 LAYERS = (
     {"cli"},
     {"run"},
-    {"probe", "enrich", "match", "causes", "recording", "render", "aggregate"},
+    {"probe", "match", "causes", "recording", "render", "aggregate"},
+    {"enrich"},
     {"packet", "kernel", "host"},
     {"wire"},
     {"names"},

@@ -18,6 +18,7 @@ from scenarios.waiting import eventually
 from scenarios.whydrop_process import Whydrop
 
 from dropwatch.causes.diagnose import diagnose
+from dropwatch.enrich.answers import live_answers
 from dropwatch.enrich.drop import Enricher
 from dropwatch.host.host import Host
 from dropwatch.kernel.kallsyms import Kallsyms
@@ -305,9 +306,10 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
             batch = second.read(60_000)
             assert batch, "no drop came"
             events += batch
-    enrich = Enricher(symbols.frame, ReasonNames(), lambda inode: None, lambda inode, index: None).drop
+    answers = live_answers(symbols, ReasonNames(), Host())
+    enrich = Enricher(answers).drop
     for event in events:
-        cause, verdict = diagnose(enrich(event), Host())
+        cause, verdict = diagnose(enrich(event), answers.host)
         assert cause is not None, event.netfilter
         assert (cause.id, verdict.confidence) == ("netfilter.hook-other", "likely"), event.netfilter
         assert verdict.culprit is not None, event.netfilter

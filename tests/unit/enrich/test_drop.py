@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dropwatch.enrich.answers import Answers, wall_time
 from dropwatch.enrich.drop import Enricher
 from dropwatch.model.drop import Drop, Event, Frame, Interface, Netns, Process
 from dropwatch.model.ipsec import XfrmNote
@@ -40,12 +41,15 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture
-def enricher(kernel: Kernel) -> Enricher:
+def enricher(kernel: Kernel, make_answers: Callable[..., Answers]) -> Enricher:
     return Enricher(
-        kernel.frame,
-        {7: "NO_SOCKET", None: None}.get,
-        {4026532234: "blue"}.get,  # type: ignore[arg-type]
-        lambda netns, index: {(4026532234, 3): "eth0"}.get((netns, index)),
+        make_answers(
+            frame=kernel.frame,
+            reason={7: "NO_SOCKET", None: None}.get,
+            netns={4026532234: "blue"}.get,
+            interface=lambda netns, index: {(4026532234, 3): "eth0"}.get((netns, index)),
+            time_of=wall_time,
+        )
     )
 
 

@@ -11,17 +11,15 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from dropwatch.causes.diagnose import diagnose
-from dropwatch.enrich.drop import Enricher
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.model.drop import Frame, MatchResult, Totals
 from dropwatch.model.ipsec import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.recording.frames import MAGIC, pack, read_items
 from dropwatch.render.layout import Layout
 from dropwatch.run.options import Options
-from dropwatch.run.pipeline import Judgement, Stages
+from dropwatch.run.pipeline import pipeline
 from dropwatch.run.views import renderer_for
-from dropwatch.run.write import keeping_for, start_of
+from dropwatch.run.write import listener_for, start_of
 from tests.unit.told_host import ToldHost
 
 A, B = IPv4Address("10.9.0.1"), IPv4Address("10.9.0.2")
@@ -63,42 +61,38 @@ def events(make_event):
 
 
 @pytest.fixture
-def record(tmp_path, events):
+def record(tmp_path, events, make_answers):
     """Records a run over these events; the file, and what the run showed."""
 
     def run(name="x.whydrop", end=True, **how):
         path = tmp_path / name
         options = Options(write=path, **how)
-        keeping = keeping_for(options)
-        host = keeping.host(ToldHost(xfrm=XfrmConfig((STATE,), (POLICY,), 5)))
-        enricher = Enricher(
-            keeping.frame(FRAMES.__getitem__),
-            keeping.reason(REASONS.get),
-            keeping.netns({4026532234: "b", 4026532235: None}.__getitem__),
-            keeping.interface(lambda netns, index: "vb"),
-            lambda at: 1795205701 + at / 1e9,
+        listener = listener_for(options)
+        answers = make_answers(
+            frame=FRAMES.__getitem__,
+            reason=REASONS.get,
+            netns={4026532234: "b", 4026532235: None}.__getitem__,
+            interface=lambda netns, index: "vb",
+            host=ToldHost(xfrm=XfrmConfig((STATE,), (POLICY,), 5)),
         )
-        stages = Stages(
-            keeping.enrich(enricher.drop),
-            lambda drop: MatchResult("direct"),
-            lambda drop: diagnose(drop, host),
-        )
-        judgement = Judgement(stages, options, keeping.keep)
+        stages = pipeline(answers, options, listener, lambda by_filter: lambda drop: MatchResult("direct"))
         plain = renderer_for(options, Layout(), 4026532235)
-        renderer = keeping.renderer(plain)
-        keeping.begin(start_of(options, 4026532235))
+        listener.begin(start_of(options, 4026532235))
         shown, now = "", 100.0
         for event in events:
-            finding = judgement.finding(event)
-            shown += renderer.finding(finding, now) if finding is not None else ""
+            finding = stages.finding(event)
+            if finding is not None:
+                listener.shown(now)
+                shown += plain.finding(finding, now)
             now += 0.45
-            shown += renderer.tick(now)
+            listener.tick(now)
+            shown += plain.tick(now)
         lost, blind = {"ring buffer full": 3}, ("probe x: not attached",)
-        suppressed = dict(judgement.suppressed) | {"benign.unix-socket": 2}
-        totals = Totals({"kfree_skb": 11}, judgement.matched, judgement.matched, lost, suppressed, blind)
+        suppressed = dict(stages.suppressed) | {"benign.unix-socket": 2}
+        totals = Totals({"kfree_skb": 11}, stages.matched, stages.matched, lost, suppressed, blind)
         if end:
-            keeping.end(totals, 2, now)
-        keeping.close()
+            listener.end(totals, 2, now)
+        listener.close()
         return path, shown + plain.end(totals, now)
 
     return run

@@ -7,49 +7,43 @@ import re
 
 import pytest
 
-from dropwatch.causes.diagnose import diagnose
-from dropwatch.enrich.drop import Enricher
 from dropwatch.model.drop import Frame, Interface, MatchResult, Netns, Process, Totals
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.model.summary import Counter, FlowCount, Outside, Summary, SummaryRow
 from dropwatch.recording.frames import MAGIC, pack, read_items
+from dropwatch.recording.listener import Listener
 from dropwatch.render.layout import Layout
 from dropwatch.run.options import Options
-from dropwatch.run.pipeline import Judgement, Stages
+from dropwatch.run.pipeline import pipeline
 from dropwatch.run.views import journey_view_for, renderer_for, summary_view_for
-from dropwatch.run.write import Keeping, keeping_for, start_of
+from dropwatch.run.write import listener_for, start_of
 from tests.unit.aggregate.test_journeys import udp
 from tests.unit.run.test_replay import mutated
-from tests.unit.told_host import ToldHost
 
 PRIVATE = b"private"
 
 
-def enricher(keeping):
-    return Enricher(
-        keeping.frame(lambda address: Frame("__udp4_lib_rcv", 99, None, address)),
-        keeping.reason({7: "NO_SOCKET"}.get),
-        keeping.netns({9: "b"}.get),
-        keeping.interface(lambda netns, index: None),
-        lambda at: 5.0,
-    )
+@pytest.fixture
+def stages(make_answers):
+    """The pipeline of a run in which everything matches."""
 
+    def build(options, listener):
+        answers = make_answers(
+            frame=lambda address: Frame("__udp4_lib_rcv", 99, None, address),
+            reason={7: "NO_SOCKET"}.get,
+            netns={9: "b"}.get,
+            time_of=lambda at: 5.0,
+        )
+        return pipeline(answers, options, listener, lambda by_filter: lambda drop: MatchResult("direct"))
 
-def judging(keeping, options):
-    host = keeping.host(ToldHost())
-    enrich = keeping.enrich(enricher(keeping).drop)
-    return Judgement(
-        Stages(enrich, lambda drop: MatchResult("direct"), lambda drop: diagnose(drop, host)),
-        options,
-        keeping.keep,
-    )
+    return build
 
 
 @pytest.fixture
-def finding(make_event):
+def finding(make_event, stages):
     """A datagram to a closed port, judged."""
     event = make_event(packet=udp() + PRIVATE, location=2, stack=(2,), reason=7, netns=9)
-    return judging(Keeping(), Options()).finding(event)
+    return stages(Options(), Listener()).finding(event)
 
 
 def step(finding, **fields):
@@ -82,25 +76,24 @@ def summary(finding, packets=7, complete=False):
 
 
 @pytest.fixture
-def record(tmp_path, finding):
+def record(tmp_path, finding, stages):
     """Records what was shown, and the sample or the death that it is made of; the file and the lines."""
 
     def run(view, *shown, name="x.whydrop", end=True, times=1, **how):
         path = tmp_path / name
         options = Options(write=path, view=view, json=True, **how)
-        keeping = keeping_for(options)
-        judge = keeping.judging(judging(keeping, options).finding)
-        keeping.interface(lambda netns, index: "vb")
-        keeping.begin(start_of(options, 1))
+        listener = listener_for(options)
+        judge = stages(options, listener).finding
+        listener.begin(start_of(options, 1))
         for _ in range(times):
             assert judge(finding.drop.event)
         for one in shown:
-            keeping.gathered(one)
+            listener.gathered(one)
         journeys = None if view == "summary" else {"dropped": len(shown)}
         totals = Totals({"kfree_skb": 11}, 9, 9, {}, {"benign.unix-socket": 2}, ("spot",), journeys)
         if end:
-            keeping.end(totals, 2, 100.0)
-        keeping.close()
+            listener.end(totals, 2, 100.0)
+        listener.close()
         view_of = summary_view_for if view == "summary" else journey_view_for
         made = view_of(options, Layout(), 1)
         lines = [made.summary(one) if view == "summary" else made.journey(one, 0) for one in shown]

@@ -9,7 +9,6 @@ from dropwatch.aggregate.step_names import StepNames
 from dropwatch.cli.main import main
 from dropwatch.model.drop import Frame, MatchResult, Totals
 from dropwatch.model.journey import Journey, RawStep
-from dropwatch.run.pipeline import Stages
 from dropwatch.run.stop import Stop
 from dropwatch.run.trace import Tracing
 from tests.unit.aggregate.test_journeys import BUFFER, MS, event, raw
@@ -85,14 +84,13 @@ def test_the_death_of_a_followed_packet_is_wanted_whatever_its_addresses_are() -
     """The steps that came before it may still lie in the same batch."""
     with Stop() as stop:
         made = tracing(Source([raw("receive", 1)]), stop, now_ms=1000)
-        refusing = Stages(enrich=lambda it: it, match=lambda drop: None, diagnose=lambda drop: None)  # type: ignore
         seen = []
 
         class Drop:
             event = event(BUFFER, 2, journey=1)
 
         def finding_of(it):  # type: ignore[no-untyped-def]
-            seen.append(made.stages(refusing).match(Drop()))  # type: ignore[arg-type]
+            seen.append(made.matching(lambda drop: None)(Drop()))  # type: ignore[arg-type]
 
         made.judge(finding_of)(Drop.event)
         assert seen == [MatchResult("direct", None)]

@@ -1,0 +1,121 @@
+"""Where the stages meet: what becomes a finding, what is counted as harmless, what could not be matched."""
+
+import pytest
+
+from dropwatch.causes.cause import Cause
+from dropwatch.model.culprits import NftRule
+from dropwatch.model.drop import Evidence, Fix, MatchResult, Verdict
+from dropwatch.model.filter import Filter
+from dropwatch.recording.listener import Listener
+from dropwatch.run.options import Options
+from dropwatch.run.pipeline import IpsecMatching, Pipeline, Stages
+from tests.unit.told_host import ToldHost
+
+DIRECT = MatchResult("direct")
+KNOWN = Cause("ipsec.auth-failed", "authentication failed", "why", "confirm", (Fix("compare the keys"),))
+HARMLESS = Cause("benign.socket-close", "the socket closed", "why", "confirm", ())
+CERTAIN = Verdict("certain", NftRule("a rule", "ip", "filter"), (Evidence("probe x", "y"),))
+UNKNOWN = Verdict("unknown", title="the kernel gave no reason")
+
+
+@pytest.fixture
+def judge(make_event, make_drop):
+    """Judges one event; gives the finding and the judgement that keeps the counts."""
+
+    def run(cause=KNOWN, verdict=CERTAIN, match=DIRECT, events=1, **options):
+        stages = Stages(
+            enrich=lambda event: make_drop(), match=lambda drop: match, diagnose=lambda drop: (cause, verdict)
+        )
+        judgement = Pipeline(stages, Options(**options), Listener(), IpsecMatching(ToldHost()))
+        found = [judgement.finding(make_event()) for _ in range(events)]
+        return found[0], judgement
+
+    return run
+
+
+def test_a_finding_has_the_words_of_the_cause_and_the_facts_of_the_verdict(judge, make_drop) -> None:
+    finding, judgement = judge(match=MatchResult("ipsec", "because"))
+    assert finding.drop == make_drop()
+    assert (finding.cause_id, finding.title, finding.confidence) == (KNOWN.id, KNOWN.title, "certain")
+    assert (finding.match.why, finding.culprit, finding.evidence) == (
+        "because",
+        CERTAIN.culprit,
+        CERTAIN.evidence,
+    )
+    assert finding.fix == KNOWN.fix
+    assert (judgement.matched, judgement.suppressed) == (1, {})
+
+
+def test_what_the_verdict_says_better_comes_first(judge) -> None:
+    better = Verdict("likely", title="better", fix=(Fix("do this"),))
+    finding, _ = judge(verdict=better)
+    assert (finding.title, finding.fix, finding.confidence) == ("better", better.fix, "likely")
+
+
+def test_the_unknown_is_a_finding_too(judge) -> None:
+    finding, judgement = judge(None, UNKNOWN)
+    assert (finding.cause_id, finding.title, finding.confidence) == (
+        "unknown",
+        "the kernel gave no reason",
+        "unknown",
+    )
+    assert judgement.matched == 1
+
+
+def test_what_does_not_match_is_not_judged_and_not_counted(judge) -> None:
+    def forbidden(drop) -> None:
+        raise AssertionError("a drop that does not match was judged")
+
+    finding, judgement = judge(match=None, verdict=forbidden)
+    assert finding is None
+    assert (judgement.matched, judgement.suppressed) == (0, {})
+
+
+def test_the_harmless_is_counted_and_shown_only_on_request(judge) -> None:
+    finding, judgement = judge(HARMLESS, Verdict("certain"), events=13)
+    assert finding is None
+    assert (judgement.matched, judgement.suppressed) == (0, {"benign.socket-close": 13})
+    finding, judgement = judge(HARMLESS, Verdict("certain"), all_drops=True)
+    assert finding.cause_id == "benign.socket-close"
+    assert (judgement.matched, judgement.suppressed) == (1, {})
+    finding, _ = judge(HARMLESS, Verdict("certain"), wanted=Filter(causes=frozenset({"benign.socket-close"})))
+    assert finding.cause_id == "benign.socket-close"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [
+        (Filter(causes=frozenset({"ipsec.auth-failed"})), {"ipsec.auth-failed"}),
+        (Filter(causes=frozenset({"ipsec.auth-failed", "unknown"})), {"ipsec.auth-failed", "unknown"}),
+        (Filter(not_causes=frozenset({"unknown"})), {"ipsec.auth-failed"}),
+        (Filter(not_causes=frozenset({"ipsec.auth-failed"})), {"unknown"}),
+        (Filter(causes=frozenset({"ipsec.no-state"})), set()),
+    ],
+)
+def test_the_filter_by_cause(wanted, shown, judge) -> None:
+    found = {}
+    for cause, verdict in ((KNOWN, CERTAIN), (None, UNKNOWN)):
+        finding, judgement = judge(cause, verdict, wanted=wanted)
+        assert judgement.matched == (finding is not None)
+        if finding is not None:
+            found[finding.cause_id] = finding
+    assert found.keys() == shown
+
+
+def test_the_harmless_that_the_filter_excludes_is_not_counted_as_suppressed(judge) -> None:
+    _, judgement = judge(HARMLESS, Verdict("certain"), wanted=Filter(causes=frozenset({"unknown"})))
+    assert judgement.suppressed == {}
+
+
+def test_an_ipsec_packet_of_a_namespace_that_is_gone_is_a_blind_spot(
+    make_drop, make_packet, make_event
+) -> None:
+    matching = IpsecMatching(ToldHost())
+    wanted = Filter(dport=((5000, 5000),))
+    esp = make_packet(proto="esp", sport=None, dport=None, spi=0x1001)
+    for netns, count in ((4026532234, 3), (4026532999, 1)):
+        for _ in range(count):
+            assert matching(make_drop(esp, make_event(netns=netns)), wanted) is None
+    first, second = matching.blind_spots
+    assert "3 IPsec packets in network namespace 4026532234 could not be matched" in first
+    assert "1 IPsec packet in network namespace 4026532999" in second
