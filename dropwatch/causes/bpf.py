@@ -1,12 +1,13 @@
 """BPF programs that refuse packets: XDP, cgroups, lightweight tunnels, netfilter."""
 
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
 from dropwatch.model.drop import Fix
 
 _LWT = ("bpf_input", "bpf_output", "bpf_xmit", "run_lwt_bpf")
 
-BPF = (
+_CAUSES = (
     Cause(
         id="bpf.xdp-generic",
         title="an XDP program (in generic mode) drops it",
@@ -95,12 +96,6 @@ $ bpftool prog show | grep lwt
                 "ip route replace DADDR via GATEWAY dev DEV",
             ),
         ),
-        judge=when(
-            reasons=(NONE_GIVEN,),
-            at=_LWT,
-            confidence="likely",
-            fact="the place where a route's BPF program runs; a broken route dies there as well",
-        ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=_LWT,
     ),
@@ -124,5 +119,21 @@ Look for links of type netfilter.
         ),
         seen_as=("NETFILTER_DROP",),
         seen_at=("nf_hook_slow",),
+    ),
+)
+
+BPF = Family(
+    "bpf",
+    _CAUSES,
+    in_order(
+        (
+            "bpf.lwt",
+            when(
+                reasons=(NONE_GIVEN,),
+                at=_LWT,
+                confidence="likely",
+                fact="the place where a route's BPF program runs; a broken route dies there as well",
+            ),
+        ),
     ),
 )

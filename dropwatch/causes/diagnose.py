@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from dropwatch.causes import CATALOGUE, kernel_word
+from dropwatch.causes import BY_ID, kernel_word
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.placeholders import fill
+from dropwatch.causes.precedence import FAMILIES
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 from dropwatch.names import symbols
@@ -18,16 +19,16 @@ _PROBES_OFF = Evidence(
 
 
 def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
-    """The first cause of the catalogue whose reasons or judge settle this drop, with the verdict.
+    """The cause that the first family with something to say names, with the verdict.
 
-    (None, verdict) when none does: the confidence is `unknown`, the title says what the kernel said. The evidence
+    (None, verdict) when none has: the confidence is `unknown`, the title says what the kernel said. The evidence
     always holds the kernel's own word, and the fix is never empty for a cause that has one.
     """
-    for cause in CATALOGUE:
-        if drop.reason is not None and drop.reason in cause.reasons:
-            return cause, _complete(cause, kernel_word.certain(drop), drop)
-        verdict = cause.judge(drop, host) if cause.judge is not None else None
-        if verdict is not None:
+    for family in FAMILIES:
+        judgement = family.judge(drop, host)
+        if judgement is not None:
+            cause_id, verdict = judgement
+            cause = BY_ID[cause_id]
             return cause, _complete(cause, verdict, drop)
     return None, _unknown(drop)
 

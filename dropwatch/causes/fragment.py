@@ -2,7 +2,8 @@
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.when import NONE_GIVEN, first, when
+from dropwatch.causes.family import Family, in_order
+from dropwatch.causes.when import NONE_GIVEN, when
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Fix, Verdict
 
@@ -11,14 +12,7 @@ _OTHER_ENDS = frozenset({"fqdir_pre_exit", "inet_frag_queue_flush", "iptfs_drop_
 _EXPIRED = ("ip6_frag_expire", "ip6frag_expire_frag_queue", "ip_expire", "nf_ct_frag6_expire")
 _COUNTERS = "nstat -az IpReasmTimeout IpReasmFails IpReasmReqds IpReasmOKs Ip6ReasmTimeout Ip6ReasmFails"
 
-
-def _timed_out(drop: Drop, host: Host) -> Verdict | None:
-    if drop.reason != "FRAG_REASM_TIMEOUT" or not kernel_word.way(drop).isdisjoint(_OTHER_ENDS):
-        return None
-    return kernel_word.certain(drop)
-
-
-FRAGMENT = (
+_CAUSES = (
     Cause(
         id="fragment.timeout",
         title="the missing fragments of this packet never came",
@@ -38,12 +32,6 @@ $ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0 or ip6[6] = 44' and host SADDR
             Fix("see which pieces arrive", "tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0 and host SADDR'"),
             Fix("firewalls and ACLs on the way must let fragments without ports pass"),
             Fix("better: have the program send datagrams that fit the MTU (DNS: at most 1232 bytes)"),
-        ),
-        judge=first(
-            _timed_out,
-            when(
-                reasons=(NONE_GIVEN,), at=_EXPIRED, fact="this function is the timer of an incomplete packet"
-            ),
         ),
         seen_as=("FRAG_REASM_TIMEOUT", "NOT_SPECIFIED"),
         seen_at=(*_EXPIRED, "inet_frag_destroy", "inet_frag_rbtree_purge"),
@@ -134,5 +122,26 @@ $ nstat -az IpReasmFails Ip6ReasmFails
         ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ip_defrag", "ipv6_frag_rcv"),
+    ),
+)
+
+
+def _timed_out(drop: Drop, host: Host) -> Verdict | None:
+    if drop.reason != "FRAG_REASM_TIMEOUT" or not kernel_word.way(drop).isdisjoint(_OTHER_ENDS):
+        return None
+    return kernel_word.certain(drop)
+
+
+FRAGMENT = Family(
+    "fragment",
+    _CAUSES,
+    in_order(
+        ("fragment.timeout", _timed_out),
+        (
+            "fragment.timeout",
+            when(
+                reasons=(NONE_GIVEN,), at=_EXPIRED, fact="this function is the timer of an incomplete packet"
+            ),
+        ),
     ),
 )

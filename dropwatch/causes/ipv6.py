@@ -2,28 +2,14 @@
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import when
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 _NDP = frozenset(range(133, 138))
 
-
-def _ndp_through_a_router(drop: Drop, host: Host) -> Verdict | None:
-    """Before 6.3 the kernel gives no reason, but ndisc_rcv() never takes a hop limit other than 255 or a code."""
-    packet = drop.packet
-    if kernel_word.place(drop) != "icmpv6_rcv" or packet.icmp_type not in _NDP or packet.proto != "icmp6":
-        return None
-    if not kernel_word.gave_no_reason(drop) or (packet.ttl == 255 and packet.icmp_code == 0):
-        return None
-    fact = Evidence(
-        "packet", f"hop limit {packet.ttl} and code {packet.icmp_code}: only 255 and 0 are accepted"
-    )
-    # Without reasons a wrong checksum dies at the same place.
-    return kernel_word.likely(drop, fact) if drop.reason is None else kernel_word.certain(drop, fact)
-
-
-IPV6 = (
+_CAUSES = (
     Cause(
         id="ipv6.disabled",
         title="IPv6 is switched off on the interface",
@@ -69,7 +55,6 @@ $ nstat -az Icmp6InErrors
             ),
         ),
         reasons=("IPV6_NDISC_FRAG", "IPV6_NDISC_HOP_LIMIT", "IPV6_NDISC_BAD_CODE", "IPV6_NDISC_BAD_OPTIONS"),
-        judge=_ndp_through_a_router,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ndisc_rcv", "ndisc_recv_ns", "ndisc_recv_na", "ndisc_router_discovery", "icmpv6_rcv"),
     ),
@@ -86,14 +71,40 @@ $ tcpdump -eni DEV 'ip6 src ::'
 $ nstat -az Ip6InAddrErrors
 """,
         fix=(Fix("find the sender by its hardware address", "tcpdump -c 5 -eni DEV 'ip6 src ::'"),),
-        judge=when(
-            reasons=("IP_INADDRERRORS",),
-            at=("ip6_forward",),
-            packet=lambda packet: packet.saddr is not None and packet.saddr.is_unspecified,
-            confidence="likely",
-            fact="the source is ::, which is never forwarded; with forwarding off the answer would be the same",
-        ),
         seen_as=("IP_INADDRERRORS",),
         seen_at=("ip6_forward",),
+    ),
+)
+
+
+def _ndp_through_a_router(drop: Drop, host: Host) -> Verdict | None:
+    """Before 6.3 the kernel gives no reason, but ndisc_rcv() never takes a hop limit other than 255 or a code."""
+    packet = drop.packet
+    if kernel_word.place(drop) != "icmpv6_rcv" or packet.icmp_type not in _NDP or packet.proto != "icmp6":
+        return None
+    if not kernel_word.gave_no_reason(drop) or (packet.ttl == 255 and packet.icmp_code == 0):
+        return None
+    fact = Evidence(
+        "packet", f"hop limit {packet.ttl} and code {packet.icmp_code}: only 255 and 0 are accepted"
+    )
+    # Without reasons a wrong checksum dies at the same place.
+    return kernel_word.likely(drop, fact) if drop.reason is None else kernel_word.certain(drop, fact)
+
+
+IPV6 = Family(
+    "ipv6",
+    _CAUSES,
+    in_order(
+        ("ipv6.ndp-invalid", _ndp_through_a_router),
+        (
+            "ipv6.unspecified-source",
+            when(
+                reasons=("IP_INADDRERRORS",),
+                at=("ip6_forward",),
+                packet=lambda packet: packet.saddr is not None and packet.saddr.is_unspecified,
+                confidence="likely",
+                fact="the source is ::, which is never forwarded; with forwarding off the answer would be the same",
+            ),
+        ),
     ),
 )

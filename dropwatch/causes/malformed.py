@@ -1,7 +1,8 @@
 """Malformed packets: wrong checksums, lengths that cannot be, headers that make no sense."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.when import first, when
+from dropwatch.causes.family import Family, in_order
+from dropwatch.causes.when import when
 from dropwatch.model.drop import Fix
 
 _OFFLOAD = Fix(
@@ -17,7 +18,7 @@ _EXTENSIONS = (
     "ipv6_dest_hao",
 )
 
-MALFORMED = (
+_CAUSES = (
     Cause(
         id="malformed.ip-checksum",
         title="wrong IPv4 header checksum",
@@ -145,12 +146,6 @@ $ nstat -az IpInHdrErrors Ip6InHdrErrors
 $ tcpdump -c 5 -vvXni DEV
 """,
         fix=(Fix("see what the frames contain", "tcpdump -c 5 -evvXni DEV"),),
-        judge=first(
-            when(reasons=("IP_INHDR",), at=("ip_rcv_core", "ip_rcv_finish_core", "ip6_rcv_core")),
-            when(
-                reasons=("UNHANDLED_PROTO",), at=("ip6_rcv_core",), fact="the version in the header is not 6"
-            ),
-        ),
         seen_as=("IP_INHDR", "UNHANDLED_PROTO"),
         seen_at=("ip_rcv_core", "ip6_rcv_core", "ip_rcv_finish_core"),
     ),
@@ -168,11 +163,29 @@ $ nstat -az Ip6InHdrErrors
 """,
         fix=(Fix("see the headers", "tcpdump -c 5 -vvXni DEV ip6 and host SADDR"),),
         reasons=("IPV6_BAD_EXTHDR", "IPV6_TOO_MANY_EXTHDRS"),
-        judge=first(
-            when(reasons=("IP_INHDR", "UNHANDLED_PROTO"), at=_EXTENSIONS),
-            when(reasons=("IP_INHDR", "UNHANDLED_PROTO"), through=("ip6_parse_tlv", "ipv6_parse_hopopts")),
-        ),
         seen_as=("IP_INHDR", "UNHANDLED_PROTO", "NOT_SPECIFIED"),
         seen_at=_EXTENSIONS,
+    ),
+)
+
+MALFORMED = Family(
+    "malformed",
+    _CAUSES,
+    in_order(
+        (
+            "malformed.ip-header",
+            when(reasons=("IP_INHDR",), at=("ip_rcv_core", "ip_rcv_finish_core", "ip6_rcv_core")),
+        ),
+        (
+            "malformed.ip-header",
+            when(
+                reasons=("UNHANDLED_PROTO",), at=("ip6_rcv_core",), fact="the version in the header is not 6"
+            ),
+        ),
+        ("malformed.ipv6-extension", when(reasons=("IP_INHDR", "UNHANDLED_PROTO"), at=_EXTENSIONS)),
+        (
+            "malformed.ipv6-extension",
+            when(reasons=("IP_INHDR", "UNHANDLED_PROTO"), through=("ip6_parse_tlv", "ipv6_parse_hopopts")),
+        ),
     ),
 )

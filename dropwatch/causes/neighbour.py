@@ -1,12 +1,13 @@
 """Neighbours: ARP and IPv6 neighbour discovery, the way to the next hop's hardware address."""
 
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
 from dropwatch.model.drop import Fix
 
 _UNANSWERED = ("arp_error_report", "ndisc_error_report", "neigh_invalidate")
 
-NEIGHBOUR = (
+_CAUSES = (
     Cause(
         id="neighbour.unresolved",
         title="the next hop does not answer ARP or neighbour discovery",
@@ -34,11 +35,6 @@ $ arping -I DEV DADDR
             ),
         ),
         reasons=("NEIGH_FAILED",),
-        judge=when(
-            reasons=(NONE_GIVEN, "QUEUE_PURGE"),
-            at=_UNANSWERED,
-            fact="this function only runs when the next hop has not answered",
-        ),
         seen_at=(*_UNANSWERED, "__neigh_event_send"),
     ),
     Cause(
@@ -87,11 +83,6 @@ $ sysctl net.ipv4.neigh.default.gc_thresh3 net.ipv6.neigh.default.gc_thresh3
             Fix("IPv6: allow more entries", "sysctl -w net.ipv6.neigh.default.gc_thresh3=16384"),
             Fix("see who fills the table", "ip neigh show nud all"),
         ),
-        judge=when(
-            reasons=("NEIGH_CREATEFAIL",),
-            confidence="likely",
-            fact="the usual reason for it; memory that could not be allocated is the other",
-        ),
         seen_as=("NEIGH_CREATEFAIL",),
         seen_at=("ip_finish_output2", "ip6_finish_output2"),
     ),
@@ -114,5 +105,28 @@ $ ip monitor neigh link address
         ),
         reasons=("NEIGH_DEAD",),
         seen_at=("__neigh_event_send",),
+    ),
+)
+
+NEIGHBOUR = Family(
+    "neighbour",
+    _CAUSES,
+    in_order(
+        (
+            "neighbour.unresolved",
+            when(
+                reasons=(NONE_GIVEN, "QUEUE_PURGE"),
+                at=_UNANSWERED,
+                fact="this function only runs when the next hop has not answered",
+            ),
+        ),
+        (
+            "neighbour.table-full",
+            when(
+                reasons=("NEIGH_CREATEFAIL",),
+                confidence="likely",
+                fact="the usual reason for it; memory that could not be allocated is the other",
+            ),
+        ),
     ),
 )

@@ -1,12 +1,13 @@
 """Queues and traffic control: qdiscs, tc filters, the input queue of a CPU."""
 
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.family import Family, in_order
 from dropwatch.model.drop import Fix
 
 _SHOW = Fix("see which qdisc drops, and how full it is", "tc -s qdisc show dev DEV")
 _QDISC_AT = ("__dev_queue_xmit", "__dev_xmit_skb", "fq_codel_dequeue", "fq_codel_enqueue")
 
-QUEUEING = (
+_CAUSES = (
     Cause(
         id="queueing.qdisc-full",
         title="the queue of the outgoing interface is full",
@@ -227,3 +228,5 @@ $ ethtool DEV | grep 'Link detected'
         seen_at=("__dev_queue_xmit", "__dev_direct_xmit", "__rtnl_unlock"),
     ),
 )
+
+QUEUEING = Family("queueing", _CAUSES, in_order())

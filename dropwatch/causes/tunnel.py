@@ -1,12 +1,13 @@
 """Tunnels: VXLAN, GRE, IPIP, WireGuard, and devices that lead into each other."""
 
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import when
 from dropwatch.model.drop import Fix
 
 _VXLAN_XMIT = ("vxlan_mdb_xmit", "vxlan_xmit", "vxlan_xmit_one")
 
-TUNNEL = (
+_CAUSES = (
     Cause(
         id="tunnel.vxlan-unknown-vni",
         title="no VXLAN device here has this network identifier (VNI)",
@@ -65,7 +66,6 @@ $ ip -d link show DEV
             Fix("add a default remote", "bridge fdb append 00:00:00:00:00:00 dev DEV dst REMOTE"),
         ),
         reasons=("VXLAN_NO_REMOTE",),
-        judge=when(reasons=("NO_TX_TARGET",), at=_VXLAN_XMIT),
         seen_as=("NO_TX_TARGET",),
         seen_at=_VXLAN_XMIT,
     ),
@@ -241,4 +241,10 @@ It must not name the tunnel itself.
         seen_as=("NOT_SPECIFIED",),
         seen_at=("__dev_queue_xmit", "ip_tunnel_xmit", "iptunnel_xmit"),
     ),
+)
+
+TUNNEL = Family(
+    "tunnel",
+    _CAUSES,
+    in_order(("tunnel.no-remote", when(reasons=("NO_TX_TARGET",), at=_VXLAN_XMIT))),
 )

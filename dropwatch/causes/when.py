@@ -1,9 +1,9 @@
-"""Builds the commonest judge: this reason, in these functions, for this kind of packet."""
+"""Builds the commonest sign: this reason, in these functions, for this kind of packet."""
 
 from collections.abc import Callable, Collection
 
 from dropwatch.causes import kernel_word
-from dropwatch.causes.cause import Judge
+from dropwatch.causes.family import Sign
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Confidence, Drop, Evidence, Packet, Verdict
 
@@ -20,14 +20,14 @@ def when(
     packet: Callable[[Packet], bool] | None = None,
     confidence: Confidence = "certain",
     fact: str | None = None,
-) -> Judge:
-    """A judge that holds if everything named holds: one of `reasons`, died `at` one of these functions, came
+) -> Sign:
+    """A sign that holds if everything named holds: one of `reasons`, died `at` one of these functions, came
     `through` one of them (anywhere on the stack), `proto` by name, and `packet` says yes.
 
     `fact` is a sentence of evidence: what the place means, or why it is not certain.
     """
 
-    def judge(drop: Drop, host: Host) -> Verdict | None:
+    def sign(drop: Drop, host: Host) -> Verdict | None:
         del host  # needs nothing from it: everything is in the drop
         said = NONE_GIVEN if kernel_word.gave_no_reason(drop) else drop.reason
         if reasons and said not in reasons:
@@ -43,13 +43,4 @@ def when(
         facts = () if fact is None else (Evidence("place" if at or through else "reason", fact),)
         return Verdict(confidence, evidence=(*facts, kernel_word.evidence(drop)))
 
-    return judge
-
-
-def first(*judges: Judge) -> Judge:
-    """The verdict of the first judge that has one."""
-
-    def judge(drop: Drop, host: Host) -> Verdict | None:
-        return next((verdict for one in judges if (verdict := one(drop, host)) is not None), None)
-
-    return judge
+    return sign

@@ -1,13 +1,12 @@
 """Bridges: ports that do not forward, VLANs that are not allowed, frames with nowhere to go."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.when import NONE_GIVEN, first, when
 from dropwatch.model.drop import Fix
 
-_FLOODING = ("br_flood", "br_multicast_flood")
-_INGRESS_VLAN = ("__allowed_ingress", "br_allowed_ingress")
+FLOODING = ("br_flood", "br_multicast_flood")
+INGRESS_VLAN = ("__allowed_ingress", "br_allowed_ingress")
 
-DEVICE_BRIDGE = (
+BRIDGE = (
     Cause(
         id="device.bridge-stp",
         title="the bridge port is not forwarding (spanning tree)",
@@ -52,21 +51,8 @@ $ tcpdump -eni DEV
             Fix("untagged frames need a PVID", "bridge vlan add dev DEV vid VID pvid untagged"),
             Fix("the host itself needs it on the bridge", "bridge vlan add dev BRIDGE vid VID self"),
         ),
-        judge=first(
-            when(
-                reasons=(NONE_GIVEN,),
-                at=_INGRESS_VLAN,
-                fact="the function that checks the VLANs of a bridge port",
-            ),
-            when(
-                reasons=(NONE_GIVEN,),
-                at=("br_handle_vlan",),
-                confidence="likely",
-                fact="the function that prepares the VLAN tag for the outgoing port",
-            ),
-        ),
         seen_as=("NOT_SPECIFIED",),
-        seen_at=(*_INGRESS_VLAN, "br_handle_vlan", "br_pass_frame_up", "br_handle_frame_finish"),
+        seen_at=(*INGRESS_VLAN, "br_handle_vlan", "br_pass_frame_up", "br_handle_frame_finish"),
     ),
     Cause(
         id="device.bridge-isolated",
@@ -105,16 +91,7 @@ $ bridge fdb show br BRIDGE
                 "bridge link set dev DEV flood on mcast_flood on bcast_flood on",
             ),
         ),
-        judge=first(
-            when(reasons=("NO_TX_TARGET",), at=_FLOODING),
-            when(
-                reasons=(NONE_GIVEN,),
-                at=_FLOODING,
-                confidence="likely",
-                fact="the function that sends a frame to all ports; no memory for the copies is the other reason",
-            ),
-        ),
         seen_as=("NO_TX_TARGET", "NOT_SPECIFIED"),
-        seen_at=(*_FLOODING, "br_dev_xmit"),
+        seen_at=(*FLOODING, "br_dev_xmit"),
     ),
 )

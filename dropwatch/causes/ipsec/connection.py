@@ -1,33 +1,18 @@
 """Adds to a finding which connection of the IKE daemon its SA or policy belongs to."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from dropwatch.causes.cause import Cause, Judge
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.vici import Connection
 from dropwatch.model.culprits import XfrmPolicy, XfrmState
 from dropwatch.model.drop import Drop, Evidence, Verdict
 
 
-def naming(causes: Sequence[Cause]) -> tuple[Cause, ...]:
-    """The same causes, whose verdicts name the connection where it is known."""
-    return tuple(
-        cause if cause.judge is None else replace(cause, judge=_named(cause.judge)) for cause in causes
-    )
-
-
-def _named(judge: Judge) -> Judge:
-    def judge_and_name(drop: Drop, host: Host) -> Verdict | None:
-        verdict = judge(drop, host)
-        if verdict is None or not isinstance(verdict.culprit, XfrmState | XfrmPolicy):
-            return verdict
-        return _with_connection(verdict, verdict.culprit, drop, host)
-
-    return judge_and_name
-
-
-def _with_connection(verdict: Verdict, culprit: XfrmState | XfrmPolicy, drop: Drop, host: Host) -> Verdict:
+def with_connection(verdict: Verdict, drop: Drop, host: Host) -> Verdict:
+    """The same verdict, which names the connection where exactly one can be it."""
+    culprit = verdict.culprit
+    if not isinstance(culprit, XfrmState | XfrmPolicy):
+        return verdict
     if not host.ike_tools():  # no daemon of which the answer could be: nothing is asked
         return verdict
     found = {

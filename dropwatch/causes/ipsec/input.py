@@ -1,11 +1,6 @@
 """IPsec, on the way in: what the kernel does with an ESP, AH or IPComp packet, and with what comes out of it."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.ipsec import input_judges as judges
-from dropwatch.causes.ipsec.connection import naming
-from dropwatch.causes.ipsec.lookup_judges import judge_auth_failed, judge_no_state
-from dropwatch.causes.ipsec.output_judges import judge_out_invalid
-from dropwatch.causes.when import first
 from dropwatch.model.drop import Fix
 
 _COMPARE = "ip xfrm state list src SADDR dst DADDR"
@@ -13,7 +8,7 @@ _IKE = Fix(
     "if an IKE daemon made the SAs, have it set the connection up anew", "swanctl --terminate --ike NAME"
 )
 
-_CAUSES = (
+INPUT = (
     Cause(
         id="ipsec.auth-failed",
         title="authentication failed: the keys or the integrity algorithm differ",
@@ -33,7 +28,6 @@ $ ip -s xfrm state list
 $ cat /proc/net/xfrm_stat
 """,
         fix=(Fix("compare algorithm, key and ICV length on both ends", _COMPARE), _IKE),
-        judge=first(judge_auth_failed, judges.judge_icv_length),
         seen_at=("xfrm_input", "esp_input", "esp_input_done2"),
     ),
     Cause(
@@ -55,7 +49,6 @@ On the sender the SPI must appear in an SA towards this host, here in an SA from
             Fix("list what this host has from that sender", "ip xfrm state list src SADDR dst DADDR nokeys"),
             _IKE,
         ),
-        judge=judge_no_state,
         seen_at=("xfrm_input",),
     ),
     Cause(
@@ -82,7 +75,6 @@ $ tcpdump -ni DEV esp
             Fix("by hand, more than 32 packets need ESN", "ip xfrm state add ... replay-window 128 flag esn"),
             Fix("if the sender restarted its counter with the same key, set up new SAs on both ends"),
         ),
-        judge=judges.judge_replay,
         seen_at=("xfrm_input",),
     ),
     Cause(
@@ -104,7 +96,6 @@ $ ip xfrm monitor expire
             Fix("have it rekey now", "swanctl --rekey --child NAME"),
             Fix("SAs made by hand: delete and add them again, without a limit or with a larger one"),
         ),
-        judge=judges.judge_expired,
         seen_at=("xfrm_input",),
     ),
     Cause(
@@ -122,7 +113,6 @@ $ ip xfrm monitor
 $ cat /proc/net/xfrm_stat
 """,
         fix=(Fix("see what the IKE daemon is waiting for", "swanctl --log"), _IKE),
-        judge=first(judges.judge_state_invalid, judge_out_invalid),
         seen_at=("xfrm_input", "xfrm_output_resume", "xfrm_output_one"),
     ),
     Cause(
@@ -149,7 +139,6 @@ $ tcpdump -ni DEV 'esp or udp port 4500'
                 "ip xfrm state add ... encap espinudp 4500 4500 0.0.0.0",
             ),
         ),
-        judge=judges.judge_encap_mismatch,
         seen_at=("xfrm_input",),
     ),
     Cause(
@@ -171,7 +160,6 @@ $ cat /proc/net/xfrm_stat
             Fix("give both ends the same mode: mode = tunnel or transport in swanctl.conf, then set up anew"),
             Fix("SAs made by hand: compare the mode", _COMPARE),
         ),
-        judge=judges.judge_mode_mismatch,
         seen_at=("xfrm_input", "ip_protocol_deliver_rcu", "ip6_protocol_deliver_rcu"),
     ),
     Cause(
@@ -193,7 +181,6 @@ $ cat /proc/net/xfrm_stat
             Fix("compare the cipher and its key on both ends", _COMPARE),
             Fix("use an algorithm that authenticates, such as AES-GCM: aes128gcm16 in swanctl.conf"),
         ),
-        judge=judges.judge_decrypt_garbage,
         seen_at=("xfrm_input", "esp_input_done2"),
     ),
     Cause(
@@ -212,9 +199,6 @@ $ cat /proc/net/xfrm_stat
             Fix("find out who sends it, and what", "tcpdump -ni DEV -vvX host SADDR"),
             Fix("if a box on the way cuts packets, lower the MTU of the tunnel", "ip link set DEV mtu 1400"),
         ),
-        judge=judges.judge_header_error,
         seen_at=("xfrm_input", "esp_input", "xfrm4_udp_encap_rcv"),
     ),
 )
-
-IPSEC = naming(_CAUSES)

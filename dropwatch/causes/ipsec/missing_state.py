@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from dropwatch.causes.ipsec import comparison, deleted_state, words
-from dropwatch.causes.ipsec.policies_for import Policies
-from dropwatch.host.host import Host
+from dropwatch.causes.ipsec.case import Case, once
+from dropwatch.causes.ipsec.policies_for import policies_to_send
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.text import state_line
-from dropwatch.model.drop import Address, Drop, Evidence
+from dropwatch.model.drop import Address, Evidence
 from dropwatch.model.ipsec import XfrmPolicy, XfrmState
 
 _ASKING = "an SA with SPI 0 is there: the kernel has asked an IKE daemon, which has not answered yet"
@@ -38,8 +38,12 @@ class Missing:
     evidence: tuple[Evidence, ...] = ()
 
 
-def missing_state(drop: Drop, host: Host, found: Policies) -> Missing | None:
-    """None where it is not known which policy it was, or the one that is there now does not ask for an SA."""
+@once
+def missing_state(case: Case) -> Missing | None:
+    """For a packet that is to leave. None where it is not known which policy it was, or the one that is there now
+    does not ask for an SA.
+    """
+    found = policies_to_send(case)
     policy, flow, config = found.one, found.flow, found.config
     if policy is None or flow is None or config is None or policy.action != "allow":
         return None
@@ -64,7 +68,7 @@ def missing_state(drop: Drop, host: Host, found: Policies) -> Missing | None:
         evidence.append(Evidence("netlink xfrm", "no SA comes near what this policy asks for"))
     if any(not one.spi and one.daddr == ends[1] for one in candidates):
         evidence.append(Evidence("netlink xfrm", _ASKING))
-    gone = deleted_state.sent_through(drop, host, template, *ends)
+    gone = deleted_state.sent_through(case.drop, case.host, template, *ends)
     if gone is None:
         evidence.append(words.story(_DIFFERENT if differs else _NOBODY))
         return Missing(policy, state, differs, evidence=tuple(evidence))

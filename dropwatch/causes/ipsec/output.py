@@ -1,13 +1,9 @@
 """IPsec, on the way out: from the policy that wants protection to the packet that is too big for it."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.ipsec import output_judges as judges
-from dropwatch.causes.ipsec.connection import naming
-from dropwatch.causes.routing.judges import discarded_while_sending
-from dropwatch.causes.when import first
 from dropwatch.model.drop import Fix
 
-_CAUSES = (
+OUTPUT = (
     Cause(
         id="ipsec.out-no-state",
         title="an IPsec policy wants an SA for this packet, and there is none",
@@ -33,7 +29,6 @@ $ cat /proc/net/xfrm_stat
                 "ip xfrm policy list dir out",
             ),
         ),
-        judge=first(judges.judge_out_no_state, discarded_while_sending),
         seen_as=("NOT_SPECIFIED", "QUEUE_PURGE", "XFRM_POLICY"),
         seen_at=(
             "dst_discard_out",
@@ -63,7 +58,6 @@ $ cat /proc/net/xfrm_stat
             Fix("have the IKE daemon rekey now", "swanctl --rekey --child NAME"),
             Fix("SAs made by hand: delete and add them again, without a limit or with a larger one"),
         ),
-        judge=judges.judge_out_expired,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("xfrm_output_resume", "xfrm_output_one"),
     ),
@@ -86,7 +80,6 @@ $ cat /proc/net/xfrm_stat
             Fix("use extended sequence numbers: ESN in the proposal (esp_proposals = aes128gcm16-esn)"),
             Fix("rekey earlier: rekey_packets in swanctl.conf"),
         ),
-        judge=judges.judge_out_overflow,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("xfrm_output_resume", "xfrm_output_one"),
     ),
@@ -115,7 +108,6 @@ $ nstat -az IpFragFails Ip6FragFails
             ),
             Fix("let ICMP fragmentation needed and ICMPv6 packet too big pass every firewall on the way"),
         ),
-        judge=judges.judge_out_mtu,
         seen_as=("NOT_SPECIFIED", "PKT_TOO_BIG"),
         seen_at=(
             "xfrm_output",
@@ -127,5 +119,3 @@ $ nstat -az IpFragFails Ip6FragFails
         ),
     ),
 )
-
-IPSEC_OUTPUT = naming(_CAUSES)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from dropwatch.causes.ipsec import comparison, objects
-from dropwatch.host.host import Host
+from dropwatch.causes.ipsec import comparison, flow, objects
+from dropwatch.causes.ipsec.case import Case, config, once
 from dropwatch.host.ipsec import policy_search
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.policy_search import Fit, Flow
@@ -40,13 +40,27 @@ class Policies:
         return next((policy for policy, fit in self.near if fit.differs == (field,)), None)
 
 
-def policies_for(drop: Drop, host: Host, direction: str, flow: Flow | None) -> Policies:
-    config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
-    if config is None or flow is None:
-        return Policies(direction, flow, config)
-    taken = policy_search.taken(config, direction, flow, drop.time)
-    near = () if taken else policy_search.nearly(config, direction, flow, drop.time)
-    return Policies(direction, flow, config, taken, near)
+@once
+def policies_to_send(case: Case) -> Policies:
+    """Those for a packet that is to leave."""
+    return _policies(case, "out", flow.leaving(case))
+
+
+@once
+def policies_checked(case: Case) -> Policies:
+    """Those that __xfrm_policy_check looked through when it refused the packet."""
+    note = case.drop.event.xfrm
+    direction = note.check.dir if note is not None and note.check is not None else "in"
+    return _policies(case, direction, flow.checked(case))
+
+
+def _policies(case: Case, direction: str, wanted: Flow | None) -> Policies:
+    found, time = config(case), case.drop.time
+    if found is None or wanted is None:
+        return Policies(direction, wanted, found)
+    taken = policy_search.taken(found, direction, wanted, time)
+    near = () if taken else policy_search.nearly(found, direction, wanted, time)
+    return Policies(direction, wanted, found, taken, near)
 
 
 def taken_evidence(drop: Drop, found: Policies) -> list[Evidence]:

@@ -1,9 +1,6 @@
 """IPsec policy: what may pass in clear text, what must be protected, and by which SA."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.ipsec import policy_judges as judges
-from dropwatch.causes.ipsec.binding_judges import judge_interface, judge_mark
-from dropwatch.causes.ipsec.connection import naming
 from dropwatch.model.drop import Fix
 
 _CHECKED_AT = (
@@ -26,7 +23,7 @@ _POLICIES = "ip xfrm policy list"
 _SEEN_AS = ("XFRM_POLICY", "NOT_SPECIFIED")
 
 # The first two tell more than that there was no policy, and so are asked before it.
-_CAUSES = (
+POLICY = (
     Cause(
         id="ipsec.interface-mismatch",
         title="the SA or policy belongs to an xfrm interface with another if_id",
@@ -45,7 +42,6 @@ The if_id must be the same in all three.
             Fix("make the interface for the SA's if_id", "ip link add ipsec0 type xfrm dev DEV if_id 42"),
             Fix("or correct if_id_in and if_id_out in swanctl.conf, and set the connection up anew"),
         ),
-        judge=judge_interface,
         seen_as=_SEEN_AS,
         seen_at=(*_CHECKED_AT, "xfrm_input", "xfrmi_rcv_cb", "xfrmi_xmit"),
     ),
@@ -72,7 +68,6 @@ $ iptables-save -t mangle
             ),
             Fix("or make the SA without a mark: mark_in in swanctl.conf"),
         ),
-        judge=judge_mark,
         seen_at=("xfrm_input",),
     ),
     Cause(
@@ -93,7 +88,6 @@ $ cat /proc/net/xfrm_stat
             Fix("compare the traffic selectors of both ends: local_ts and remote_ts in swanctl.conf"),
             Fix("SAs made by hand: look at the selector", "ip xfrm state list nokeys"),
         ),
-        judge=judges.judge_selector,
         seen_as=_SEEN_AS,
         seen_at=_CHECKED_AT,
     ),
@@ -120,7 +114,6 @@ $ cat /proc/net/xfrm_stat
                 "if clear text is wanted here, add a policy of a higher priority (lower number) without a template"
             ),
         ),
-        judge=judges.judge_template,
         seen_as=_SEEN_AS,
         seen_at=_CHECKED_AT,
     ),
@@ -147,7 +140,6 @@ $ cat /proc/net/xfrm_stat
                 "ip xfrm policy add src SADDR dst DADDR dir fwd tmpl src PEER dst SELF proto esp mode tunnel reqid N",
             ),
         ),
-        judge=judges.judge_no_policy,
         seen_as=_SEEN_AS,
         seen_at=_CHECKED_AT,
     ),
@@ -170,10 +162,7 @@ $ cat /proc/net/xfrm_stat
             Fix("find the policy, by its selector and priority", _POLICIES),
             Fix("delete it by its index, if it is not wanted", "ip xfrm policy delete dir in index N"),
         ),
-        judge=judges.judge_policy_block,
         seen_as=_SEEN_AS,
         seen_at=(*_CHECKED_AT, "xfrm_lookup_with_ifid"),
     ),
 )
-
-IPSEC_POLICY = naming(_CAUSES)

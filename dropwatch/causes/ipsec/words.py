@@ -1,4 +1,4 @@
-"""The sentences of the IPsec judges: facts about a packet beside those about an SA."""
+"""The sentences of the signs of IPsec: facts about a packet beside those about an SA."""
 
 from dropwatch.host.ipsec.text import algorithm_text, spi_text
 from dropwatch.model.drop import Drop, Evidence, Packet

@@ -1,21 +1,11 @@
 """Netfilter beyond rules: connection tracking, NAT, queues to programs, SYNPROXY, and other hooks."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.netfilter.engine_judges import (
-    conntrack_clash,
-    conntrack_full,
-    conntrack_invalid,
-    hook_other,
-    synproxy,
-)
-from dropwatch.causes.netfilter.hook_judges import left_over
-from dropwatch.causes.netfilter.queue_judges import queue_unheard, queue_verdict
-from dropwatch.causes.when import first
 from dropwatch.model.drop import Fix
 
 _SEEN_AS = ("NETFILTER_DROP",)
 
-NETFILTER_ENGINES = (
+ENGINES = (
     Cause(
         id="netfilter.conntrack-full",
         title="the connection tracking table is full",
@@ -46,7 +36,6 @@ $ dmesg | grep 'table full'
                 "nft add rule inet TABLE CHAIN udp dport 53 notrack",
             ),
         ),
-        judge=conntrack_full,
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nf_conntrack_in"),
     ),
@@ -72,7 +61,6 @@ $ dmesg -w
                 "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
             ),
         ),
-        judge=conntrack_invalid,
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nft_do_chain"),
     ),
@@ -100,7 +88,6 @@ $ conntrack -L --src-nat | wc -l
                 "iptables -t nat -A POSTROUTING -o DEV -j MASQUERADE --random-fully",
             ),
         ),
-        judge=conntrack_clash,
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "__nf_conntrack_confirm", "nf_nat_inet_fn"),
     ),
@@ -126,7 +113,6 @@ $ iptables-save | grep NFQUEUE
                 "nft add rule inet TABLE CHAIN queue flags bypass,fanout to 0-3",
             ),
         ),
-        judge=queue_unheard,
         seen_as=(*_SEEN_AS, "NOT_SPECIFIED"),
         seen_at=("nf_queue", "nf_hook_slow", "nfqnl_enqueue_packet"),
     ),
@@ -147,7 +133,6 @@ $ ss -nlp -f netlink | grep nfnl
             Fix("look into the log of the program that listens", "journalctl -u suricata -e"),
             Fix("for a test, take the rule that sends to the queue out", "nft -a list ruleset | grep queue"),
         ),
-        judge=queue_verdict,
         seen_as=_SEEN_AS,
         seen_at=("nf_reinject", "nfqnl_recv_verdict"),
     ),
@@ -171,7 +156,6 @@ $ sysctl net.netfilter.nf_conntrack_tcp_loose net.ipv4.tcp_timestamps
             ),
             Fix("give SYNPROXY the options (mss, wscale, sack, timestamp) that the server really has"),
         ),
-        judge=synproxy,
         seen_as=_SEEN_AS,
         seen_at=("ipv4_synproxy_hook", "synproxy_tg4", "nf_hook_slow"),
     ),
@@ -193,7 +177,6 @@ $ bpftool link show
             Fix("see which functions hang on the hook", "nft list hooks"),
             Fix("SELinux: look for denials of packets", "ausearch -m avc -ts recent | grep packet"),
         ),
-        judge=first(hook_other, left_over),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "ip_vs_in_hook", "br_handle_frame"),
     ),

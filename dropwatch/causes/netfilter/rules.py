@@ -1,12 +1,11 @@
 """Netfilter: rules and chain policies of nftables, iptables, ebtables and arptables."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.netfilter.rule_judges import rule_judge
 from dropwatch.model.drop import Fix
 
 _SEEN_AS = ("NETFILTER_DROP",)
 
-NETFILTER_RULES = (
+RULES = (
     Cause(
         id="netfilter.iptables-rule",
         title="an iptables or ip6tables rule drops it",
@@ -33,7 +32,6 @@ $ iptables-legacy -t filter -vnL --line-numbers
                 "iptables-legacy -I INPUT -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
             ),
         ),
-        judge=rule_judge("netfilter.iptables-rule"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "ipt_do_table", "ip6t_do_table"),
     ),
@@ -59,7 +57,6 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
                 "iptables-legacy -I INPUT -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
             ),
         ),
-        judge=rule_judge("netfilter.iptables-reject"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "reject_tg"),
     ),
@@ -89,7 +86,6 @@ $ nft delete table inet look
                 "nft insert rule inet TABLE CHAIN ip saddr SADDR ip daddr DADDR th dport DPORT accept",
             ),
         ),
-        judge=rule_judge("netfilter.nft-rule"),
         seen_as=_SEEN_AS,
         seen_at=("nft_do_chain", "nf_hook_slow"),
     ),
@@ -109,7 +105,6 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
             Fix("find the rule with its handle", "nft -a list ruleset"),
             Fix("with firewalld", "firewall-cmd --add-port=DPORT/PROTO"),
         ),
-        judge=rule_judge("netfilter.nft-reject"),
         seen_as=_SEEN_AS,
         seen_at=("nft_do_chain", "nf_hook_slow"),
     ),
@@ -141,7 +136,6 @@ The counter behind the policy rises with each such packet.
                 "iptables -I DOCKER-USER -s SADDR -j ACCEPT",
             ),
         ),
-        judge=rule_judge("netfilter.chain-policy"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nft_do_chain"),
     ),
@@ -162,7 +156,6 @@ $ virsh nwfilter-list
             Fix("find the rule by its counter", "ebtables-legacy -L --Lc --Ln"),
             Fix("libvirt: look at the filter of the interface", "virsh dumpxml GUEST | grep -A3 filterref"),
         ),
-        judge=rule_judge("netfilter.ebtables-rule"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "br_handle_frame", "ebt_do_table"),
     ),
@@ -179,7 +172,6 @@ $ arptables-legacy -L -n -v
 $ arptables -L -n -v
 """,
         fix=(Fix("find the rule by its counter", "arptables -L -n -v --line-numbers"),),
-        judge=rule_judge("netfilter.arptables-rule"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "arpt_do_table"),
     ),
@@ -206,7 +198,6 @@ $ ip rule
             ),
             Fix("or make the route symmetric: a route for the source through the interface it came in on"),
         ),
-        judge=rule_judge("netfilter.rpfilter-match"),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nft_do_chain"),
     ),

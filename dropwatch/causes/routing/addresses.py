@@ -1,13 +1,11 @@
 """Routing, the addresses: who may be the source of a packet, and for whom it may be."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.routing import judges
-from dropwatch.causes.when import when
 from dropwatch.model.drop import Fix
 
 _ROUTE_IN = "ip route get DADDR from SADDR iif DEV"
 
-ROUTING_ADDRESSES = (
+ADDRESSES = (
     Cause(
         id="routing.reverse-path",
         title="reverse-path filter: the route back to the source is not by this interface",
@@ -68,7 +66,6 @@ $ ip addr show to SADDR
             ),
         ),
         reasons=("IP_LOCAL_SOURCE", "IP_INVALID_SOURCE"),
-        judge=judges.martian_source,
         seen_as=("IP_LOCALNET", "IP_INHDR", "NOT_SPECIFIED"),
         seen_at=("ip_rcv_finish_core", "ip6_rcv_core", "fib_validate_source"),
     ),
@@ -90,7 +87,6 @@ $ iptables-save -t nat | grep DNAT
             Fix("if it is a DNAT to localhost", "sysctl -w net.ipv4.conf.DEV.route_localnet=1"),
         ),
         reasons=("IP_INVALID_DEST",),
-        judge=judges.martian_destination,
         seen_as=("IP_LOCALNET", "IP_INHDR", "NOT_SPECIFIED"),
         seen_at=("ip_rcv_finish_core", "ip6_rcv_core", "ip_route_input_slow"),
     ),
@@ -118,11 +114,6 @@ $ ip -s -s link show DEV
                 "ip link add link DEV name DEV.VID type vlan id VID",
             ),
             Fix("on the sender, throw the ARP entry away", "ip neigh flush to DADDR"),
-        ),
-        judge=when(
-            reasons=("OTHERHOST",),
-            confidence="likely",
-            fact="a frame with a VLAN tag that nothing here takes is marked in the same way",
         ),
         seen_as=("OTHERHOST",),
         seen_at=("ip_rcv_core", "ip6_rcv_core"),
@@ -172,7 +163,6 @@ $ cat /proc/net/igmp
             ),
             Fix("see who has joined what", "ip maddr show"),
         ),
-        judge=judges.multicast_not_joined,
         seen_as=("IP_INADDRERRORS", "NOT_SPECIFIED"),
         seen_at=("ip_rcv_finish_core", "ip6_mc_input", "ip6_protocol_deliver_rcu"),
     ),

@@ -1,13 +1,11 @@
 """Routing, the ways: routes that lead nowhere, forwarding that is off, packets that are too old or too big."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.routing import judges
-from dropwatch.causes.when import first, when
 from dropwatch.model.drop import Fix
 
 _ROUTE_IN = "ip route get DADDR from SADDR iif DEV"
 
-ROUTING_WAYS = (
+PATHS = (
     Cause(
         id="routing.prohibit",
         title="a route or rule says prohibit",
@@ -24,17 +22,6 @@ $ ip route show table all type prohibit
         fix=(
             Fix("find the route or rule", "ip rule; ip route show table all type prohibit"),
             Fix("delete it, or add a more specific route", "ip route add DADDR via GATEWAY dev DEV"),
-        ),
-        judge=first(
-            when(
-                at=("ip6_pkt_drop",),
-                through=("ip6_pkt_prohibit", "ip6_pkt_prohibit_out"),
-                fact="the function that ends IPv6 routes of type prohibit",
-            ),
-            when(
-                at=("ip6_pkt_prohibit", "ip6_pkt_prohibit_out"),
-                fact="the function that ends IPv6 routes of type prohibit",
-            ),
         ),
         seen_as=("NOT_SPECIFIED", "IP_INNOROUTES", "IP_OUTNOROUTES"),
         seen_at=("ip_error", "ip6_pkt_prohibit", "ip6_pkt_drop"),
@@ -56,7 +43,6 @@ $ ip rule
             Fix("find the route or rule", "ip rule; ip route show table all type blackhole"),
             Fix("delete it, or add a more specific route", "ip route add DADDR via GATEWAY dev DEV"),
         ),
-        judge=judges.blackhole,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ip_error", "dst_discard_out"),
     ),
@@ -102,12 +88,6 @@ $ nstat -az IpExtInNoRoutes Ip6InNoRoutes
             Fix("ask the kernel the same question", _ROUTE_IN),
             Fix("add what is missing", "ip route add DADDR via GATEWAY dev DEV"),
         ),
-        judge=when(
-            reasons=("IP_INNOROUTES",),
-            at=("ip_error", "ip6_pkt_drop", "ip6_pkt_discard"),
-            confidence="likely",
-            fact="no usable route was found; one that says unreachable (IPv6: or prohibit) gives the same answer",
-        ),
         seen_as=("IP_INNOROUTES",),
         seen_at=("ip_error", "ip6_pkt_drop", "ip6_pkt_discard"),
     ),
@@ -128,12 +108,6 @@ $ nstat -az IpOutNoRoutes Ip6OutNoRoutes
         fix=(
             Fix("ask the kernel the same question", "ip route get DADDR from SADDR"),
             Fix("watch routes come and go", "ip -ts monitor route link address"),
-        ),
-        judge=when(
-            reasons=("IP_OUTNOROUTES",),
-            at=("__ip_queue_xmit", "ip6_pkt_drop", "ip6_pkt_discard_out"),
-            confidence="likely",
-            fact="the lookup failed; a route that forbids the destination, or IPsec policy, gives the same answer",
         ),
         seen_as=("IP_OUTNOROUTES",),
         seen_at=("__ip_queue_xmit", "ip6_pkt_drop", "ip6_pkt_discard_out", "vxlan_xmit_one"),
@@ -161,7 +135,6 @@ $ nstat -az IpInAddrErrors Ip6InAddrErrors
             ),
             Fix("if the address should be here", "ip addr add DADDR/PREFIX dev DEV"),
         ),
-        judge=judges.forwarding_off,
         seen_as=("IP_INADDRERRORS",),
         seen_at=("ip_error", "ip6_forward"),
     ),
@@ -184,7 +157,6 @@ $ nstat -az IpInHdrErrors IcmpOutTimeExcds
             Fix("look for a loop: where does this router send it?", _ROUTE_IN),
             Fix("multicast: have the sender use a larger TTL (IP_MULTICAST_TTL)"),
         ),
-        judge=judges.ttl_expired,
         seen_as=("IP_INHDR", "NOT_SPECIFIED"),
         seen_at=("ip_forward", "ip6_forward"),
     ),
@@ -211,7 +183,6 @@ $ nstat -az IpFragFails Ip6FragFails Ip6OutPktTooBigs
             Fix("let ICMP type 3 code 4 and ICMPv6 type 2 pass all firewalls towards the sender"),
             Fix("or give all links on the way the same MTU", "ip link set DEV mtu 1500"),
         ),
-        judge=when(reasons=("PKT_TOO_BIG",), at=("ip_forward", "ip6_forward")),
         seen_as=("PKT_TOO_BIG", "NOT_SPECIFIED"),
         seen_at=("ip_forward", "ip6_forward", "ip_fragment", "ip6_fragment"),
     ),

@@ -1,10 +1,9 @@
 """Sockets, the way in: nobody listens, a filter or a rule of the socket says no, its program has closed it."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.socket import judges
 from dropwatch.model.drop import Fix
 
-SOCKET_ACCESS = (
+ACCESS = (
     Cause(
         id="socket.udp-no-listener",
         title="no UDP socket is bound to this address and port",
@@ -26,7 +25,6 @@ $ nstat -az UdpNoPorts Udp6NoPorts
             Fix("is it in another network namespace?", "ip -all netns exec ss -lnup 'sport = :DPORT'"),
             Fix("start the program, or have it bind to the address that the packets are sent to"),
         ),
-        judge=judges.udp_no_listener,
         seen_as=("NO_SOCKET", "NOT_SPECIFIED"),
         seen_at=(
             *("udp_rcv", "__udp4_lib_rcv", "__udp4_lib_mcast_deliver"),
@@ -53,7 +51,6 @@ $ nstat -az TcpOutRsts
             Fix("is it in another network namespace?", "ip -all netns exec ss -lntp 'sport = :DPORT'"),
             Fix("start the program, or have it listen on the address that the packets are sent to"),
         ),
-        judge=judges.tcp_no_listener,
         seen_as=("NO_SOCKET",),
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
     ),
@@ -148,7 +145,6 @@ $ nstat -az TcpExtTCPAbortOnData TcpExtTCPAbortOnClose
             Fix("align the timeouts of the two ends: the sender's should be the shorter one"),
         ),
         reasons=("TCP_CLOSE", "TCP_ABORT_ON_DATA"),
-        judge=judges.data_after_close,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("tcp_rcv_state_process", "tcp_v4_do_rcv", "tcp_v6_do_rcv"),
     ),

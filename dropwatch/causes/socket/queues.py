@@ -1,10 +1,9 @@
 """Sockets, their queues: receive buffers, backlogs and the memory behind them."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.socket import judges
 from dropwatch.model.drop import Fix
 
-SOCKET_QUEUES = (
+QUEUES = (
     Cause(
         id="socket.udp-buffer-full",
         title="the receive buffer of the UDP socket is full",
@@ -31,7 +30,6 @@ $ sysctl net.core.rmem_default net.core.rmem_max
                 "sysctl -w net.core.rmem_default=1048576",
             ),
         ),
-        judge=judges.udp_buffer_full,
         seen_as=("SOCKET_RCVBUFF",),
         seen_at=(
             "udp_queue_rcv_one_skb",
@@ -64,7 +62,6 @@ The last column is the drops of each socket.
                 "have the program attach a filter, so that it gets only what it needs (ICMP_FILTER, SO_ATTACH_FILTER)"
             ),
         ),
-        judge=judges.raw_buffer_full,
         seen_as=("SOCKET_RCVBUFF",),
         seen_at=("raw_rcv", "raw_rcv_skb", "rawv6_rcv", "rawv6_rcv_skb", "__ping_queue_rcv_skb"),
     ),
@@ -89,7 +86,6 @@ tcpdump says at its end how many it lost.
             ),
             Fix("or give tcpdump a larger buffer (in KiB)", "tcpdump -i DEV -B 65536 -w FILE"),
         ),
-        judge=judges.packet_buffer_full,
         seen_as=("PACKET_SOCK_ERROR", "NOT_SPECIFIED"),
         seen_at=("packet_rcv", "tpacket_rcv"),
     ),
@@ -117,7 +113,6 @@ $ nstat -az TcpExtListenOverflows TcpExtListenDrops
             ),
         ),
         reasons=("TCP_LISTEN_OVERFLOW",),
-        judge=judges.accept_queue_full,
         seen_as=("NO_SOCKET", "NOT_SPECIFIED"),
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv", "cookie_v4_check", "tcp_conn_request"),
     ),
@@ -185,7 +180,6 @@ $ systemd-cgtop
             Fix("raise the limit (in pages)", "sysctl -w net.ipv4.udp_mem='262144 349525 524288'"),
             Fix("a container: raise its memory limit", "systemctl set-property UNIT MemoryMax=2G"),
         ),
-        judge=judges.memory_pressure,
         seen_as=("PROTO_MEM",),
         seen_at=("udp_queue_rcv_one_skb", "udpv6_queue_rcv_one_skb", "tcp_data_queue", "tcp_data_queue_ofo"),
     ),

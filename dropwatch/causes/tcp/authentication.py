@@ -6,7 +6,7 @@ from dropwatch.model.drop import Fix
 _AT = ("tcp_v4_rcv", "tcp_v6_rcv")
 _SEE = Fix("see which options the segments carry", "tcpdump -c 5 -nvvi DEV host SADDR and tcp port DPORT")
 
-TCP_AUTHENTICATION = (
+AUTHENTICATION = (
     Cause(
         id="tcp.md5-missing",
         title="the TCP-MD5 signature is missing",

@@ -1,7 +1,6 @@
 """TCP, the connection: segments that do not fit its state. Most are answered, so that the other end can repair it."""
 
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.socket import judges
 from dropwatch.model.drop import Fix
 
 _LOOK = Fix("look at the connection", "ss -tinmp 'sport = :DPORT and dst SADDR'")
@@ -10,7 +9,7 @@ _CAPTURE = Fix(
     "tcpdump -ni DEV -w FILE host SADDR and tcp port DPORT",
 )
 
-TCP_STATE = (
+STATE = (
     Cause(
         id="tcp.paws",
         title="the TCP timestamp goes backwards (PAWS)",
@@ -155,7 +154,6 @@ $ nstat -az TcpOutRsts
                 _CAPTURE.command,
             ),
         ),
-        judge=judges.tcp_no_connection,
         seen_as=("NO_SOCKET",),
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
     ),
@@ -196,7 +194,6 @@ $ nstat -az TcpExtPAWSTimewait TcpExtTW
             Fix("have the client close first: then TIME_WAIT is on its side"),
         ),
         reasons=("TCP_RFC7323_TW_PAWS",),
-        judge=judges.time_wait_refused,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv", "tcp_timewait_state_process"),
     ),

@@ -9,7 +9,7 @@ _CAPTURE = Fix(
     "tcpdump -ni DEV -w FILE host SADDR and tcp port DPORT",
 )
 
-TCP_WINDOW = (
+WINDOW = (
     Cause(
         id="tcp.zero-window",
         title="the receive window is closed: the program does not read",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dropwatch.causes import CATALOGUE, when
+from dropwatch.causes import CATALOGUE
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.model.drop import Drop, Evidence, Frame, Where
 from tests.unit.told_host import ToldHost
@@ -270,15 +270,3 @@ def test_another_source_than_kfree_skb_is_named(make_drop, make_event) -> None:
     drop = at(make_drop(event=make_event(source="tcp_conn_request")), "tcp_conn_request")
     _, verdict = diagnose(drop, HOST)
     assert verdict.evidence[0].source == "tcp_conn_request"
-
-
-def test_first_gives_the_first_verdict(make_drop) -> None:
-    drop = at(make_drop(), "ip_forward", reason="IP_INHDR")
-    never = when.when(reasons=("XDP",))
-    sure = when.when(reasons=("IP_INHDR",), proto="udp", packet=lambda packet: packet.dport == 5000)
-    verdict = when.first(never, sure)(drop, HOST)
-    assert verdict is not None
-    assert verdict.confidence == "certain"
-    assert when.first(never)(drop, HOST) is None
-    assert when.when(through=("ip_rcv",))(drop, HOST) is None
-    assert when.when(proto="tcp")(drop, HOST) is None

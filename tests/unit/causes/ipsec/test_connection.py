@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dropwatch.causes.cause import Cause
-from dropwatch.causes.ipsec.connection import naming
+from dropwatch.causes.ipsec.connection import with_connection
 from dropwatch.host.ipsec.vici import Connection
 from dropwatch.model.culprits import Template, XfrmPolicy, XfrmState
 from dropwatch.model.drop import Verdict
@@ -22,10 +21,7 @@ DEFAULT = XfrmPolicy("none", "out", "block", default=True)
 
 def verdict_of(drop, culprit, connections, tools=("swanctl",)):
     host = ToldHost(connections=connections, ike_tools=tools)
-    (cause,) = naming(
-        (Cause("ipsec.x", "t", "w", "c", (), judge=lambda drop, host: Verdict("certain", culprit)),)
-    )
-    return cause.judge(drop, host)
+    return with_connection(Verdict("certain", culprit), drop, host)
 
 
 @pytest.mark.parametrize(

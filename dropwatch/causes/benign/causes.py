@@ -1,9 +1,8 @@
 """Frees that look like drops and are none: suppressed, but counted; shown with --all."""
 
-from dropwatch.causes.benign import judges
 from dropwatch.causes.cause import Cause
 
-BENIGN = (
+BENIGN_CAUSES = (
     Cause(
         id="benign.socket-close",
         title="a program closed its socket and had not read everything",
@@ -20,7 +19,6 @@ If a program was meant to read these packets, look at why it ended:
 $ journalctl -e
 """,
         fix=(),
-        judge=judges.socket_close,
         seen_as=("NOT_SPECIFIED", "QUEUE_PURGE"),
         seen_at=(
             "inet_sock_destruct",
@@ -43,7 +41,6 @@ $ whydrop --all --cause benign.tap-copy --stack
 The stack shows packet_release: a packet socket being closed.
 """,
         fix=(),
-        judge=judges.tap_copy,
         seen_as=("NOT_SPECIFIED", "QUEUE_PURGE"),
         seen_at=("packet_release", "skb_queue_purge", "skb_queue_purge_reason"),
     ),
@@ -60,7 +57,6 @@ them and passes them over.
 $ whydrop --all --cause benign.unix-socket --stack
 """,
         fix=(),
-        judge=judges.unix_socket,
         seen_as=("SOCKET_CLOSE", "UNIX_DISCONNECT", "UNIX_SKIP_OOB", "NOT_SPECIFIED"),
         seen_at=("unix_stream_connect", "unix_release_sock", "nfnetlink_rcv_batch", "netlink_unicast"),
     ),
@@ -77,7 +73,6 @@ $ tcpdump -ni any 'udp port 4500 and udp[4:2] = 9'
 Each of them is answered by nothing, and the tunnel works.
 """,
         fix=(),
-        judge=judges.nat_keepalive,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("xfrm4_udp_encap_rcv", "xfrm6_udp_encap_rcv"),
     ),
@@ -96,7 +91,6 @@ $ ip -6 neigh show
 $ nstat -az Icmp6InErrors Icmp6InNeighborSolicits Icmp6InNeighborAdvertisements
 """,
         fix=(),
-        judge=judges.neighbour_probe,
         seen_as=("IPV6_NDISC_NS_OTHERHOST", "NOT_SPECIFIED"),
         seen_at=("icmpv6_rcv", "ndisc_recv_ns"),
     ),
@@ -113,7 +107,6 @@ $ nstat -az Icmp6InMsgs Icmp6InErrors
 A message that was not accepted counts as Icmp6InErrors; one that was handled does not.
 """,
         fix=(),
-        judge=judges.icmp6_handled,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("icmpv6_rcv",),
     ),
@@ -131,7 +124,6 @@ $ ip maddr show
 $ tcpdump -ni DEV 'igmp or icmp6'
 """,
         fix=(),
-        judge=judges.multicast_noise,
         seen_as=("NOT_SPECIFIED", "NO_TX_TARGET"),
         seen_at=(
             "br_dev_xmit",
@@ -155,7 +147,6 @@ ping reports no loss. Programs with raw ICMP sockets:
 $ ss -wanp
 """,
         fix=(),
-        judge=judges.echo_reply,
         seen_as=("NO_SOCKET",),
         seen_at=("icmp_rcv", "icmpv6_rcv", "ping_rcv"),
     ),
@@ -172,7 +163,6 @@ The stack shows skb_release_data below the function that freed the whole:
 $ whydrop --all --cause benign.fragment-list --stack
 """,
         fix=(),
-        judge=judges.fragment_list,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("skb_release_data",),
     ),
@@ -188,7 +178,6 @@ after a refused connection of a port scanner with raw sockets, or as the second 
 $ tcpdump -ni DEV 'tcp[tcpflags] & tcp-rst != 0 and host SADDR'
 """,
         fix=(),
-        judge=judges.late_reset,
         seen_as=("NO_SOCKET",),
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
     ),
@@ -206,7 +195,6 @@ $ ss -to
 """,
         fix=(),
         reasons=("TCP_RFC7323_PAWS_ACK",),
-        judge=judges.ack_consumed,
         seen_as=("TCP_OLD_SEQUENCE",),
         seen_at=("tcp_validate_incoming",),
     ),
@@ -224,7 +212,6 @@ $ ss -tan state time-wait
 $ ss -tan state fin-wait-2
 """,
         fix=(),
-        judge=judges.time_wait,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
     ),

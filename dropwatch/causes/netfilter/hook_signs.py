@@ -2,7 +2,7 @@
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.netfilter import words
-from dropwatch.causes.netfilter.engine_judges import (
+from dropwatch.causes.netfilter.engine_signs import (
     blamed_otherwise,
     hook_fixes,
     hook_title,

@@ -1,11 +1,12 @@
-"""What the judges of IPsec input say, and when they keep silent."""
+"""What the signs of IPsec input say, and when they keep silent."""
 
 from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
-from dropwatch.causes.ipsec.lookup_judges import judge_auth_failed, judge_mark_of_state, judge_no_state
+from dropwatch.causes.ipsec import lookup_signs
+from dropwatch.causes.ipsec.case import Case
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.model import culprits
@@ -68,12 +69,24 @@ def nobody():
     return ToldHost(xfrm=lambda *question: pytest.fail("asked the host"))
 
 
+def auth_failed(drop, host):
+    return lookup_signs.auth_failed(Case(drop, host))
+
+
+def no_state(drop, host):
+    return lookup_signs.no_state(Case(drop, host))
+
+
+def state_of_other_mark(drop, host):
+    return lookup_signs.state_of_other_mark(Case(drop, host))
+
+
 def texts(verdict):
     return [(fact.source, fact.text) for fact in verdict.evidence]
 
 
 def test_auth_failed_in_full(esp) -> None:
-    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody())
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody())
     assert verdict is not None
     assert verdict.confidence == "certain"
     assert verdict.culprit == culprits.XfrmState(
@@ -113,13 +126,13 @@ def test_auth_failed_in_full(esp) -> None:
 
 
 def test_auth_failed_says_how_to_compare_the_ends(esp) -> None:
-    fixes = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody()).fix
+    fixes = auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody()).fix
     get = "xfrm state get src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001"
     assert [fix.command for fix in fixes[:2]] == [f"ip -n b {get}", f"ip {get}"]
     assert fixes[2].command.startswith(f"ip -n b {get} | awk ")
     assert fixes[2].command.endswith(" | sha256sum")
     marked = replace(SA, mark=5, mark_mask=0xFF)
-    fixes = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=marked), netns=None), nobody()).fix
+    fixes = auth_failed(esp(XfrmNote(ICVFAIL, state=marked), netns=None), nobody()).fix
     assert fixes[0].command == f"ip {get} mark 0x5 mask 0xff"
 
 
@@ -148,41 +161,41 @@ def test_auth_failed_says_how_to_compare_the_ends(esp) -> None:
     ],
 )
 def test_auth_failed_knows_whether_the_sa_ever_worked(esp, fields, text) -> None:
-    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, **fields))), nobody())
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, **fields))), nobody())
     assert verdict.evidence[3].text == text
 
 
 def test_auth_failed_with_a_separate_integrity_algorithm(esp) -> None:
     algorithms = (("enc", "cbc(aes)", 128, 0), ("auth", "hmac(sha256)", 256, 128))
-    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, algorithms=algorithms))), nobody())
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, algorithms=algorithms))), nobody())
     assert verdict.evidence[2].text == (
         "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV; the encryption key plays no part in "
         "the check"
     )
     only = replace(SA, proto="ah", algorithms=algorithms[1:])
-    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=only), proto="ah"), nobody())
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=only), proto="ah"), nobody())
     assert verdict.evidence[2].text == "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV"
 
 
 def test_auth_failed_in_udp(esp) -> None:
     state = replace(SA, encap=Encap("espinudp", 4500, 4500))
     drop = esp(XfrmNote(ICVFAIL, state=state), proto="udp", sport=4500, dport=4500)
-    verdict = judge_auth_failed(drop, nobody())
+    verdict = auth_failed(drop, nobody())
     assert verdict.evidence[0].text.endswith("proto esp spi 0x00001001 seq 7 mark 0x0 in UDP 4500 > 4500")
     assert "NAT" in verdict.fix[1].text
 
 
 @pytest.mark.parametrize("function", ["xfrm_input", "xfrm_input.isra.0", "xfrm_input.constprop.0.cold"])
 def test_the_place_may_have_a_suffix(esp, function) -> None:
-    assert judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA), function), nobody()) is not None
-    assert judge_no_state(esp(NOTFOUND, function), host()) is not None
+    assert auth_failed(esp(XfrmNote(ICVFAIL, state=SA), function), nobody()) is not None
+    assert no_state(esp(NOTFOUND, function), host()) is not None
 
 
 @pytest.mark.parametrize("function", ["__udp4_lib_rcv", "xfrm_input_resume", "my_xfrm_input", None])
 def test_another_place_is_another_cause(esp, function) -> None:
     """The packet has been through IPsec, and died of something else later."""
-    assert judge_auth_failed(esp(XfrmNote(ICVFAIL, state=SA), function), nobody()) is None
-    assert judge_no_state(esp(NOTFOUND, function), nobody()) is None
+    assert auth_failed(esp(XfrmNote(ICVFAIL, state=SA), function), nobody()) is None
+    assert no_state(esp(NOTFOUND, function), nobody()) is None
 
 
 @pytest.mark.parametrize(
@@ -197,14 +210,14 @@ def test_another_place_is_another_cause(esp, function) -> None:
     ],
 )
 def test_neither_without_the_kernel_saying_so(esp, note) -> None:
-    assert judge_auth_failed(esp(note), nobody()) is None
-    assert judge_no_state(esp(note), nobody()) is None
+    assert auth_failed(esp(note), nobody()) is None
+    assert no_state(esp(note), nobody()) is None
 
 
 def test_no_state_names_the_nearest_sa(esp) -> None:
     other = replace(SA, spi=0x2002)
     back = replace(SA, saddr=B, daddr=A, spi=0x3003)
-    verdict = judge_no_state(esp(NOTFOUND), host(back, other))
+    verdict = no_state(esp(NOTFOUND), host(back, other))
     assert verdict is not None
     assert verdict.confidence == "certain"
     line = LINE.replace("0x00001001", "0x00002002")
@@ -241,7 +254,7 @@ def test_no_state_names_the_nearest_sa(esp) -> None:
 
 
 def test_no_state_where_there_is_no_sa_at_all(esp) -> None:
-    verdict = judge_no_state(esp(NOTFOUND), host())
+    verdict = no_state(esp(NOTFOUND), host())
     assert verdict.confidence == "certain"
     assert verdict.culprit is None
     assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop this namespace has no SA at all")]
@@ -249,41 +262,41 @@ def test_no_state_where_there_is_no_sa_at_all(esp) -> None:
 
 
 def test_no_state_where_nothing_could_be_read(esp) -> None:
-    verdict = judge_no_state(esp(NOTFOUND), host(missing=True))
+    verdict = no_state(esp(NOTFOUND), host(missing=True))
     assert verdict.confidence == "certain"
     assert verdict.culprit is None
     assert texts(verdict)[1:] == [("netlink xfrm", "the SAs of this namespace could not be read")]
 
 
 def test_no_state_by_the_counter_alone(esp) -> None:
-    verdict = judge_no_state(esp(XfrmNote(counters=("XfrmInNoStates",))), host())
+    verdict = no_state(esp(XfrmNote(counters=("XfrmInNoStates",))), host())
     assert verdict.evidence[0].source == "counter XfrmInNoStates"
     assert "spi 0x00001001 seq 7" in verdict.evidence[0].text
 
 
 def test_what_the_kernel_parsed_counts_more_than_what_the_bytes_show(esp) -> None:
-    verdict = judge_no_state(esp(NOTFOUND, spi=None, seq=None), host())
+    verdict = no_state(esp(NOTFOUND, spi=None, seq=None), host())
     assert "spi 0x00001001 seq 7 " in verdict.evidence[0].text
 
 
 def test_no_state_with_an_unknown_spi(esp) -> None:
     drop = esp(XfrmNote(counters=("XfrmInNoStates",)), spi=None, seq=None)
-    verdict = judge_no_state(drop, host(SA))
+    verdict = no_state(drop, host(SA))
     assert verdict.culprit is None
     assert verdict.evidence[0].text == "no SA for this packet: src 10.9.0.1 dst 10.9.0.2 proto esp mark 0x0"
 
 
 @pytest.mark.parametrize("missing", [{"saddr": None}, {"daddr": None}, {"saddr": None, "daddr": None}])
 def test_no_state_without_addresses_has_no_command_to_offer(esp, missing) -> None:
-    verdict = judge_no_state(esp(NOTFOUND, **missing), host(SA))
+    verdict = no_state(esp(NOTFOUND, **missing), host(SA))
     assert (verdict.confidence, verdict.culprit, verdict.fix) == ("certain", None, ())
     assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop this namespace has one SA")]
 
 
 def test_the_mark_alone_is_a_cause_of_its_own(esp) -> None:
     marked = replace(SA, mark=5, mark_mask=0xFF)
-    assert judge_no_state(esp(NOTFOUND), host(marked)) is None
-    verdict = judge_mark_of_state(esp(NOTFOUND), host(marked))
+    assert no_state(esp(NOTFOUND), host(marked)) is None
+    verdict = state_of_other_mark(esp(NOTFOUND), host(marked))
     assert verdict.confidence == "certain", "it was there, a minute old"
     assert verdict.culprit.differs == ("mark",)
     assert (verdict.culprit.mark, verdict.culprit.packet_mark) == (5, 0)
@@ -293,21 +306,21 @@ def test_the_mark_alone_is_a_cause_of_its_own(esp) -> None:
 
 def test_a_mark_is_only_likely_where_the_sa_may_be_younger_than_the_drop(esp) -> None:
     same_second = replace(SA, mark=5, mark_mask=0xFF, lifetime=Lifetime(add_time=int(TIME)))
-    assert judge_mark_of_state(esp(NOTFOUND), host(same_second)).confidence == "likely"
+    assert state_of_other_mark(esp(NOTFOUND), host(same_second)).confidence == "likely"
     later = replace(same_second, lifetime=Lifetime(add_time=int(TIME) + 1))
-    assert judge_mark_of_state(esp(NOTFOUND), host(later)) is None
-    assert judge_no_state(esp(NOTFOUND), host(later)).confidence == "certain"
+    assert state_of_other_mark(esp(NOTFOUND), host(later)) is None
+    assert no_state(esp(NOTFOUND), host(later)).confidence == "certain"
 
 
 def test_no_mark_is_blamed_for_an_sa_that_was_deleted(esp) -> None:
     marked = replace(SA, mark=5, mark_mask=0xFF)
     fitting = host(marked, gone=(gone(SA),))
-    assert judge_mark_of_state(esp(NOTFOUND), fitting) is None
-    assert judge_no_state(esp(NOTFOUND), fitting).culprit.relation == "deleted"
+    assert state_of_other_mark(esp(NOTFOUND), fitting) is None
+    assert no_state(esp(NOTFOUND), fitting).culprit.relation == "deleted"
 
 
 def test_an_sa_that_was_deleted_by_somebody(esp) -> None:
-    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(SA),)))
+    verdict = no_state(esp(NOTFOUND), host(gone=(gone(SA),)))
     assert verdict.confidence == "certain"
     assert verdict.title == "no SA for this packet: it was deleted here"
     assert verdict.culprit.relation == "deleted"
@@ -335,7 +348,7 @@ def test_an_sa_that_was_deleted_by_somebody(esp) -> None:
 )
 def test_an_sa_that_went_because_of_a_limit(esp, life, state, why) -> None:
     lifetime = Lifetime(**{"add_time": int(TIME) - 60} | life)
-    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime, state=state)),)))
+    verdict = no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime, state=state)),)))
     assert verdict.culprit.relation == "expired"
     assert verdict.culprit.deleted_by is None, "whoever ran then has nothing to do with it"
     assert ("SA at its deletion", why) in texts(verdict)
@@ -343,13 +356,13 @@ def test_an_sa_that_went_because_of_a_limit(esp, life, state, why) -> None:
 
 def test_a_limit_that_was_not_reached_is_not_blamed(esp) -> None:
     lifetime = Lifetime(add_time=int(TIME) - 60, hard_add_seconds=3600, hard_packets=20, packets=19)
-    verdict = judge_no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime)),)))
+    verdict = no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime)),)))
     assert verdict.culprit.relation == "deleted"
 
 
 def test_this_side_rekeyed(esp) -> None:
     new = replace(SA, spi=0x2002, lifetime=Lifetime(add_time=int(TIME) - 5))
-    verdict = judge_no_state(esp(NOTFOUND), host(new, gone=(gone(SA),)))
+    verdict = no_state(esp(NOTFOUND), host(new, gone=(gone(SA),)))
     assert verdict.title == "no SA for this packet: this side has replaced it, the sender still uses it"
     assert ("likely story", "this side rekeyed, the peer still uses the old SA") in texts(verdict)
     assert verdict.culprit.spi == "0x00001001"
@@ -368,47 +381,47 @@ def test_this_side_rekeyed(esp) -> None:
 )
 def test_what_else_was_deleted_says_nothing(esp, other) -> None:
     """In another namespace, after this packet, or another SA."""
-    verdict = judge_no_state(esp(NOTFOUND), host(gone=(other,)))
+    verdict = no_state(esp(NOTFOUND), host(gone=(other,)))
     assert verdict.culprit is None
     assert verdict.title is None
 
 
 def test_an_sa_for_sending_only(esp) -> None:
-    verdict = judge_no_state(esp(NOTFOUND), host(replace(SA, direction="out")))
+    verdict = no_state(esp(NOTFOUND), host(replace(SA, direction="out")))
     assert verdict.title == "the SA with this SPI is only for sending"
     assert verdict.culprit.differs == ("dir",)
 
 
 def test_only_daemons_that_are_installed_are_asked(esp) -> None:
-    assert not any("swanctl" in (fix.command or "") for fix in judge_no_state(esp(NOTFOUND), host()).fix)
-    verdict = judge_no_state(esp(NOTFOUND), host(tools=("swanctl",)))
+    assert not any("swanctl" in (fix.command or "") for fix in no_state(esp(NOTFOUND), host()).fix)
+    verdict = no_state(esp(NOTFOUND), host(tools=("swanctl",)))
     assert verdict.fix[-1].command == "ip netns exec b swanctl --list-sas"
 
 
 def test_no_state_although_the_sa_is_there_now(esp) -> None:
     """Added between the drop and the reading, or told apart by something that is not known here."""
-    verdict = judge_no_state(esp(NOTFOUND), host(SA))
+    verdict = no_state(esp(NOTFOUND), host(SA))
     assert texts(verdict)[1][1] == "3.2 ms after the drop this namespace has one SA; nearest first:"
     assert verdict.culprit.differs == ()
     assert texts(verdict)[2][1].endswith("this one fits now; when the packet came the kernel did not have it")
     added = replace(SA, lifetime=Lifetime(add_time=int(TIME) + 1))
-    verdict = judge_no_state(esp(NOTFOUND), host(added))
+    verdict = no_state(esp(NOTFOUND), host(added))
     assert texts(verdict)[2][1].endswith("this one fits, but was added after the drop")
 
 
 def test_no_state_shows_three_at_most(esp) -> None:
-    verdict = judge_no_state(esp(NOTFOUND), host(*[replace(SA, spi=0x2000 + n) for n in range(9)]))
+    verdict = no_state(esp(NOTFOUND), host(*[replace(SA, spi=0x2000 + n) for n in range(9)]))
     assert len([fact for fact in verdict.evidence if " reqid " in fact.text]) == 3
 
 
 def test_no_state_of_esp_in_udp_wants_an_esp_sa(esp) -> None:
     drop = esp(NOTFOUND, proto="udp", sport=4500, dport=4500)
-    assert judge_no_state(drop, host(replace(SA, spi=5))).culprit.differs == ("spi",)
+    assert no_state(drop, host(replace(SA, spi=5))).culprit.differs == ("spi",)
 
 
 def test_ah_through_a_nat_is_told_from_keys_that_differ(esp) -> None:
     state = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))
-    verdict = judge_auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
     assert ("packet / SA", "src 10.9.0.77 / 10.9.0.1  <- differs") in texts(verdict)
     assert texts(verdict)[-1][1].startswith("a NAT on the way changed the source address")
 
@@ -416,7 +429,7 @@ def test_ah_through_a_nat_is_told_from_keys_that_differ(esp) -> None:
 def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp) -> None:
     vti = IpsecInterface("vti", ikey=0x2A, local=B, remote=A)
     marked = host(replace(SA, mark=0x2B, mark_mask=0xFFFFFFFF), interfaces={7: vti})
-    verdict = judge_mark_of_state(esp(NOTFOUND), marked)
+    verdict = state_of_other_mark(esp(NOTFOUND), marked)
     assert verdict.culprit.packet_mark == 0x2A
     assert ("packet / SA", "mark 0x2a / 0x2b/0xffffffff  <- differs") in texts(verdict)
     assert "key 0x2b" in verdict.fix[0].text
@@ -430,4 +443,4 @@ def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp) -> None:
 def test_no_state_may_be_garbage_of_an_sa_without_a_check(esp, algorithms, confidence) -> None:
     """What such an SA makes of a wrong key may look like ESP again."""
     other = replace(SA, spi=0x2002, algorithms=algorithms)
-    assert judge_no_state(esp(NOTFOUND), host(other)).confidence == confidence
+    assert no_state(esp(NOTFOUND), host(other)).confidence == confidence

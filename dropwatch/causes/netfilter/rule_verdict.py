@@ -1,11 +1,10 @@
-"""Judges of firewall rules: the rule that blame.py found, and all that explains it."""
+"""What is said of a rule or policy that killed a packet: its listing, and all that explains it."""
 
 from collections.abc import Iterable
 
 from dropwatch.causes import kernel_word
-from dropwatch.causes.cause import Judge
 from dropwatch.causes.netfilter import rule_text, words
-from dropwatch.causes.netfilter.responsible_rule import Blamed, blame
+from dropwatch.causes.netfilter.responsible_rule import Blamed
 from dropwatch.host.host import Host
 from dropwatch.host.route import Route
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
@@ -15,22 +14,13 @@ _MOST_TABLES = 6
 _BRIDGE_SYSCTLS = {"ip": "iptables", "ip6": "ip6tables", "arp": "arptables"}
 
 
-def rule_judge(cause_id: str) -> Judge:
-    """A judge that holds when a rule or policy killed the packet in the way that this cause is about."""
-
-    def judge(drop: Drop, host: Host) -> Verdict | None:
-        found = blame(drop, host)
-        return _verdict(drop, host, found) if found is not None and found.cause_id == cause_id else None
-
-    return judge
-
-
-def _verdict(drop: Drop, host: Host, found: Blamed) -> Verdict:
+def rule_verdict(drop: Drop, host: Host, found: Blamed) -> Verdict:
+    """Of what blame() found."""
     evidence = list(found.facts)
     if found.culprit is not None or found.listed is not None:
         evidence += words.listing(drop, found.listed, found.tools)
     evidence += words.owner_evidence(found.culprit)
-    evidence += why_invalid(drop, found)
+    evidence += why_invalid(drop, found.cause_id == "netfilter.conntrack-invalid")
     evidence += _way_back(drop, host, found)
     evidence += _both(drop, host, found)
     bridged = _bridged(drop, found)
@@ -43,8 +33,11 @@ def _verdict(drop: Drop, host: Host, found: Blamed) -> Verdict:
     return Verdict(found.confidence, found.culprit, tuple(evidence), fixes, found.title)
 
 
-def why_invalid(drop: Drop, found: Blamed) -> Iterable[Evidence]:
-    """What is known about a packet that conntrack found INVALID: the kernel's words, else what the packet suggests."""
+def why_invalid(drop: Drop, was_invalid: bool) -> Iterable[Evidence]:
+    """What is known about a packet that conntrack found INVALID: the kernel's words, else what the packet suggests.
+
+    `was_invalid`: it must have been, also where conntrack did not say so.
+    """
     note = drop.event.netfilter
     conntrack = note.conntrack if note is not None else None
     if conntrack is not None and conntrack.words is not None:
@@ -52,7 +45,7 @@ def why_invalid(drop: Drop, found: Blamed) -> Iterable[Evidence]:
         return
     if conntrack is not None and conntrack.invalid:
         yield Evidence("conntrack", "it found this packet INVALID, and did not say why")
-    elif found.cause_id != "netfilter.conntrack-invalid":
+    elif not was_invalid:
         return
     guess = _guess(drop)
     if guess is not None:

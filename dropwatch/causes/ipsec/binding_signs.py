@@ -1,69 +1,59 @@
-"""Judges of what SAs and policies are bound to: the mark of a packet, or the if_id of an xfrm interface."""
+"""Signs of what SAs and policies are bound to: the mark of a packet, or the if_id of an xfrm interface."""
 
 from dataclasses import replace
 
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects
-from dropwatch.causes.ipsec.lookup_judges import judge_mark_of_state
-from dropwatch.causes.ipsec.output_judges import judge_state_of_other_interface, judge_state_of_other_mark
-from dropwatch.causes.ipsec.policies_for import Policies, near_evidence, policies_for
-from dropwatch.causes.when import first
-from dropwatch.host.host import Host
+from dropwatch.causes.ipsec.case import Case, interfaces
+from dropwatch.causes.ipsec.policies_for import Policies, near_evidence, policies_checked, policies_to_send
 from dropwatch.host.ipsec.policy_search import policy_fit
 from dropwatch.host.ipsec.text import state_line
-from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.model.drop import Evidence, Fix, Verdict
 from dropwatch.model.ipsec import XfrmPolicy
 
 
-def _policy_of_other_interface(drop: Drop, host: Host) -> Verdict | None:
+def policy_of_other_interface(case: Case) -> Verdict | None:
     """No policy was found, and one would do but for its if_id."""
-    searched = _no_policy(drop, host)
+    searched = _no_policy(case)
     if searched is None:
         return None
     said, found = searched
     policy = found.only_differing_in("if_id")
     return (
-        None
-        if policy is None
-        else _verdict(drop, host, said, found, policy, "if_id", fixes.match_if_id(drop))
+        None if policy is None else _verdict(case, said, found, policy, "if_id", fixes.match_if_id(case.drop))
     )
 
 
-def _policy_of_other_mark(drop: Drop, host: Host) -> Verdict | None:
+def policy_of_other_mark(case: Case) -> Verdict | None:
     """No policy was found, and one would do but for its mark."""
-    searched = _no_policy(drop, host)
+    searched = _no_policy(case)
     if searched is None:
         return None
     said, found = searched
     policy = found.only_differing_in("mark")
     fix = fixes.fit_the_policy_mark(policy) if policy is not None else ()
-    return None if policy is None else _verdict(drop, host, said, found, policy, "mark", fix)
+    return None if policy is None else _verdict(case, said, found, policy, "mark", fix)
 
 
-judge_interface = first(_policy_of_other_interface, judge_state_of_other_interface)
-judge_mark = first(judge_mark_of_state, _policy_of_other_mark, judge_state_of_other_mark)
-
-
-def _no_policy(drop: Drop, host: Host) -> tuple[Evidence, Policies] | None:
+def _no_policy(case: Case) -> tuple[Evidence, Policies] | None:
     """Where the kernel found no policy: for what came out of an SA, or for what an xfrm interface is to send."""
-    note = drop.event.xfrm
+    note = case.drop.event.xfrm
     if note is not None and note.check is not None:
         if note.check.counters != ("XfrmInNoPols",) or note.state is None:
             return None
         said = Evidence(
             "probe __xfrm_policy_check", f"XfrmInNoPols in direction {note.check.dir}: no policy fits"
         )
-        return said, policies_for(drop, host, note.check.dir, flow.checked(drop, host))
-    if flow.refused_to_send(drop):
+        return said, policies_checked(case)
+    if flow.refused_to_send(case.drop):
         said = Evidence(
             "place", "the interface got no SA for this packet: no policy with its if_id or key is for it"
         )
-        return said, policies_for(drop, host, "out", flow.leaving(drop, host))
+        return said, policies_to_send(case)
     return None
 
 
 def _verdict(
-    drop: Drop,
-    host: Host,
+    case: Case,
     said: Evidence,
     found: Policies,
     policy: XfrmPolicy,
@@ -71,7 +61,8 @@ def _verdict(
     fix: tuple[Fix, ...],
 ) -> Verdict | None:
     """Certain where the policy is older than the drop, and the kernel itself said that it found none."""
-    flow, note = found.flow, drop.event.xfrm
+    drop, flow = case.drop, found.flow
+    note = drop.event.xfrm
     if flow is None:
         return None
     rows = comparison.with_policy(flow, policy, policy_fit(policy, flow))
@@ -79,16 +70,16 @@ def _verdict(
     if note is not None and note.state is not None:
         evidence.insert(1, Evidence("SA at the drop", state_line(note.state)))
     if field == "if_id":
-        evidence += _interfaces(drop, host, policy)
+        evidence += _interfaces(case, policy)
     culprit = replace(objects.policy_object(policy), differs=comparison.differing(rows))
     checked = note is not None and note.check is not None
     proven = checked and objects.existed(policy.add_time, drop)
     return Verdict("certain" if proven else "likely", culprit, tuple(evidence), fix)
 
 
-def _interfaces(drop: Drop, host: Host, policy: XfrmPolicy) -> list[Evidence]:
+def _interfaces(case: Case, policy: XfrmPolicy) -> list[Evidence]:
     """The xfrm interfaces of this namespace beside the policy's if_id."""
-    found = host.xfrm_interfaces(drop.event.netns, drop.event.monotonic_ns)
+    found = interfaces(case)
     if found is None:
         return [Evidence("netlink link", "the xfrm interfaces of this namespace could not be read")]
     if not any(one.kind == "xfrm" for one in found.values()):

@@ -1,10 +1,9 @@
-"""Judges of netfilter beyond rules: connection tracking, SYNPROXY, other hook functions."""
+"""Signs of netfilter beyond rules: connection tracking, SYNPROXY, other hook functions."""
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.netfilter import words
-from dropwatch.causes.netfilter.responsible_rule import Blamed, died_in_a_hook
-from dropwatch.causes.netfilter.rule_judges import rule_judge, why_invalid
-from dropwatch.causes.when import first
+from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
+from dropwatch.causes.netfilter.rule_verdict import why_invalid
 from dropwatch.host.conntrack import ConntrackTable
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import BpfProgram, Sysctl
@@ -62,9 +61,8 @@ def conntrack_refused(drop: Drop, host: Host) -> Verdict | None:
     if note is None or note.refused != "nf_conntrack_in" or note.table_full:
         return None
     fact = Evidence("probe nf_conntrack_in", "conntrack itself dropped this packet; no rule did")
-    blamed = Blamed("netfilter.conntrack-invalid", "certain", "", "", None, None, (), "")
     return Verdict(
-        "certain", evidence=(fact, *why_invalid(drop, blamed)), title="conntrack itself refuses it"
+        "certain", evidence=(fact, *why_invalid(drop, was_invalid=True)), title="conntrack itself refuses it"
     )
 
 
@@ -106,10 +104,6 @@ def synproxy_hook(drop: Drop, host: Host) -> Verdict | None:
     return Verdict(
         "certain", evidence=(Evidence(f"probe {hook.function}", "it answered drop for this packet"),)
     )
-
-
-synproxy = first(rule_judge("netfilter.synproxy"), synproxy_hook)
-conntrack_invalid = first(rule_judge("netfilter.conntrack-invalid"), conntrack_refused)
 
 
 def hook_other(drop: Drop, host: Host) -> Verdict | None:

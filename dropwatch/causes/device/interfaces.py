@@ -1,31 +1,9 @@
 """Devices: interfaces that are down, queues that a program does not read, frames that nobody takes."""
 
-from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.when import when
-from dropwatch.host.host import Host
-from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.model.drop import Fix
 
-# Ethertypes that the kernel always has a handler for (linux/if_ether.h): IPv4 and ARP.
-_ALWAYS_HANDLED = frozenset({0x0800, 0x0806})
-_RECEIVING = frozenset(
-    {"__netif_receive_skb_core", "__netif_receive_skb_list_core", "__netif_receive_skb_one_core"}
-)
-
-
-def _unhandled_protocol(drop: Drop, host: Host) -> Verdict | None:
-    if drop.reason != "UNHANDLED_PROTO" or kernel_word.place(drop) not in _RECEIVING:
-        return None
-    ethertype = drop.event.protocol
-    if ethertype in _ALWAYS_HANDLED:
-        fact = "IPv4 and ARP have a handler: as a rule the frame came on an inactive port of a bond or team"
-        return kernel_word.likely(drop, Evidence("packet", fact))
-    return kernel_word.certain(
-        drop, Evidence("packet", f"ethertype 0x{ethertype:04x}, for which there is no handler")
-    )
-
-
-DEVICE = (
+INTERFACES = (
     Cause(
         id="device.down",
         title="the interface went down, or is down, while the packet was there",
@@ -42,10 +20,6 @@ $ journalctl -k | grep -i link
         fix=(
             Fix("bring it up", "ip link set DEV up"),
             Fix("see who changes it", "ip -ts monitor link"),
-        ),
-        judge=when(
-            reasons=("DEV_READY",),
-            at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv"),
         ),
         seen_as=("DEV_READY", "NOT_SPECIFIED"),
         seen_at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv", "net_tx_action"),
@@ -70,7 +44,6 @@ $ lsof /dev/net/tun
             Fix("a longer queue takes larger bursts", "ip link set DEV txqueuelen 5000"),
             Fix("virtual machines: several queues, or vhost in the kernel"),
         ),
-        judge=when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame")),
         seen_as=("FULL_RING",),
         seen_at=("tun_net_xmit", "tap_handle_frame"),
     ),
@@ -91,7 +64,6 @@ $ lsof /dev/net/tun
             Fix("start the program that the device is for"),
             Fix("or take the device away", "ip link del DEV"),
         ),
-        judge=when(reasons=("DEV_READY",), at=("tun_net_xmit",)),
         seen_as=("DEV_READY",),
         seen_at=("tun_net_xmit",),
     ),
@@ -151,7 +123,6 @@ $ ip -s -s link show DEV
             Fix("load what handles them, MPLS for example", "modprobe mpls_router"),
             Fix("or have the switch not send them"),
         ),
-        judge=_unhandled_protocol,
         seen_as=("UNHANDLED_PROTO",),
         seen_at=("__netif_receive_skb_core",),
     ),

@@ -1,4 +1,4 @@
-"""Judges of frees that look like drops and lose nobody anything. Each must prove its case: when in doubt, None."""
+"""Signs of a free that looks like a drop and is no loss. Each must prove its case: when in doubt, None."""
 
 from collections.abc import Set
 

@@ -1,12 +1,18 @@
-"""Judges of IPsec policies: what __xfrm_policy_check refused to let in or through, and why."""
+"""Signs of IPsec policies: what __xfrm_policy_check refused to let in or through, and why."""
 
 import errno
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
-from dropwatch.causes.ipsec.policies_for import Policies, near_evidence, policies_for, taken_evidence
-from dropwatch.host.host import Host
+from dropwatch.causes.ipsec.case import Case, config
+from dropwatch.causes.ipsec.policies_for import (
+    Policies,
+    near_evidence,
+    policies_checked,
+    policies_to_send,
+    taken_evidence,
+)
 from dropwatch.host.ipsec.policy_search import selector_fit
 from dropwatch.host.ipsec.text import spi_text, state_line
 from dropwatch.model.culprits import Culprit
@@ -22,12 +28,13 @@ _CHANGED = Evidence(
 _CHECKED = "probe __xfrm_policy_check"
 
 
-def judge_selector(drop: Drop, host: Host) -> Verdict | None:
+def selector_mismatch(case: Case) -> Verdict | None:
     """An SA that the packet came through is not for what was inside. whydrop knows the last SA of its way."""
+    drop = case.drop
     note, check = _refused(drop, "XfrmInStateMismatch")
     if note is None or check is None or note.state is None:
         return None
-    state, checked = note.state, flow.checked(drop, host)
+    state, checked = note.state, flow.checked(case)
     evidence = [_said(drop, check, "outside the selector of an SA that it came through")]
     culprit = None
     rows: tuple[comparison.Row, ...] = ()
@@ -39,17 +46,21 @@ def judge_selector(drop: Drop, host: Host) -> Verdict | None:
     if culprit is not None:
         evidence.append(words.story("the two ends have different traffic selectors: the sender puts more in"))
     return Verdict(
-        "certain", culprit, tuple(evidence), (*fixes.show_states(drop, state), *fixes.ask_ike(drop, host))
+        "certain",
+        culprit,
+        tuple(evidence),
+        (*fixes.show_states(drop, state), *fixes.ask_ike(drop, case.host)),
     )
 
 
-def judge_template(drop: Drop, host: Host) -> Verdict | None:
+def template_mismatch(case: Case) -> Verdict | None:
     """A policy is for the packet, and the SAs that it came through are not those of the policy's template."""
+    drop = case.drop
     note, check = _refused(drop, "XfrmInTmplMismatch")
     if note is None or check is None:
         return None
     state = note.state
-    found = policies_for(drop, host, check.dir, flow.checked(drop, host))
+    found = policies_checked(case)
     if state is None:
         evidence = [_said(drop, check, "it came through no SA, in clear text"), *taken_evidence(drop, found)]
         evidence.append(
@@ -65,18 +76,19 @@ def judge_template(drop: Drop, host: Host) -> Verdict | None:
     fix = (
         *fixes.show_policies(drop, check.dir),
         *fixes.who_sends_clear(drop, state),
-        *fixes.ask_ike(drop, host),
+        *fixes.ask_ike(drop, case.host),
     )
     title = _CLEAR_TEXT if state is None else None
     return Verdict("certain", culprit, (*evidence, *more), fix, title)
 
 
-def judge_no_policy(drop: Drop, host: Host) -> Verdict | None:
+def no_policy(case: Case) -> Verdict | None:
     """It came through an SA in tunnel mode, and no policy is for it; or in clear text, and the default is to block."""
+    drop = case.drop
     note, check = _refused(drop, "XfrmInNoPols")
     if note is None or check is None:
-        return _blocked_by_default(drop, host) or _no_policy_to_send(drop, host)
-    found = policies_for(drop, host, check.dir, flow.checked(drop, host))
+        return _blocked_by_default(case) or _no_policy_to_send(case)
+    found = policies_checked(case)
     if note.state is None:
         said = _said(drop, check, "no policy is for it, and the default policy is block")
         evidence = (said, *near_evidence(drop, found))
@@ -89,21 +101,22 @@ def judge_no_policy(drop: Drop, host: Host) -> Verdict | None:
     )
     culprit = replace(objects.state_object(note.state), dir=check.dir)
     fix = (*fixes.show_policies(drop, check.dir), *fixes.add_policy(drop, check.dir, note.state))
-    return Verdict("certain", culprit, evidence, (*fix, *fixes.ask_ike(drop, host)))
+    return Verdict("certain", culprit, evidence, (*fix, *fixes.ask_ike(drop, case.host)))
 
 
-def _blocked_by_default(drop: Drop, host: Host) -> Verdict | None:
+def _blocked_by_default(case: Case) -> Verdict | None:
     """Where there is no policy of this direction at all, the default policy decides without __xfrm_policy_check
     (__xfrm_policy_check2 in include/net/xfrm.h), and only the reason tells. The same holds for forwarding.
     """
+    drop = case.drop
     note = drop.event.xfrm
     if drop.reason != "XFRM_POLICY" or (note is not None and (note.check or note.lookup or note.state)):
         return None
     direction = "fwd" if kernel_word.place(drop) in _FORWARDING else "in"
-    config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
-    if config is None or config.policies_by_dir.get(direction):
+    there = config(case)
+    if there is None or there.policies_by_dir.get(direction):
         return None
-    when = objects.read_later(drop, config)
+    when = objects.read_later(drop, there)
     evidence = (
         Evidence("reason XFRM_POLICY", "the kernel refused it without looking for a policy"),
         Evidence("netlink xfrm", f"{when} there is no policy of direction {direction}: its default is block"),
@@ -112,35 +125,37 @@ def _blocked_by_default(drop: Drop, host: Host) -> Verdict | None:
     return Verdict("likely", culprit, evidence, fixes.change_default(drop, direction), _DEFAULT_BLOCKS)
 
 
-def _no_policy_to_send(drop: Drop, host: Host) -> Verdict | None:
+def _no_policy_to_send(case: Case) -> Verdict | None:
     """An xfrm interface found no SA for what it is to send, and no policy is for it. Only likely: it was read later."""
+    drop = case.drop
     if not flow.refused_to_send(drop):
         return None
-    found = policies_for(drop, host, "out", flow.leaving(drop, host))
+    found = policies_to_send(case)
     if found.config is None or found.flow is None or found.taken:
         return None
     said = Evidence("place", "an xfrm interface sends only what a policy with its if_id protects")
-    fix = (*fixes.show_policies(drop, "out"), *fixes.ask_ike(drop, host))
+    fix = (*fixes.show_policies(drop, "out"), *fixes.ask_ike(drop, case.host))
     title = "no IPsec policy protects what is sent through this xfrm interface"
     return Verdict("likely", None, (said, *near_evidence(drop, found)), fix, title)
 
 
-def judge_policy_block(drop: Drop, host: Host) -> Verdict | None:
+def policy_block(case: Case) -> Verdict | None:
     """A policy that blocks, or for what is to leave the default policy."""
+    drop = case.drop
     note = drop.event.xfrm
     if note is not None and note.lookup is not None and note.lookup.errno == errno.EPERM:
         said = Evidence("probe xfrm_lookup_with_ifid", "it answered EPERM: a policy blocks this flow")
-        return _blocked(drop, host, said, policies_for(drop, host, "out", flow.leaving(drop, host)))
+        return _blocked(case, said, policies_to_send(case))
     check = note.check if note is not None else None
-    checked = flow.checked(drop, host) if check is not None else None
     if note is not None and check is not None and check.counters == ("XfrmInPolBlock",):
         said = _said(drop, check, "a policy blocks this packet")
-        return _blocked(drop, host, said, policies_for(drop, host, check.dir, checked))
+        return _blocked(case, said, policies_checked(case))
     return None
 
 
-def _blocked(drop: Drop, host: Host, said: Evidence, found: Policies) -> Verdict:
+def _blocked(case: Case, said: Evidence, found: Policies) -> Verdict:
     """`certain` is that policies block it; which one was read later."""
+    drop = case.drop
     evidence = (said, *taken_evidence(drop, found))
     if found.flow is not None and found.config is not None and not found.taken and found.direction == "out":
         evidence = (*evidence, words.story("the default policy for what leaves is block"))
@@ -150,7 +165,7 @@ def _blocked(drop: Drop, host: Host, said: Evidence, found: Policies) -> Verdict
     policy = blocking[0] if len(blocking) == 1 else None
     culprit_policy = objects.policy_object(policy) if policy is not None else None
     fix = (*fixes.show_policies(drop, found.direction), *fixes.delete_policy(drop, policy))
-    return Verdict("certain", culprit_policy, evidence, (*fix, *fixes.ask_ike(drop, host)))
+    return Verdict("certain", culprit_policy, evidence, (*fix, *fixes.ask_ike(drop, case.host)))
 
 
 def _refused(drop: Drop, counter: str) -> tuple[XfrmNote | None, XfrmCheck | None]:

@@ -1,14 +1,15 @@
-"""Judges of the IPsec output path: SAs that are used up or missing, packets that no longer fit."""
+"""Signs of the IPsec output path: SAs that are used up or missing, packets that no longer fit."""
 
 import errno
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
+from dropwatch.causes.ipsec.case import Case, config
 from dropwatch.causes.ipsec.limits import limits_reached
 from dropwatch.causes.ipsec.missing_state import Missing, missing_state
-from dropwatch.causes.ipsec.policies_for import Policies, policies_for, taken_evidence
-from dropwatch.host.host import Host
+from dropwatch.causes.ipsec.policies_for import policies_to_send, taken_evidence
+from dropwatch.causes.routing.signs import SENDING
 from dropwatch.host.ipsec.text import spi_text, state_line
 from dropwatch.model import culprits
 from dropwatch.model.culprits import Culprit
@@ -31,11 +32,12 @@ _LAST_NUMBER = 0xFFFFFFFF
 _DONT_FRAGMENT = 0x40
 
 
-def judge_out_expired(drop: Drop, host: Host) -> Verdict | None:
+def out_expired(case: Case) -> Verdict | None:
     """xfrm_state_check_expire marks an SA `expired` when it meets a hard limit; xfrm_output_one then refuses.
 
     A timer deletes the SA at once, often before the packet has died: it is then `dead`, with its limit reached.
     """
+    drop = case.drop
     state = _leaving_through(drop)
     if state is None or not _ran_out(state, drop.time) or _too_big(drop) is not None:
         return None
@@ -45,11 +47,12 @@ def judge_out_expired(drop: Drop, host: Host) -> Verdict | None:
         Evidence("SA at the drop", state_line(state)),
         words.story("no new SA was made in time: the IKE daemon does not run, or cannot reach the peer"),
     )
-    return _about(drop, host, state, evidence)
+    return _about(case, state, evidence)
 
 
-def judge_out_overflow(drop: Drop, host: Host) -> Verdict | None:
+def out_overflow(case: Case) -> Verdict | None:
     """The kernel called xfrm_audit_state_replay_overflow; segments that were to follow die with their numbers gone."""
+    drop = case.drop
     note, state = drop.event.xfrm, _leaving_through(drop)
     if note is None or state is None:
         return None
@@ -59,15 +62,16 @@ def judge_out_overflow(drop: Drop, host: Host) -> Verdict | None:
             Evidence("probe xfrm_audit_state_replay_overflow", f"no sequence number is left; {numbers}"),
             Evidence("SA at the drop", state_line(state)),
         )
-        return _about(drop, host, state, evidence)
+        return _about(case, state, evidence)
     if state.esn or state.oseq != _LAST_NUMBER or state.state != "valid" or _too_big(drop) is not None:
         return None
-    verdict = _about(drop, host, state, (Evidence("SA at the drop", f"{numbers}: there is no next one"),))
+    verdict = _about(case, state, (Evidence("SA at the drop", f"{numbers}: there is no next one"),))
     return Verdict("likely", verdict.culprit, verdict.evidence, verdict.fix)
 
 
-def judge_out_invalid(drop: Drop, host: Host) -> Verdict | None:
+def out_invalid(case: Case) -> Verdict | None:
     """xfrm_output_one takes only an SA in state valid; one that expired has its own cause."""
+    drop = case.drop
     state = _leaving_through(drop)
     if state is None or state.state in (None, "valid") or _ran_out(state, drop.time):
         return None
@@ -77,14 +81,15 @@ def judge_out_invalid(drop: Drop, host: Host) -> Verdict | None:
         Evidence("SA at the drop", f"the SA that should protect it is not valid but {state.state}"),
         Evidence("SA at the drop", state_line(state)),
     )
-    return _about(drop, host, state, evidence)
+    return _about(case, state, evidence)
 
 
-def judge_out_mtu(drop: Drop, host: Host) -> Verdict | None:
+def out_mtu(case: Case) -> Verdict | None:
     """Longer than what its route takes before protection, and not to be fragmented."""
+    drop = case.drop
     note, mtu = drop.event.xfrm, _too_big(drop)
     if note is None or note.state is None or mtu is None:
-        return _too_big_now(drop, host)
+        return _too_big_now(case)
     state, length = note.state, drop.packet.length
     why = "DF is set" if drop.packet.family == 4 else "IPv6 is not cut on its way"
     rows = [comparison.Row("length", str(length), f"{mtu} at most", True)]
@@ -103,11 +108,12 @@ def judge_out_mtu(drop: Drop, host: Host) -> Verdict | None:
     return Verdict("certain" if proven else "likely", culprit, evidence, fixes.fit_the_size(drop, mtu))
 
 
-def _too_big_now(drop: Drop, host: Host) -> Verdict | None:
+def _too_big_now(case: Case) -> Verdict | None:
     """ESP or AH of this host that does not fit its interface: transport mode, where it is measured afterwards.
 
     Which SA made it is read later, by the SPI in the packet.
     """
+    drop = case.drop
     packet, name = drop.packet, drop.iface.name if drop.iface is not None else None
     if (
         kernel_word.place(drop) not in _FRAGMENTING
@@ -116,12 +122,12 @@ def _too_big_now(drop: Drop, host: Host) -> Verdict | None:
         or not name
     ):
         return None
-    config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
+    there = config(case)
     made_by = (packet.saddr, packet.daddr, words.ipsec_proto(packet))
-    states = config.states_by_spi.get(packet.spi, ()) if config is not None else ()
+    states = there.states_by_spi.get(packet.spi, ()) if there is not None else ()
     state = next((one for one in states if (one.saddr, one.daddr, one.proto) == made_by), None)
-    mtu = host.mtu(drop.event.netns, name, drop.event.monotonic_ns)
-    if config is None or state is None or mtu is None:
+    mtu = case.host.mtu(drop.event.netns, name, drop.event.monotonic_ns)
+    if there is None or state is None or mtu is None:
         return None
     fits = packet.length <= mtu
     most = "less than that: the way beyond it" if fits else f"{mtu} at most"
@@ -129,32 +135,30 @@ def _too_big_now(drop: Drop, host: Host) -> Verdict | None:
     evidence = (
         Evidence("place", "it was to be cut into fragments, and may not be"),
         *comparison.evidence(f"packet / interface {name}", rows),
-        Evidence("netlink xfrm", f"{objects.read_later(drop, config)}: {state_line(state)}"),
+        Evidence("netlink xfrm", f"{objects.read_later(drop, there)}: {state_line(state)}"),
     )
     culprit = replace(objects.state_object(state), mtu=None if fits else mtu, length=packet.length)
     fix = fixes.fit_the_size(drop, None)
     return Verdict("likely" if fits else "certain", culprit, evidence, fix)
 
 
-def judge_out_no_state(drop: Drop, host: Host) -> Verdict | None:
+def out_no_state(case: Case) -> Verdict | None:
     """A policy wants an SA and the kernel has none: it said so, or gave the packet the route to nowhere."""
+    drop = case.drop
     said = _no_state_said(drop)
-    if said is None:
-        return _held(drop, host)
-    found = policies_for(drop, host, "out", flow.leaving(drop, host))
-    return _no_state(drop, host, said, found)
+    return _no_state(case, said) if said is not None else _held(case)
 
 
-def _no_state(drop: Drop, host: Host, said: Evidence, found: Policies) -> Verdict:
-    missing = missing_state(drop, host, found)
+def _no_state(case: Case, said: Evidence) -> Verdict:
+    drop, missing = case.drop, missing_state(case)
     culprit: Culprit | None = None
-    evidence = [said, *taken_evidence(drop, found)]
+    evidence = [said, *taken_evidence(drop, policies_to_send(case))]
     title = None
     if missing is not None:
         evidence += missing.evidence
         title = missing.title
         culprit = _policy_without_state(missing)
-    fix = (*fixes.make_state(drop), *fixes.ask_ike(drop, host))
+    fix = (*fixes.make_state(drop), *fixes.ask_ike(drop, case.host))
     return Verdict("certain", culprit, tuple(evidence), fix, title)
 
 
@@ -167,28 +171,39 @@ def _policy_without_state(missing: Missing) -> culprits.XfrmPolicy:
     return replace(missing.gone.told_of(policy), spi=spi_text(missing.gone.state.spi))
 
 
-def judge_state_of_other_interface(drop: Drop, host: Host) -> Verdict | None:
-    """As judge_out_no_state, where an SA would do but for its if_id. SAs never change theirs."""
-    return _but_for(drop, host, "if_id")
+def discarded_while_sending(case: Case) -> Verdict | None:
+    """A packet of our own that ends in dst_discard_out: what IPsec gives packets whose SA does not exist yet."""
+    drop = case.drop
+    if kernel_word.place(drop) != "dst_discard_out" or not kernel_word.gave_no_reason(drop):
+        return None
+    if kernel_word.way(drop).isdisjoint(SENDING):
+        return None
+    fact = "the blackhole that IPsec gives packets without an SA; a device that is gone gives it too"
+    return kernel_word.likely(drop, Evidence("place", fact))
 
 
-def judge_state_of_other_mark(drop: Drop, host: Host) -> Verdict | None:
-    """As judge_out_no_state, where an SA would do but for its mark."""
-    return _but_for(drop, host, "mark")
+def state_of_other_interface(case: Case) -> Verdict | None:
+    """As out_no_state, where an SA would do but for its if_id. SAs never change theirs."""
+    return _but_for(case, "if_id")
 
 
-def _but_for(drop: Drop, host: Host, field: str) -> Verdict | None:
+def state_of_other_mark_to_send(case: Case) -> Verdict | None:
+    """As out_no_state, where an SA would do but for its mark."""
+    return _but_for(case, "mark")
+
+
+def _but_for(case: Case, field: str) -> Verdict | None:
+    drop = case.drop
     said = _no_state_said(drop)
     if said is None:
         return None
-    found = policies_for(drop, host, "out", flow.leaving(drop, host))
-    missing = missing_state(drop, host, found)
+    missing = missing_state(case)
     if missing is None or missing.nearest is None or missing.differs != (field,):
         return None
     existed = objects.existed(missing.nearest.lifetime.add_time, drop)
     if existed is False or missing.gone is not None:
         return None
-    evidence = (said, *taken_evidence(drop, found), *missing.evidence)
+    evidence = (said, *taken_evidence(drop, policies_to_send(case)), *missing.evidence)
     culprit = replace(objects.state_object(missing.nearest), differs=(field,))
     if field == "if_id":
         culprit = replace(culprit, policy_if_id=missing.policy.if_id)
@@ -214,14 +229,14 @@ def _no_state_said(drop: Drop) -> Evidence | None:
     return None
 
 
-def _held(drop: Drop, host: Host) -> Verdict | None:
+def _held(case: Case) -> Verdict | None:
     """The queue in which an IPsec policy keeps packets until there is an SA: full, timed out or deleted."""
+    drop = case.drop
     if kernel_word.way(drop).isdisjoint(_HELD) or kernel_word.place(drop) not in _FREEING_HELD:
         return None
     if not (kernel_word.gave_no_reason(drop) or drop.reason == "QUEUE_PURGE"):
         return None
-    found = policies_for(drop, host, "out", flow.leaving(drop, host))
-    return _no_state(drop, host, Evidence("place", "it waited for an SA, and none came"), found)
+    return _no_state(case, Evidence("place", "it waited for an SA, and none came"))
 
 
 def _leaving_through(drop: Drop) -> XfrmState | None:
@@ -256,9 +271,9 @@ def _may_not_be_cut(drop: Drop) -> bool:
     return drop.packet.family == 6 or (len(raw) > 6 and raw[0] >> 4 == 4 and bool(raw[6] & _DONT_FRAGMENT))
 
 
-def _about(drop: Drop, host: Host, state: XfrmState, evidence: tuple[Evidence, ...]) -> Verdict:
+def _about(case: Case, state: XfrmState, evidence: tuple[Evidence, ...]) -> Verdict:
     culprit = replace(objects.state_object(state), oseq=state.oseq, limits=_limits(state))
-    fix = (*fixes.renew(drop, state), *fixes.ask_ike(drop, host))
+    fix = (*fixes.renew(case.drop, state), *fixes.ask_ike(case.drop, case.host))
     return Verdict("certain", culprit, evidence, fix)
 
 

@@ -1,4 +1,4 @@
-"""What the judges of the IPsec output path say, and when they keep silent."""
+"""What the signs of the IPsec output path say, and when they keep silent."""
 
 import errno
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Judges of NFQUEUE: nobody listens, the queue is full, the listener went away, the listener said drop."""
+"""Signs of NFQUEUE: nobody listens, the queue is full, the listener went away, the listener said drop."""
 
 import errno
 
@@ -85,7 +85,7 @@ def _listener(queue: Queue) -> str:
 def queue_verdict(drop: Drop, host: Host) -> Verdict | None:
     """A program took the packet from its queue and told the kernel to drop it.
 
-    What it let pass goes on to the next hook function in the same call: that one has its own judges.
+    What it let pass goes on to the next hook function in the same call: that one has its own signs.
     """
     if not _after_the_queue(drop) or _dropped_later(drop):
         return None

@@ -1,11 +1,11 @@
-"""Judges of the IPsec input path beyond keys and missing SAs: from what the probes of xfrm_input noted."""
+"""Signs of the IPsec input path beyond keys and missing SAs: from what the probes of xfrm_input noted."""
 
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, fixes, objects, sizes, words
+from dropwatch.causes.ipsec.case import Case
 from dropwatch.causes.ipsec.limits import limits_reached
-from dropwatch.host.host import Host
 from dropwatch.host.ipsec.text import state_line
 from dropwatch.model.drop import Confidence, Drop, Evidence, Verdict
 from dropwatch.model.ipsec import XfrmNote
@@ -27,8 +27,9 @@ _OTHER_MODES = {"tunnel": "transport or beet", "beet": "transport or tunnel"}
 _FRESH = 1000  # a sequence number below this may be one of a sender that has just begun
 
 
-def judge_replay(drop: Drop, host: Host) -> Verdict | None:
+def replay(case: Case) -> Verdict | None:
     """The kernel called xfrm_audit_state_replay, or counted only XfrmInStateSeqError: the replay check said no."""
+    drop = case.drop
     note = _note(drop)
     if note is None or not ("replay" in note.audit or note.counters == ("XfrmInStateSeqError",)):
         return None
@@ -36,33 +37,36 @@ def judge_replay(drop: Drop, host: Host) -> Verdict | None:
     seq = note.seq if note.seq is not None else drop.packet.seq
     number = f"sequence number {seq}" if seq is not None else "its sequence number"
     said = Evidence(source, f"{number} {_wrong_number(note, seq)}")
-    return _verdict(drop, host, note, "certain", said, *_window(note, seq))
+    return _verdict(case, note, "certain", said, *_window(note, seq))
 
 
-def judge_expired(drop: Drop, host: Host) -> Verdict | None:
+def expired(case: Case) -> Verdict | None:
+    drop = case.drop
     note = _counted(drop, "XfrmInStateExpired")
     if note is None:
         return None
     said = Evidence("counter XfrmInStateExpired", "the SA has reached a hard limit")
     story = words.story("no new SA was made in time: the IKE daemon does not run, or cannot reach the peer")
-    return _verdict(drop, host, note, "certain", said, *limits_reached(note.state, drop.time), story)
+    return _verdict(case, note, "certain", said, *limits_reached(note.state, drop.time), story)
 
 
-def judge_state_invalid(drop: Drop, host: Host) -> Verdict | None:
+def state_invalid(case: Case) -> Verdict | None:
+    drop = case.drop
     note = _counted(drop, "XfrmInStateInvalid") or _counted(drop, "XfrmAcquireError")
     if note is None:
         return None
     state = f" but {note.state.state}" if note.state is not None and note.state.state else ""
     said = Evidence(f"counter {note.counters[0]}", f"the SA is not valid{state}")
-    return _verdict(drop, host, note, "certain", said, *limits_reached(note.state, drop.time))
+    return _verdict(case, note, "certain", said, *limits_reached(note.state, drop.time))
 
 
-def judge_encap_mismatch(drop: Drop, host: Host) -> Verdict | None:
+def encap_mismatch(case: Case) -> Verdict | None:
     """The SA's encapsulation and the packet's differ, and the kernel counted XfrmInStateMismatch.
 
     With an xfrm interface in another namespace the same counter rises for an inner packet that does not fit the
     SA's selector: then the two encapsulations do not differ.
     """
+    drop = case.drop
     note = _counted(drop, "XfrmInStateMismatch")
     if note is None or note.state is None or note.check is not None:
         return None
@@ -79,8 +83,7 @@ def judge_encap_mismatch(drop: Drop, host: Host) -> Verdict | None:
         else "this end saw a NAT when the SA was made and the sender did not, or the NAT is gone"
     )
     return _verdict(
-        drop,
-        host,
+        case,
         note,
         "certain",
         Evidence("counter XfrmInStateMismatch", "the SA's encapsulation is not the packet's"),
@@ -91,16 +94,16 @@ def judge_encap_mismatch(drop: Drop, host: Host) -> Verdict | None:
     )
 
 
-def judge_mode_mismatch(drop: Drop, host: Host) -> Verdict | None:
+def mode_mismatch(case: Case) -> Verdict | None:
     """Only where the packet was authenticated before: without, a wrong key gives a random inner protocol."""
+    drop = case.drop
     note = _counted(drop, "XfrmInStateModeError")
     if note is None or note.check is not None or note.state is None or not words.checks_integrity(note.state):
-        return _whole_packet_in_transport(drop, host)
+        return _whole_packet_in_transport(case)
     mode = note.state.mode
     rows = [comparison.Row("mode", _OTHER_MODES.get(mode, f"not {mode}"), mode, True)]
     return _verdict(
-        drop,
-        host,
+        case,
         note,
         "certain",
         Evidence("counter XfrmInStateModeError", f"what is inside does not fit mode {mode}"),
@@ -110,11 +113,12 @@ def judge_mode_mismatch(drop: Drop, host: Host) -> Verdict | None:
     )
 
 
-def _whole_packet_in_transport(drop: Drop, host: Host) -> Verdict | None:
+def _whole_packet_in_transport(case: Case) -> Verdict | None:
     """A whole IP packet came out of an SA in transport mode, and nobody takes it.
 
     Only likely: the sender may as well use an IP-in-IP tunnel over transport mode, whose other end is missing here.
     """
+    drop = case.drop
     if drop.packet.proto not in words.IP_IN_IP:
         return None
     note = _delivered_to_nobody(drop)
@@ -124,8 +128,7 @@ def _whole_packet_in_transport(drop: Drop, host: Host) -> Verdict | None:
         return None
     rows = [comparison.Row("mode", "tunnel: an IP packet inside", "transport", True)]
     return _verdict(
-        drop,
-        host,
+        case,
         note,
         "likely",
         Evidence(
@@ -152,11 +155,12 @@ def _reinjected(drop: Drop) -> Verdict | None:
     return kernel_word.likely(drop, Evidence("stack xfrm_trans_reinject", came), story)
 
 
-def judge_decrypt_garbage(drop: Drop, host: Host) -> Verdict | None:
+def decrypt_garbage(case: Case) -> Verdict | None:
     """Decryption gave nonsense, in the trailer or in the inner protocol: only possible without authentication.
 
     Never more than likely: other errors count the same, and so does a mode that differs.
     """
+    drop = case.drop
     note = _counted(drop, "XfrmInStateProtoError") or _counted(drop, "XfrmInStateModeError")
     note = note or _delivered_to_nobody(drop)
     if note is None or note.audit or note.check is not None or sizes.shortage(drop, note.state) is not None:
@@ -175,30 +179,32 @@ def judge_decrypt_garbage(drop: Drop, host: Host) -> Verdict | None:
         "SA at the drop", "it encrypts, but checks no integrity: a wrong key is noticed only in this way"
     )
     story = words.story("the cipher keys of the two ends differ")
-    return _verdict(drop, host, note, "likely", Evidence(source, said), fact, story)
+    return _verdict(case, note, "likely", Evidence(source, said), fact, story)
 
 
-def judge_header_error(drop: Drop, host: Host) -> Verdict | None:
+def header_error(case: Case) -> Verdict | None:
     """No SPI and sequence number could be read, or there is less than the algorithms of the SA need."""
+    drop = case.drop
     note = _counted(drop, "XfrmInHdrError")
     if note is not None and note.check is None and drop.packet.proto not in words.IP_IN_IP:
         length = f"the whole packet has {drop.packet.length} bytes"
         said = Evidence("counter XfrmInHdrError", f"no SPI and sequence number to be read: {length}")
-        return _verdict(drop, host, note, "certain" if note.state is None else "likely", said)
+        return _verdict(case, note, "certain" if note.state is None else "likely", said)
     note = _counted(drop, "XfrmInStateProtoError")
     if note is None or note.audit or note.state is None:
         return None
     short = sizes.shortage(drop, note.state)
     if short is not None:
-        return _verdict(drop, host, note, "certain", Evidence("packet", short))
+        return _verdict(case, note, "certain", Evidence("packet", short))
     if note.state.proto != "comp":
         return None
     text = "its data cannot be unpacked: cut or damaged on the way, or packed by another algorithm"
-    return _verdict(drop, host, note, "likely", Evidence("counter XfrmInStateProtoError", text))
+    return _verdict(case, note, "likely", Evidence("counter XfrmInStateProtoError", text))
 
 
-def judge_icv_length(drop: Drop, host: Host) -> Verdict | None:
+def icv_length(case: Case) -> Verdict | None:
     """AH says how long its ICV is; another length than the SA's means another algorithm (ah_input)."""
+    drop = case.drop
     note = _counted(drop, "XfrmInStateProtoError")
     if note is None or note.audit or note.state is None:
         return None
@@ -208,8 +214,7 @@ def judge_icv_length(drop: Drop, host: Host) -> Verdict | None:
     accepted = " or ".join(str(length) for length in sorted(lengths[1]))
     rows = [comparison.Row("length", f"AH of {lengths[0]} bytes", f"{accepted} bytes", True)]
     return _verdict(
-        drop,
-        host,
+        case,
         note,
         "certain",
         Evidence("SA at the drop", words.integrity_algorithm(note.state)),
@@ -239,18 +244,17 @@ def _delivered_to_nobody(drop: Drop) -> XfrmNote | None:
 
 
 def _verdict(
-    drop: Drop,
-    host: Host,
+    case: Case,
     note: XfrmNote,
     confidence: Confidence,
     *facts: Evidence,
     differs: tuple[str, ...] | None = None,
 ) -> Verdict:
-    said, state = kernel_word.evidence(drop), note.state
+    said, state = kernel_word.evidence(case.drop), note.state
     if state is None:
         return Verdict(confidence, None, (*facts, said))
     observed = Evidence("SA at the drop", state_line(state))
-    fix = (*fixes.show_states(drop, state), *fixes.ask_ike(drop, host))
+    fix = (*fixes.show_states(case.drop, state), *fixes.ask_ike(case.drop, case.host))
     culprit = replace(objects.state_object(state), differs=differs)
     return Verdict(confidence, culprit, (*facts, observed, said), fix)
 

@@ -1,4 +1,4 @@
-"""What the judges of IPsec policies say of packets that __xfrm_policy_check refused, and when they keep silent."""
+"""What the signs of IPsec policies say of packets that __xfrm_policy_check refused, and when they keep silent."""
 
 import errno
 from dataclasses import replace

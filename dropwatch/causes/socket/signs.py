@@ -1,4 +1,4 @@
-"""Judges of sockets: which kind of socket a reason is about is told by the function and the packet."""
+"""Signs of sockets: which kind of socket a reason is about is told by the function and the packet."""
 
 from dropwatch.causes import kernel_word
 from dropwatch.host.host import Host
@@ -48,29 +48,9 @@ def udp_no_listener(drop: Drop, host: Host) -> Verdict | None:
 def tcp_no_listener(drop: Drop, host: Host) -> Verdict | None:
     """A SYN for which there is no socket: nobody listens."""
     flags = drop.packet.tcp_flags or ""
-    if _tcp_without_socket(drop) and "S" in flags and "A" not in flags:
+    if tcp_without_socket(drop) and "S" in flags and "A" not in flags:
         fact = f"a SYN to {drop.packet.daddr} port {drop.packet.dport}, where nobody listens"
         return kernel_word.certain(drop, Evidence("packet", fact))
-    return None
-
-
-def tcp_no_connection(drop: Drop, host: Host) -> Verdict | None:
-    """Any other segment for which there is no socket. A reset among them is benign and judged there."""
-    flags = drop.packet.tcp_flags
-    if flags and _tcp_without_socket(drop) and not ("S" in flags and "A" not in flags) and "R" not in flags:
-        return kernel_word.certain(
-            drop, Evidence("packet", f"flags {flags}, and this host knows no such connection")
-        )
-    return None
-
-
-def time_wait_refused(drop: Drop, host: Host) -> Verdict | None:
-    """A SYN that a time-wait socket did not take for a new connection: it was answered with an ACK."""
-    flags = drop.packet.tcp_flags or ""
-    is_syn = "S" in flags and "A" not in flags
-    if "time-wait" in drop.event.notes and kernel_word.gave_no_reason(drop) and is_syn:
-        source = "probe tcp_timewait_state_process"
-        return kernel_word.certain(drop, Evidence(source, "a SYN for a connection that is in TIME_WAIT here"))
     return None
 
 
@@ -130,7 +110,8 @@ def memory_pressure(drop: Drop, host: Host) -> Verdict | None:
     return None
 
 
-def _tcp_without_socket(drop: Drop) -> bool:
+def tcp_without_socket(drop: Drop) -> bool:
+    """Where a segment enters TCP, no socket was found for it: neither a connection nor a listener."""
     return (
         drop.reason == "NO_SOCKET"
         and drop.packet.proto == "tcp"

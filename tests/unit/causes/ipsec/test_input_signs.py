@@ -1,4 +1,4 @@
-"""The judges of xfrm_input beyond keys and missing SAs: one per counter, and none where something else fits."""
+"""The signs of xfrm_input beyond keys and missing SAs: one per counter, and none where something else fits."""
 
 from dataclasses import replace
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""Judges of routing: the reason and the function together, and the packet's own addresses."""
+"""Signs of routing: the reason and the function together, and the packet's own addresses."""
 
 from ipaddress import IPv4Address, IPv4Network
 
@@ -9,7 +9,7 @@ from dropwatch.model.drop import Address, Drop, Evidence, Verdict
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _LIMITED_BROADCAST = IPv4Address("255.255.255.255")
 # A locally made packet passes one of these; in a softirq they stand further in than the receiving functions.
-_SENDING = frozenset(
+SENDING = frozenset(
     {
         "__ip_local_out",
         "__ip_queue_xmit",
@@ -92,21 +92,11 @@ def blackhole(drop: Drop, host: Host) -> Verdict | None:
         drop
     ):
         return None
-    if drop.packet.family != 6 or not kernel_word.way(drop).isdisjoint(_SENDING):
+    if drop.packet.family != 6 or not kernel_word.way(drop).isdisjoint(SENDING):
         return None
     return kernel_word.likely(
         drop, Evidence("place", "a route's discard function; a dead device has it as well")
     )
-
-
-def discarded_while_sending(drop: Drop, host: Host) -> Verdict | None:
-    """A packet of our own that ends in dst_discard_out: what IPsec gives packets whose SA does not exist yet."""
-    if kernel_word.place(drop) != "dst_discard_out" or not kernel_word.gave_no_reason(drop):
-        return None
-    if kernel_word.way(drop).isdisjoint(_SENDING):
-        return None
-    fact = "the blackhole that IPsec gives packets without an SA; a device that is gone gives it too"
-    return kernel_word.likely(drop, Evidence("place", fact))
 
 
 def multicast_not_joined(drop: Drop, host: Host) -> Verdict | None:

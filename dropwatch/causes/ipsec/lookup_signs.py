@@ -1,11 +1,11 @@
-"""Judges of the IPsec input path: a check of integrity that failed, and packets that no SA fits."""
+"""Signs of the IPsec input path: a check of integrity that failed, and packets that no SA fits."""
 
 from dataclasses import dataclass, replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, deleted_state, fixes, flow, objects, words
+from dropwatch.causes.ipsec.case import Case, config, once
 from dropwatch.causes.ipsec.nearest_state import Near, Wanted, nearest
-from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.host.ipsec.text import state_line
@@ -17,12 +17,13 @@ from dropwatch.model.ipsec import XfrmNote, XfrmState
 _GARBAGE = "an SA of these hosts checks no integrity: this may be what it decrypted with a wrong key, no IPsec at all"
 
 
-def judge_auth_failed(drop: Drop, host: Host) -> Verdict | None:
+def auth_failed(case: Case) -> Verdict | None:
     """The kernel called xfrm_audit_state_icvfail for this packet: its ICV is not what this end's key gives.
 
     All evidence is of the moment of the drop; the SAs of the host are not asked for. The counters of the SA are
     read where the packet is freed, after the kernel counted this failure (net/xfrm/xfrm_input.c).
     """
+    drop = case.drop
     note = _note(drop)
     if note is None or note.state is None or "icvfail" not in note.audit:
         return None
@@ -44,7 +45,7 @@ def judge_auth_failed(drop: Drop, host: Host) -> Verdict | None:
         packets=state.lifetime.packets,
         integrity_failed=state.stat_integrity_failed,
     )
-    fix = (*fixes.compare_ends(state, drop.netns), *fixes.ask_ike(drop, host))
+    fix = (*fixes.compare_ends(state, drop.netns), *fixes.ask_ike(drop, case.host))
     return Verdict("certain", culprit, tuple(evidence), fix)
 
 
@@ -56,13 +57,13 @@ def _other_sender(drop: Drop, state: XfrmState) -> tuple[Evidence, ...]:
     return comparison.evidence("packet / SA", [comparison.Row("src", str(saddr), str(state.saddr), True)])
 
 
-def judge_no_state(drop: Drop, host: Host) -> Verdict | None:
+def no_state(case: Case) -> Verdict | None:
     """The kernel found no SA for this packet: it called xfrm_audit_state_notfound, or counted XfrmInNoStates.
 
     That is certain. Which SAs come near is read after the drop, and says so; which SA it was for, and that it was
     deleted, whydrop saw itself.
     """
-    search = _search(drop, host)
+    drop, search = case.drop, _search(case)
     if search is None or _only_the_mark(search, drop):
         return None
     near, gone = search.near, search.gone
@@ -75,18 +76,18 @@ def judge_no_state(drop: Drop, host: Host) -> Verdict | None:
         culprit = gone.told_of(replace(objects.state_object(gone.state), differs=()))
     elif near:
         culprit = _nearest_culprit(near[0])
-    fix = (*fixes.set_up_again(drop), *fixes.ask_ike(drop, host))
+    fix = (*fixes.set_up_again(drop), *fixes.ask_ike(drop, case.host))
     if _may_be_decrypted_garbage(search):
         evidence.append(Evidence("netlink xfrm", _GARBAGE))
         return Verdict("likely", culprit, tuple(evidence), fix, title)
     return Verdict("certain", culprit, tuple(evidence), fix, title)
 
 
-def judge_mark_of_state(drop: Drop, host: Host) -> Verdict | None:
+def state_of_other_mark(case: Case) -> Verdict | None:
     """No SA was found, and the one that it was for has a mark which the packet lacks. An SA's mark never changes:
     when the SA is older than the drop, that leaves no other explanation.
     """
-    search = _search(drop, host)
+    drop, search = case.drop, _search(case)
     if search is None or not _only_the_mark(search, drop):
         return None
     state = search.near[0].state
@@ -116,7 +117,9 @@ class _Search:
     vti: IpsecInterface | None = None
 
 
-def _search(drop: Drop, host: Host) -> _Search | None:
+@once
+def _search(case: Case) -> _Search | None:
+    drop = case.drop
     note = _note(drop)
     if note is None or drop.packet.proto in words.IP_IN_IP:
         return None
@@ -125,14 +128,14 @@ def _search(drop: Drop, host: Host) -> _Search | None:
     source = "probe xfrm_audit_state_notfound" if "notfound" in note.audit else "counter XfrmInNoStates"
     spi = note.spi if note.spi is not None else drop.packet.spi
     said = Evidence(source, f"no SA for this packet: {words.packet(drop, spi)}")
-    vti = flow.vti_of(drop, host)
+    vti = flow.vti_of(case)
     wanted = _wanted(drop, spi, drop.packet.mark if vti is None else vti.ikey)
-    config = host.xfrm(drop.event.netns, drop.event.monotonic_ns)
-    near = nearest(wanted, config) if wanted is not None and config is not None else ()
+    there = config(case)
+    near = nearest(wanted, there) if wanted is not None and there is not None else ()
     gone = None
     if wanted is not None:
-        gone = deleted_state.received_by(drop, host, wanted.daddr, wanted.proto, wanted.spi, wanted.mark)
-    return _Search(said, wanted, config, near, gone, vti)
+        gone = deleted_state.received_by(drop, case.host, wanted.daddr, wanted.proto, wanted.spi, wanted.mark)
+    return _Search(said, wanted, there, near, gone, vti)
 
 
 def _note(drop: Drop) -> XfrmNote | None:
@@ -166,13 +169,13 @@ def _deleted(search: _Search) -> tuple[Evidence, ...]:
 
 def _present(drop: Drop, search: _Search) -> list[Evidence]:
     """The nearest SA beside the packet, and in what the next ones differ."""
-    config, near = search.config, search.near
-    if config is None:
+    there, near = search.config, search.near
+    if there is None:
         return [Evidence("netlink xfrm", "the SAs of this namespace could not be read")]
-    when = objects.read_later(drop, config)
-    if not config.states:
+    when = objects.read_later(drop, there)
+    if not there.states:
         return [Evidence("netlink xfrm", f"{when} this namespace has no SA at all")]
-    count = "one SA" if len(config.states) == 1 else f"{len(config.states)} SAs"
+    count = "one SA" if len(there.states) == 1 else f"{len(there.states)} SAs"
     nearest_first = "; nearest first:" if near else ""
     evidence = [Evidence("netlink xfrm", f"{when} this namespace has {count}{nearest_first}")]
     for at, one in enumerate(near):

@@ -1,0 +1,24 @@
+"""The judge of frees that look like drops and lose nobody anything."""
+
+from dropwatch.causes.benign import signs
+from dropwatch.causes.benign.causes import BENIGN_CAUSES
+from dropwatch.causes.family import Family, in_order
+
+BENIGN = Family(
+    "benign",
+    BENIGN_CAUSES,
+    in_order(
+        ("benign.socket-close", signs.socket_close),
+        ("benign.tap-copy", signs.tap_copy),
+        ("benign.unix-socket", signs.unix_socket),
+        ("benign.nat-keepalive", signs.nat_keepalive),
+        ("benign.neighbour-probe", signs.neighbour_probe),
+        ("benign.icmp6-handled", signs.icmp6_handled),
+        ("benign.multicast-noise", signs.multicast_noise),
+        ("benign.echo-reply", signs.echo_reply),
+        ("benign.fragment-list", signs.fragment_list),
+        ("benign.tcp-late-reset", signs.late_reset),
+        ("benign.ack-consumed", signs.ack_consumed),
+        ("benign.tcp-time-wait", signs.time_wait),
+    ),
+)

@@ -1,0 +1,72 @@
+"""The judge of devices and bridges."""
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.device.bridge import BRIDGE, FLOODING, INGRESS_VLAN
+from dropwatch.causes.device.interfaces import INTERFACES
+from dropwatch.causes.family import Family, in_order
+from dropwatch.causes.when import NONE_GIVEN, when
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Verdict
+
+# Ethertypes that the kernel always has a handler for (linux/if_ether.h): IPv4 and ARP.
+_ALWAYS_HANDLED = frozenset({0x0800, 0x0806})
+_RECEIVING = frozenset(
+    {"__netif_receive_skb_core", "__netif_receive_skb_list_core", "__netif_receive_skb_one_core"}
+)
+
+
+def _unhandled_protocol(drop: Drop, host: Host) -> Verdict | None:
+    if drop.reason != "UNHANDLED_PROTO" or kernel_word.place(drop) not in _RECEIVING:
+        return None
+    ethertype = drop.event.protocol
+    if ethertype in _ALWAYS_HANDLED:
+        fact = "IPv4 and ARP have a handler: as a rule the frame came on an inactive port of a bond or team"
+        return kernel_word.likely(drop, Evidence("packet", fact))
+    return kernel_word.certain(
+        drop, Evidence("packet", f"ethertype 0x{ethertype:04x}, for which there is no handler")
+    )
+
+
+DEVICE = Family(
+    "device",
+    (*INTERFACES, *BRIDGE),
+    in_order(
+        (
+            "device.down",
+            when(
+                reasons=("DEV_READY",),
+                at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv"),
+            ),
+        ),
+        ("device.tun-full", when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame"))),
+        ("device.tun-no-reader", when(reasons=("DEV_READY",), at=("tun_net_xmit",))),
+        ("device.unhandled-protocol", _unhandled_protocol),
+        (
+            "device.bridge-vlan-filter",
+            when(
+                reasons=(NONE_GIVEN,),
+                at=INGRESS_VLAN,
+                fact="the function that checks the VLANs of a bridge port",
+            ),
+        ),
+        (
+            "device.bridge-vlan-filter",
+            when(
+                reasons=(NONE_GIVEN,),
+                at=("br_handle_vlan",),
+                confidence="likely",
+                fact="the function that prepares the VLAN tag for the outgoing port",
+            ),
+        ),
+        ("device.bridge-no-port", when(reasons=("NO_TX_TARGET",), at=FLOODING)),
+        (
+            "device.bridge-no-port",
+            when(
+                reasons=(NONE_GIVEN,),
+                at=FLOODING,
+                confidence="likely",
+                fact="the function that sends a frame to all ports; no memory for the copies is the other reason",
+            ),
+        ),
+    ),
+)
