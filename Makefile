@@ -12,7 +12,7 @@ CLOCK ?=
 
 # strongSwan is for the guests: its service is masked, so that installing it starts no IKE daemon here.
 # bcc is the distribution's (PyPI's package of that name is something else), so is the Python that it is built for.
-PACKAGES := arptables bpftool busybox-static charon-systemd clang-format conntrack ebtables gcc iproute2 iptables iputils-ping kmod libc6-dev \
+PACKAGES := arptables bpftool busybox-static charon-systemd clang-format conntrack ebtables gcc iproute2 iptables iputils-ping jq kmod libc6-dev \
             nftables procps python3-bpfcc python3-venv qemu-system-x86 strongswan-swanctl tshark
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python

@@ -1,3 +1,3 @@
 """whydrop: says why, where, and by which line of your configuration the Linux kernel dropped a packet."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

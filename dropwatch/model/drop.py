@@ -5,13 +5,14 @@ The kernel gives an Event (numbers, bytes). Names make it a Drop. Judgement make
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Literal
+from typing import Annotated, Literal
 
 from dropwatch.model.culprits import Culprit
 from dropwatch.model.ipsec import XfrmNote
 from dropwatch.model.netfilter import NetfilterNote
 
 Address = IPv4Address | IPv6Address
+KernelAddress = Annotated[int, "in the kernel's memory: a file has it in hexadecimal"]
 Confidence = Literal["certain", "likely", "unknown"]
 Match = Literal["direct", "ipsec", "fragment", "icmp-quote", "tunnel"]
 Direction = Literal["in", "out", "forward"]
@@ -33,8 +34,8 @@ class Event:
 
     monotonic_ns: int
     source: str
-    skb: int
-    location: int
+    skb: KernelAddress
+    location: KernelAddress
     reason: int | None
     protocol: int
     length: int
@@ -47,7 +48,7 @@ class Event:
     comm: str
     cpu: int
     carrier: bool
-    stack: tuple[int, ...]
+    stack: tuple[KernelAddress, ...]
     packet: bytes
     xfrm: XfrmNote | None = None
     notes: frozenset[str] = frozenset()
@@ -63,7 +64,7 @@ class Frame:
     function: str | None
     offset: int
     module: str | None
-    address: int
+    address: KernelAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ import stat
 from pathlib import Path
 
 from dropwatch.errors import WhydropError, WrongUsage
-from dropwatch.recording.frames import NAME
+from dropwatch.recording.members import LOOKED_AT, is_recording
 
 _HINT = "name a file that does not exist yet, in a directory that does: --write drops.whydrop"
-_LOOKED_AT = 512
 _OTHER_CAPTURES = frozenset({".pcap", ".cap", ".erf", ".snoop"})
 _SECTION_HEADER, _APPLICATION = b"\x0a\x0d\x0d\x0a", b"whydrop"
 
@@ -77,9 +76,9 @@ def refuse_bad_path(path: Path) -> None:
 def _is_ours(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            start = file.read(_LOOKED_AT)
+            start = file.read(LOOKED_AT)
     except OSError:
         return False
     if is_capture(path):
         return start.startswith(_SECTION_HEADER) and _APPLICATION in start
-    return start.startswith(NAME)
+    return is_recording(start)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from dropwatch.host.host import Host
 from dropwatch.host.question import Question, questions_of
-from dropwatch.recording.codec import encode
+from dropwatch.recording.encode import encode
 
 REASON, NETNS, INTERFACE = "reason", "netns", "interface"
 GONE_STATES = Host.gone_states.name

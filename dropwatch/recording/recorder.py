@@ -1,4 +1,4 @@
-"""Collects what one event met on its way to a finding, and writes it down in frames."""
+"""Collects what one event met on its way to a finding, and writes it down, a member at a time."""
 
 import json
 import time
@@ -10,19 +10,16 @@ from dropwatch.model.drop import Drop, Finding, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey
 from dropwatch.model.summary import Summary, SummaryRow
-from dropwatch.recording import frames
 from dropwatch.recording.anonymize import Editor
-from dropwatch.recording.codec import encode
-from dropwatch.recording.frames import Item
-from dropwatch.recording.questions import GONE_STATES, encoded
+from dropwatch.recording.encode import encode
+from dropwatch.recording.items import SLOTS, Answer, Asked, Content, Kept, Tick, item_of
+from dropwatch.recording.members import Item, opening, pack
+from dropwatch.recording.questions import GONE_STATES
 from dropwatch.recording.start import End, Start
 
-SLOTS = 4096  # answers that can be referred to; a reader holds no more
 _FLUSH_SECONDS = 1.0
 _FLUSH_ITEMS = 2000
-_TICKS_SECONDS = (
-    3.0  # renderers count what comes again for a second after it was told, and forget it in the next
-)
+_TICKS_SECONDS = 3.0  # renderers count what comes again for a second after it was told, then forget it
 _MOST_SYMBOLS = 1 << 20
 
 
@@ -43,15 +40,15 @@ class Recorder:
         self._gone_written = 0
         self._asked: list[tuple[str, tuple[Any, ...], Any]] = []
         self._findings: dict[str, Finding | None] = {}
-        self._pending: Item | None = None
+        self._pending: Kept | None = None
         self._told_at = float("-inf")
         self._flushed_at = clock()
 
     def begin(self, start: Start, write: Callable[[bytes], None]) -> None:
         """The first item, written at once."""
         self._write = write
-        self._write(frames.MAGIC)
-        self._items.insert(0, ["start", encode(self._editor.value(start))])
+        self._write(opening(start.program))
+        self._items.insert(0, item_of(self._editor.value(start)))
         self._flush()
 
     def frame(self, address: int, frame: Frame) -> None:
@@ -70,41 +67,35 @@ class Recorder:
 
     def keep(self, drop: Drop, match: MatchResult) -> None:
         """The event in hand fits; its diagnosis has been made."""
-        event, value = drop.event, self._editor.value
+        event = drop.event
         self._symbols((event.location, *event.stack))
-        asked = []
-        for name, arguments, answer in self._asked:
-            asked.append([name, encoded(value(arguments)), self._answer(name, answer)])
-        self._pending = [
-            "event",
-            {
-                "event": encode(self._editor.event(event)),
-                "time": drop.time,
-                "match": encode(value(match)),
-                "asked": asked,
-            },
-        ]
+        asked = [self._with_answer(*question) for question in self._asked]
+        self._pending = Kept(
+            drop.time,
+            self._editor.value(match),
+            self._editor.event(event),
+            tuple(found for at, found in enumerate(asked) if found not in asked[:at]),
+        )
 
     def told(self, now: float) -> None:
         """The event in hand was shown, at this time of the renderers' clock (seconds)."""
         if self._pending is not None:
-            self._pending[1]["now"] = now
+            self._pending = replace(self._pending, now=now)
             self._told_at = now
         self._settle()
 
     def gathered(self, shown: Summary | Journey) -> None:
         """A summary or a journey, as it was shown."""
         self._settle()
-        kind = "journey"
         if isinstance(shown, Summary):
-            kind, shown = "summary", replace(shown, rows=tuple(map(self._row, shown.rows)))
-        self._items.append([kind, encode(self._editor.gathered(shown))])
+            shown = replace(shown, rows=tuple(map(self._row, shown.rows)))
+        self._add(self._editor.gathered(shown))
 
     def tick(self, now: float) -> None:
         """The renderers were asked for what is due. Writes to the file once a second, or when there is much."""
         self._settle()
         if now - self._told_at < _TICKS_SECONDS:
-            self._items.append(["tick", now])
+            self._add(Tick(now))
         if self._items and (
             self._clock() - self._flushed_at >= _FLUSH_SECONDS or len(self._items) >= _FLUSH_ITEMS
         ):
@@ -112,7 +103,7 @@ class Recorder:
 
     def end(self, end: End) -> None:
         self._settle()
-        self._items.append(["end", encode(self._editor.value(end))])
+        self._add(self._editor.value(end))
         self._flush()
 
     def leave(self) -> None:
@@ -127,25 +118,29 @@ class Recorder:
         self._findings[row.key] = row.finding
         return row
 
+    def _add(self, content: Content) -> None:
+        self._items.append(item_of(content))
+
     def _settle(self) -> None:
         if self._pending is not None:
-            self._items.append(self._pending)
+            self._add(self._pending)
             self._pending = None
 
     def _symbols(self, addresses: tuple[int, ...]) -> None:
-        new = []
         for address in addresses:
             frame = self._frames.get(address)
             if frame is not None and self._written_frames.get(address) != frame:
                 self._written_frames[address] = frame
-                new.append([self._editor.kernel_address(address), frame.function, frame.offset, frame.module])
-        if new:
-            self._items.append(["symbols", new])
+                self._add(replace(frame, address=self._editor.kernel_address(address)))
 
-    def _answer(self, name: str, answer: Any) -> int | list[int]:
-        """The slot that holds this answer; the host gives the same one to many events."""
+    def _with_answer(self, name: str, arguments: tuple[Any, ...], answer: Any) -> Asked:
+        arguments = self._editor.value(arguments)
         if name == GONE_STATES:
-            return self._gone_states(answer)
+            return Asked(name, arguments, first=self._first_gone(answer), count=len(answer))
+        return Asked(name, arguments, self._slot(name, answer))
+
+    def _slot(self, name: str, answer: Any) -> int:
+        """The slot that holds this answer; the host gives the same one to many events."""
         last, slot = self._same_answer.get(name, (None, -1))
         if slot >= 0 and (last is answer or (type(last) is type(answer) and last == answer)):
             return slot
@@ -154,22 +149,22 @@ class Recorder:
         found = self._answers.get(key)
         if found is None:
             found = self._take_slot(key)
-            self._items.append(["answer", found, name, data])
+            self._add(Answer(found, name, data))
         self._same_answer[name] = (answer, found)
         return found
 
-    def _gone_states(self, gone: tuple[GoneState, ...]) -> list[int]:
-        """Each is written once: first and number of those that the answer had. They only ever get more at the end."""
-        new = []
+    def _first_gone(self, gone: tuple[GoneState, ...]) -> int:
+        """The number of the first of these. Each is written once: they only ever get more at the end."""
+        new: list[GoneState] = []
         for state in reversed(gone):
             if state is self._last_gone:
                 break
-            new.append(encode(self._editor.value(state)))
-        if new:
-            self._items.append(["gone", new[::-1]])
-            self._gone_written += len(new)
-            self._last_gone = gone[-1]
-        return [self._gone_written - len(gone), len(gone)]
+            new.append(state)
+        for state in reversed(new):
+            self._add(self._editor.value(state))
+            self._last_gone = state
+        self._gone_written += len(new)
+        return self._gone_written - len(gone)
 
     def _take_slot(self, key: str) -> int:
         """The oldest answer makes room; an event that still needs it has it written again."""
@@ -185,5 +180,5 @@ class Recorder:
     def _flush(self) -> None:
         items, self._items = self._items, []
         self._flushed_at = self._clock()
-        for frame in frames.pack(items) if items else ():
-            self._write(frame)
+        for member in pack(items):
+            self._write(member)

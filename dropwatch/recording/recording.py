@@ -3,32 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from dropwatch.model.drop import Event, Finding, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey
 from dropwatch.model.summary import Summary
-from dropwatch.recording.codec import Malformed, decode
-from dropwatch.recording.frames import Damaged, Item, read_items
+from dropwatch.recording.decode import Malformed, decode
+from dropwatch.recording.items import SLOTS, Answer, Asked, Kept, Tick, content_of
+from dropwatch.recording.members import Damaged, Item, read_items
 from dropwatch.recording.questions import GONE_STATES, answer_types, encoded, question_key
-from dropwatch.recording.recorder import SLOTS
 from dropwatch.recording.start import End, Start
 
 _MOST_SYMBOLS = 1 << 20
 _MOST_ANSWER_BYTES = 1 << 28
 _MOST_GONE = _MOST_ROWS = 1 << 20
-_GATHERED: dict[str, type[Summary] | type[Journey]] = {"summary": Summary, "journey": Journey}
+_WHOLE_PAGES = frozenset({"summary", "journey"})  # shown as they are
 _LATEST = 1 << 35  # seconds since 1970; datetime ends at about 2^38
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """`data` as the file has it: it is decoded when a question needs it."""
-
-    name: str
-    data: Any
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +38,7 @@ class Recorded:
     time: float
     match: MatchResult
     now: float | None
-    asked: dict[str, _Answer | _GoneRange] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """The renderers were asked for what is due."""
-
-    now: float
+    asked: dict[str, Answer | _GoneRange] = field(default_factory=dict)
 
 
 Found = Recorded | Tick | Summary | Journey | End
@@ -71,19 +55,20 @@ class Recording:
         self._path = path
         self._read = read_items(path)
         self._symbols: dict[int, Frame] = {}
-        self._answers: dict[int, _Answer] = {}
+        self._answers: dict[int, Answer] = {}
+        self._answer_sizes: dict[int, int] = {}
         self._answer_bytes = 0
         self._gone: list[GoneState] = []
         self._current: Recorded | None = None
-        self._decoded: dict[int, tuple[_Answer, Any]] = {}
+        self._decoded: dict[int, tuple[Answer, Any]] = {}
         self._findings: dict[str, Finding] = {}
         self._number = 0
         self.unanswered: set[str] = set()
         first = next(self._read, None)
-        if first is None or first[0] != "start" or len(first) != 2:
+        if first is None or first["item"] != "start":
             raise self._damaged("it does not say what it is of")
         try:
-            self.start: Start = decode(first[1], Start)
+            self.start: Start = decode(first, Start)
         except Malformed as error:
             raise self._damaged(f"its start cannot be understood: {error}") from error
         if not (0 <= self.start.began < _LATEST and abs(self.start.utc_offset) < 86400):
@@ -129,36 +114,30 @@ class Recording:
             if len(self._decoded) >= SLOTS:
                 self._decoded.clear()
             try:
-                known = self._decoded[id(found)] = (found, decode(found.data, kind))
+                known = self._decoded[id(found)] = (found, decode(found.answer, kind))
             except Malformed as error:
                 raise self._damaged(f"an answer about {name} cannot be understood: {error}") from error
         return known[1]
 
     def _item(self, item: Item) -> Found | None:
-        kind = item[0]
-        if kind == "event":
-            return self._event(item[1])
-        if kind == "tick":
-            return Tick(decode(item[1], float))
-        if kind in _GATHERED:
-            found = decode(_harmless(item[1]), _GATHERED[kind])
-            return self._with_findings(found) if isinstance(found, Summary) else cast(Journey, found)
-        if kind == "end":
-            return self._end(item[1])
-        if kind == "symbols":
-            for address, function, offset, module in item[1]:
-                found = Frame(
-                    decode(function, str | None), decode(offset, int), decode(module, str | None), address
-                )
-                self._symbols[decode(address, int)] = found
-            if len(self._symbols) > _MOST_SYMBOLS:
-                raise Malformed("too many symbols")
-        elif kind == "gone":
-            self._gone += decode(item[1], tuple[GoneState, ...])
-            if len(self._gone) > _MOST_GONE:
-                raise Malformed("too many SAs")
-        elif kind == "answer":
-            self._keep_answer(decode(item[1], int), decode(item[2], str), item[3])
+        found = content_of(_harmless(item) if item["item"] in _WHOLE_PAGES else item)
+        match found:
+            case Kept():
+                return self._recorded(found)
+            case Summary():
+                return self._with_findings(found)
+            case Tick() | Journey() | End():
+                return found
+            case Frame():
+                self._symbols[found.address] = found
+                if len(self._symbols) > _MOST_SYMBOLS:
+                    raise Malformed("too many symbols")
+            case GoneState():
+                self._gone.append(found)
+                if len(self._gone) > _MOST_GONE:
+                    raise Malformed("too many SAs")
+            case Answer():
+                self._keep_answer(found)
         return None  # what a later version adds
 
     def _with_findings(self, summary: Summary) -> Summary:
@@ -169,37 +148,32 @@ class Recording:
         rows = (replace(row, finding=self._findings.get(row.key)) for row in summary.rows)
         return replace(summary, rows=tuple(rows))
 
-    def _keep_answer(self, slot: int, name: str, data: Any) -> None:
-        if not 0 <= slot < SLOTS or name not in answer_types():
+    def _keep_answer(self, answer: Answer) -> None:
+        slot = answer.slot
+        if not 0 <= slot < SLOTS or answer.question not in answer_types():
             return
-        replaced = self._answers.get(slot)
-        size = len(repr(data))
-        self._answer_bytes += size - (replaced.size if replaced is not None else 0)
+        size = len(repr(answer.answer))
+        self._answer_bytes += size - self._answer_sizes.get(slot, 0)
         if self._answer_bytes > _MOST_ANSWER_BYTES:
             raise Malformed("too many answers")
-        self._answers[slot] = _Answer(name, data, size)
+        self._answers[slot], self._answer_sizes[slot] = answer, size
 
-    def _event(self, data: Any) -> Recorded:
-        time = decode(data["time"], float)
-        if not 0 <= time < _LATEST:
+    def _recorded(self, kept: Kept) -> Recorded:
+        if not 0 <= kept.time < _LATEST:
             raise Malformed("a time that cannot be")
-        now = decode(data.get("now"), float | None)
-        found = Recorded(decode(data["event"], Event), time, decode(data["match"], MatchResult), now)
-        for name, arguments, where in data["asked"]:
-            answer = self._gone_range(where) if name == GONE_STATES else self._answers.get(decode(where, int))
-            if isinstance(answer, _GoneRange) or (answer is not None and answer.name == name):
-                found.asked[question_key(name, arguments)] = answer
+        found = Recorded(kept.event, kept.time, kept.match, kept.now)
+        for asked in kept.asked:
+            answer = self._gone_range(asked) if asked.slot is None else self._answers.get(asked.slot)
+            if isinstance(answer, _GoneRange) or (answer is not None and answer.question == asked.question):
+                found.asked[question_key(asked.question, list(asked.arguments))] = answer
         return found
 
-    def _gone_range(self, where: Any) -> _GoneRange:
-        first, count = decode(where, tuple[int, int])
-        if first < 0 or count < 0 or first + count > len(self._gone):
+    def _gone_range(self, asked: Asked) -> _GoneRange | None:
+        if asked.question != GONE_STATES:
+            return None
+        if asked.first < 0 or asked.count < 0 or asked.first + asked.count > len(self._gone):
             raise Malformed("SAs that are not there")
-        return _GoneRange(first, count)
-
-    def _end(self, data: Any) -> End:
-        end: End = decode(data, End)
-        return end
+        return _GoneRange(asked.first, asked.count)
 
     def _damaged(self, why: str) -> Damaged:
         return Damaged(f"{self._path} is damaged: {why}", "what could be read before is shown")

@@ -41,13 +41,3 @@ class End:
     reported: int = 0
     suppressed: dict[str, int] = field(default_factory=dict)
     journeys: dict[str, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolAt:
-    """A kernel address and what it is called."""
-
-    address: int
-    function: str | None
-    offset: int
-    module: str | None

@@ -20,9 +20,10 @@ from dropwatch.model.filter import Filter
 from dropwatch.model.journey import Journey
 from dropwatch.model.summary import Summary
 from dropwatch.recording.answers import recorded_answers
-from dropwatch.recording.frames import Damaged
+from dropwatch.recording.items import Tick
 from dropwatch.recording.listener import Listener
-from dropwatch.recording.recording import Recorded, Recording, Tick
+from dropwatch.recording.members import Damaged
+from dropwatch.recording.recording import Recorded, Recording
 from dropwatch.recording.start import End, Start
 from dropwatch.render.closing import closing
 from dropwatch.render.layout import layout_for, printable

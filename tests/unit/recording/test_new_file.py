@@ -1,13 +1,16 @@
 """The file of --write: for its owner only, never through a link, never over something else."""
 
+import gzip
 import os
 import stat
 
 import pytest
 
 from dropwatch.errors import WhydropError, WrongUsage
-from dropwatch.recording.frames import MAGIC
+from dropwatch.recording.members import opening
 from dropwatch.recording.new_file import NewFile, refuse_bad_path
+
+OPENING = opening("0.2.0")
 
 
 def test_only_its_owner_can_read_it(tmp_path) -> None:
@@ -28,13 +31,14 @@ def test_only_its_owner_can_read_it(tmp_path) -> None:
     ("name", "content", "replaced"),
     [
         ("x.whydrop", b"", True),
-        ("x.whydrop", MAGIC + b"...", True),
-        ("x.whydrop", b"whydrop recording 9\n", True),
+        ("x.whydrop", OPENING + b"...", True),
+        ("x.whydrop", b"whydrop recording 1\n", True),
+        ("x.whydrop", gzip.compress(b"my diary\n", mtime=0), False),
         ("x.whydrop", b"my diary", False),
         ("x.whydrop", b"\x0a\x0d\x0d\x0a ... whydrop 0.1", False),
         ("x.pcapng", b"\x0a\x0d\x0d\x0a ... whydrop 0.1", True),
         ("x.pcapng", b"\x0a\x0d\x0d\x0a ... dumpcap", False),
-        ("x.pcapng", MAGIC, False),
+        ("x.pcapng", OPENING, False),
     ],
 )
 def test_what_may_be_replaced(name, content, replaced, tmp_path) -> None:
@@ -53,14 +57,14 @@ def test_what_may_be_replaced(name, content, replaced, tmp_path) -> None:
 
 def test_no_link_is_followed(tmp_path) -> None:
     target = tmp_path / "precious"
-    target.write_bytes(MAGIC)
+    target.write_bytes(OPENING)
     for link_to in (target, tmp_path / "nothing"):
         link = tmp_path / "link.whydrop"
         link.symlink_to(link_to)
         with pytest.raises(WrongUsage, match="not a plain file"):
             NewFile(link)
         link.unlink()
-    assert target.read_bytes() == MAGIC
+    assert target.read_bytes() == OPENING
     assert not (tmp_path / "nothing").exists()
 
 

@@ -22,10 +22,11 @@ from dropwatch.recording import recorder as recorder_module
 from dropwatch.recording import recording as recording_module
 from dropwatch.recording.addresses import Anonymizer
 from dropwatch.recording.anonymize import Editor
-from dropwatch.recording.frames import Damaged, read_items
+from dropwatch.recording.items import Tick
+from dropwatch.recording.members import Damaged, read_items
 from dropwatch.recording.questions import answer_types, noted_function, noted_host, replayed_host
 from dropwatch.recording.recorder import Recorder
-from dropwatch.recording.recording import Recorded, Recording, Tick
+from dropwatch.recording.recording import Recorded, Recording
 from dropwatch.recording.start import End, Start
 from tests.unit.told_host import ToldHost
 
@@ -146,7 +147,7 @@ def test_an_answer_is_written_once(run, host, make_drop) -> None:
     for _ in range(50):
         run.event(make_drop(), lambda: everything(asked, 7, 15))
     run.recorder.end(END)
-    kinds = Counter(item[0] for item in read_items(run.path))
+    kinds = Counter(item["item"] for item in read_items(run.path))
     assert kinds["event"] == 50
     assert kinds["answer"] == len(everything(host, 7, 15)) - 2  # states and policies are one
 
@@ -165,7 +166,7 @@ def test_deleted_sas_are_written_once(run, make_drop) -> None:
         next(items)
         assert replayed_host(recording.answer).gone_states() == before
     assert len(said[-1]) == 4
-    assert sum(len(item[1]) for item in read_items(run.path) if item[0] == "gone") == 8
+    assert sum(item["item"] == "gone_state" for item in read_items(run.path)) == 8
 
 
 def test_more_answers_than_there_is_room_for(run, make_drop, monkeypatch) -> None:

@@ -1,6 +1,5 @@
 """A recording through the whole of `whydrop replay`: the same words, filters, damage, other files made from it."""
 
-import base64
 import json
 import os
 import random
@@ -14,7 +13,7 @@ import pytest
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.model.drop import Frame, MatchResult, Totals
 from dropwatch.model.ipsec import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
-from dropwatch.recording.frames import MAGIC, pack, read_items
+from dropwatch.recording.members import opening, pack, read_items
 from dropwatch.render.layout import Layout
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import pipeline
@@ -190,8 +189,8 @@ def test_payload_is_kept_on_request_only(record, replay, tmp_path) -> None:
     without, _ = record("without.whydrop")
     kept, _ = record("with.whydrop", payload=True)
     for path, there in ((without, False), (kept, True)):
-        packets = [item[1]["event"]["packet"] for item in read_items(path) if item[0] == "event"]
-        assert any(b"private" in base64.b64decode(packet) for packet in packets) == there
+        packets = [item["event"]["packet"] for item in read_items(path) if item["item"] == "event"]
+        assert any(b"private" in bytes.fromhex(packet) for packet in packets) == there
         capture = tmp_path / f"{path.stem}.pcapng"
         assert replay(path, "--write", capture, *(["--payload"] if there else []))[0] == 0
         assert (b"private" in capture.read_bytes()) == there
@@ -239,7 +238,8 @@ def test_damaged_anywhere_it_ends_well(record, replay) -> None:
         path.write_bytes(case)
         code, out, err = replay(path, "--json")
         lines = out.splitlines()
-        if case == data:
+        if code == 0:  # a header of gzip has bytes that say nothing of the lines
+            assert out == shown
             continue
         assert code in (1, 2), err
         assert lines[:-1] == whole[: len(lines[:-1])]
@@ -284,7 +284,9 @@ def test_hostile_items_are_refused_or_shown(record, replay) -> None:
     source = random.Random(11)
     for _ in range(400):
         at = source.randrange(len(items))
-        path.write_bytes(MAGIC + b"".join(pack([*items[:at], mutated(source, items[at]), *items[at + 1 :]])))
+        path.write_bytes(
+            opening("0.2.0") + b"".join(pack([*items[:at], mutated(source, items[at]), *items[at + 1 :]]))
+        )
         for words in (["--json"], []):
             code, out, err = replay(path, *words)
             assert code in (0, 1, 2)

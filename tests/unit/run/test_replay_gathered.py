@@ -1,6 +1,5 @@
 """Recordings of summaries and traces: replayed as they were shown, or as the drops that they are made of."""
 
-import base64
 import json
 import random
 import re
@@ -10,8 +9,8 @@ import pytest
 from dropwatch.model.drop import Frame, Interface, MatchResult, Netns, Process, Totals
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.model.summary import Counter, FlowCount, Outside, Summary, SummaryRow
-from dropwatch.recording.frames import MAGIC, pack, read_items
 from dropwatch.recording.listener import Listener
+from dropwatch.recording.members import opening, pack, read_items
 from dropwatch.render.layout import Layout
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import pipeline
@@ -106,7 +105,7 @@ def test_summaries_are_shown_again(record, replay, finding) -> None:
     path, lines = record("summary", summary(finding), summary(finding, 9, complete=True), stack=True)
     assert "__udp4_lib_rcv" in lines
     assert replay(path, "--json", "--stack") == (0, lines, "")
-    kept = [item[1]["rows"][0]["finding"] for item in read_items(path) if item[0] == "summary"]
+    kept = [item["rows"][0].get("finding") for item in read_items(path) if item["item"] == "summary"]
     assert [one is None for one in kept] == [False, True]  # the same is written once
     code, out, err = replay(path)
     assert (code, out.count(" dropped in ")) == (0, 2)
@@ -174,7 +173,7 @@ def test_payload_and_addresses(view, record, replay, finding, tmp_path) -> None:
 def packets(path):
     """The payload of each packet in the file."""
     texts = re.findall(r'"packet": "([^"]+)"', json.dumps(list(read_items(path))))
-    return [base64.b64decode(text)[-len(PRIVATE) :] for text in texts]
+    return [bytes.fromhex(text)[-len(PRIVATE) :] for text in texts]
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
@@ -191,10 +190,10 @@ def test_a_time_that_cannot_be(view, record, replay, finding) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     items = list(read_items(path))
-    for kind, *rest in items:
-        if kind in ("summary", "journey"):
-            rest[0]["time"] = 1e19
-    path.write_bytes(MAGIC + b"".join(pack(items)))
+    for item in items:
+        if item["item"] in ("summary", "journey"):
+            item["time"] = 1e19
+    path.write_bytes(opening("0.2.0") + b"".join(pack(items)))
     for words in (["--json"], []):
         code, _, err = replay(path, *words)
         assert (code, "cannot be shown" in err) == (1, True)
@@ -208,7 +207,9 @@ def test_hostile_items_are_refused_or_shown(view, record, replay, finding) -> No
     source = random.Random(13)
     for _ in range(300):
         at = source.randrange(len(items))
-        path.write_bytes(MAGIC + b"".join(pack([*items[:at], mutated(source, items[at]), *items[at + 1 :]])))
+        path.write_bytes(
+            opening("0.2.0") + b"".join(pack([*items[:at], mutated(source, items[at]), *items[at + 1 :]]))
+        )
         for words in (["--json"], []):
             code, out, err = replay(path, *words)
             assert code in (0, 1, 2)

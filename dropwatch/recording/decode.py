@@ -1,49 +1,31 @@
-"""Values of the model to JSON and back; what comes back is built by the types of our own code, never by the file.
+"""Values of the model from JSON: built by the types of our own code, never by the file.
 
 Nothing in a file names a class. A value is read as the type that the code expects at that place, and whatever does not
 fit that type is refused.
 """
 
-import base64
-import binascii
-import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from dropwatch.model.drop import KernelAddress
+from dropwatch.recording.encode import field_names, tag_of
 
 _LARGEST = 1 << 64
-_DEEPEST = 16
+_DEEPEST = 32
 _IP_TYPES = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
+_KERNEL_ADDRESS = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII)
+_NUMBER_AS_KEY = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 Reader = Callable[[Any], Any]
 
 
 class Malformed(ValueError):
     """The file holds something else than the type that belongs there."""
-
-
-def encode(value: Any) -> Any:
-    """A value of the model as what json.dumps takes: bytes as base64, sets sorted, so that equal ones look equal."""
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, dict):
-        if all(isinstance(key, str) for key in value):
-            return {key: encode(item) for key, item in value.items()}
-        return [[encode(key), encode(item)] for key, item in value.items()]
-    if isinstance(value, frozenset | set):
-        return sorted((encode(item) for item in value), key=repr)
-    if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
-    if dataclasses.is_dataclass(value):
-        tag = _tag(type(value))
-        found = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return found if tag is None else {"kind": tag, **found}
-    return str(value)  # addresses and networks; the JSON of a finding shows anything else this way too
 
 
 def decode(data: Any, kind: Any) -> Any:
@@ -57,7 +39,11 @@ def _reader(kind: Any) -> Reader:
         return _plain
     if kind is None or kind is type(None):
         return _nothing
+    if kind == KernelAddress:
+        return _kernel_address
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:  # with words for people
+        return _reader(arguments[0])
     if origin is Literal:
         return lambda data: _one_of(data, arguments)
     if origin in (typing.Union, types.UnionType):
@@ -68,9 +54,7 @@ def _reader(kind: Any) -> Reader:
         return _many(frozenset if origin is frozenset else tuple, arguments[0])
     if origin is dict:
         return _mapping(*arguments)
-    if dataclasses.is_dataclass(kind) or hasattr(kind, "_field_defaults"):
-        return _record(kind)
-    return _SIMPLE[kind]
+    return _SIMPLE[kind] if kind in _SIMPLE else _record(kind)
 
 
 def _nothing(data: Any) -> None:
@@ -88,6 +72,12 @@ def _integer(data: Any) -> int:
     if isinstance(data, bool) or not isinstance(data, int) or not -_LARGEST < data < _LARGEST:
         raise Malformed("no number")
     return data
+
+
+def _kernel_address(data: Any) -> int:
+    if _KERNEL_ADDRESS.fullmatch(_text(data)):
+        return int(data, 16)
+    raise Malformed("no address of the kernel")
 
 
 def _fraction(data: Any) -> float:
@@ -110,8 +100,8 @@ def _truth(data: Any) -> bool:
 
 def _bytes(data: Any) -> bytes:
     try:
-        return base64.b64decode(_text(data), validate=True)
-    except (binascii.Error, ValueError) as error:
+        return bytes.fromhex(_text(data))
+    except ValueError as error:
         raise Malformed("no bytes") from error
 
 
@@ -176,55 +166,43 @@ def _fixed(kinds: tuple[Any, ...]) -> Reader:
 
 
 def _mapping(key_kind: Any, kind: Any) -> Reader:
-    read_key, read_item = _reader(key_kind), _reader(kind)
+    read_key = {str: _text, int: _number_as_key}[key_kind]
+    read_item = _reader(kind)
+    return lambda data: {read_key(key): read_item(item) for key, item in _object(data).items()}
 
-    def read(data: Any) -> dict[Any, Any]:
-        if key_kind is str:
-            if not isinstance(data, dict):
-                raise Malformed("no object")
-            pairs: Iterable[Any] = data.items()
-        else:
-            pairs = _list([] if data == {} else data)  # of an empty one nobody sees what its keys would be
-        found = {}
-        for pair in pairs:
-            if len(pair) != 2:
-                raise Malformed("no pair")
-            found[read_key(pair[0])] = read_item(pair[1])
-        return found
 
-    return read
+def _number_as_key(data: str) -> int:
+    if _NUMBER_AS_KEY.fullmatch(data):
+        return _integer(int(data))
+    raise Malformed("no number")
+
+
+def _object(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise Malformed("no object")
+    return data
 
 
 def _record(kind: type[Any]) -> Reader:
-    """A dataclass as an object, a named tuple as a list. A field that is not there has its default, or is an error.
+    """A dataclass or a named tuple. A field that is not there has its default, or is an error; so is another `kind`.
 
     Fields of a later version are passed over.
     """
-    hints, tag = get_type_hints(kind), _tag(kind)
-    if not dataclasses.is_dataclass(kind):
-        fields = _fixed(tuple(hints[name] for name in kind._fields))
-        return lambda data: kind(*fields(data))
+    hints, tag = get_type_hints(kind, include_extras=True), tag_of(kind)
     readers: dict[str, Reader] = {}
 
     def read(data: Any) -> Any:
         if not readers:  # not before the first use: a type may contain itself
-            readers.update({field.name: _reader(hints[field.name]) for field in dataclasses.fields(kind)})
-        if not isinstance(data, dict):
-            raise Malformed("no object")
-        if tag is not None and data.get("kind") != tag:
+            readers.update({name: _reader(hints[name]) for name in field_names(kind)})
+        found = _object(data)
+        if tag is not None and found.get("kind") != tag:
             raise Malformed("an object of another kind")
         try:
-            return kind(**{name: reader(data[name]) for name, reader in readers.items() if name in data})
+            return kind(**{name: reader(found[name]) for name, reader in readers.items() if name in found})
         except TypeError as error:
             raise Malformed(f"a part of {kind.__name__} is missing") from error
 
     return read
-
-
-def _tag(kind: type[Any]) -> str | None:
-    """What tells a type from the others of its union: a `kind` of the class, which is no field."""
-    tag = vars(kind).get("kind")
-    return tag if isinstance(tag, str) else None
 
 
 _SIMPLE: dict[Any, Reader] = {
