@@ -1,6 +1,27 @@
-"""Makes the laboratory (tests/kernel/lab) importable for the tests on the host; in a guest PYTHONPATH does it."""
+"""For all tests: the laboratory can be imported, and no line of JSON is made that the schema does not describe."""
 
+import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent / "kernel"))
+import pytest
+
+from dropwatch.render.lines import write
+
+# On the host; in a guest PYTHONPATH does it for the laboratory.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "kernel")]
+
+
+@pytest.fixture(autouse=True)
+def every_line_is_as_the_schema_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test makes whydrop print in this process, it cannot leave unseen that a line is not as promised."""
+
+    from json_lines import check
+
+    def dumps(line: dict[str, Any], **options: Any) -> str:
+        check(line)
+        return json.dumps(line, **options)
+
+    monkeypatch.setattr(write, "json", SimpleNamespace(dumps=dumps))

@@ -1,11 +1,12 @@
 """`whydrop trace --list-functions`: which functions a trace would watch."""
 
-import json
 import re
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe.skb_functions import listing
+from dropwatch.render.lines.machine import Function
+from dropwatch.render.lines.write import line
 
 
 def list_functions(pattern: re.Pattern[str] | None, *, as_json: bool) -> str:
@@ -18,5 +19,5 @@ def list_functions(pattern: re.Pattern[str] | None, *, as_json: bool) -> str:
             "run it as root; whydrop check says what this machine can do",
         )
     if as_json:
-        return "".join(json.dumps(one.as_object()) + "\n" for one in found)
+        return "".join(line(Function(**one._asdict())) for one in found)
     return "".join(f"{one.name}{' *' if one.curated else ''}\n" for one in found)

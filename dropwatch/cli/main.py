@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dropwatch.cli import arguments
-from dropwatch.errors import CannotRunHere, WhydropError, WrongUsage
-from dropwatch.render.layout import layout_for, printable
+from dropwatch.cli.about import check, explain, schema
+from dropwatch.errors import WhydropError, WrongUsage
+from dropwatch.render.layout import printable
 from dropwatch.render.screen import Screen
 from dropwatch.run.stop import Stop
 
@@ -27,7 +28,8 @@ _USAGE = """whydrop [FILTER] [OPTIONS] [-- CMD...]
        whydrop trace [FILTER] [OPTIONS] [-- CMD...]
        whydrop replay FILE [FILTER] [OPTIONS]
        whydrop explain [NAME]
-       whydrop check"""
+       whydrop check
+       whydrop schema"""
 _ABOUT = """Says why, where, and by which line of your configuration the Linux kernel dropped a packet:
 one finding for each dropped packet that matches. With `-- CMD...` it starts CMD once it is ready, and ends
 when CMD has ended and its drops were read."""
@@ -38,6 +40,7 @@ _COMMANDS = (
     ("replay FILE", "The same findings from a recording that --write made; needs no root."),
     ("explain [NAME]", "What a cause, a drop reason or a kernel function means."),
     ("check", "What this machine can and cannot do, and what to do about it."),
+    ("schema", "The JSON Schema of every line that --json prints."),
 )
 _EXAMPLES = """Examples:
   sudo whydrop --dport 5000               why does nothing arrive at port 5000?
@@ -246,36 +249,8 @@ whydrop.add_command(
 )
 
 
-@whydrop.command()
-@click.argument("name", required=False)
-@click.option("--no-color", is_flag=True, help="No colours, also on a terminal.")
-@click.option("--debug", is_flag=True, help="Show Python's traceback with an error.")
-def explain(name: str | None, no_color: bool, debug: bool) -> None:
-    """What a cause (ipsec.auth-failed), a drop reason (NO_SOCKET) or a kernel function (xfrm_input) means,
-    how to confirm it, and how to fix it. Without NAME: what there is to explain."""
-    from dropwatch.causes.explain import page
-    from dropwatch.render.explain import explain_text
-
-    Screen(sys.stdout, sys.stderr).show(explain_text(page(name), layout_for(sys.stdout, no_color)))
-
-
-@whydrop.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-@click.option("--no-color", is_flag=True, help="No colours, also on a terminal.")
-@click.option("--debug", is_flag=True, help="Show Python's traceback with an error.")
-def check(as_json: bool, no_color: bool, debug: bool) -> int:
-    """What this machine and this user can and cannot do, and what to do about it.
-
-    Exit code 0 when everything works here, 3 when `whydrop` cannot run or a family of probes cannot."""
-    from dropwatch.probe.check.facts import all_facts, can_explain, can_run
-    from dropwatch.render.check import check_json, check_text
-
-    facts = all_facts()
-    works, complete = can_run(facts), can_explain(facts)
-    layout = layout_for(sys.stdout, no_color)
-    text = check_json(facts, works, complete) if as_json else check_text(facts, works, layout)
-    Screen(sys.stdout, sys.stderr).show(text)
-    return 0 if complete else CannotRunHere.exit_code
+for _command in (explain, check, schema):
+    whydrop.add_command(_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -143,6 +143,8 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
+    """What an SA encrypts with, or checks integrity with."""
+
     kind: Annotated[str, "aead, enc, auth or comp, the words of ip xfrm"]
     name: Annotated[str, "the kernel's name, as rfc4106(gcm(aes))"]
     key_bits: Annotated[int, "length of the key"]

@@ -36,10 +36,6 @@ class ListedFunction(NamedTuple):
     module: str | None
     curated: bool
 
-    def as_object(self) -> dict[str, object]:
-        """For JSON."""
-        return self._asdict()
-
 
 def chosen(
     pattern: re.Pattern[str] | None, symbols: Kallsyms, known: Mapping[str, SkbFunction] | None = None

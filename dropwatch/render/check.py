@@ -1,11 +1,12 @@
 """The self-test as text or JSON: one line for each fact, with what to do about it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from dropwatch.model.fact import Fact
 from dropwatch.render.layout import Layout
+from dropwatch.render.lines import machine
+from dropwatch.render.lines.write import line
 
 _WORDS = {True: "ok", False: "no", None: "?"}
 _COLOURS = {True: "dim", False: "red", None: "yellow"}
@@ -28,11 +29,8 @@ def check_text(facts: Sequence[Fact], can_run: bool, layout: Layout) -> str:
 
 def check_json(facts: Sequence[Fact], can_run: bool, can_explain: bool) -> str:
     """One object: `works` for a live run, `complete` for every family of probes, and each fact as it is."""
-    found = [asdict(fact) for fact in facts]
-    return (
-        json.dumps({"type": "check", "schema": 1, "works": can_run, "complete": can_explain, "facts": found})
-        + "\n"
-    )
+    found = tuple(machine.Fact(**asdict(fact)) for fact in facts)
+    return line(machine.Check(works=can_run, complete=can_explain, facts=found))
 
 
 def _summary(facts: Sequence[Fact], can_run: bool) -> str:

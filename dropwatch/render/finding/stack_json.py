@@ -1,37 +1,34 @@
 """What `whydrop stack --json` adds to a finding: the bytes, the headers, and what else was observed."""
 
-from typing import Any
-
+from dropwatch.model import header as model
 from dropwatch.model.drop import Finding
-from dropwatch.model.header import Header
 from dropwatch.render.finding.notes import notes_object
+from dropwatch.render.lines.drop import Header, InFull, Observed
+from dropwatch.render.lines.parts import Process
 
 
-def stack_object(finding: Finding, headers: tuple[Header, ...]) -> dict[str, Any]:
-    """`hex` from the network header on, `layers` with one object for each header and for the data, `observed`."""
+def stack_object(finding: Finding, headers: tuple[model.Header, ...]) -> InFull:
+    """The bytes from the network header on, an object for each header and for the data, what else was there."""
     event = finding.drop.event
-    return {
-        "hex": event.packet.hex(),
-        "layers": [_layer(header) for header in headers],
-        "observed": {
-            "cpu": event.cpu,
-            "task": {"pid": event.pid, "comm": event.comm},
-            "ethertype": f"0x{event.protocol:04x}" if event.protocol else None,
-            "length": event.length,
-            "came_in_through": event.skb_iif or None,
-            "carrier": event.carrier,
-        }
-        | notes_object(event),
-    }
+    observed = Observed(
+        cpu=event.cpu,
+        task=Process(pid=event.pid, comm=event.comm),
+        ethertype=f"0x{event.protocol:04x}" if event.protocol else None,
+        length=event.length,
+        came_in_through=event.skb_iif or None,
+        carrier=event.carrier,
+        **notes_object(event),
+    )
+    return InFull(hex=event.packet.hex(), layers=tuple(map(_layer, headers)), observed=observed)
 
 
-def _layer(header: Header) -> dict[str, Any]:
-    return {
-        "name": header.name,
-        "offset": header.offset,
-        "length": header.length,
-        "depth": header.depth,
-        "quoted": header.quoted,
-        "fields": dict(header.fields),
-        "error": header.error,
-    }
+def _layer(header: model.Header) -> Header:
+    return Header(
+        name=header.name,
+        offset=header.offset,
+        length=header.length,
+        depth=header.depth,
+        quoted=header.quoted,
+        fields=dict(header.fields),
+        error=header.error,
+    )

@@ -1,8 +1,9 @@
-"""A dataclass as the object that JSON has of it: the keys are its fields, in their order."""
+"""A line as text, made of a dataclass: the keys are its fields, in their order."""
 
+import json
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from dropwatch.model.culprits import Beside
 
@@ -16,9 +17,21 @@ class Key(NamedTuple):
     optional: bool
     beside: str | None
 
+    @property
+    def value(self) -> Any:
+        """The type of what is printed: a key that is left out while it is None is never null."""
+        if not self.optional or self.beside is not None:
+            return self.kind
+        return Union[tuple(one for one in get_args(self.kind) if one is not type(None))]  # noqa: UP007
+
+
+def is_object(kind: Any) -> bool:
+    """Whether a value of this type is an object in the JSON, whose keys are known."""
+    return is_dataclass(kind)
+
 
 @cache
-def keys(kind: type[Any]) -> tuple[Key, ...]:
+def keys(kind: Any) -> tuple[Key, ...]:
     """The fields of a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     found = []
@@ -26,17 +39,22 @@ def keys(kind: type[Any]) -> tuple[Key, ...]:
         bare, notes = hints[field.name], []
         if get_origin(bare) is Annotated:
             bare, *notes = get_args(bare)
-        doc = next((note for note in notes if isinstance(note, str)), "")
+        doc = next((note for note in reversed(notes) if isinstance(note, str)), "")
         beside = next((note.key for note in notes if isinstance(note, Beside)), None)
         found.append(Key(field.name, bare, doc, field.default is not MISSING, beside))
     return tuple(found)
 
 
 @cache
-def constants(kind: type[Any]) -> dict[str, Any]:
-    """What every object of this type has alike: `kind`, or `type` and `schema`."""
+def constants(kind: Any) -> dict[str, Any]:
+    """What all objects of this type have alike: `kind`, or `type` and `schema`."""
     hints = get_type_hints(kind)
     return {name: getattr(kind, name) for name, hint in hints.items() if get_origin(hint) is ClassVar}
+
+
+def line(value: object) -> str:
+    """One line of output."""
+    return json.dumps(as_json(value), separators=(", ", ": ")) + "\n"
 
 
 def as_json(value: Any) -> Any:
@@ -45,7 +63,7 @@ def as_json(value: Any) -> Any:
         return [as_json(item) for item in value]
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
-    if not is_dataclass(value):
+    if not is_object(value):
         return value
     kind: Any = type(value)
     found = dict(constants(kind))

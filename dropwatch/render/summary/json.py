@@ -1,17 +1,10 @@
 """A summary as one JSON object on a line."""
 
-from typing import Any
-
-from dropwatch.model.summary import FlowCount, Outside, Summary, SummaryRow
-from dropwatch.render.finding.json import (
-    SCHEMA,
-    culprit_object,
-    frame_object,
-    iface_object,
-    line,
-    netns_object,
-    time_text,
-)
+from dropwatch.model import summary as model
+from dropwatch.render.lines.made import address_text, frame, iface, netns, time_text
+from dropwatch.render.lines.parts import Cause
+from dropwatch.render.lines.summary import Flow, Outside, Row, Summary
+from dropwatch.render.lines.write import line
 
 _DIGITS = 3  # of seconds and rates
 
@@ -22,68 +15,64 @@ class SummaryJson:
     def __init__(self, *, stack: bool = False) -> None:
         self._stack = stack
 
-    def summary(self, summary: Summary) -> str:
+    def summary(self, summary: model.Summary) -> str:
         return line(
-            {
-                "type": "summary",
-                "schema": SCHEMA,
-                "time": time_text(summary.time),
-                "seconds": round(summary.seconds, _DIGITS),
-                "since": time_text(summary.since),
-                "complete": summary.complete,
-                "counted": summary.counted,
-                "rows": [self._row(row) for row in summary.rows],
-                "suppressed": summary.suppressed,
-                "not_matched": summary.not_matched,
-                "top_flows": [_flow(flow) for flow in summary.flows],
-                "outside": [_outside(found) for found in summary.outside],
-            }
+            Summary(
+                time=time_text(summary.time),
+                seconds=round(summary.seconds, _DIGITS),
+                since=time_text(summary.since),
+                complete=summary.complete,
+                counted=summary.counted,
+                rows=tuple(map(self._row, summary.rows)),
+                suppressed=summary.suppressed,
+                not_matched=summary.not_matched,
+                top_flows=tuple(map(_flow, summary.flows)),
+                outside=tuple(map(_outside, summary.outside)),
+            )
         )
 
-    def _row(self, row: SummaryRow) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "cause": {"id": row.cause_id, "title": row.title, "confidence": row.confidence},
-            "also": list(row.also),
-            "where": frame_object(row.where),
-            "reason": row.reason,
-            "object": culprit_object(row.culprit),
-            "iface": iface_object(row.iface),
-            "netns": netns_object(row.netns),
-            "packets": row.packets,
-            "new": row.new,
-            "rate": round(row.rate, _DIGITS),
-            "first": time_text(row.first),
-            "last": time_text(row.last),
-            "samples": row.samples,
-            "note": row.note,
-        }
-        if self._stack:
-            frames = row.finding.drop.stack if row.finding is not None else ()
-            found["stack"] = [frame_object(frame) for frame in frames]
-        return found
+    def _row(self, row: model.SummaryRow) -> Row:
+        frames = row.finding.drop.stack if row.finding is not None else ()
+        return Row(
+            cause=Cause(id=row.cause_id, title=row.title, confidence=row.confidence),
+            also=row.also,
+            where=frame(row.where),
+            reason=row.reason,
+            object=row.culprit,
+            iface=iface(row.iface),
+            netns=netns(row.netns),
+            packets=row.packets,
+            new=row.new,
+            rate=round(row.rate, _DIGITS),
+            first=time_text(row.first),
+            last=time_text(row.last),
+            samples=row.samples,
+            note=row.note,
+            stack=tuple(map(frame, frames)) if self._stack else None,
+        )
 
 
-def _flow(flow: FlowCount) -> dict[str, Any]:
-    return {
-        "family": flow.family,
-        "proto": flow.proto,
-        "saddr": None if flow.saddr is None else str(flow.saddr),
-        "daddr": None if flow.daddr is None else str(flow.daddr),
-        "dport": flow.dport,
-        "packets": flow.packets,
-    }
+def _flow(flow: model.FlowCount) -> Flow:
+    return Flow(
+        family=flow.family,
+        proto=flow.proto,
+        saddr=address_text(flow.saddr),
+        daddr=address_text(flow.daddr),
+        dport=flow.dport,
+        packets=flow.packets,
+    )
 
 
-def _outside(found: Outside) -> dict[str, Any]:
+def _outside(found: model.Outside) -> Outside:
     counter = found.counter
-    return {
-        "kind": counter.kind,
-        "counter": counter.name,
-        "iface": counter.device,
-        "netns": netns_object(found.netns),
-        "count": found.count,
-        "new": found.new,
-        "text": counter.text or None,
-        "loss": counter.loss,
-        "also_in_rows": counter.overlap,
-    }
+    return Outside(
+        kind=counter.kind,
+        counter=counter.name,
+        iface=counter.device,
+        netns=netns(found.netns),
+        count=found.count,
+        new=found.new,
+        text=counter.text or None,
+        loss=counter.loss,
+        also_in_rows=counter.overlap,
+    )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
+import json_lines
 from scenarios.waiting import eventually
 
 WHYDROP = Path(__file__).parents[3] / ".venv" / "bin" / "whydrop"
@@ -22,6 +23,8 @@ PATIENCE = 300.0  # seconds; under emulation on a busy host everything takes its
 KPROBE_EVENTS = Path("/sys/kernel/tracing/kprobe_events")
 
 Line = dict[str, Any]
+
+_FOREIGN = "not JSON"  # a line of the command that whydrop started
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,9 @@ class Whydrop:
             raise AssertionError(f"does not end\n{self._all()}") from None
         self._reader.join()
         lines = self.lines()
+        for line in lines:
+            if line["type"] != _FOREIGN:
+                json_lines.check(line)
         end = lines.pop() if lines and lines[-1].get("type") == "end" else None
         return Finished(status, end, lines, self._stderr_path.read_text())
 
@@ -128,7 +134,7 @@ class Whydrop:
             for text in stdout:
                 if not text.endswith("\n"):
                     break  # killed in the middle of a line
-                line = json.loads(text) if text.startswith("{") else {"type": "not JSON", "text": text}
+                line = json.loads(text) if text.startswith("{") else {"type": _FOREIGN, "text": text}
                 with self._changed:
                     self._lines.append(line)
                     self._changed.notify_all()

@@ -227,7 +227,9 @@ def run(*arguments, **settings):
     return subprocess.run([*RUN, *arguments], capture_output=True, text=True, check=False, **settings)
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("check",), ("explain", "ipsec.auth-failed")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("check",), ("explain", "ipsec.auth-failed"), ("schema",)]
+)
 def test_a_reader_that_leaves_is_no_error(arguments) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -1,5 +1,6 @@
 """One packet in full: nothing that is known is missing, and it fits eighty columns."""
 
+import json
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -10,6 +11,7 @@ from dropwatch.model.drop import Evidence, Fix, Frame, MatchResult, Process, Whe
 from dropwatch.model.header import Header
 from dropwatch.model.ipsec import Lifetime, XfrmNote, XfrmState
 from dropwatch.model.netfilter import FunctionsAtHook, HookFunction, NetfilterNote, NftChain, NftNote
+from dropwatch.render.finding.json import JsonRenderer
 from dropwatch.render.finding.stack_json import stack_object
 from dropwatch.render.finding.stack_page import StackPage
 from dropwatch.render.layout import Layout
@@ -190,7 +192,8 @@ def test_what_the_netfilter_probes_noted(finding) -> None:
 
 def test_the_json_has_bytes_and_layers(finding) -> None:
     note = XfrmNote(audit=frozenset({"icvfail"}), spi=0x1001, state=STATE)
-    found = stack_object(with_event(finding, xfrm=note), HEADERS)
+    renderer = JsonRenderer(lambda one: stack_object(one, HEADERS))
+    found = json.loads(renderer.finding(with_event(finding, xfrm=note), 0.0))
     assert found["hex"] == "00" * 31
     assert [layer["name"] for layer in found["layers"]] == ["IPv4", "VXLAN", "UDP"]
     assert found["layers"][0]["fields"] == {"src": "10.9.0.1", "ttl": 64}

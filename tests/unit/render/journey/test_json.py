@@ -6,8 +6,10 @@ import pytest
 
 from dropwatch.model.drop import Frame, Interface, Netns, Process
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
-from dropwatch.render.finding.json import finding_object, packet_object
+from dropwatch.render.finding.json import drop_line
 from dropwatch.render.journey.json import JourneyJson
+from dropwatch.render.lines.made import packet
+from dropwatch.render.lines.write import as_json
 
 PROMISED = {
     "type", "schema", "number", "time", "packet", "steps", "end", "end_text", "finding", "process",
@@ -77,8 +79,8 @@ def test_everything_that_is_known_is_there(journey) -> None:
     assert set(found) == PROMISED
     assert (found["type"], found["schema"], found["number"]) == ("journey", 1, 3)
     assert found["time"] == "2026-11-20T20:15:01.123456Z"
-    assert found["packet"] == packet_object(journey.packet)
-    assert found["finding"] == json.loads(json.dumps(finding_object(journey.finding)))
+    assert found["packet"] == as_json(packet(journey.packet))
+    assert found["finding"] == as_json(drop_line(journey.finding))
     assert (found["end"], found["end_text"]) == ("dropped", "the kernel dropped it")
     assert found["steps"][0] == {
         "seconds": 0.000123456,
@@ -89,7 +91,7 @@ def test_everything_that_is_known_is_there(journey) -> None:
         "module": "nf_tables",
         "text": "",
         "layer": "netfilter",
-        "packet": packet_object(journey.packet),
+        "packet": as_json(packet(journey.packet)),
         "netns": {"inode": 9, "name": "b"},
         "iface": {"index": 2, "name": "vb"},
         "route": {"index": 1, "name": "lo"},

@@ -1,0 +1,121 @@
+"""The line of a dropped packet, and the last line of a run."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from dropwatch.model.culprits import Culprit
+from dropwatch.model.drop import Match
+from dropwatch.render.lines.parts import (
+    Cause,
+    Frame,
+    Interface,
+    Netns,
+    Packet,
+    Process,
+    Schema,
+    Time,
+    Where,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """One observed fact."""
+
+    source: Annotated[str, "where it was read, as probe xfrm_input, netlink xfrm, packet"]
+    text: Annotated[str, "the fact"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fix:
+    """One thing to do."""
+
+    text: Annotated[str, "what, and what for"]
+    command: Annotated[str | None, "for you to run: whydrop never runs it"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """A header, or the data behind the last one."""
+
+    name: Annotated[str, "as IPv4, ESP; of data: data, ESP payload, padding"]
+    offset: Annotated[int, "of its first byte from the network header, in bytes"]
+    length: Annotated[int, "how many of its bytes the record has"]
+    depth: Annotated[int, "one more inside each tunnel and each quote of an ICMP error"]
+    quoted: Annotated[bool, "it is inside what an ICMP error quotes"]
+    fields: Annotated[dict[str, str | int], "in the order of the bytes"]
+    error: Annotated[str | None, "why reading stopped here"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What was there at the moment of the death, before any judgement."""
+
+    cpu: Annotated[int, "where it died"]
+    task: Annotated[Process, "who was running there, often somebody else"]
+    ethertype: Annotated[str | None, "as 0x0800"]
+    length: Annotated[int, "of the sk_buff, in bytes"]
+    came_in_through: Annotated[int | None, "interface index"]
+    carrier: Annotated[bool, "the kernel's filter let it through because it can only carry the flow"]
+    xfrm: Annotated[dict[str, Any] | None, "what the probes of IPsec noted of this packet"] = None
+    netfilter: Annotated[dict[str, Any] | None, "what the probes of netfilter noted of this packet"] = None
+    notes: Annotated[tuple[str, ...] | None, "what other probes noted of this packet"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFull:
+    """What `whydrop stack` adds to the line of a packet."""
+
+    hex: str
+    layers: tuple[Header, ...]
+    observed: Observed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """A dropped packet: a line of `whydrop`, `whydrop stack` and `whydrop replay`."""
+
+    type: ClassVar[Literal["drop"]] = "drop"
+    schema: ClassVar[Schema] = 1
+    time: Annotated[Time, "when it died: UTC, as 2026-11-20T20:15:01.123456Z"]
+    monotonic_ns: Annotated[int, "when it died: nanoseconds of CLOCK_MONOTONIC"]
+    match: Annotated[Match, "direct, or how it belongs to the filtered flow"]
+    match_why: Annotated[str | None, "why it belongs to the flow"]
+    packet: Annotated[Packet, "what its bytes say"]
+    iface: Annotated[Interface | None, "the device that it was on"]
+    netns: Annotated[Netns | None, "the namespace that it was in"]
+    where: Annotated[Where, "the function that gave it up"]
+    source: Annotated[str, "the hook that saw the death"]
+    reason: Annotated[
+        str | None, "the running kernel's own name for the reason; null on a kernel without reasons"
+    ]
+    cause: Annotated[Cause, "why"]
+    object: Annotated[Culprit | None, "the thing in the configuration that did it"]
+    evidence: Annotated[tuple[Evidence, ...], "observed facts"]
+    fix: Annotated[tuple[Fix, ...], "what to do"]
+    stack: Annotated[tuple[Frame, ...], "of the kernel, innermost first"]
+    process: Annotated[
+        Process | None, "who died with it in hand: only where it died in that process's own system call"
+    ]
+    hex: Annotated[str | None, "of whydrop stack: the bytes, at most 256, from the network header on"] = None
+    layers: Annotated[tuple[Header, ...] | None, "of whydrop stack: every header, then the data"] = None
+    observed: Annotated[Observed | None, "of whydrop stack: what else was there"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The last line of every run, whatever ended it."""
+
+    type: ClassVar[Literal["end"]] = "end"
+    schema: ClassVar[Schema] = 1
+    drops_seen: Annotated[int | None, "the sum of seen_by; null in the replay of a recording without its end"]
+    seen_by: Annotated[dict[str, int] | None, "every hit of each source, exactly"]
+    drops_matched: Annotated[int, "how many fit the filter and are not known to be harmless"]
+    drops_reported: Annotated[int, "how many were shown"]
+    events_lost: Annotated[int | None, "how many could not be delivered: the sum of lost_by"]
+    lost_by: Annotated[dict[str, int] | None, "the same by why"]
+    suppressed: Annotated[dict[str, int], "how many fit and are harmless, by cause; --all shows them"]
+    blind_spots: Annotated[tuple[str, ...], "sentences about what this run could not see"]
+    journeys: Annotated[
+        dict[str, int] | None, "of whydrop trace: how many packets were followed, by their end"
+    ] = None
