@@ -1,7 +1,16 @@
 """The judge of IPsec: in through xfrm_input, past the policies, out through xfrm_output."""
 
 from dropwatch.causes.family import Family, Judgement, first_of
-from dropwatch.causes.ipsec import binding_signs, input_signs, lookup_signs, output_signs, policy_signs
+from dropwatch.causes.ipsec import (
+    binding_signs,
+    input_signs,
+    integrity_signs,
+    no_state_signs,
+    out_no_state_signs,
+    output_signs,
+    policy_signs,
+    size_signs,
+)
 from dropwatch.causes.ipsec.case import Case
 from dropwatch.causes.ipsec.connection import with_connection
 from dropwatch.causes.ipsec.input import INPUT
@@ -11,9 +20,9 @@ from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop
 
 _ORDER = (
-    ("ipsec.auth-failed", lookup_signs.auth_failed),
-    ("ipsec.auth-failed", input_signs.icv_length),
-    ("ipsec.no-state", lookup_signs.no_state),
+    ("ipsec.auth-failed", integrity_signs.auth_failed),
+    ("ipsec.auth-failed", integrity_signs.icv_length),
+    ("ipsec.no-state", no_state_signs.no_state),
     ("ipsec.replay", input_signs.replay),
     ("ipsec.expired", input_signs.expired),
     ("ipsec.state-invalid", input_signs.state_invalid),
@@ -23,19 +32,19 @@ _ORDER = (
     ("ipsec.decrypt-garbage", input_signs.decrypt_garbage),
     ("ipsec.header-error", input_signs.header_error),
     ("ipsec.interface-mismatch", binding_signs.policy_of_other_interface),
-    ("ipsec.interface-mismatch", output_signs.state_of_other_interface),
-    ("ipsec.mark-mismatch", lookup_signs.state_of_other_mark),
+    ("ipsec.interface-mismatch", out_no_state_signs.state_of_other_interface),
+    ("ipsec.mark-mismatch", no_state_signs.state_of_other_mark),
     ("ipsec.mark-mismatch", binding_signs.policy_of_other_mark),
-    ("ipsec.mark-mismatch", output_signs.state_of_other_mark_to_send),
+    ("ipsec.mark-mismatch", out_no_state_signs.state_of_other_mark),
     ("ipsec.selector-mismatch", policy_signs.selector_mismatch),
     ("ipsec.template-mismatch", policy_signs.template_mismatch),
     ("ipsec.no-policy", policy_signs.no_policy),
     ("ipsec.policy-block", policy_signs.policy_block),
-    ("ipsec.out-no-state", output_signs.out_no_state),
-    ("ipsec.out-no-state", output_signs.discarded_while_sending),
+    ("ipsec.out-no-state", out_no_state_signs.out_no_state),
+    ("ipsec.out-no-state", out_no_state_signs.discarded_while_sending),
     ("ipsec.out-expired", output_signs.out_expired),
     ("ipsec.out-seq-overflow", output_signs.out_overflow),
-    ("ipsec.out-mtu", output_signs.out_mtu),
+    ("ipsec.out-mtu", size_signs.out_mtu),
 )
 
 

@@ -8,6 +8,9 @@ from dropwatch.model.drop import Drop
 from dropwatch.model.ipsec import XfrmNote
 
 _VTI_SENDS = ("vti_tunnel_xmit", "vti_xmit", "vti6_tnl_xmit", "vti6_xmit")
+ENCRYPTING = frozenset(
+    {"xfrm_output", "xfrm_output2", "xfrm_output_gso", "xfrm_output_one", "xfrm_output_resume"}
+)
 XFRM_INTERFACE_SENDS = frozenset({"xfrmi_xmit", "xfrmi_xmit2"})
 
 

@@ -1,13 +1,11 @@
 """Signs of the IPsec input path beyond keys and missing SAs: from what the probes of xfrm_input noted."""
 
-from dataclasses import replace
-
 from dropwatch.causes import kernel_word
-from dropwatch.causes.ipsec import comparison, fixes, objects, sizes, words
+from dropwatch.causes.ipsec import comparison, sizes, words
 from dropwatch.causes.ipsec.case import Case
 from dropwatch.causes.ipsec.limits import limits_reached
-from dropwatch.host.ipsec.text import state_line
-from dropwatch.model.drop import Confidence, Drop, Evidence, Verdict
+from dropwatch.causes.ipsec.xfrm_input import about_its_state, counted, noted
+from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.model.ipsec import XfrmNote
 
 # Where a packet ends whose protocol nobody takes; the last four only with a tunnel module.
@@ -30,34 +28,34 @@ _FRESH = 1000  # a sequence number below this may be one of a sender that has ju
 def replay(case: Case) -> Verdict | None:
     """The kernel called xfrm_audit_state_replay, or counted only XfrmInStateSeqError: the replay check said no."""
     drop = case.drop
-    note = _note(drop)
+    note = noted(drop)
     if note is None or not ("replay" in note.audit or note.counters == ("XfrmInStateSeqError",)):
         return None
     source = "probe xfrm_audit_state_replay" if "replay" in note.audit else "counter XfrmInStateSeqError"
     seq = note.seq if note.seq is not None else drop.packet.seq
     number = f"sequence number {seq}" if seq is not None else "its sequence number"
     said = Evidence(source, f"{number} {_wrong_number(note, seq)}")
-    return _verdict(case, note, "certain", said, *_window(note, seq))
+    return about_its_state(case, note, "certain", said, *_window(note, seq))
 
 
 def expired(case: Case) -> Verdict | None:
     drop = case.drop
-    note = _counted(drop, "XfrmInStateExpired")
+    note = counted(drop, "XfrmInStateExpired")
     if note is None:
         return None
     said = Evidence("counter XfrmInStateExpired", "the SA has reached a hard limit")
     story = words.story("no new SA was made in time: the IKE daemon does not run, or cannot reach the peer")
-    return _verdict(case, note, "certain", said, *limits_reached(note.state, drop.time), story)
+    return about_its_state(case, note, "certain", said, *limits_reached(note.state, drop.time), story)
 
 
 def state_invalid(case: Case) -> Verdict | None:
     drop = case.drop
-    note = _counted(drop, "XfrmInStateInvalid") or _counted(drop, "XfrmAcquireError")
+    note = counted(drop, "XfrmInStateInvalid") or counted(drop, "XfrmAcquireError")
     if note is None:
         return None
     state = f" but {note.state.state}" if note.state is not None and note.state.state else ""
     said = Evidence(f"counter {note.counters[0]}", f"the SA is not valid{state}")
-    return _verdict(case, note, "certain", said, *limits_reached(note.state, drop.time))
+    return about_its_state(case, note, "certain", said, *limits_reached(note.state, drop.time))
 
 
 def encap_mismatch(case: Case) -> Verdict | None:
@@ -67,7 +65,7 @@ def encap_mismatch(case: Case) -> Verdict | None:
     SA's selector: then the two encapsulations do not differ.
     """
     drop = case.drop
-    note = _counted(drop, "XfrmInStateMismatch")
+    note = counted(drop, "XfrmInStateMismatch")
     if note is None or note.state is None or note.check is not None:
         return None
     wanted, came = note.state.encap is not None, drop.packet.proto == "udp"
@@ -82,7 +80,7 @@ def encap_mismatch(case: Case) -> Verdict | None:
         if came
         else "this end saw a NAT when the SA was made and the sender did not, or the NAT is gone"
     )
-    return _verdict(
+    return about_its_state(
         case,
         note,
         "certain",
@@ -97,12 +95,12 @@ def encap_mismatch(case: Case) -> Verdict | None:
 def mode_mismatch(case: Case) -> Verdict | None:
     """Only where the packet was authenticated before: without, a wrong key gives a random inner protocol."""
     drop = case.drop
-    note = _counted(drop, "XfrmInStateModeError")
+    note = counted(drop, "XfrmInStateModeError")
     if note is None or note.check is not None or note.state is None or not words.checks_integrity(note.state):
         return _whole_packet_in_transport(case)
     mode = note.state.mode
     rows = [comparison.Row("mode", _OTHER_MODES.get(mode, f"not {mode}"), mode, True)]
-    return _verdict(
+    return about_its_state(
         case,
         note,
         "certain",
@@ -127,7 +125,7 @@ def _whole_packet_in_transport(case: Case) -> Verdict | None:
     if note.state is None or note.state.mode != "transport" or not words.checks_integrity(note.state):
         return None
     rows = [comparison.Row("mode", "tunnel: an IP packet inside", "transport", True)]
-    return _verdict(
+    return about_its_state(
         case,
         note,
         "likely",
@@ -145,7 +143,7 @@ def _reinjected(drop: Drop) -> Verdict | None:
     """The same where IPsec's own handlers of IP in IP (xfrm4_tunnel, xfrm6_tunnel) were asked: they look for an SA of
     IPComp, find none, and the packet loses the memory of the SA that it came through.
     """
-    note = _note(drop)
+    note = noted(drop)
     if note is None or "xfrm_trans_reinject" not in kernel_word.way(drop):
         return None
     if not set(note.counters) & {"XfrmInNoStates", "XfrmInHdrError"}:
@@ -161,7 +159,7 @@ def decrypt_garbage(case: Case) -> Verdict | None:
     Never more than likely: other errors count the same, and so does a mode that differs.
     """
     drop = case.drop
-    note = _counted(drop, "XfrmInStateProtoError") or _counted(drop, "XfrmInStateModeError")
+    note = counted(drop, "XfrmInStateProtoError") or counted(drop, "XfrmInStateModeError")
     note = note or _delivered_to_nobody(drop)
     if note is None or note.audit or note.check is not None or sizes.shortage(drop, note.state) is not None:
         return None
@@ -179,59 +177,27 @@ def decrypt_garbage(case: Case) -> Verdict | None:
         "SA at the drop", "it encrypts, but checks no integrity: a wrong key is noticed only in this way"
     )
     story = words.story("the cipher keys of the two ends differ")
-    return _verdict(case, note, "likely", Evidence(source, said), fact, story)
+    return about_its_state(case, note, "likely", Evidence(source, said), fact, story)
 
 
 def header_error(case: Case) -> Verdict | None:
     """No SPI and sequence number could be read, or there is less than the algorithms of the SA need."""
     drop = case.drop
-    note = _counted(drop, "XfrmInHdrError")
+    note = counted(drop, "XfrmInHdrError")
     if note is not None and note.check is None and drop.packet.proto not in words.IP_IN_IP:
         length = f"the whole packet has {drop.packet.length} bytes"
         said = Evidence("counter XfrmInHdrError", f"no SPI and sequence number to be read: {length}")
-        return _verdict(case, note, "certain" if note.state is None else "likely", said)
-    note = _counted(drop, "XfrmInStateProtoError")
+        return about_its_state(case, note, "certain" if note.state is None else "likely", said)
+    note = counted(drop, "XfrmInStateProtoError")
     if note is None or note.audit or note.state is None:
         return None
     short = sizes.shortage(drop, note.state)
     if short is not None:
-        return _verdict(case, note, "certain", Evidence("packet", short))
+        return about_its_state(case, note, "certain", Evidence("packet", short))
     if note.state.proto != "comp":
         return None
     text = "its data cannot be unpacked: cut or damaged on the way, or packed by another algorithm"
-    return _verdict(case, note, "likely", Evidence("counter XfrmInStateProtoError", text))
-
-
-def icv_length(case: Case) -> Verdict | None:
-    """AH says how long its ICV is; another length than the SA's means another algorithm (ah_input)."""
-    drop = case.drop
-    note = _counted(drop, "XfrmInStateProtoError")
-    if note is None or note.audit or note.state is None:
-        return None
-    lengths = sizes.ah_lengths(drop, note.state)
-    if lengths is None or lengths[0] in lengths[1] or sizes.shortage(drop, note.state) is not None:
-        return None
-    accepted = " or ".join(str(length) for length in sorted(lengths[1]))
-    rows = [comparison.Row("length", f"AH of {lengths[0]} bytes", f"{accepted} bytes", True)]
-    return _verdict(
-        case,
-        note,
-        "certain",
-        Evidence("SA at the drop", words.integrity_algorithm(note.state)),
-        *comparison.evidence("packet / SA", rows),
-        words.story("the two ends use different integrity algorithms, or cut the ICV to different lengths"),
-        differs=("length",),
-    )
-
-
-def _note(drop: Drop) -> XfrmNote | None:
-    return drop.event.xfrm if kernel_word.place(drop) == "xfrm_input" else None
-
-
-def _counted(drop: Drop, counter: str) -> XfrmNote | None:
-    """The note, if this counter rose for the packet and no other did."""
-    note = _note(drop)
-    return note if note is not None and note.counters == (counter,) else None
+    return about_its_state(case, note, "likely", Evidence("counter XfrmInStateProtoError", text))
 
 
 def _delivered_to_nobody(drop: Drop) -> XfrmNote | None:
@@ -241,22 +207,6 @@ def _delivered_to_nobody(drop: Drop) -> XfrmNote | None:
         return None
     refused = kernel_word.gave_no_reason(drop) or drop.reason in _NOBODY_TAKES_IT
     return note if refused and kernel_word.place(drop) in _DELIVERING else None
-
-
-def _verdict(
-    case: Case,
-    note: XfrmNote,
-    confidence: Confidence,
-    *facts: Evidence,
-    differs: tuple[str, ...] | None = None,
-) -> Verdict:
-    said, state = kernel_word.evidence(case.drop), note.state
-    if state is None:
-        return Verdict(confidence, None, (*facts, said))
-    observed = Evidence("SA at the drop", state_line(state))
-    fix = (*fixes.show_states(case.drop, state), *fixes.ask_ike(case.drop, case.host))
-    culprit = replace(objects.state_object(state), differs=differs)
-    return Verdict(confidence, culprit, (*facts, observed, said), fix)
 
 
 def _wrong_number(note: XfrmNote, seq: int | None) -> str:

@@ -1,7 +1,7 @@
 """The judge of netfilter: a rule or policy that the probes blame, else one of the engines beside the rules."""
 
 from dropwatch.causes.family import Family, Judgement, first_of
-from dropwatch.causes.netfilter import engine_signs, hook_signs, queue_signs
+from dropwatch.causes.netfilter import conntrack_signs, hook_signs, left_over_signs, queue_signs
 from dropwatch.causes.netfilter.engines import ENGINES
 from dropwatch.causes.netfilter.responsible_rule import blame
 from dropwatch.causes.netfilter.rule_verdict import rule_verdict
@@ -10,14 +10,14 @@ from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop
 
 _BESIDE_THE_RULES = (
-    ("netfilter.conntrack-full", engine_signs.conntrack_full),
-    ("netfilter.conntrack-invalid", engine_signs.conntrack_refused),
-    ("netfilter.conntrack-clash", engine_signs.conntrack_clash),
+    ("netfilter.conntrack-full", conntrack_signs.conntrack_full),
+    ("netfilter.conntrack-invalid", conntrack_signs.conntrack_refused),
+    ("netfilter.conntrack-clash", conntrack_signs.conntrack_clash),
     ("netfilter.queue-unheard", queue_signs.queue_unheard),
     ("netfilter.queue-verdict", queue_signs.queue_verdict),
-    ("netfilter.synproxy", engine_signs.synproxy_hook),
-    ("netfilter.hook-other", engine_signs.hook_other),
-    ("netfilter.hook-other", hook_signs.left_over),
+    ("netfilter.synproxy", hook_signs.synproxy_hook),
+    ("netfilter.hook-other", hook_signs.hook_other),
+    ("netfilter.hook-other", left_over_signs.left_over),
 )
 
 

@@ -1,152 +1,134 @@
-"""Which function at a netfilter hook dropped a packet that no probe saw refused: one of those that are left."""
+"""Signs of the other functions at a netfilter hook: SYNPROXY, IPVS, security modules, BPF programs."""
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.netfilter import words
-from dropwatch.causes.netfilter.engine_signs import (
-    blamed_otherwise,
-    hook_fixes,
-    hook_title,
-    is_other,
-    owner,
-)
+from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
 from dropwatch.host.host import Host
-from dropwatch.model import culprits
-from dropwatch.model.drop import Drop, Evidence, Verdict
-from dropwatch.model.netfilter import FunctionsAtHook, HookFunction
+from dropwatch.model.culprits import BpfProgram
+from dropwatch.model.drop import Confidence, Drop, Evidence, Fix, Verdict
+from dropwatch.model.netfilter import HookNote
 from dropwatch.names import symbols
 
-# Between the loop over the functions and who called it, where the compiler did not inline them.
-_WRAPPERS = frozenset(
-    {
-        "nf_hook_slow",
-        "nf_hook_slow_list",
-        "nf_hook",
-        "NF_HOOK",
-        "NF_HOOK_COND",
-        "NF_HOOK_LIST",
-        "nf_hook_list",
-    }
+# The hooks of conntrack and NAT; tables of rules have their own probes. A name here is no other hook function.
+TABLE_HOOKS: tuple[str, ...] = (
+    *("nft_do_chain", "ipt_do_table", "ip6t_do_table", "arpt_do_table", "ebt_", "iptable_", "ip6table_"),
+    *("arptable_", "ipv4_conntrack_", "ipv6_conntrack_", "nf_conntrack_", "nf_confirm", "ipv4_confirm"),
+    *("ipv6_confirm", "nf_nat_", "ipv4_helper", "ipv6_helper"),
 )
-# Callers and the number of their hook, for ip and ip6, then for arp: NF_HOOK and nf_hook in net/.
-_ROUTED = {
-    **dict.fromkeys(("ip_rcv", "ip_sublist_rcv", "ipv6_rcv", "ip6_sublist_rcv"), 0),
-    **dict.fromkeys(("xfrm4_transport_finish", "xfrm6_transport_finish"), 0),
-    **dict.fromkeys(("br_nf_pre_routing", "br_nf_pre_routing_ipv6"), 0),
-    **dict.fromkeys(("ip_local_deliver", "ip6_input"), 1),
-    **dict.fromkeys(
-        (
-            "ip_forward",
-            "ip6_forward",
-            "br_nf_forward",
-            "br_nf_forward_ip",
-            "ipmr_queue_xmit",
-            "ip6mr_forward2",
-        ),
-        2,
-    ),
-    **dict.fromkeys(
-        ("__ip_local_out", "raw_send_hdrinc", "__ip6_local_out", "ip6_xmit", "rawv6_send_hdrinc"), 3
-    ),
-    **dict.fromkeys(("ndisc_send_skb", "mld_sendpack", "igmp6_send"), 3),
-    **dict.fromkeys(("ip_output", "ip_mc_output", "ip6_output", "br_nf_post_routing"), 4),
-    **dict.fromkeys(("xfrm4_output", "xfrm6_output", "__xfrm4_output", "__xfrm6_output"), 4),
+_OWNERS = {
+    "ip_vs_": ("IPVS, the kernel's load balancer", "ipvsadm -Ln --stats"),
+    "selinux_": ("SELinux", "ausearch -m avc -ts recent | grep packet"),
+    "smack_": ("the security module Smack", "dmesg | grep -i smack"),
+    "apparmor_": ("AppArmor", "dmesg | grep -i apparmor"),
+    "nf_hook_run_bpf": ("a BPF program", "bpftool link show"),
+    "br_nf_": ("br_netfilter, which leads bridged frames to IP rules", "sysctl -a --pattern net.bridge"),
+    "nf_flow_offload": ("a flowtable", "nft list flowtables"),
 }
-_ARP = {"arp_rcv": 0, "arp_xmit": 1, "br_nf_forward_arp": 2}
-# Of the bridge's own family. None: at several of its hooks.
-_BRIDGED = {
-    **dict.fromkeys(("br_pass_frame_up", "br_handle_frame"), 1),
-    **dict.fromkeys(("__br_forward", "br_nf_hook_thresh", "br_multicast_send_query"), None),
-    "br_forward_finish": 4,
-    "br_send_bpdu": 3,
-}
-# Hooks of an interface (netdev): their functions are not among those that were read.
-_OF_AN_INTERFACE = frozenset(
-    {"__netif_receive_skb_core", "__dev_queue_xmit", "nf_hook_direct_egress", "nf_hook_egress", "nf_ingress"}
-)
-# They rewrite, put together or hand on, and are not worth a probe: they hardly ever answer drop.
-_HARMLESS = (
-    "ipv4_conntrack_defrag",
-    "ipv6_defrag",
-    "nf_nat_",
-    "ipv4_helper",
-    "ipv6_helper",
-    "ip_sabotage_in",
-)
-# At their hooks on every machine, whether any packet is labelled or not.
-_SECURITY_MODULES = ("selinux_", "smack_", "apparmor_")
+_SYNPROXY_HOOKS = frozenset({"ipv4_synproxy_hook", "ipv6_synproxy_hook"})
 
 
-def left_over(drop: Drop, host: Host) -> Verdict | None:
-    """Nobody is known to have refused the packet, which died in the loop over the functions at its hook."""
-    at_hooks = _at_hooks(drop)
-    candidates = _candidates(at_hooks) if at_hooks else None
-    if not candidates or not at_hooks or not all(is_other(function.name or "") for function in candidates):
+def synproxy_hook(drop: Drop, host: Host) -> Verdict | None:
+    """The hook with which SYNPROXY watches connections that it let through."""
+    hook = _hook(drop)
+    if hook is None or hook.function not in _SYNPROXY_HOOKS:
         return None
-    where = _where(at_hooks)
-    evidence = [Evidence("functions at the hook", _said(candidates, where))]
-    others = [one for one in _names(at_hooks) if one not in map(_shown, candidates)]
-    if others and all((function.name or "").startswith(_SECURITY_MODULES) for function in candidates):
-        return None  # a probe that missed one answer is more likely than a labelled packet
-    if others:
-        text = f"also there: {', '.join(others)}; a probe watches their answers, or they hardly ever drop"
-        evidence.append(Evidence("functions at the hook", text))
-    fixes = hook_fixes(candidates[0].name or "", drop)
-    if len(candidates) > 1:
-        title = "one of several functions at a netfilter hook drops it"
-        return Verdict("likely", None, tuple(evidence), fixes[-1:], title)
-    name = candidates[0].name or ""
-    known = owner(name)
-    if known is not None:
-        evidence.append(Evidence("name of the function", f"it belongs to {known[0]}"))
-    culprit = culprits.HookFunction(_shown(candidates[0]), name, candidates[0].module, where)
-    return Verdict("likely", culprit, tuple(evidence), fixes, hook_title(name))
-
-
-def _at_hooks(drop: Drop) -> tuple[FunctionsAtHook, ...]:
-    """The hooks that it can have died at: one, where the caller of the loop tells which; none that are known."""
-    note = drop.event.netfilter
-    if note is None or note.at_hooks is None or note.hook is not None or blamed_otherwise(drop):
-        return ()
-    if kernel_word.place(drop) != "nf_hook_slow":
-        return ()
-    if not (kernel_word.gave_no_reason(drop) or drop.reason == "NETFILTER_DROP"):
-        return ()
-    names = (symbols.base_name(frame.function or "") for frame in drop.stack)
-    caller = next((name for name in names if name not in _WRAPPERS), "")
-    if caller in _OF_AN_INTERFACE:
-        return ()
-    bridged = caller in _BRIDGED
-    hook = _BRIDGED[caller] if bridged else {**_ROUTED, **_ARP}.get(caller)
-    return tuple(
-        at for at in note.at_hooks if (at.family == "bridge") == bridged and (hook is None or at.hook == hook)
+    return Verdict(
+        "certain", evidence=(Evidence(f"probe {hook.function}", "it answered drop for this packet"),)
     )
 
 
-def _candidates(at_hooks: tuple[FunctionsAtHook, ...]) -> list[HookFunction] | None:
-    """None where not all functions are known."""
-    functions = dict.fromkeys(function for at in at_hooks for function in at.functions)
-    if not all(at.complete for at in at_hooks) or any(function.name is None for function in functions):
+def hook_other(drop: Drop, host: Host) -> Verdict | None:
+    """Another function at the hook answered drop, or freed the packet itself."""
+    hook = _hook(drop)
+    if hook is not None and hook.function in _SYNPROXY_HOOKS:
         return None
-    return [one for one in functions if not one.watched and not (one.name or "").startswith(_HARMLESS)]
+    if hook is not None and hook.function == "nf_hook_run_bpf":
+        return _bpf(drop, hook)
+    if hook is not None and is_other(hook.function):
+        return _other(hook.function, "certain", "it answered drop for this packet", drop)
+    function = _freed_by(drop) if hook is None else None
+    if function is not None:
+        return _other(function, "likely", "it freed the packet, as a function at a hook", drop)
+    return None
 
 
-def _where(at_hooks: tuple[FunctionsAtHook, ...]) -> str:
-    """`ip input`; `ip` where the hook is not known."""
-    if len(at_hooks) > 1:
-        return at_hooks[0].family
-    return f"{at_hooks[0].family} {words.hook(at_hooks[0].family, at_hooks[0].hook)}"
+def _hook(drop: Drop) -> HookNote | None:
+    note = drop.event.netfilter
+    if note is None or note.hook is None or not died_in_a_hook(drop) or blamed_otherwise(drop):
+        return None
+    return note.hook
 
 
-def _said(candidates: list[HookFunction], where: str) -> str:
-    names = ", ".join(map(_shown, candidates))
-    if len(candidates) == 1:
-        return f"{names} is the only function at the hook {where} that can have answered drop unseen"
-    return f"one of these at the hook {where} answered drop, and no probe watches them: {names}"
+def blamed_otherwise(drop: Drop) -> bool:
+    """A rule or conntrack is known to have done it."""
+    note = drop.event.netfilter
+    return note is not None and (
+        note.nft is not None
+        or note.ebt is not None
+        or (note.xt is not None and bool(note.xt.candidates))
+        or (note.conntrack is not None and note.conntrack.refused is not None)
+    )
 
 
-def _names(at_hooks: tuple[FunctionsAtHook, ...]) -> list[str]:
-    return list(dict.fromkeys(_shown(function) for at in at_hooks for function in at.functions))
+def _bpf(drop: Drop, hook: HookNote) -> Verdict:
+    fact = Evidence(
+        "probe nf_hook_run_bpf", "a BPF program at this netfilter hook answered drop for this packet"
+    )
+    title = "a BPF program at a netfilter hook drops it"
+    if hook.bpf_id is None:
+        return Verdict("certain", evidence=(fact,), title=title, fix=(_links(drop),))
+    name = hook.bpf_name or "without a name"
+    culprit = BpfProgram(f"id {hook.bpf_id} name {name}", hook.bpf_id, hook.bpf_name)
+    show = Fix("see the program and who holds it", f"bpftool prog show id {hook.bpf_id}")
+    return Verdict("certain", culprit, (fact,), (show, _links(drop)), title)
 
 
-def _shown(function: HookFunction) -> str:
-    return f"{function.name} [{function.module}]" if function.module is not None else str(function.name)
+def _links(drop: Drop) -> Fix:
+    return Fix(
+        "see at which hook and priority it is attached (a link of type netfilter)",
+        words.inside(drop.netns, "nft list hooks") + "; bpftool link show",
+    )
+
+
+def _other(function: str, confidence: Confidence, said: str, drop: Drop) -> Verdict:
+    evidence = [Evidence(f"probe {function}" if confidence == "certain" else "stack", f"{function}: {said}")]
+    known = owner(function)
+    if known is not None:
+        evidence.append(Evidence("name of the function", f"it belongs to {known[0]}"))
+    fixes = hook_fixes(function, drop)
+    return Verdict(confidence, evidence=tuple(evidence), fix=fixes, title=hook_title(function))
+
+
+def is_other(function: str) -> bool:
+    """A function at a hook for which there is no cause but netfilter.hook-other."""
+    return not function.startswith(TABLE_HOOKS) and function not in _SYNPROXY_HOOKS
+
+
+def owner(function: str) -> tuple[str, str] | None:
+    """Words for what a function at a hook belongs to, and the command that asks it."""
+    return next((known for start, known in _OWNERS.items() if function.startswith(start)), None)
+
+
+def hook_title(function: str) -> str:
+    known = owner(function)
+    return f"{known[0].partition(',')[0] if known is not None else function} drops it at a netfilter hook"
+
+
+def hook_fixes(function: str, drop: Drop) -> tuple[Fix, ...]:
+    """Ask its owner, where it is known; then what is to be done for any of them."""
+    known = owner(function)
+    see = Fix("see which functions hang on the hook", words.inside(drop.netns, "nft list hooks"))
+    ask = () if known is None else (Fix(f"ask {known[0]}", words.inside(drop.netns, known[1])),)
+    return (*ask, see)
+
+
+def _freed_by(drop: Drop) -> str | None:
+    """The function at the hook that the loop called, when the packet died in it and no table or conntrack is it."""
+    names = [symbols.base_name(frame.function) if frame.function is not None else "" for frame in drop.stack]
+    place = kernel_word.place(drop)
+    if place is None or not (kernel_word.gave_no_reason(drop) or drop.reason == "NETFILTER_DROP"):
+        return None
+    if "nf_hook_slow" not in names[1:] or place.startswith((*TABLE_HOOKS, "nf_", "nfqnl_")):
+        return None
+    called = names[names.index("nf_hook_slow") - 1]
+    return called if place == called or (place.startswith("ip_vs_") and called.startswith("ip_vs_")) else None

@@ -9,6 +9,7 @@ from dropwatch.host.route import Route
 from dropwatch.model.culprits import ChainPolicy, EbtablesRule, IptablesRule, NftRule
 from dropwatch.model.drop import Interface
 from dropwatch.model.netfilter import ConntrackNote, EbtNote, HookNote, NftChain, NftNote, XtNote
+from tests.unit.causes.verdicts import commands, said
 
 DROP_NS = 83521935614
 INPUT, UU = NftChain(1, "input"), NftChain(5, "uu")
@@ -38,14 +39,6 @@ EBT_RULE = ListedRule(
     "ebtables-legacy",
     "ebtables-legacy -t filter -L FORWARD --Ln --Lc",
 )
-
-
-def said(verdict):
-    return "\n".join(f"{one.source}: {one.text}" for one in verdict.evidence)
-
-
-def commands(verdict):
-    return [fix.command for fix in verdict.fix]
 
 
 def nft_text(text, **known):

@@ -1,60 +1,19 @@
-"""Signs of the IPsec input path: a check of integrity that failed, and packets that no SA fits."""
+"""Signs of a packet that came in and that no SA fits."""
 
 from dataclasses import dataclass, replace
 
-from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, deleted_state, fixes, flow, objects, words
 from dropwatch.causes.ipsec.case import Case, config, once
 from dropwatch.causes.ipsec.nearest_state import Near, Wanted, nearest
+from dropwatch.causes.ipsec.xfrm_input import noted
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.host.ipsec.text import state_line
-from dropwatch.model import culprits
 from dropwatch.model.culprits import Culprit
 from dropwatch.model.drop import Confidence, Drop, Evidence, Verdict
-from dropwatch.model.ipsec import XfrmNote, XfrmState
+from dropwatch.model.ipsec import XfrmState
 
 _GARBAGE = "an SA of these hosts checks no integrity: this may be what it decrypted with a wrong key, no IPsec at all"
-
-
-def auth_failed(case: Case) -> Verdict | None:
-    """The kernel called xfrm_audit_state_icvfail for this packet: its ICV is not what this end's key gives.
-
-    All evidence is of the moment of the drop; the SAs of the host are not asked for. The counters of the SA are
-    read where the packet is freed, after the kernel counted this failure (net/xfrm/xfrm_input.c).
-    """
-    drop = case.drop
-    note = _note(drop)
-    if note is None or note.state is None or "icvfail" not in note.audit:
-        return None
-    state = note.state
-    evidence = [
-        Evidence(
-            "probe xfrm_audit_state_icvfail", f"its integrity check failed: {words.packet(drop, state.spi)}"
-        ),
-        Evidence("SA at the drop", words.identity(state)),
-        Evidence("SA at the drop", words.integrity_algorithm(state)),
-        Evidence("SA at the drop", words.history(state, drop.time)),
-        *_other_sender(drop, state),
-        *words.old_number(drop, state),
-        words.story(words.why_the_check_failed(drop, state)),
-    ]
-    culprit = replace(
-        objects.state_object(state),
-        algorithms=tuple(culprits.Algorithm(*one) for one in state.algorithms),
-        packets=state.lifetime.packets,
-        integrity_failed=state.stat_integrity_failed,
-    )
-    fix = (*fixes.compare_ends(state, drop.netns), *fixes.ask_ike(drop, case.host))
-    return Verdict("certain", culprit, tuple(evidence), fix)
-
-
-def _other_sender(drop: Drop, state: XfrmState) -> tuple[Evidence, ...]:
-    """The source is no part of the kernel's search: a NAT can have changed it unnoticed."""
-    saddr = drop.packet.saddr
-    if saddr is None or saddr == state.saddr:
-        return ()
-    return comparison.evidence("packet / SA", [comparison.Row("src", str(saddr), str(state.saddr), True)])
 
 
 def no_state(case: Case) -> Verdict | None:
@@ -120,7 +79,7 @@ class _Search:
 @once
 def _search(case: Case) -> _Search | None:
     drop = case.drop
-    note = _note(drop)
+    note = noted(drop)
     if note is None or drop.packet.proto in words.IP_IN_IP:
         return None
     if not ("notfound" in note.audit or "XfrmInNoStates" in note.counters):
@@ -136,11 +95,6 @@ def _search(case: Case) -> _Search | None:
     if wanted is not None:
         gone = deleted_state.received_by(drop, case.host, wanted.daddr, wanted.proto, wanted.spi, wanted.mark)
     return _Search(said, wanted, there, near, gone, vti)
-
-
-def _note(drop: Drop) -> XfrmNote | None:
-    """What the probes know, when it was xfrm_input that let the packet die."""
-    return drop.event.xfrm if kernel_word.place(drop) == "xfrm_input" else None
 
 
 def _wanted(drop: Drop, spi: int | None, mark: int) -> Wanted | None:

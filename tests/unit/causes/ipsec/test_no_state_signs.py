@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dropwatch.causes.ipsec import lookup_signs
+from dropwatch.causes.ipsec import integrity_signs, no_state_signs
 from dropwatch.causes.ipsec.case import Case
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
@@ -70,15 +70,15 @@ def nobody():
 
 
 def auth_failed(drop, host):
-    return lookup_signs.auth_failed(Case(drop, host))
+    return integrity_signs.auth_failed(Case(drop, host))
 
 
 def no_state(drop, host):
-    return lookup_signs.no_state(Case(drop, host))
+    return no_state_signs.no_state(Case(drop, host))
 
 
 def state_of_other_mark(drop, host):
-    return lookup_signs.state_of_other_mark(Case(drop, host))
+    return no_state_signs.state_of_other_mark(Case(drop, host))
 
 
 def texts(verdict):

@@ -1,0 +1,77 @@
+"""Signs of connection tracking and NAT: a full table, packets that it refuses, connections that clash."""
+
+from dropwatch.causes.netfilter import words
+from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
+from dropwatch.causes.netfilter.rule_verdict import why_invalid
+from dropwatch.host.conntrack import ConntrackTable
+from dropwatch.host.host import Host
+from dropwatch.model.culprits import Sysctl
+from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.netfilter import ConntrackNote
+
+
+def conntrack_full(drop: Drop, host: Host) -> Verdict | None:
+    """No entry could be allocated for the packet: the table is full, or, seldom, memory ran out."""
+    note = _refused(drop)
+    if note is None or note.refused != "nf_conntrack_in" or not note.table_full:
+        return None
+    fact = Evidence("probe nf_conntrack_in", "conntrack got no entry for this packet, and dropped it")
+    table = host.conntrack(drop.event.netns, drop.event.monotonic_ns)
+    if table is None:
+        return Verdict("likely", evidence=(fact, Evidence("sysctl", "count and maximum could not be read")))
+    limit, of = _limit(table)
+    when = words.delay(drop, table.read_at_ns)
+    size = Evidence("sysctl", f"{when} {table.count} of {limit} entries are in use{of}")
+    # Entries end by themselves while whydrop looks; far below the limit it was memory, or somebody emptied it.
+    full = table.count >= limit * 0.9
+    text = f"net.netfilter.nf_conntrack_max = {limit}"
+    culprit = Sysctl(text, "net.netfilter.nf_conntrack_max", limit, table.count)
+    return Verdict("certain" if full else "likely", culprit, (fact, size))
+
+
+def _limit(table: ConntrackTable) -> tuple[int, str]:
+    """The limit that holds, and whose it is. A limit of 0 is none."""
+    if table.own_max and (not table.max or table.own_max < table.max):
+        return table.own_max, " (the limit of the initial namespace holds for all)"
+    return table.max, ""
+
+
+def conntrack_refused(drop: Drop, host: Host) -> Verdict | None:
+    """Conntrack itself dropped it, although it lets most INVALID packets pass."""
+    note = _refused(drop)
+    if note is None or note.refused != "nf_conntrack_in" or note.table_full:
+        return None
+    fact = Evidence("probe nf_conntrack_in", "conntrack itself dropped this packet; no rule did")
+    return Verdict(
+        "certain", evidence=(fact, *why_invalid(drop, was_invalid=True)), title="conntrack itself refuses it"
+    )
+
+
+def conntrack_clash(drop: Drop, host: Host) -> Verdict | None:
+    """The connection could not be entered, or NAT could not give it a tuple."""
+    note = _refused(drop)
+    if note is None or note.refused not in ("__nf_conntrack_confirm", "nf_nat_inet_fn"):
+        return None
+    if note.refused == "nf_nat_inet_fn":
+        fact = Evidence(
+            "probe nf_nat_inet_fn", "NAT could not set up the connection: no free address and port"
+        )
+        return Verdict(
+            "certain", evidence=(fact,), title="NAT found no free address and port for the connection"
+        )
+    said = "the connection could not be entered into the table: an entry with the same addresses and ports is there"
+    title = "conntrack could not enter the connection: another holds its addresses and ports"
+    if note.nat:
+        said += "; it is to be translated, and so NAT found nothing free, or another packet of the flow was faster"
+        title = "the translated connection could not be entered: NAT found no free port, or a clash"
+    return Verdict("certain", evidence=(Evidence("probe __nf_conntrack_confirm", said),), title=title)
+
+
+def _refused(drop: Drop) -> ConntrackNote | None:
+    """What conntrack said when it was not a rule that killed the packet. NAT's hook runs the nat table's rules."""
+    note = drop.event.netfilter
+    if note is None or note.conntrack is None or not died_in_a_hook(drop):
+        return None
+    if note.nft is not None or note.ebt is not None or (note.xt is not None and note.xt.candidates):
+        return None
+    return note.conntrack

@@ -1,0 +1,58 @@
+"""What is said of packets that connection tracking or NAT refused."""
+
+import pytest
+
+from dropwatch.host.conntrack import ConntrackTable
+from dropwatch.model.netfilter import ConntrackNote
+from tests.unit.causes.verdicts import said
+
+DROP_NS = 83521935614
+FULL = ConntrackNote(refused="nf_conntrack_in", table_full=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "limit", "confidence"),
+    [
+        (ConntrackTable(8, 8, 8, DROP_NS + 4_000_000), 8, "certain"),
+        (ConntrackTable(8, 65536, 8, DROP_NS), 8, "certain"),
+        (ConntrackTable(2, 8, None, DROP_NS), 8, "likely"),
+    ],
+)
+def test_a_full_table(refused, firewall, judged, table, limit, confidence) -> None:
+    cause, verdict = judged(refused(conntrack=FULL), firewall(conntrack=table))
+    assert (cause, verdict.confidence) == ("netfilter.conntrack-full", confidence)
+    assert verdict.culprit.kind == "sysctl"
+    assert verdict.culprit.text == f"net.netfilter.nf_conntrack_max = {limit}"
+    assert verdict.culprit.count == table.count
+    assert f"{table.count} of {limit} entries" in said(verdict)
+
+
+def test_a_full_table_that_cannot_be_read(refused, firewall, judged) -> None:
+    cause, verdict = judged(refused(conntrack=FULL), firewall())
+    assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.conntrack-full", "likely", None)
+
+
+def test_conntrack_itself_refuses(refused, firewall, judged) -> None:
+    note = ConntrackNote(refused="nf_conntrack_in", words="invalid SYN in state SYN_SENT")
+    cause, verdict = judged(refused(conntrack=note), firewall())
+    assert (cause, verdict.confidence) == ("netfilter.conntrack-invalid", "certain")
+    assert "in the kernel's words: invalid SYN in state SYN_SENT" in said(verdict)
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        (ConntrackNote(refused="__nf_conntrack_confirm"), "another holds its addresses"),
+        (ConntrackNote(refused="__nf_conntrack_confirm", nat=True), "NAT found no free port, or a clash"),
+        (ConntrackNote(refused="nf_nat_inet_fn"), "NAT found no free address and port"),
+    ],
+)
+def test_clashes(refused, firewall, judged, note, words) -> None:
+    cause, verdict = judged(refused(conntrack=note), firewall())
+    assert (cause, verdict.confidence) == ("netfilter.conntrack-clash", "certain")
+    assert words in verdict.title
+
+
+def test_conntrack_that_let_it_pass_is_not_blamed(refused, firewall, judged) -> None:
+    assert judged(refused(conntrack=ConntrackNote(invalid=True)), firewall())[0] is None
+    assert judged(refused(("udp_queue_rcv_one_skb",), None, conntrack=FULL), firewall())[0] is None
