@@ -1,21 +1,36 @@
 """Drops that died in netfilter, and a host whose firewall answers as told."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.conntrack import ConntrackTable
+from dropwatch.host.host import Host
 from dropwatch.host.netfilter.questions import Firewalls
-from dropwatch.model.drop import Frame, Netns, Where
+from dropwatch.host.nfqueue import Queue
+from dropwatch.host.route import Route
+from dropwatch.model.drop import Drop, Event, Frame, Interface, Netns, Packet, Where
 from dropwatch.model.netfilter import NetfilterNote
+from tests.unit.causes.verdicts import Judged
 from tests.unit.told_host import ToldHost
 
 
 @pytest.fixture
-def refused(make_drop, make_packet, make_event):
+def refused(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet], make_event: Callable[..., Event]
+) -> Callable[..., Drop]:
     """A drop with netfilter notes; `stack` are function names from the place of death outwards."""
 
-    def build(stack=("nf_hook_slow",), reason="NETFILTER_DROP", netns="b", iface=None, **fields):
+    def build(
+        stack: tuple[str, ...] = ("nf_hook_slow",),
+        reason: str | None = "NETFILTER_DROP",
+        netns: str | None = "b",
+        iface: Interface | None = None,
+        **fields: Any,
+    ) -> Drop:
         notes = {
             key: fields.pop(key)
             for key in ("nft", "xt", "ebt", "conntrack", "queue", "hook", "at_hooks")
@@ -39,10 +54,17 @@ def refused(make_drop, make_packet, make_event):
 
 
 @pytest.fixture
-def firewall():
+def firewall() -> Callable[..., Host]:
     """A host with one answer for whatever rule is asked for."""
 
-    def build(listed=None, nft=(), legacy=(), conntrack=None, queues=(), route=None):
+    def build(
+        listed: Any = None,
+        nft: Iterable[str] = (),
+        legacy: Iterable[str] = (),
+        conntrack: ConntrackTable | None = None,
+        queues: Iterable[Queue] = (),
+        route: Route | None = None,
+    ) -> ToldHost:
         return ToldHost(
             nft_rule=listed,
             xt_rules=listed or (),
@@ -57,10 +79,10 @@ def firewall():
 
 
 @pytest.fixture
-def judged():
+def judged() -> Judged:
     """The cause's id, None when unknown, and the verdict."""
 
-    def judge(drop, host):
+    def judge(drop: Drop, host: Host) -> Any:
         cause, verdict = diagnose(drop, host)
         return (cause.id if cause is not None else None), verdict
 

@@ -1,12 +1,14 @@
 """One drop, one diagnosis: the kernel's reasons with all their double meanings, on kernels with and without them."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dropwatch.causes import CATALOGUE
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.model.drop import Drop, Evidence, Frame, Where
+from dropwatch.model.drop import Drop, Event, Evidence, Frame, Packet, Where
 from tests.unit.told_host import ToldHost
 
 SETTLED = [(reason, cause.id) for cause in CATALOGUE for reason in cause.reasons]
@@ -27,7 +29,9 @@ def judged(drop: Drop) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(("reason", "cause_id"), SETTLED)
-def test_a_reason_that_settles_a_cause_is_certain_and_shown(make_drop, reason: str, cause_id: str) -> None:
+def test_a_reason_that_settles_a_cause_is_certain_and_shown(
+    make_drop: Callable[..., Drop], reason: str, cause_id: str
+) -> None:
     drop = at(make_drop(), "some_function", reason=reason)
     cause, verdict = diagnose(drop, HOST)
     assert cause is not None
@@ -151,7 +155,12 @@ KERNEL_6_1_AND_LATER = [
 
 @pytest.mark.parametrize(("reason", "functions", "packet", "expected"), KERNEL_6_1_AND_LATER)
 def test_the_function_and_the_packet_decide_what_a_reason_means(
-    make_drop, make_packet, reason: str, functions: tuple[str, ...], packet: dict, expected: tuple[str, str]
+    make_drop: Callable[..., Drop],
+    make_packet: Callable[..., Packet],
+    reason: str,
+    functions: tuple[str, ...],
+    packet: dict[str, Any],
+    expected: tuple[str, str],
 ) -> None:
     family = 6 if ":" in str(packet.get("saddr", "")) + str(packet.get("daddr", "")) else 4
     drop = at(make_drop(packet=make_packet(family=family, **packet)), *functions, reason=reason)
@@ -199,29 +208,33 @@ WITHOUT_REASON = [
 @pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED"])
 @pytest.mark.parametrize(("functions", "packet", "expected"), WITHOUT_REASON)
 def test_without_a_reason_only_what_the_place_proves_is_said(
-    make_drop,
-    make_packet,
+    make_drop: Callable[..., Drop],
+    make_packet: Callable[..., Packet],
     functions: tuple[str, ...],
-    packet: dict,
+    packet: dict[str, Any],
     expected: tuple[str, str],
     reason: str | None,
 ) -> None:
     assert judged(at(make_drop(packet=make_packet(**packet)), *functions, reason=reason)) == expected
 
 
-def test_what_compilers_add_to_a_function_changes_nothing(make_drop, make_packet) -> None:
+def test_what_compilers_add_to_a_function_changes_nothing(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     drop = at(make_drop(packet=make_packet(saddr="127.0.0.1")), "ip_rcv_finish_core.isra.0")
     assert judged(drop) == ("routing.martian-source", "likely")
 
 
-def test_an_ethertype_without_handler_is_certain_but_ipv4_is_not(make_drop, make_event, make_packet) -> None:
+def test_an_ethertype_without_handler_is_certain_but_ipv4_is_not(
+    make_drop: Callable[..., Drop], make_event: Callable[..., Event], make_packet: Callable[..., Packet]
+) -> None:
     lldp = make_drop(event=make_event(protocol=0x88CC), packet=make_packet(family=None, proto="lldp"))
     place = "__netif_receive_skb_core.constprop.0"
     assert judged(at(lldp, place, reason="UNHANDLED_PROTO")) == ("device.unhandled-protocol", "certain")
     assert judged(at(make_drop(), place, reason="UNHANDLED_PROTO")) == ("device.unhandled-protocol", "likely")
 
 
-def test_unknown_says_what_the_kernel_said_and_where_to_read(make_drop) -> None:
+def test_unknown_says_what_the_kernel_said_and_where_to_read(make_drop: Callable[..., Drop]) -> None:
     cause, verdict = diagnose(at(make_drop(), "nf_hook_slow", reason="NETFILTER_DROP"), HOST)
     assert cause is None
     assert verdict.title == "dropped by netfilter"
@@ -234,7 +247,7 @@ def test_unknown_says_what_the_kernel_said_and_where_to_read(make_drop) -> None:
     ]
 
 
-def test_unknown_without_a_reason_is_named_after_the_place(make_drop) -> None:
+def test_unknown_without_a_reason_is_named_after_the_place(make_drop: Callable[..., Drop]) -> None:
     drop = at(make_drop(), "some_driver_xmit", reason=None)
     drop = replace(drop, where=replace(drop.where, layer="device"))
     cause, verdict = diagnose(drop, HOST)
@@ -246,7 +259,7 @@ def test_unknown_without_a_reason_is_named_after_the_place(make_drop) -> None:
     assert verdict.fix == ()
 
 
-def test_a_place_without_a_name_is_shown_by_its_address(make_drop) -> None:
+def test_a_place_without_a_name_is_shown_by_its_address(make_drop: Callable[..., Drop]) -> None:
     frame = Frame(None, 0, None, 0xFFFFFFFFC0DE0010)
     drop = replace(make_drop(), where=Where(frame, None, None), stack=(frame,), reason="NOT_SPECIFIED")
     cause, verdict = diagnose(drop, HOST)
@@ -255,18 +268,20 @@ def test_a_place_without_a_name_is_shown_by_its_address(make_drop) -> None:
     assert verdict.evidence[0].text == "the kernel did not say why, at 0xffffffffc0de0010"
 
 
-def test_a_reason_of_a_later_kernel_is_passed_on(make_drop) -> None:
+def test_a_reason_of_a_later_kernel_is_passed_on(make_drop: Callable[..., Drop]) -> None:
     cause, verdict = diagnose(at(make_drop(), "ip_rcv_core", reason="BRAND_NEW"), HOST)
     assert cause is None
     assert verdict.title == "a reason that whydrop has no words for (BRAND_NEW)"
 
 
-def test_fixes_name_the_drops_own_values(make_drop) -> None:
+def test_fixes_name_the_drops_own_values(make_drop: Callable[..., Drop]) -> None:
     _, verdict = diagnose(at(make_drop(), "__udp4_lib_rcv", reason="NO_SOCKET"), HOST)
     assert verdict.fix[0].command == "ss -lnup 'sport = :5000'"
 
 
-def test_another_source_than_kfree_skb_is_named(make_drop, make_event) -> None:
+def test_another_source_than_kfree_skb_is_named(
+    make_drop: Callable[..., Drop], make_event: Callable[..., Event]
+) -> None:
     drop = at(make_drop(event=make_event(source="tcp_conn_request")), "tcp_conn_request")
     _, verdict = diagnose(drop, HOST)
     assert verdict.evidence[0].source == "tcp_conn_request"

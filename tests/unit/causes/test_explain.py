@@ -18,7 +18,7 @@ def headings(found: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["ipsec.auth-failed", "IPSEC.Auth-Failed", " ipsec.auth-failed "])
-def test_a_cause_in_any_case(name) -> None:
+def test_a_cause_in_any_case(name: str) -> None:
     found = page(name)
     assert (found.name, found.kind) == ("ipsec.auth-failed", "cause")
     assert headings(found)[:3] == ["Why", "How to confirm it", "What to do"]
@@ -39,7 +39,7 @@ def test_a_landmark_is_called_as_in_a_trace() -> None:
 
 
 @pytest.mark.parametrize("name", ["NO_SOCKET", "no_socket", "SKB_DROP_REASON_NO_SOCKET"])
-def test_a_reason_in_any_case_shows_what_it_can_mean(name) -> None:
+def test_a_reason_in_any_case_shows_what_it_can_mean(name: str) -> None:
     found = page(name)
     assert (found.name, found.kind) == ("NO_SOCKET", "drop reason")
     assert {"socket.udp-no-listener", "socket.tcp-no-listener"} <= set(section(found, "It can mean"))
@@ -52,7 +52,7 @@ def test_a_reason_that_settles_a_cause_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["xfrm_input", "XFRM_INPUT", "xfrm_input.isra.0", "xfrm_input()"])
-def test_a_function_in_any_spelling_shows_what_dies_there(name) -> None:
+def test_a_function_in_any_spelling_shows_what_dies_there(name: str) -> None:
     found = page(name)
     assert (found.name, found.kind) == ("xfrm_input", "kernel function")
     assert "ipsec.auth-failed" in section(found, "Packets die here of")
@@ -63,7 +63,7 @@ def test_a_freeing_function_is_no_place() -> None:
 
 
 @pytest.mark.parametrize("name", ["ipsec", "IPsec", "ipsec.*"])
-def test_a_family_lists_its_causes(name) -> None:
+def test_a_family_lists_its_causes(name: str) -> None:
     (only,) = page(name).sections
     assert [cause_id for cause_id, _ in only.entries] == [
         one.id for one in CATALOGUE if one.family == "ipsec"
@@ -95,7 +95,7 @@ def test_every_name_has_a_page() -> None:
         ("xfrm_imput", "xfrm_input"),
     ],
 )
-def test_a_name_that_means_nothing_brings_those_that_are_close(name, hint) -> None:
+def test_a_name_that_means_nothing_brings_those_that_are_close(name: str, hint: str) -> None:
     with pytest.raises(WrongUsage) as raised:
         page(name)
     assert hint in raised.value.hint

@@ -1,12 +1,14 @@
 """What looks like a drop and is none. For each, also the nearest thing that somebody did lose."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.model.drop import Drop, Frame, Where
+from dropwatch.model.drop import Drop, Event, Frame, Where
 from dropwatch.packet.parse import parse
 from tests.unit.told_host import ToldHost
 
@@ -19,7 +21,7 @@ def judged(drop: Drop) -> str:
 
 
 @pytest.fixture
-def died(make_drop, make_event):
+def died(make_drop: Callable[..., Drop], make_event: Callable[..., Event]) -> Callable[..., Drop]:
     """A drop of these bytes, in the first of these functions."""
 
     def build(
@@ -28,7 +30,7 @@ def died(make_drop, make_event):
         data: bytes = b"",
         protocol: int = 0x0800,
         notes: frozenset[str] = frozenset(),
-        **packet,
+        **packet: Any,
     ) -> Drop:
         frames = tuple(Frame(name, 0x10, None, 0xFFFFFFFF81000000 + n) for n, name in enumerate(functions))
         event = make_event(packet=data, protocol=protocol, notes=notes)
@@ -52,11 +54,13 @@ CLOSES = [
 
 @pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED", "QUEUE_PURGE"])
 @pytest.mark.parametrize("functions", CLOSES, ids=lambda functions: functions[0])
-def test_what_a_closed_socket_held_is_no_loss(died, functions, reason) -> None:
+def test_what_a_closed_socket_held_is_no_loss(
+    died: Callable[..., Drop], functions: tuple[str, ...], reason: str | None
+) -> None:
     assert judged(died(*functions, reason=reason)) == "benign.socket-close"
 
 
-def test_what_is_dropped_while_a_socket_is_closed_is_a_loss(died) -> None:
+def test_what_is_dropped_while_a_socket_is_closed_is_a_loss(died: Callable[..., Drop]) -> None:
     """Closing a TCP socket sends a FIN, and a firewall can drop that."""
     fin = (
         "nf_hook_slow",
@@ -78,11 +82,11 @@ def test_what_is_dropped_while_a_socket_is_closed_is_a_loss(died) -> None:
     assert judged(died(*far_out, reason="QUEUE_PURGE")) == "unknown"
 
 
-def test_a_reason_beside_the_place_is_heard(died) -> None:
+def test_a_reason_beside_the_place_is_heard(died: Callable[..., Drop]) -> None:
     assert judged(died("inet_sock_destruct", reason="XDP")) == "bpf.xdp-generic"
 
 
-def test_packets_that_waited_for_an_sa_are_a_loss(died) -> None:
+def test_packets_that_waited_for_an_sa_are_a_loss(died: Callable[..., Drop]) -> None:
     assert (
         judged(died("skb_queue_purge_reason", "xfrm_policy_kill", reason="QUEUE_PURGE"))
         == "ipsec.out-no-state"
@@ -90,12 +94,12 @@ def test_packets_that_waited_for_an_sa_are_a_loss(died) -> None:
 
 
 @pytest.mark.parametrize("purge", ["skb_queue_purge", "skb_queue_purge_reason"])
-def test_the_copies_of_a_closed_sniffer_are_no_loss(died, purge) -> None:
+def test_the_copies_of_a_closed_sniffer_are_no_loss(died: Callable[..., Drop], purge: str) -> None:
     reason = "QUEUE_PURGE" if purge.endswith("reason") else None
     assert judged(died(purge, "packet_release", "__sock_release", reason=reason)) == "benign.tap-copy"
 
 
-def test_a_message_between_programs_is_no_packet(died) -> None:
+def test_a_message_between_programs_is_no_packet(died: Callable[..., Drop]) -> None:
     nothing = {"family": None, "proto": None, "saddr": None, "daddr": None, "protocol": 0}
     assert judged(died("unix_stream_connect", "__sys_connect", **nothing)) == "benign.unix-socket"
     assert judged(died("unix_release_sock", reason="SOCKET_CLOSE", **nothing)) == "benign.unix-socket"
@@ -115,11 +119,11 @@ KEEPALIVE = IPV4 + bytes.fromhex("1194119400090000") + b"\xff"
 
 @pytest.mark.parametrize("function", ["xfrm4_udp_encap_rcv", "xfrm6_udp_encap_rcv"])
 @pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED"])
-def test_a_nat_keepalive_is_no_loss(died, function, reason) -> None:
+def test_a_nat_keepalive_is_no_loss(died: Callable[..., Drop], function: str, reason: str | None) -> None:
     assert judged(died(function, reason=reason, data=KEEPALIVE)) == "benign.nat-keepalive"
 
 
-def test_anything_else_that_dies_there_is_one(died) -> None:
+def test_anything_else_that_dies_there_is_one(died: Callable[..., Drop]) -> None:
     esp = (
         IPV4[:3] + b"\x24" + IPV4[4:] + bytes.fromhex("1194119400100000") + bytes.fromhex("0000100100000007")
     )
@@ -130,12 +134,12 @@ def test_anything_else_that_dies_there_is_one(died) -> None:
 
 
 @pytest.mark.parametrize("icmp_type", range(133, 138))
-def test_neighbour_discovery_that_was_read_is_no_loss(died, icmp_type) -> None:
+def test_neighbour_discovery_that_was_read_is_no_loss(died: Callable[..., Drop], icmp_type: int) -> None:
     drop = died("icmpv6_rcv", proto="icmp6", icmp_type=icmp_type, icmp_code=0, ttl=255, protocol=0x86DD)
     assert judged(drop) == "benign.neighbour-probe"
 
 
-def test_neighbour_discovery_that_was_refused_is_one(died) -> None:
+def test_neighbour_discovery_that_was_refused_is_one(died: Callable[..., Drop]) -> None:
     message = {"proto": "icmp6", "icmp_type": 135, "icmp_code": 0, "protocol": 0x86DD}
     assert judged(died("icmpv6_rcv", ttl=64, **message)) == "ipv6.ndp-invalid"
     assert judged(died("icmpv6_rcv", ttl=255, **message | {"icmp_code": 7})) == "ipv6.ndp-invalid"
@@ -145,25 +149,25 @@ def test_neighbour_discovery_that_was_refused_is_one(died) -> None:
     )
 
 
-def test_without_reasons_the_checksum_must_be_right(died) -> None:
+def test_without_reasons_the_checksum_must_be_right(died: Callable[..., Drop]) -> None:
     good = bytes.fromhex(SOLICITATION.format(checksum="e493"))
     assert judged(died("icmpv6_rcv", reason=None, data=good, protocol=0x86DD)) == "benign.neighbour-probe"
     bad = bytes.fromhex(SOLICITATION.format(checksum="0000"))
     assert judged(died("icmpv6_rcv", reason=None, data=bad, protocol=0x86DD)) == "unknown"
 
 
-def test_icmp6_errors_and_group_reports_that_were_read_are_no_loss(died) -> None:
+def test_icmp6_errors_and_group_reports_that_were_read_are_no_loss(died: Callable[..., Drop]) -> None:
     for icmp_type in (1, 2, 3, 4, 130, 143):
         drop = died("icmpv6_rcv", proto="icmp6", icmp_type=icmp_type, icmp_code=0, ttl=64, protocol=0x86DD)
         assert judged(drop) == "benign.icmp6-handled"
     assert judged(died("icmpv6_rcv", proto="icmp6", icmp_type=128, icmp_code=0, protocol=0x86DD)) == "unknown"
 
 
-def test_a_question_for_somebody_elses_address_is_no_loss(died) -> None:
+def test_a_question_for_somebody_elses_address_is_no_loss(died: Callable[..., Drop]) -> None:
     assert judged(died("ndisc_recv_ns", reason="IPV6_NDISC_NS_OTHERHOST")) == "benign.neighbour-probe"
 
 
-def test_group_management_for_others_is_no_loss_but_a_users_group_is(died) -> None:
+def test_group_management_for_others_is_no_loss_but_a_users_group_is(died: Callable[..., Drop]) -> None:
     igmp = {"proto": "igmp", "daddr": ip_address("224.0.0.22"), "sport": None, "dport": None}
     assert judged(died("ip_rcv_finish_core", **igmp)) == "benign.multicast-noise"
     assert judged(died("br_flood", "br_dev_xmit", reason="NO_TX_TARGET", **igmp)) == "benign.multicast-noise"
@@ -180,7 +184,7 @@ def test_group_management_for_others_is_no_loss_but_a_users_group_is(died) -> No
     assert judged(died("ip_rcv_finish_core", **data)) == "routing.multicast-not-joined"
 
 
-def test_an_echo_reply_without_ping_socket_is_no_loss(died) -> None:
+def test_an_echo_reply_without_ping_socket_is_no_loss(died: Callable[..., Drop]) -> None:
     assert judged(died("ping_rcv", reason="NO_SOCKET", proto="icmp", icmp_type=0)) == "benign.echo-reply"
     assert judged(died("icmpv6_rcv", reason="NO_SOCKET", proto="icmp6", icmp_type=129)) == "benign.echo-reply"
     assert judged(died("icmp_rcv", reason=None, proto="icmp", icmp_type=0)) == "unknown", (
@@ -193,7 +197,7 @@ def test_an_echo_reply_without_ping_socket_is_no_loss(died) -> None:
     assert judged(died("icmp_rcv", reason=None, data=reply[:-1] + b"\x00")) == "unknown"
 
 
-def test_pieces_of_a_larger_packet_are_reported_with_it(died) -> None:
+def test_pieces_of_a_larger_packet_are_reported_with_it(died: Callable[..., Drop]) -> None:
     assert (
         judged(died("skb_release_data", "consume_skb", "udp_recvmsg", reason=None)) == "benign.fragment-list"
     )
@@ -210,24 +214,26 @@ TIME_WAIT = frozenset({"time-wait"})
 
 @pytest.mark.parametrize("flags", [FIN_ACK, ACK, RST])
 @pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED"])
-def test_what_time_wait_has_answered_is_no_loss(died, flags, reason) -> None:
+def test_what_time_wait_has_answered_is_no_loss(
+    died: Callable[..., Drop], flags: int, reason: str | None
+) -> None:
     drop = died("tcp_v4_rcv", reason=reason, data=tcp(flags), notes=TIME_WAIT)
     assert judged(drop) == "benign.tcp-time-wait"
 
 
-def test_what_time_wait_has_refused_is_one(died) -> None:
+def test_what_time_wait_has_refused_is_one(died: Callable[..., Drop]) -> None:
     assert judged(died("tcp_v4_rcv", data=tcp(SYN), notes=TIME_WAIT)) == "tcp.time-wait"
     assert judged(died("tcp_v4_rcv", data=tcp(PUSH_ACK, b"data"), notes=TIME_WAIT)) == "socket.closed"
     _, verdict = diagnose(died("tcp_v4_rcv", data=tcp(PUSH_ACK, b"data"), notes=TIME_WAIT), HOST)
     assert verdict.confidence == "likely", "it may repeat what was received before"
 
 
-def test_the_same_segments_without_the_note_are_not_explained(died) -> None:
+def test_the_same_segments_without_the_note_are_not_explained(died: Callable[..., Drop]) -> None:
     for flags in (FIN_ACK, ACK, SYN, RST):
         assert judged(died("tcp_v4_rcv", data=tcp(flags))) == "unknown"
 
 
-def test_a_keepalive_is_no_loss_but_old_data_is_shown(died) -> None:
+def test_a_keepalive_is_no_loss_but_old_data_is_shown(died: Callable[..., Drop]) -> None:
     assert (
         judged(died("tcp_validate_incoming", reason="TCP_OLD_SEQUENCE", data=tcp(ACK)))
         == "benign.ack-consumed"

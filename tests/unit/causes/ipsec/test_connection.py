@@ -1,13 +1,15 @@
 """Which connection of the IKE daemon a finding names."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dropwatch.causes.ipsec.connection import with_connection
 from dropwatch.host.ipsec.vici import Connection
-from dropwatch.model.culprits import Template, XfrmPolicy, XfrmState
-from dropwatch.model.drop import Verdict
+from dropwatch.model.culprits import Culprit, Template, XfrmPolicy, XfrmState
+from dropwatch.model.drop import Drop, Verdict
 from tests.unit.told_host import ToldHost
 
 ONE = Connection("gw-gw", "net-net", 7, (0x1001, 0x2002), (0x2A,))
@@ -19,7 +21,12 @@ POLICY = XfrmPolicy(
 DEFAULT = XfrmPolicy("none", "out", "block", default=True)
 
 
-def verdict_of(drop, culprit, connections, tools=("swanctl",)):
+def verdict_of(
+    drop: Drop,
+    culprit: Culprit | None,
+    connections: tuple[Connection, ...],
+    tools: tuple[str, ...] = ("swanctl",),
+) -> Any:
     host = ToldHost(connections=connections, ike_tools=tools)
     return with_connection(Verdict("certain", culprit), drop, host)
 
@@ -34,22 +41,22 @@ def verdict_of(drop, culprit, connections, tools=("swanctl",)):
         POLICY,
     ],
 )
-def test_the_connection_is_found(make_drop, culprit) -> None:
+def test_the_connection_is_found(make_drop: Callable[..., Drop], culprit: Culprit | None) -> None:
     verdict = verdict_of(make_drop(), culprit, (ONE, OTHER))
     assert (verdict.culprit.connection, verdict.culprit.child) == ("gw-gw", "net-net")
     assert verdict.evidence[-1].text == "strongSwan has this as child net-net of connection gw-gw"
 
 
 @pytest.mark.parametrize("culprit", [STATE, DEFAULT, None])
-def test_nothing_else_gets_a_name(make_drop, culprit) -> None:
+def test_nothing_else_gets_a_name(make_drop: Callable[..., Drop], culprit: Culprit | None) -> None:
     verdict = verdict_of(make_drop(), culprit, (ONE, OTHER))
     assert verdict.evidence == ()
 
 
-def test_no_name_where_two_claim_it(make_drop) -> None:
+def test_no_name_where_two_claim_it(make_drop: Callable[..., Drop]) -> None:
     verdict = verdict_of(make_drop(), replace(STATE, reqid=7), (ONE, OTHER._replace(reqid=7)))
     assert verdict.culprit == replace(STATE, reqid=7)
 
 
-def test_nobody_is_asked_where_no_daemon_is_installed(make_drop) -> None:
+def test_nobody_is_asked_where_no_daemon_is_installed(make_drop: Callable[..., Drop]) -> None:
     assert verdict_of(make_drop(), replace(STATE, reqid=7), (ONE,), tools=()).evidence == ()

@@ -1,12 +1,15 @@
 """The signs of xfrm_input beyond keys and missing SAs: one per counter, and none where something else fits."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.model.drop import Drop, Verdict
+from dropwatch.model import culprits
+from dropwatch.model.drop import Drop, Event, Packet, Verdict
 from dropwatch.model.ipsec import Encap, Lifetime, XfrmCheck, XfrmNote, XfrmState
 from tests.unit.told_host import ToldHost
 
@@ -34,7 +37,9 @@ def judged(drop: Drop) -> tuple[str, Verdict]:
 
 
 @pytest.fixture
-def failed(make_drop, make_event, make_packet):
+def failed(
+    make_drop: Callable[..., Drop], make_event: Callable[..., Event], make_packet: Callable[..., Packet]
+) -> Callable[..., Drop]:
     """A packet that xfrm_input let die, with what the probes noted of it."""
 
     def build(
@@ -42,7 +47,7 @@ def failed(make_drop, make_event, make_packet):
         audit: frozenset[str] = frozenset(),
         state: XfrmState | None = SA,
         seq: int | None = None,
-        **packet,
+        **packet: Any,
     ) -> Drop:
         note = XfrmNote(audit=audit, counters=counters, spi=0x1001, seq=seq, state=state)
         fields = {"proto": "esp", "sport": None, "dport": None, "spi": 0x1001, "seq": 7, "length": 120}
@@ -60,20 +65,20 @@ def texts(verdict: Verdict) -> str:
     return "\n".join(f"{one.source}: {one.text}" for one in verdict.evidence)
 
 
-def test_replay_by_the_kernels_own_call(failed) -> None:
+def test_replay_by_the_kernels_own_call(failed: Callable[..., Drop]) -> None:
     cause_id, verdict = judged(failed("XfrmInStateSeqError", audit=frozenset({"replay"}), seq=58))
     assert (cause_id, verdict.confidence) == ("ipsec.replay", "certain")
     assert "probe xfrm_audit_state_replay: sequence number 58 is older than the window" in texts(verdict)
     assert "highest sequence number seen 90, window 32: below 59 is too old" in texts(verdict)
 
 
-def test_replay_by_its_counter_alone(failed) -> None:
+def test_replay_by_its_counter_alone(failed: Callable[..., Drop]) -> None:
     cause_id, verdict = judged(failed("XfrmInStateSeqError"))
     assert (cause_id, verdict.confidence) == ("ipsec.replay", "certain")
     assert "counter XfrmInStateSeqError: sequence number 7" in texts(verdict)
 
 
-def test_expired_names_the_limit_and_by_how_much(failed) -> None:
+def test_expired_names_the_limit_and_by_how_much(failed: Callable[..., Drop]) -> None:
     life = Lifetime(
         hard_packets=5, packets=5, hard_bytes=10_000, bytes=400, hard_add_seconds=60, add_time=1_999_900
     )
@@ -85,37 +90,40 @@ def test_expired_names_the_limit_and_by_how_much(failed) -> None:
 
 
 @pytest.mark.parametrize("counter", ["XfrmInStateInvalid", "XfrmAcquireError"])
-def test_an_sa_that_is_not_valid_is_shown_with_its_state(failed, counter) -> None:
+def test_an_sa_that_is_not_valid_is_shown_with_its_state(failed: Callable[..., Drop], counter: str) -> None:
     cause_id, verdict = judged(failed(counter, state=replace(SA, state="acq")))
     assert (cause_id, verdict.confidence) == ("ipsec.state-invalid", "certain")
     assert f"counter {counter}: the SA is not valid but acq" in texts(verdict)
 
 
-def test_encapsulation_is_compared_with_the_packet(failed) -> None:
+def test_encapsulation_is_compared_with_the_packet(failed: Callable[..., Drop]) -> None:
     in_udp = replace(SA, encap=Encap("espinudp", 4500, 4500))
     cause_id, verdict = judged(failed("XfrmInStateMismatch", state=in_udp))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
     assert "encap none: it came as plain ESP / espinudp 4500 > 4500  <- differs" in texts(verdict)
+    assert isinstance(verdict.culprit, culprits.XfrmState)
     assert verdict.culprit.differs == ("encap",)
     cause_id, verdict = judged(failed("XfrmInStateMismatch", proto="udp", sport=4500, dport=4500))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
     assert "encap in UDP 4500 > 4500 / none  <- differs" in texts(verdict)
 
 
-def test_the_same_counter_without_a_difference_is_something_else(failed) -> None:
+def test_the_same_counter_without_a_difference_is_something_else(failed: Callable[..., Drop]) -> None:
     assert judged(failed("XfrmInStateMismatch"))[0] == "unknown"
     both = failed("XfrmInStateMismatch", state=replace(SA, encap=Encap("espinudp", 4500, 4500)), proto="udp")
     assert judged(both)[0] == "unknown"
 
 
-def test_mode_is_certain_behind_authentication(failed) -> None:
+def test_mode_is_certain_behind_authentication(failed: Callable[..., Drop]) -> None:
     cause_id, verdict = judged(failed("XfrmInStateModeError"))
     assert (cause_id, verdict.confidence) == ("ipsec.mode-mismatch", "certain")
     assert "what is inside does not fit mode tunnel" in texts(verdict)
 
 
 @pytest.mark.parametrize("algorithms", [(CBC,), (CBC, NULL_AUTH)])
-def test_garbage_is_likely_where_nothing_was_authenticated(failed, algorithms) -> None:
+def test_garbage_is_likely_where_nothing_was_authenticated(
+    failed: Callable[..., Drop], algorithms: tuple[Any, ...]
+) -> None:
     cause_id, verdict = judged(failed("XfrmInStateProtoError", state=replace(SA, algorithms=algorithms)))
     assert (cause_id, verdict.confidence) == ("ipsec.decrypt-garbage", "likely")
     cause_id, verdict = judged(failed("XfrmInStateModeError", state=replace(SA, algorithms=algorithms)))
@@ -123,18 +131,18 @@ def test_garbage_is_likely_where_nothing_was_authenticated(failed, algorithms) -
     assert "if the keys are equal, the modes of the ends differ" in texts(verdict)
 
 
-def test_garbage_is_impossible_behind_authentication(failed) -> None:
+def test_garbage_is_impossible_behind_authentication(failed: Callable[..., Drop]) -> None:
     assert judged(failed("XfrmInStateProtoError"))[0] == "unknown"
     ah = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))
     assert judged(failed("XfrmInStateProtoError", state=ah, proto="ah"))[0] == "unknown"
 
 
-def test_a_failed_integrity_check_is_not_garbage(failed) -> None:
+def test_a_failed_integrity_check_is_not_garbage(failed: Callable[..., Drop]) -> None:
     cause_id, _ = judged(failed("XfrmInStateProtoError", audit=frozenset({"icvfail"})))
     assert cause_id == "ipsec.auth-failed"
 
 
-def test_a_packet_without_spi_is_a_header_error(failed) -> None:
+def test_a_packet_without_spi_is_a_header_error(failed: Callable[..., Drop]) -> None:
     cause_id, verdict = judged(failed("XfrmInHdrError", state=None, length=22, spi=None))
     assert (cause_id, verdict.confidence) == ("ipsec.header-error", "certain")
     assert verdict.culprit is None
@@ -154,19 +162,21 @@ def test_a_packet_without_spi_is_a_header_error(failed) -> None:
         (20 + 8 + 16, {}, (("enc", "cbc(serpent)", 128, 0),), False),
     ],
 )
-def test_a_packet_too_short_for_its_sa_is_a_header_error(failed, length, packet, algorithms, short) -> None:
+def test_a_packet_too_short_for_its_sa_is_a_header_error(
+    failed: Callable[..., Drop], length: int, packet: Any, algorithms: tuple[Any, ...], short: bool
+) -> None:
     state = replace(SA, algorithms=algorithms)
     cause_id, verdict = judged(failed("XfrmInStateProtoError", state=state, length=length, **packet))
     assert (cause_id == "ipsec.header-error") == short
     assert verdict.confidence == "certain" or not short
 
 
-def test_what_is_short_is_not_called_garbage(failed) -> None:
+def test_what_is_short_is_not_called_garbage(failed: Callable[..., Drop]) -> None:
     cause_id, _ = judged(failed("XfrmInStateProtoError", state=replace(SA, algorithms=(CBC,)), length=40))
     assert cause_id == "ipsec.header-error"
 
 
-def test_the_object_is_the_sa_as_ip_prints_it(failed) -> None:
+def test_the_object_is_the_sa_as_ip_prints_it(failed: Callable[..., Drop]) -> None:
     _, verdict = judged(failed("XfrmInStateExpired"))
     assert verdict.culprit is not None
     assert verdict.culprit.kind == "xfrm-state"
@@ -178,11 +188,13 @@ def test_the_object_is_the_sa_as_ip_prints_it(failed) -> None:
     "counters",
     [(), ("XfrmInStateExpired", "XfrmInStateModeError"), ("XfrmInBufferError",), ("XfrmInNoPols",)],
 )
-def test_other_counters_or_several_decide_nothing(failed, counters) -> None:
+def test_other_counters_or_several_decide_nothing(
+    failed: Callable[..., Drop], counters: tuple[str, ...]
+) -> None:
     assert judged(failed(*counters))[0] == "unknown"
 
 
-def test_a_note_means_nothing_where_another_function_dropped(failed) -> None:
+def test_a_note_means_nothing_where_another_function_dropped(failed: Callable[..., Drop]) -> None:
     drop = failed("XfrmInStateExpired")
     where = replace(drop.where, frame=replace(drop.where.frame, function="ip_local_deliver_finish"))
     assert judged(replace(drop, where=where))[0] == "unknown"
@@ -202,14 +214,18 @@ def test_a_note_means_nothing_where_another_function_dropped(failed) -> None:
         ),
     ],
 )
-def test_what_a_replay_most_probably_is(failed, seq, state, story) -> None:
+def test_what_a_replay_most_probably_is(
+    failed: Callable[..., Drop], seq: int, state: XfrmState, story: str
+) -> None:
     _, verdict = judged(failed("XfrmInStateSeqError", audit=frozenset({"replay"}), seq=seq, state=state))
     assert f"likely story: {story}" in texts(verdict)
     assert "<- differs" in texts(verdict)
 
 
 @pytest.mark.parametrize(("seq", "old"), [(2, True), (70, False)])
-def test_an_old_packet_fails_its_check_where_numbers_are_extended(failed, seq, old) -> None:
+def test_an_old_packet_fails_its_check_where_numbers_are_extended(
+    failed: Callable[..., Drop], seq: int, old: bool
+) -> None:
     state = replace(SA, esn=True)
     _, verdict = judged(failed("XfrmInStateProtoError", audit=frozenset({"icvfail"}), state=state, seq=seq))
     drop = failed("XfrmInStateProtoError", audit=frozenset({"icvfail"}), state=state)
@@ -225,15 +241,19 @@ def died_in(drop: Drop, function: str, reason: str | None = None) -> Drop:
 
 @pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED", "IP_NOPROTO", "UNHANDLED_PROTO"])
 @pytest.mark.parametrize("place", ["ip_protocol_deliver_rcu", "ip6_protocol_deliver_rcu", "tunnel4_rcv"])
-def test_a_whole_packet_out_of_an_sa_in_transport_mode(failed, place, reason) -> None:
+def test_a_whole_packet_out_of_an_sa_in_transport_mode(
+    failed: Callable[..., Drop], place: str, reason: str | None
+) -> None:
     drop = died_in(failed(state=replace(SA, mode="transport"), proto="ipip", spi=None), place, reason)
     cause_id, verdict = judged(drop)
     assert (cause_id, verdict.confidence) == ("ipsec.mode-mismatch", "likely")
-    assert verdict.culprit is not None
+    assert isinstance(verdict.culprit, culprits.XfrmState)
     assert verdict.culprit.differs == ("mode",)
 
 
-def test_other_packets_that_nobody_takes_have_nothing_to_do_with_the_mode(failed) -> None:
+def test_other_packets_that_nobody_takes_have_nothing_to_do_with_the_mode(
+    failed: Callable[..., Drop],
+) -> None:
     transport = replace(SA, mode="transport")
     for drop in (
         failed(state=transport, proto="vrrp", spi=None),
@@ -245,7 +265,7 @@ def test_other_packets_that_nobody_takes_have_nothing_to_do_with_the_mode(failed
     assert not judged(died_in(drop, "ip_forward"))[0].startswith("ipsec.")
 
 
-def test_an_impossible_protocol_without_authentication_is_garbage(failed) -> None:
+def test_an_impossible_protocol_without_authentication_is_garbage(failed: Callable[..., Drop]) -> None:
     drop = failed(state=replace(SA, mode="transport", algorithms=(CBC,)), proto="203", spi=None)
     cause_id, verdict = judged(died_in(drop, "ip_protocol_deliver_rcu"))
     assert (cause_id, verdict.confidence) == ("ipsec.decrypt-garbage", "likely")
@@ -253,7 +273,7 @@ def test_an_impossible_protocol_without_authentication_is_garbage(failed) -> Non
 
 
 @pytest.mark.parametrize("counter", ["XfrmInNoStates", "XfrmInHdrError"])
-def test_the_handlers_of_ip_in_ip_forget_the_sa(failed, counter) -> None:
+def test_the_handlers_of_ip_in_ip_forget_the_sa(failed: Callable[..., Drop], counter: str) -> None:
     """xfrm6_tunnel asks for an SA of IPComp, by the address: none, and no header of IPsec is short."""
     drop = failed(counter, state=None, proto="ipv6", spi=None)
     assert judged(drop)[0] == "unknown"
@@ -271,7 +291,7 @@ def ah_packet(drop: Drop, words: int) -> Drop:
     return replace(drop, event=replace(drop.event, packet=raw))
 
 
-def test_ah_with_another_length_of_its_icv(failed) -> None:
+def test_ah_with_another_length_of_its_icv(failed: Callable[..., Drop]) -> None:
     cause_id, verdict = judged(ah_packet(failed("XfrmInStateProtoError", state=AH, proto="ah"), 4))
     assert (cause_id, verdict.confidence) == ("ipsec.auth-failed", "certain")
     assert "length AH of 24 bytes / 28 or 32 or 44 or 48 bytes  <- differs" in texts(verdict)
@@ -281,22 +301,27 @@ def test_ah_with_another_length_of_its_icv(failed) -> None:
 
 
 @pytest.mark.parametrize(("length", "short"), [(20 + 12 + 15, True), (20 + 12 + 16, False)])
-def test_ah_that_is_cut(failed, length, short) -> None:
+def test_ah_that_is_cut(failed: Callable[..., Drop], length: int, short: bool) -> None:
     cause_id, _ = judged(failed("XfrmInStateProtoError", state=AH, proto="ah", length=length))
     assert (cause_id == "ipsec.header-error") == short
 
 
 @pytest.mark.parametrize(("length", "confidence"), [(24, "certain"), (60, "likely")])
-def test_ipcomp_that_is_cut_or_cannot_be_unpacked(failed, length, confidence) -> None:
+def test_ipcomp_that_is_cut_or_cannot_be_unpacked(
+    failed: Callable[..., Drop], length: int, confidence: str
+) -> None:
     state = replace(SA, proto="comp", algorithms=(("comp", "deflate", 0, 0),))
     cause_id, verdict = judged(failed("XfrmInStateProtoError", state=state, proto="comp", length=length))
     assert (cause_id, verdict.confidence) == ("ipsec.header-error", confidence)
 
 
 @pytest.mark.parametrize("counter", ["XfrmInStateMismatch", "XfrmInHdrError", "XfrmInStateModeError"])
-def test_counters_that_a_policy_check_raised_inside_are_its_own(failed, counter) -> None:
+def test_counters_that_a_policy_check_raised_inside_are_its_own(
+    failed: Callable[..., Drop], counter: str
+) -> None:
     """An xfrm interface of another namespace has the policies checked while xfrm_input still has the packet."""
     drop = failed(counter, state=replace(SA, encap=Encap("espinudp", 4500, 4500)))
+    assert drop.event.xfrm is not None
     note = replace(drop.event.xfrm, check=XfrmCheck("in", (counter,)))
     cause_id, _ = judged(replace(drop, event=replace(drop.event, xfrm=note)))
     assert cause_id in ("unknown", "ipsec.selector-mismatch")

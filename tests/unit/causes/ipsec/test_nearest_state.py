@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ WAY_BACK = replace(RIGHT, saddr=B, daddr=A, spi=0x3003)
 STRANGER = replace(RIGHT, saddr=C, daddr=ip_address("10.9.0.4"), spi=0x4004)
 
 
-def near(*states, wanted=WANTED, count=3):
+def near(*states: XfrmState, wanted: Wanted = WANTED, count: int = 3) -> Any:
     return nearest(wanted, XfrmConfig(states, (), 0), count)
 
 
@@ -39,7 +40,7 @@ def near(*states, wanted=WANTED, count=3):
         (replace(RIGHT, mark=0, mark_mask=0xFF), {}),
     ],
 )
-def test_how_an_sa_differs(state, differences) -> None:
+def test_how_an_sa_differs(state: XfrmState, differences: dict[str, str]) -> None:
     (found,) = near(state)
     assert found.state == state
     assert found.differences == differences

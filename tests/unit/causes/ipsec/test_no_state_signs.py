@@ -1,16 +1,19 @@
 """What the signs of IPsec input say, and when they keep silent."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from dropwatch.causes.ipsec import integrity_signs, no_state_signs
 from dropwatch.causes.ipsec.case import Case
+from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.model import culprits
-from dropwatch.model.drop import Frame, Where
+from dropwatch.model.drop import Drop, Event, Frame, Netns, Packet, Verdict, Where
 from dropwatch.model.ipsec import Encap, GoneState, Lifetime, XfrmNote, XfrmState
 from tests.unit.told_host import ToldHost
 
@@ -39,17 +42,31 @@ NOTFOUND = XfrmNote(frozenset({"notfound"}), ("XfrmInNoStates",), spi=0x1001, se
 
 
 @pytest.fixture
-def esp(make_drop, make_packet, make_event):
-    def build(note, function="xfrm_input", netns="b", **packet):
+def esp(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet], make_event: Callable[..., Event]
+) -> Callable[..., Drop]:
+    def build(note: XfrmNote, function: str = "xfrm_input", netns: str | None = "b", **packet: Any) -> Drop:
         fields = {"proto": "esp", "sport": None, "dport": None, "spi": 0x1001, "seq": 7} | packet
-        drop = make_drop(make_packet(**fields), make_event(xfrm=note), time=TIME)
         frame = Frame(function, 0x1DF, None, 0)
-        return replace(drop, where=Where(frame, "ipsec", "in"), netns=replace(drop.netns, name=netns))
+        return make_drop(
+            make_packet(**fields),
+            make_event(xfrm=note),
+            time=TIME,
+            where=Where(frame, "ipsec", "in"),
+            netns=Netns(4026532234, netns),
+        )
 
     return build
 
 
-def host(*states, after_ns=3_200_000, missing=False, gone=(), tools=(), interfaces=None):
+def host(
+    *states: XfrmState,
+    after_ns: int = 3_200_000,
+    missing: bool = False,
+    gone: tuple[GoneState, ...] = (),
+    tools: tuple[str, ...] = (),
+    interfaces: dict[int, IpsecInterface] | None = None,
+) -> ToldHost:
     """A host that answers with these SAs, read so long after the drop; `gone` were seen being deleted."""
     return ToldHost(
         xfrm=None if missing else XfrmConfig(states, (), 83521935614 + after_ns),
@@ -59,33 +76,39 @@ def host(*states, after_ns=3_200_000, missing=False, gone=(), tools=(), interfac
     )
 
 
-def gone(state, seconds=3.2, netns=4026532234, pid=812, comm="charon"):
+def gone(
+    state: XfrmState,
+    seconds: float = 3.2,
+    netns: int = 4026532234,
+    pid: int = 812,
+    comm: str = "charon",
+) -> GoneState:
     """An SA that was deleted so long before the drop."""
     return GoneState(83521935614 - int(seconds * 1e9), netns, state, pid, comm)
 
 
-def nobody():
+def nobody() -> ToldHost:
     """A host whose configuration must not be asked for."""
     return ToldHost(xfrm=lambda *question: pytest.fail("asked the host"))
 
 
-def auth_failed(drop, host):
+def auth_failed(drop: Drop, host: Host) -> Any:
     return integrity_signs.auth_failed(Case(drop, host))
 
 
-def no_state(drop, host):
+def no_state(drop: Drop, host: Host) -> Any:
     return no_state_signs.no_state(Case(drop, host))
 
 
-def state_of_other_mark(drop, host):
+def state_of_other_mark(drop: Drop, host: Host) -> Any:
     return no_state_signs.state_of_other_mark(Case(drop, host))
 
 
-def texts(verdict):
+def texts(verdict: Verdict) -> list[tuple[str, str]]:
     return [(fact.source, fact.text) for fact in verdict.evidence]
 
 
-def test_auth_failed_in_full(esp) -> None:
+def test_auth_failed_in_full(esp: Callable[..., Drop]) -> None:
     verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody())
     assert verdict is not None
     assert verdict.confidence == "certain"
@@ -125,7 +148,7 @@ def test_auth_failed_in_full(esp) -> None:
     ]
 
 
-def test_auth_failed_says_how_to_compare_the_ends(esp) -> None:
+def test_auth_failed_says_how_to_compare_the_ends(esp: Callable[..., Drop]) -> None:
     fixes = auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody()).fix
     get = "xfrm state get src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001"
     assert [fix.command for fix in fixes[:2]] == [f"ip -n b {get}", f"ip {get}"]
@@ -160,12 +183,14 @@ def test_auth_failed_says_how_to_compare_the_ends(esp) -> None:
         ),
     ],
 )
-def test_auth_failed_knows_whether_the_sa_ever_worked(esp, fields, text) -> None:
+def test_auth_failed_knows_whether_the_sa_ever_worked(
+    esp: Callable[..., Drop], fields: dict[str, Any], text: str
+) -> None:
     verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, **fields))), nobody())
     assert verdict.evidence[3].text == text
 
 
-def test_auth_failed_with_a_separate_integrity_algorithm(esp) -> None:
+def test_auth_failed_with_a_separate_integrity_algorithm(esp: Callable[..., Drop]) -> None:
     algorithms = (("enc", "cbc(aes)", 128, 0), ("auth", "hmac(sha256)", 256, 128))
     verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, algorithms=algorithms))), nobody())
     assert verdict.evidence[2].text == (
@@ -177,7 +202,7 @@ def test_auth_failed_with_a_separate_integrity_algorithm(esp) -> None:
     assert verdict.evidence[2].text == "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV"
 
 
-def test_auth_failed_in_udp(esp) -> None:
+def test_auth_failed_in_udp(esp: Callable[..., Drop]) -> None:
     state = replace(SA, encap=Encap("espinudp", 4500, 4500))
     drop = esp(XfrmNote(ICVFAIL, state=state), proto="udp", sport=4500, dport=4500)
     verdict = auth_failed(drop, nobody())
@@ -186,13 +211,13 @@ def test_auth_failed_in_udp(esp) -> None:
 
 
 @pytest.mark.parametrize("function", ["xfrm_input", "xfrm_input.isra.0", "xfrm_input.constprop.0.cold"])
-def test_the_place_may_have_a_suffix(esp, function) -> None:
+def test_the_place_may_have_a_suffix(esp: Callable[..., Drop], function: str) -> None:
     assert auth_failed(esp(XfrmNote(ICVFAIL, state=SA), function), nobody()) is not None
     assert no_state(esp(NOTFOUND, function), host()) is not None
 
 
 @pytest.mark.parametrize("function", ["__udp4_lib_rcv", "xfrm_input_resume", "my_xfrm_input", None])
-def test_another_place_is_another_cause(esp, function) -> None:
+def test_another_place_is_another_cause(esp: Callable[..., Drop], function: str) -> None:
     """The packet has been through IPsec, and died of something else later."""
     assert auth_failed(esp(XfrmNote(ICVFAIL, state=SA), function), nobody()) is None
     assert no_state(esp(NOTFOUND, function), nobody()) is None
@@ -209,12 +234,12 @@ def test_another_place_is_another_cause(esp, function) -> None:
         XfrmNote(counters=("XfrmInStateProtoError",), state=SA),
     ],
 )
-def test_neither_without_the_kernel_saying_so(esp, note) -> None:
+def test_neither_without_the_kernel_saying_so(esp: Callable[..., Drop], note: XfrmNote) -> None:
     assert auth_failed(esp(note), nobody()) is None
     assert no_state(esp(note), nobody()) is None
 
 
-def test_no_state_names_the_nearest_sa(esp) -> None:
+def test_no_state_names_the_nearest_sa(esp: Callable[..., Drop]) -> None:
     other = replace(SA, spi=0x2002)
     back = replace(SA, saddr=B, daddr=A, spi=0x3003)
     verdict = no_state(esp(NOTFOUND), host(back, other))
@@ -253,7 +278,7 @@ def test_no_state_names_the_nearest_sa(esp) -> None:
     assert verdict.fix[0].command == "ip -n b xfrm state list src 10.9.0.1 dst 10.9.0.2 nokeys"
 
 
-def test_no_state_where_there_is_no_sa_at_all(esp) -> None:
+def test_no_state_where_there_is_no_sa_at_all(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(NOTFOUND), host())
     assert verdict.confidence == "certain"
     assert verdict.culprit is None
@@ -261,25 +286,25 @@ def test_no_state_where_there_is_no_sa_at_all(esp) -> None:
     assert verdict.fix
 
 
-def test_no_state_where_nothing_could_be_read(esp) -> None:
+def test_no_state_where_nothing_could_be_read(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(NOTFOUND), host(missing=True))
     assert verdict.confidence == "certain"
     assert verdict.culprit is None
     assert texts(verdict)[1:] == [("netlink xfrm", "the SAs of this namespace could not be read")]
 
 
-def test_no_state_by_the_counter_alone(esp) -> None:
+def test_no_state_by_the_counter_alone(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(XfrmNote(counters=("XfrmInNoStates",))), host())
     assert verdict.evidence[0].source == "counter XfrmInNoStates"
     assert "spi 0x00001001 seq 7" in verdict.evidence[0].text
 
 
-def test_what_the_kernel_parsed_counts_more_than_what_the_bytes_show(esp) -> None:
+def test_what_the_kernel_parsed_counts_more_than_what_the_bytes_show(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(NOTFOUND, spi=None, seq=None), host())
     assert "spi 0x00001001 seq 7 " in verdict.evidence[0].text
 
 
-def test_no_state_with_an_unknown_spi(esp) -> None:
+def test_no_state_with_an_unknown_spi(esp: Callable[..., Drop]) -> None:
     drop = esp(XfrmNote(counters=("XfrmInNoStates",)), spi=None, seq=None)
     verdict = no_state(drop, host(SA))
     assert verdict.culprit is None
@@ -287,13 +312,13 @@ def test_no_state_with_an_unknown_spi(esp) -> None:
 
 
 @pytest.mark.parametrize("missing", [{"saddr": None}, {"daddr": None}, {"saddr": None, "daddr": None}])
-def test_no_state_without_addresses_has_no_command_to_offer(esp, missing) -> None:
+def test_no_state_without_addresses_has_no_command_to_offer(esp: Callable[..., Drop], missing: Any) -> None:
     verdict = no_state(esp(NOTFOUND, **missing), host(SA))
     assert (verdict.confidence, verdict.culprit, verdict.fix) == ("certain", None, ())
     assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop this namespace has one SA")]
 
 
-def test_the_mark_alone_is_a_cause_of_its_own(esp) -> None:
+def test_the_mark_alone_is_a_cause_of_its_own(esp: Callable[..., Drop]) -> None:
     marked = replace(SA, mark=5, mark_mask=0xFF)
     assert no_state(esp(NOTFOUND), host(marked)) is None
     verdict = state_of_other_mark(esp(NOTFOUND), host(marked))
@@ -304,7 +329,7 @@ def test_the_mark_alone_is_a_cause_of_its_own(esp) -> None:
     assert "0x5/0xff" in verdict.fix[0].text
 
 
-def test_a_mark_is_only_likely_where_the_sa_may_be_younger_than_the_drop(esp) -> None:
+def test_a_mark_is_only_likely_where_the_sa_may_be_younger_than_the_drop(esp: Callable[..., Drop]) -> None:
     same_second = replace(SA, mark=5, mark_mask=0xFF, lifetime=Lifetime(add_time=int(TIME)))
     assert state_of_other_mark(esp(NOTFOUND), host(same_second)).confidence == "likely"
     later = replace(same_second, lifetime=Lifetime(add_time=int(TIME) + 1))
@@ -312,14 +337,14 @@ def test_a_mark_is_only_likely_where_the_sa_may_be_younger_than_the_drop(esp) ->
     assert no_state(esp(NOTFOUND), host(later)).confidence == "certain"
 
 
-def test_no_mark_is_blamed_for_an_sa_that_was_deleted(esp) -> None:
+def test_no_mark_is_blamed_for_an_sa_that_was_deleted(esp: Callable[..., Drop]) -> None:
     marked = replace(SA, mark=5, mark_mask=0xFF)
     fitting = host(marked, gone=(gone(SA),))
     assert state_of_other_mark(esp(NOTFOUND), fitting) is None
     assert no_state(esp(NOTFOUND), fitting).culprit.relation == "deleted"
 
 
-def test_an_sa_that_was_deleted_by_somebody(esp) -> None:
+def test_an_sa_that_was_deleted_by_somebody(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(NOTFOUND), host(gone=(gone(SA),)))
     assert verdict.confidence == "certain"
     assert verdict.title == "no SA for this packet: it was deleted here"
@@ -346,7 +371,9 @@ def test_an_sa_that_was_deleted_by_somebody(esp) -> None:
         ({}, "expired", "a hard limit was reached"),
     ],
 )
-def test_an_sa_that_went_because_of_a_limit(esp, life, state, why) -> None:
+def test_an_sa_that_went_because_of_a_limit(
+    esp: Callable[..., Drop], life: dict[str, Any], state: str, why: str
+) -> None:
     lifetime = Lifetime(**{"add_time": int(TIME) - 60} | life)
     verdict = no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime, state=state)),)))
     assert verdict.culprit.relation == "expired"
@@ -354,13 +381,13 @@ def test_an_sa_that_went_because_of_a_limit(esp, life, state, why) -> None:
     assert ("SA at its deletion", why) in texts(verdict)
 
 
-def test_a_limit_that_was_not_reached_is_not_blamed(esp) -> None:
+def test_a_limit_that_was_not_reached_is_not_blamed(esp: Callable[..., Drop]) -> None:
     lifetime = Lifetime(add_time=int(TIME) - 60, hard_add_seconds=3600, hard_packets=20, packets=19)
     verdict = no_state(esp(NOTFOUND), host(gone=(gone(replace(SA, lifetime=lifetime)),)))
     assert verdict.culprit.relation == "deleted"
 
 
-def test_this_side_rekeyed(esp) -> None:
+def test_this_side_rekeyed(esp: Callable[..., Drop]) -> None:
     new = replace(SA, spi=0x2002, lifetime=Lifetime(add_time=int(TIME) - 5))
     verdict = no_state(esp(NOTFOUND), host(new, gone=(gone(SA),)))
     assert verdict.title == "no SA for this packet: this side has replaced it, the sender still uses it"
@@ -379,26 +406,26 @@ def test_this_side_rekeyed(esp) -> None:
         gone(replace(SA, mark=5, mark_mask=0xFF)),
     ],
 )
-def test_what_else_was_deleted_says_nothing(esp, other) -> None:
+def test_what_else_was_deleted_says_nothing(esp: Callable[..., Drop], other: GoneState) -> None:
     """In another namespace, after this packet, or another SA."""
     verdict = no_state(esp(NOTFOUND), host(gone=(other,)))
     assert verdict.culprit is None
     assert verdict.title is None
 
 
-def test_an_sa_for_sending_only(esp) -> None:
+def test_an_sa_for_sending_only(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(NOTFOUND), host(replace(SA, direction="out")))
     assert verdict.title == "the SA with this SPI is only for sending"
     assert verdict.culprit.differs == ("dir",)
 
 
-def test_only_daemons_that_are_installed_are_asked(esp) -> None:
+def test_only_daemons_that_are_installed_are_asked(esp: Callable[..., Drop]) -> None:
     assert not any("swanctl" in (fix.command or "") for fix in no_state(esp(NOTFOUND), host()).fix)
     verdict = no_state(esp(NOTFOUND), host(tools=("swanctl",)))
     assert verdict.fix[-1].command == "ip netns exec b swanctl --list-sas"
 
 
-def test_no_state_although_the_sa_is_there_now(esp) -> None:
+def test_no_state_although_the_sa_is_there_now(esp: Callable[..., Drop]) -> None:
     """Added between the drop and the reading, or told apart by something that is not known here."""
     verdict = no_state(esp(NOTFOUND), host(SA))
     assert texts(verdict)[1][1] == "3.2 ms after the drop this namespace has one SA; nearest first:"
@@ -409,24 +436,24 @@ def test_no_state_although_the_sa_is_there_now(esp) -> None:
     assert texts(verdict)[2][1].endswith("this one fits, but was added after the drop")
 
 
-def test_no_state_shows_three_at_most(esp) -> None:
+def test_no_state_shows_three_at_most(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(NOTFOUND), host(*[replace(SA, spi=0x2000 + n) for n in range(9)]))
     assert len([fact for fact in verdict.evidence if " reqid " in fact.text]) == 3
 
 
-def test_no_state_of_esp_in_udp_wants_an_esp_sa(esp) -> None:
+def test_no_state_of_esp_in_udp_wants_an_esp_sa(esp: Callable[..., Drop]) -> None:
     drop = esp(NOTFOUND, proto="udp", sport=4500, dport=4500)
     assert no_state(drop, host(replace(SA, spi=5))).culprit.differs == ("spi",)
 
 
-def test_ah_through_a_nat_is_told_from_keys_that_differ(esp) -> None:
+def test_ah_through_a_nat_is_told_from_keys_that_differ(esp: Callable[..., Drop]) -> None:
     state = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))
     verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
     assert ("packet / SA", "src 10.9.0.77 / 10.9.0.1  <- differs") in texts(verdict)
     assert texts(verdict)[-1][1].startswith("a NAT on the way changed the source address")
 
 
-def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp) -> None:
+def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp: Callable[..., Drop]) -> None:
     vti = IpsecInterface("vti", ikey=0x2A, local=B, remote=A)
     marked = host(replace(SA, mark=0x2B, mark_mask=0xFFFFFFFF), interfaces={7: vti})
     verdict = state_of_other_mark(esp(NOTFOUND), marked)
@@ -440,7 +467,9 @@ def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp) -> None:
     [((GCM,), "certain"), ((("enc", "cbc(aes)", 128, 0),), "likely")],
     ids=["aead", "cipher-alone"],
 )
-def test_no_state_may_be_garbage_of_an_sa_without_a_check(esp, algorithms, confidence) -> None:
+def test_no_state_may_be_garbage_of_an_sa_without_a_check(
+    esp: Callable[..., Drop], algorithms: tuple[Any, ...], confidence: str
+) -> None:
     """What such an SA makes of a wrong key may look like ESP again."""
     other = replace(SA, spi=0x2002, algorithms=algorithms)
     assert no_state(esp(NOTFOUND), host(other)).confidence == confidence

@@ -1,8 +1,10 @@
 """What the signs of IPsec policies say of packets that __xfrm_policy_check refused, and when they keep silent."""
 
 import errno
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from dropwatch.causes.diagnose import diagnose
 from dropwatch.causes.ipsec.objects import default_policy
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
-from dropwatch.model.drop import Frame, Where
+from dropwatch.model.drop import Drop, Event, Frame, Packet, Verdict, Where
 from dropwatch.model.ipsec import (
     Lifetime,
     Selector,
@@ -21,6 +23,7 @@ from dropwatch.model.ipsec import (
     XfrmState,
     XfrmTemplate,
 )
+from tests.unit.causes.verdicts import Judged
 from tests.unit.told_host import ToldHost
 
 A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
@@ -37,17 +40,19 @@ REASONS = [None, "NOT_SPECIFIED", "XFRM_POLICY"]
 
 
 @pytest.fixture
-def refused(make_drop, make_packet, make_event):
+def refused(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet], make_event: Callable[..., Event]
+) -> Callable[..., Drop]:
     """A packet that was refused with this counter; the note's other fields and the packet's follow."""
 
     def build(
-        counter=None,
-        direction="in",
-        state=None,
-        place="udp_queue_rcv_one_skb",
-        reason="XFRM_POLICY",
-        **fields,
-    ):
+        counter: str | None = None,
+        direction: str = "in",
+        state: XfrmState | None = None,
+        place: str = "udp_queue_rcv_one_skb",
+        reason: str | None = "XFRM_POLICY",
+        **fields: Any,
+    ) -> Drop:
         notes = {key: fields.pop(key) for key in ("lookup", "outbound", "blackholed") if key in fields}
         check = XfrmCheck(direction, (counter,)) if counter is not None else None
         note = XfrmNote(state=state, check=check, **notes) if (state or check or notes) else None
@@ -67,8 +72,14 @@ def refused(make_drop, make_packet, make_event):
 
 
 @pytest.fixture
-def judged():
-    def judge(drop, *policies, states=(), interfaces=None, missing=False):
+def judged() -> Judged:
+    def judge(
+        drop: Drop,
+        *policies: XfrmPolicy,
+        states: tuple[XfrmState, ...] = (),
+        interfaces: dict[int, int | IpsecInterface] | None = None,
+        missing: bool = False,
+    ) -> Any:
         found = {
             index: IpsecInterface("xfrm", one) if isinstance(one, int) else one
             for index, one in (interfaces or {}).items()
@@ -81,13 +92,15 @@ def judged():
     return judge
 
 
-def texts(verdict):
+def texts(verdict: Verdict) -> list[str]:
     return [f"{fact.source}: {fact.text}" for fact in verdict.evidence]
 
 
 @pytest.mark.parametrize("reason", [*REASONS, "NO_SOCKET"])
 @pytest.mark.parametrize("place", ["udp_queue_rcv_one_skb", "__udp4_lib_rcv", "tcp_v4_rcv", "raw_rcv"])
-def test_clear_text_where_the_policy_wants_ipsec(refused, judged, place, reason) -> None:
+def test_clear_text_where_the_policy_wants_ipsec(
+    refused: Callable[..., Drop], judged: Judged, place: str, reason: str | None
+) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch", place=place, reason=reason), POLICY)
     assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
     assert verdict.culprit.kind == "xfrm-policy"
@@ -105,14 +118,18 @@ def test_clear_text_where_the_policy_wants_ipsec(refused, judged, place, reason)
         (replace(SA, saddr=ip_address("10.9.0.9")), ("src",)),
     ],
 )
-def test_the_wrong_sa_is_compared_with_the_template(refused, judged, state, differs) -> None:
+def test_the_wrong_sa_is_compared_with_the_template(
+    refused: Callable[..., Drop], judged: Judged, state: XfrmState, differs: tuple[str, ...]
+) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch", state=state), POLICY)
     assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
     assert verdict.culprit.differs == differs
     assert len([line for line in texts(verdict) if line.endswith("<- differs")]) == 1
 
 
-def test_a_policy_that_wants_no_protection_refuses_what_came_through_a_tunnel(refused, judged) -> None:
+def test_a_policy_that_wants_no_protection_refuses_what_came_through_a_tunnel(
+    refused: Callable[..., Drop], judged: Judged
+) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch", state=SA), replace(POLICY, templates=()))
     assert cause == "ipsec.template-mismatch"
     assert verdict.culprit.differs == ("sa",)
@@ -128,20 +145,22 @@ def test_a_policy_that_wants_no_protection_refuses_what_came_through_a_tunnel(re
         (SA, (POLICY,)),
     ],
 )
-def test_no_policy_is_named_that_does_not_explain_it(refused, judged, state, policies) -> None:
+def test_no_policy_is_named_that_does_not_explain_it(
+    refused: Callable[..., Drop], judged: Judged, state: XfrmState | None, policies: tuple[XfrmPolicy, ...]
+) -> None:
     """Changed since, several that can be it, or one that would have let it pass."""
     cause, verdict = judged(refused("XfrmInTmplMismatch", state=state), *policies)
     assert (cause, verdict.confidence) == ("ipsec.template-mismatch", "certain")
     assert verdict.culprit is None
 
 
-def test_nothing_could_be_read(refused, judged) -> None:
+def test_nothing_could_be_read(refused: Callable[..., Drop], judged: Judged) -> None:
     cause, verdict = judged(refused("XfrmInTmplMismatch"), missing=True)
     assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.template-mismatch", "certain", None)
     assert "netlink xfrm: the SAs and policies of this namespace could not be read" in texts(verdict)
 
 
-def test_the_selector_of_the_sa(refused, judged) -> None:
+def test_the_selector_of_the_sa(refused: Callable[..., Drop], judged: Judged) -> None:
     selector = Selector(
         family=4, daddr=ip_address("10.8.0.0"), prefixlen_d=16, proto=17, dport=53, dport_mask=0xFFFF
     )
@@ -153,14 +172,16 @@ def test_the_selector_of_the_sa(refused, judged) -> None:
     assert "packet / selector of the SA: proto udp / udp" in texts(verdict)
 
 
-def test_another_sa_of_its_way_may_have_the_selector(refused, judged) -> None:
+def test_another_sa_of_its_way_may_have_the_selector(refused: Callable[..., Drop], judged: Judged) -> None:
     state = replace(SA, selector=SELECTOR)
     cause, verdict = judged(refused("XfrmInStateMismatch", state=state))
     assert (cause, verdict.culprit) == ("ipsec.selector-mismatch", None)
 
 
 @pytest.mark.parametrize("direction", ["in", "fwd"])
-def test_no_policy_for_what_came_out_of_a_tunnel(refused, judged, direction) -> None:
+def test_no_policy_for_what_came_out_of_a_tunnel(
+    refused: Callable[..., Drop], judged: Judged, direction: str
+) -> None:
     other = replace(POLICY, dir=direction, selector=replace(SELECTOR, saddr=ip_address("10.9.0.9")))
     cause, verdict = judged(refused("XfrmInNoPols", direction, SA), other)
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
@@ -173,7 +194,7 @@ def test_no_policy_for_what_came_out_of_a_tunnel(refused, judged, direction) -> 
     )
 
 
-def test_a_policy_with_another_if_id(refused, judged) -> None:
+def test_a_policy_with_another_if_id(refused: Callable[..., Drop], judged: Judged) -> None:
     drop = refused("XfrmInNoPols", state=replace(SA, if_id=0x2A))
     cause, verdict = judged(drop, replace(POLICY, if_id=0x2A), interfaces={5: 0x2B})
     assert (cause, verdict.confidence) == ("ipsec.interface-mismatch", "likely")
@@ -181,14 +202,14 @@ def test_a_policy_with_another_if_id(refused, judged) -> None:
     assert "netlink link: the xfrm interfaces here have if_id 0x2b: none has 0x2a" in texts(verdict)
 
 
-def test_it_came_through_an_xfrm_interface(refused, judged) -> None:
+def test_it_came_through_an_xfrm_interface(refused: Callable[..., Drop], judged: Judged) -> None:
     """The if_id of the interface counts, so that a policy without one is not for it."""
     drop = refused("XfrmInNoPols", state=replace(SA, if_id=0x2A))
     assert judged(drop, POLICY, interfaces={2: 0x2A})[0] == "ipsec.interface-mismatch"
     assert judged(drop, replace(POLICY, if_id=0x2A), interfaces={2: 0x2A})[0] == "ipsec.no-policy"
 
 
-def test_a_policy_with_a_mark(refused, judged) -> None:
+def test_a_policy_with_a_mark(refused: Callable[..., Drop], judged: Judged) -> None:
     cause, verdict = judged(refused("XfrmInNoPols", state=SA), replace(POLICY, mark=5, mark_mask=0xFF))
     assert (cause, verdict.confidence) == ("ipsec.mark-mismatch", "likely")
     assert verdict.culprit.differs == ("mark",)
@@ -196,7 +217,7 @@ def test_a_policy_with_a_mark(refused, judged) -> None:
 
 
 @pytest.mark.parametrize("direction", ["in", "fwd"])
-def test_a_policy_that_blocks(refused, judged, direction) -> None:
+def test_a_policy_that_blocks(refused: Callable[..., Drop], judged: Judged, direction: str) -> None:
     blocking = replace(BLOCK, dir=direction)
     cause, verdict = judged(refused("XfrmInPolBlock", direction), blocking)
     assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
@@ -204,14 +225,16 @@ def test_a_policy_that_blocks(refused, judged, direction) -> None:
     assert verdict.fix[1].command == f"ip -n b xfrm policy delete dir {direction} index 8"
 
 
-def test_a_policy_that_was_deleted_since_is_not_guessed(refused, judged) -> None:
+def test_a_policy_that_was_deleted_since_is_not_guessed(refused: Callable[..., Drop], judged: Judged) -> None:
     for policies in ((), (POLICY,), (BLOCK, replace(BLOCK, index=16))):
         cause, verdict = judged(refused("XfrmInPolBlock"), *policies)
         assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.policy-block", "certain", None)
 
 
 @pytest.mark.parametrize("source", ["xfrm_lookup", "kfree_skb"])
-def test_a_policy_that_blocks_what_is_to_leave(refused, judged, source) -> None:
+def test_a_policy_that_blocks_what_is_to_leave(
+    refused: Callable[..., Drop], judged: Judged, source: str
+) -> None:
     place = "xfrm_lookup_with_ifid" if source == "xfrm_lookup" else "ip_forward"
     drop = refused(lookup=XfrmLookup(errno.EPERM), source=source, place=place)
     cause, verdict = judged(drop, replace(BLOCK, dir="out"))
@@ -219,7 +242,7 @@ def test_a_policy_that_blocks_what_is_to_leave(refused, judged, source) -> None:
     assert verdict.culprit.dir == "out"
 
 
-def test_the_default_policy_blocks_what_is_to_leave(refused, judged) -> None:
+def test_the_default_policy_blocks_what_is_to_leave(refused: Callable[..., Drop], judged: Judged) -> None:
     cause, verdict = judged(
         refused(lookup=XfrmLookup(errno.EPERM), place="ip_forward"), replace(BLOCK, dir="in")
     )
@@ -227,13 +250,13 @@ def test_the_default_policy_blocks_what_is_to_leave(refused, judged) -> None:
     assert verdict.culprit == default_policy("out")
 
 
-def test_the_default_policy_blocks_clear_text(refused, judged) -> None:
+def test_the_default_policy_blocks_clear_text(refused: Callable[..., Drop], judged: Judged) -> None:
     cause, verdict = judged(refused("XfrmInNoPols"))
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
     assert verdict.culprit == default_policy("in")
 
 
-def test_the_default_policy_where_no_policy_is_asked(refused, judged) -> None:
+def test_the_default_policy_where_no_policy_is_asked(refused: Callable[..., Drop], judged: Judged) -> None:
     cause, verdict = judged(refused(place="ip_forward"))
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "likely")
     assert verdict.culprit.dir == "fwd"
@@ -245,17 +268,17 @@ def test_the_default_policy_where_no_policy_is_asked(refused, judged) -> None:
 @pytest.mark.parametrize(
     "counter", ["XfrmInPolError", "XfrmInHdrError", "XfrmInBufferError", "XfrmSomethingNew"]
 )
-def test_other_refusals_stay_unknown(refused, judged, counter) -> None:
+def test_other_refusals_stay_unknown(refused: Callable[..., Drop], judged: Judged, counter: str) -> None:
     assert judged(refused(counter, state=SA), POLICY)[0] is None
 
 
-def test_an_sa_alone_is_no_refusal(refused, judged) -> None:
+def test_an_sa_alone_is_no_refusal(refused: Callable[..., Drop], judged: Judged) -> None:
     """It came out of IPsec, and died of something else."""
     assert judged(refused(state=SA, reason="NOT_SPECIFIED"), POLICY)[0] is None
     assert judged(refused(state=SA, reason=None, place="ip_forward"), BLOCK)[0] is None
 
 
-def test_the_key_of_a_vti_interface_is_the_mark(refused, judged) -> None:
+def test_the_key_of_a_vti_interface_is_the_mark(refused: Callable[..., Drop], judged: Judged) -> None:
     """vti_rcv_cb has the policies asked while xfrm_input has the packet."""
     drop = refused("XfrmInNoPols", state=replace(SA, mark=0x2A, mark_mask=0xFFFFFFFF), place="xfrm_input")
     vti = {2: IpsecInterface("vti", ikey=0x2A)}
@@ -267,7 +290,7 @@ def test_the_key_of_a_vti_interface_is_the_mark(refused, judged) -> None:
 
 @pytest.mark.parametrize(("added", "confidence"), [(-60, "certain"), (0, "likely"), (1, None)])
 def test_a_policy_proves_something_only_if_it_is_older_than_the_drop(
-    refused, judged, added, confidence
+    refused: Callable[..., Drop], judged: Judged, added: int, confidence: str
 ) -> None:
     policy = replace(POLICY, if_id=0x2A, add_time=int(TIME) + added)
     cause, verdict = judged(refused("XfrmInNoPols", state=replace(SA, if_id=0x2A)), policy)

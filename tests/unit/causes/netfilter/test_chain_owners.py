@@ -2,7 +2,7 @@
 
 import pytest
 
-from dropwatch.causes.netfilter.chain_owners import _OWNERS, evidence, fix, owner_of
+from dropwatch.causes.netfilter.chain_owners import _OWNERS, Owner, evidence, fix, owner_of
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ from dropwatch.causes.netfilter.chain_owners import _OWNERS, evidence, fix, owne
         ("filter", "neutron-openvswi-sg-chain", "OpenStack Neutron"),
     ],
 )
-def test_names_that_tell(table, chain, owner) -> None:
+def test_names_that_tell(table: str, chain: str, owner: str) -> None:
     found = owner_of(table, chain)
     assert found is not None
     assert found.name == owner
@@ -52,12 +52,12 @@ def test_names_that_tell(table, chain, owner) -> None:
     "chain",
     ["INPUT", "input", "forward", "docker", "web", "IN_web", "LOG_DROP", "my-ufw-rules", "ts", "rules"],
 )
-def test_names_that_could_be_anybodys(chain) -> None:
+def test_names_that_could_be_anybodys(chain: str) -> None:
     assert owner_of("filter", chain) is None
 
 
 @pytest.mark.parametrize("owner", _OWNERS, ids=lambda owner: f"{owner.name}-{owner.chain or owner.table}")
-def test_each_has_a_sentence_and_a_command(owner) -> None:
+def test_each_has_a_sentence_and_a_command(owner: Owner) -> None:
     assert evidence(owner, "X").text.startswith("X: ")
     made = fix(owner)
     assert made.command

@@ -1,10 +1,14 @@
 """What is said of packets that connection tracking or NAT refused."""
 
+from collections.abc import Callable
+
 import pytest
 
 from dropwatch.host.conntrack import ConntrackTable
+from dropwatch.model.drop import Drop
 from dropwatch.model.netfilter import ConntrackNote
-from tests.unit.causes.verdicts import said
+from tests.unit.causes.verdicts import Judged, said
+from tests.unit.told_host import ToldHost
 
 DROP_NS = 83521935614
 FULL = ConntrackNote(refused="nf_conntrack_in", table_full=True)
@@ -18,7 +22,14 @@ FULL = ConntrackNote(refused="nf_conntrack_in", table_full=True)
         (ConntrackTable(2, 8, None, DROP_NS), 8, "likely"),
     ],
 )
-def test_a_full_table(refused, firewall, judged, table, limit, confidence) -> None:
+def test_a_full_table(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    table: ConntrackTable,
+    limit: int,
+    confidence: str,
+) -> None:
     cause, verdict = judged(refused(conntrack=FULL), firewall(conntrack=table))
     assert (cause, verdict.confidence) == ("netfilter.conntrack-full", confidence)
     assert verdict.culprit.kind == "sysctl"
@@ -27,12 +38,16 @@ def test_a_full_table(refused, firewall, judged, table, limit, confidence) -> No
     assert f"{table.count} of {limit} entries" in said(verdict)
 
 
-def test_a_full_table_that_cannot_be_read(refused, firewall, judged) -> None:
+def test_a_full_table_that_cannot_be_read(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     cause, verdict = judged(refused(conntrack=FULL), firewall())
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.conntrack-full", "likely", None)
 
 
-def test_conntrack_itself_refuses(refused, firewall, judged) -> None:
+def test_conntrack_itself_refuses(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     note = ConntrackNote(refused="nf_conntrack_in", words="invalid SYN in state SYN_SENT")
     cause, verdict = judged(refused(conntrack=note), firewall())
     assert (cause, verdict.confidence) == ("netfilter.conntrack-invalid", "certain")
@@ -47,12 +62,20 @@ def test_conntrack_itself_refuses(refused, firewall, judged) -> None:
         (ConntrackNote(refused="nf_nat_inet_fn"), "NAT found no free address and port"),
     ],
 )
-def test_clashes(refused, firewall, judged, note, words) -> None:
+def test_clashes(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    note: ConntrackNote,
+    words: str,
+) -> None:
     cause, verdict = judged(refused(conntrack=note), firewall())
     assert (cause, verdict.confidence) == ("netfilter.conntrack-clash", "certain")
     assert words in verdict.title
 
 
-def test_conntrack_that_let_it_pass_is_not_blamed(refused, firewall, judged) -> None:
+def test_conntrack_that_let_it_pass_is_not_blamed(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     assert judged(refused(conntrack=ConntrackNote(invalid=True)), firewall())[0] is None
     assert judged(refused(("udp_queue_rcv_one_skb",), None, conntrack=FULL), firewall())[0] is None

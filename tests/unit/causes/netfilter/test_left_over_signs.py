@@ -1,10 +1,14 @@
 """Functions at hooks whose answers no probe sees: named when one is left, listed when several are."""
 
+from collections.abc import Callable
+
 import pytest
 
 from dropwatch.model import culprits
+from dropwatch.model.drop import Drop
 from dropwatch.model.netfilter import ConntrackNote, FunctionsAtHook, HookFunction, HookNote
-from tests.unit.causes.verdicts import said
+from tests.unit.causes.verdicts import Judged, said
+from tests.unit.told_host import ToldHost
 
 INPUT = ("nf_hook_slow", "ip_local_deliver", "ip_rcv")
 OURS = HookFunction("lb_in", "lb")
@@ -14,11 +18,13 @@ NAT = HookFunction("nf_nat_ipv4_local_in", "nf_nat")
 LABELS = HookFunction("apparmor_ip_postroute")
 
 
-def at(*functions, hook=1, family="ip", complete=True):
+def at(*functions: HookFunction, hook: int = 1, family: str = "ip", complete: bool = True) -> FunctionsAtHook:
     return FunctionsAtHook(family, hook, functions, complete)
 
 
-def test_the_only_one(refused, firewall, judged) -> None:
+def test_the_only_one(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(INPUT, at_hooks=(at(OTHER, hook=0), at(RULES, OURS, NAT), at(OTHER, hook=4)))
     cause, verdict = judged(drop, firewall())
     assert (cause, verdict.confidence) == ("netfilter.hook-other", "likely")
@@ -29,7 +35,9 @@ def test_the_only_one(refused, firewall, judged) -> None:
     assert "also there: nft_do_chain_ipv4 [nf_tables], nf_nat_ipv4_local_in [nf_nat];" in said(verdict)
 
 
-def test_one_that_whydrop_usually_watches(refused, firewall, judged) -> None:
+def test_one_that_whydrop_usually_watches(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(INPUT, None, at_hooks=(at(HookFunction("ip_vs_in_hook", "ip_vs")),))
     cause, verdict = judged(drop, firewall())
     assert (cause, verdict.confidence) == ("netfilter.hook-other", "likely")
@@ -37,7 +45,9 @@ def test_one_that_whydrop_usually_watches(refused, firewall, judged) -> None:
     assert verdict.fix[0].command == "ip netns exec b ipvsadm -Ln --stats"
 
 
-def test_several_are_listed(refused, firewall, judged) -> None:
+def test_several_are_listed(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     cause, verdict = judged(refused(INPUT, at_hooks=(at(OURS, RULES, OTHER),)), firewall())
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.hook-other", "likely", None)
     assert "no probe watches them: lb_in [lb], shape_in [shape]" in said(verdict)
@@ -59,7 +69,14 @@ def test_several_are_listed(refused, firewall, judged) -> None:
         (("nf_hook_slow", "__br_forward"), (at(OURS, family="bridge", hook=2),), "lb_in"),
     ],
 )
-def test_the_caller_tells_the_hook(refused, firewall, judged, stack, at_hooks, expected) -> None:
+def test_the_caller_tells_the_hook(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    stack: tuple[str, ...],
+    at_hooks: tuple[FunctionsAtHook, ...],
+    expected: str | None,
+) -> None:
     cause, verdict = judged(refused(stack, at_hooks=at_hooks), firewall())
     assert cause == "netfilter.hook-other"
     assert (verdict.culprit and verdict.culprit.function) == expected
@@ -79,12 +96,20 @@ def test_the_caller_tells_the_hook(refused, firewall, judged, stack, at_hooks, e
         (("ip_rcv", "__netif_receive_skb"), (at(OURS, hook=0),)),
     ],
 )
-def test_nothing_is_said(refused, firewall, judged, stack, at_hooks) -> None:
+def test_nothing_is_said(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    stack: tuple[str, ...],
+    at_hooks: tuple[FunctionsAtHook, ...],
+) -> None:
     cause, _ = judged(refused(stack, at_hooks=at_hooks), firewall())
     assert cause != "netfilter.hook-other"
 
 
-def test_a_security_module_alone(refused, firewall, judged) -> None:
+def test_a_security_module_alone(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     cause, verdict = judged(
         refused(("nf_hook_slow", "ip_output"), at_hooks=(at(LABELS, hook=4),)), firewall()
     )
@@ -92,7 +117,9 @@ def test_a_security_module_alone(refused, firewall, judged) -> None:
     assert "it belongs to AppArmor" in said(verdict)
 
 
-def test_what_a_probe_saw_comes_first(refused, firewall, judged) -> None:
+def test_what_a_probe_saw_comes_first(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     _, verdict = judged(refused(INPUT, hook=HookNote("ip_vs_in_hook"), at_hooks=(at(OURS),)), firewall())
     assert verdict.confidence == "certain"
     conntrack = ConntrackNote("__nf_conntrack_confirm")

@@ -1,15 +1,17 @@
 """NFQUEUE: what is said of packets that a queue did not take, or whose program said drop."""
 
 import errno
+from collections.abc import Callable
 
 import pytest
 
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue
 from dropwatch.model.culprits import NftRule
-from dropwatch.model.drop import Process
+from dropwatch.model.drop import Drop, Process
 from dropwatch.model.netfilter import ConntrackNote, HookNote, NftChain, NftNote, QueueNote
-from tests.unit.causes.verdicts import said
+from tests.unit.causes.verdicts import Judged, said
+from tests.unit.told_host import ToldHost
 
 DROP_NS = 83521935614
 NFT_QUEUE = NftNote(
@@ -23,7 +25,9 @@ VERDICT = ("nf_reinject", "nfqnl_reinject", "nfqnl_recv_verdict", "nfnetlink_rcv
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_nobody_listens(refused, firewall, judged, sign) -> None:
+def test_nobody_listens(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged, sign: int
+) -> None:
     drop = refused(("nf_queue", "nf_hook_slow"), None, queue=QueueNote(5, sign * errno.ESRCH))
     cause, verdict = judged(drop, firewall())
     assert (cause, verdict.confidence) == ("netfilter.queue-unheard", "certain")
@@ -32,7 +36,9 @@ def test_nobody_listens(refused, firewall, judged, sign) -> None:
     assert "after the drop no program is bound to queue 5" in said(verdict)
 
 
-def test_the_queue_is_full(refused, firewall, judged) -> None:
+def test_the_queue_is_full(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(("nf_queue",), "NOT_SPECIFIED", queue=QueueNote(5, errno.ENOSPC), nft=NFT_QUEUE)
     cause, verdict = judged(drop, firewall(QUEUE_RULE, queues=[LISTENER]))
     assert (cause, verdict.confidence) == ("netfilter.queue-unheard", "certain")
@@ -41,17 +47,23 @@ def test_the_queue_is_full(refused, firewall, judged) -> None:
     assert "3 ms after the drop queue 5 belongs to suricata (pid 812): 1024 packets wait" in said(verdict)
 
 
-def test_a_queue_that_nobody_saw_is_likely(refused, firewall, judged) -> None:
+def test_a_queue_that_nobody_saw_is_likely(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     cause, verdict = judged(refused(("nf_queue",), None), firewall())
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.queue-unheard", "likely", None)
 
 
-def test_a_bypassed_queue_is_not_blamed(refused, firewall, judged) -> None:
+def test_a_bypassed_queue_is_not_blamed(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(("nf_hook_slow",), None, queue=QueueNote(5, errno.ESRCH))
     assert judged(drop, firewall())[0] is None
 
 
-def test_the_verdict_of_a_program(refused, firewall, judged) -> None:
+def test_the_verdict_of_a_program(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(VERDICT, None, process=Process(812, "suricata"))
     cause, verdict = judged(drop, firewall(queues=[LISTENER]))
     assert (cause, verdict.confidence) == ("netfilter.queue-verdict", "certain")
@@ -59,7 +71,9 @@ def test_the_verdict_of_a_program(refused, firewall, judged) -> None:
     assert "suricata (pid 812) sent the verdict for queue 5" in said(verdict)
 
 
-def test_the_verdict_for_a_queue_that_a_rule_is_known_for(refused, firewall, judged) -> None:
+def test_the_verdict_for_a_queue_that_a_rule_is_known_for(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(VERDICT, "NETFILTER_DROP", queue=QueueNote(5, None), nft=NFT_QUEUE)
     cause, verdict = judged(drop, firewall(QUEUE_RULE, queues=[LISTENER]))
     assert cause == "netfilter.queue-verdict"
@@ -67,7 +81,9 @@ def test_the_verdict_for_a_queue_that_a_rule_is_known_for(refused, firewall, jud
     assert "queue 5 belongs to suricata (pid 812)" in said(verdict)
 
 
-def test_what_the_program_let_pass_may_die_at_the_next_hook(refused, firewall, judged) -> None:
+def test_what_the_program_let_pass_may_die_at_the_next_hook(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     accepted = refused(
         VERDICT, None, queue=QueueNote(5, None), conntrack=ConntrackNote("__nf_conntrack_confirm")
     )
@@ -76,7 +92,9 @@ def test_what_the_program_let_pass_may_die_at_the_next_hook(refused, firewall, j
     assert judged(accepted, firewall())[0] == "netfilter.hook-other"
 
 
-def test_a_listener_that_went_away(refused, firewall, judged) -> None:
+def test_a_listener_that_went_away(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     stack = ("nf_reinject", "nfqnl_flush", "instance_destroy_rcu", "rcu_do_batch")
     cause, verdict = judged(refused(stack, None, queue=QueueNote(5, None)), firewall())
     assert (cause, verdict.confidence) == ("netfilter.queue-unheard", "certain")
@@ -84,5 +102,7 @@ def test_a_listener_that_went_away(refused, firewall, judged) -> None:
 
 
 @pytest.mark.parametrize("function", ["nfqnl_dev_drop", "nfqnl_nf_hook_drop"])
-def test_packets_that_leave_the_queue_for_other_reasons(refused, firewall, judged, function) -> None:
+def test_packets_that_leave_the_queue_for_other_reasons(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged, function: str
+) -> None:
     assert judged(refused(("nf_reinject", "nfqnl_flush", function), None), firewall())[0] is None

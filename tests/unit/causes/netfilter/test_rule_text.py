@@ -1,8 +1,11 @@
 """What is read out of the text of a rule, and what is not."""
 
+from collections.abc import Callable
+
 import pytest
 
 from dropwatch.causes.netfilter.rule_text import ReversePath, asks_for_invalid, may_match, reverse_path
+from dropwatch.model.drop import Packet
 
 
 @pytest.mark.parametrize(
@@ -29,7 +32,7 @@ from dropwatch.causes.netfilter.rule_text import ReversePath, asks_for_invalid, 
         ("-A INPUT -j DROP", None),
     ],
 )
-def test_invalid(text, asks) -> None:
+def test_invalid(text: str, asks: str | None) -> None:
     assert asks_for_invalid(text) == asks
 
 
@@ -54,7 +57,7 @@ def test_invalid(text, asks) -> None:
         ('drop comment "fib saddr . iif oif missing drop"', None),
     ],
 )
-def test_reverse_path(text, check) -> None:
+def test_reverse_path(text: str, check: ReversePath | None) -> None:
     assert reverse_path(text) == check
 
 
@@ -80,9 +83,9 @@ def test_reverse_path(text, check) -> None:
         ("-P INPUT DROP", True),
     ],
 )
-def test_what_a_packet_cannot_match(make_packet, text, fits) -> None:
+def test_what_a_packet_cannot_match(make_packet: Callable[..., Packet], text: str, fits: bool) -> None:
     assert may_match(text, make_packet()) is fits
 
 
-def test_a_packet_without_ports_may_match_a_rule_with_ports(make_packet) -> None:
+def test_a_packet_without_ports_may_match_a_rule_with_ports(make_packet: Callable[..., Packet]) -> None:
     assert may_match("-A X -p udp --dport 53 -j DROP", make_packet(sport=None, dport=None))

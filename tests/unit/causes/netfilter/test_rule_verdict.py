@@ -1,15 +1,18 @@
 """Which rule a drop is blamed on, how sure, and what is said beside."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.route import Route
 from dropwatch.model.culprits import ChainPolicy, EbtablesRule, IptablesRule, NftRule
-from dropwatch.model.drop import Interface
+from dropwatch.model.drop import Drop, Interface
 from dropwatch.model.netfilter import ConntrackNote, EbtNote, HookNote, NftChain, NftNote, XtNote
-from tests.unit.causes.verdicts import commands, said
+from tests.unit.causes.verdicts import Judged, commands, said
+from tests.unit.told_host import ToldHost
 
 DROP_NS = 83521935614
 INPUT, UU = NftChain(1, "input"), NftChain(5, "uu")
@@ -41,11 +44,11 @@ EBT_RULE = ListedRule(
 )
 
 
-def nft_text(text, **known):
+def nft_text(text: str | None, **known: Any) -> ListedRule:
     return replace(NFT_RULE, rule=replace(NFT_RULE.rule, text=text or "", **known))
 
 
-def xt_text(text, **known):
+def xt_text(text: str | None, **known: Any) -> ListedRule:
     return replace(XT_RULE, rule=replace(XT_RULE.rule, text=text or "", **known))
 
 
@@ -59,7 +62,13 @@ def xt_text(text, **known):
         ("nf_reinject", "NOT_SPECIFIED"),
     ],
 )
-def test_an_nft_rule_is_certain_with_its_listing(refused, firewall, judged, place, reason) -> None:
+def test_an_nft_rule_is_certain_with_its_listing(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    place: str,
+    reason: str | None,
+) -> None:
     cause, verdict = judged(refused((place, "ip_local_deliver"), reason, nft=NFT), firewall(NFT_RULE))
     assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
     assert verdict.culprit.kind == "nft-rule"
@@ -78,14 +87,18 @@ def test_an_nft_rule_is_certain_with_its_listing(refused, firewall, judged, plac
     ]
 
 
-def test_what_died_elsewhere_was_not_killed_by_a_rule(refused, firewall, judged) -> None:
+def test_what_died_elsewhere_was_not_killed_by_a_rule(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     assert judged(refused(("udp_queue_rcv_one_skb",), "SOCKET_RCVBUFF", nft=NFT), firewall(NFT_RULE))[0] != (
         "netfilter.nft-rule"
     )
     assert judged(refused(("nf_queue",), None, nft=NFT), firewall(NFT_RULE))[0] != "netfilter.nft-rule"
 
 
-def test_a_rule_that_is_gone_keeps_handle_and_chain(refused, firewall, judged) -> None:
+def test_a_rule_that_is_gone_keeps_handle_and_chain(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     gone = replace(nft_text(None), gone=True, problem="the rule was deleted or replaced since")
     cause, verdict = judged(refused(nft=NFT), firewall(gone))
     assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
@@ -94,21 +107,27 @@ def test_a_rule_that_is_gone_keeps_handle_and_chain(refused, firewall, judged) -
     assert commands(verdict) == ["ip netns exec b nft -a list chain inet filter uu"]
 
 
-def test_a_namespace_that_is_gone_still_gives_the_handle(refused, firewall, judged) -> None:
+def test_a_namespace_that_is_gone_still_gives_the_handle(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     cause, verdict = judged(refused(nft=NFT), firewall(None))
     assert (cause, verdict.confidence) == ("netfilter.nft-rule", "certain")
     assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
     assert "could not be read" in said(verdict)
 
 
-def test_the_text_of_another_handle_is_never_shown(refused, firewall, judged) -> None:
-    other = replace(NFT_RULE, rule=replace(NFT_RULE.rule, handle=8))
+def test_the_text_of_another_handle_is_never_shown(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
+    other = nft_text(NFT_RULE.text, handle=8)
     _, verdict = judged(refused(nft=NFT), firewall(other))
     assert verdict.culprit.text == "rule handle 7 in chain uu of table inet filter"
     assert "udp dport 5000 drop" not in said(verdict)
 
 
-def test_a_changed_table_is_told(refused, firewall, judged) -> None:
+def test_a_changed_table_is_told(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     _, verdict = judged(refused(nft=NFT), firewall(replace(NFT_RULE, changed=True)))
     assert verdict.culprit.text == "udp dport 5000 drop"
     assert "the table has changed since the drop, this rule has not" in said(verdict)
@@ -129,20 +148,31 @@ def test_a_changed_table_is_told(refused, firewall, judged) -> None:
         ("nft_lookup_eval", "udp dport vmap { 5000 : drop }", "netfilter.nft-rule"),
     ],
 )
-def test_the_expression_tells_the_kind_of_drop(refused, firewall, judged, expression, text, cause) -> None:
+def test_the_expression_tells_the_kind_of_drop(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    expression: str,
+    text: str,
+    cause: str,
+) -> None:
     found, verdict = judged(refused(nft=replace(NFT, expression=expression)), firewall(nft_text(text)))
     assert (found, verdict.confidence) == (cause, "certain")
     assert f"probe {expression}" in said(verdict)
 
 
-def test_a_rule_that_could_not_be_placed_is_likely_and_no_object(refused, firewall, judged) -> None:
+def test_a_rule_that_could_not_be_placed_is_likely_and_no_object(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     lost = replace(NFT, verdict="unplaced", rule=None, chain=None)
     cause, verdict = judged(refused(nft=lost), firewall(NFT_RULE))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.nft-rule", "likely", None)
     assert "inet filter" in verdict.title
 
 
-def test_the_policy_of_a_chain(refused, firewall, judged) -> None:
+def test_the_policy_of_a_chain(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     listed = ListedRule(
         ChainPolicy(
             "type filter hook input priority filter; policy drop;", "inet", "filter", "input", "drop"
@@ -154,30 +184,38 @@ def test_the_policy_of_a_chain(refused, firewall, judged) -> None:
     assert (cause, verdict.confidence) == ("netfilter.chain-policy", "certain")
     assert verdict.culprit.kind == "chain-policy"
     assert "the policy drop of chain input in table inet filter held" in said(verdict)
-    assert commands(verdict)[-1].startswith(
+    assert str(commands(verdict)[-1]).startswith(
         "ip netns exec b nft add rule inet filter input ip saddr 10.9.0.1"
     )
 
 
-def test_a_policy_of_accept_kills_nobody(refused, firewall, judged) -> None:
+def test_a_policy_of_accept_kills_nobody(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     accepting = replace(NFT_POLICY, policy="accept")
     cause, verdict = judged(refused(nft=accepting), firewall(None))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.nft-rule", "likely", None)
 
 
-def test_a_broken_header_makes_the_policy_of_iptables_nft_likely_only(refused, firewall, judged) -> None:
+def test_a_broken_header_makes_the_policy_of_iptables_nft_likely_only(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     listed = replace(XT_POLICY, tool="iptables-nft")
     drop = refused(nft=NFT_POLICY, header_error="cut short in the UDP header")
     assert judged(drop, firewall(listed))[1].confidence == "likely"
     assert judged(drop, firewall(replace(listed, tool="nft")))[1].confidence == "certain"
 
 
-def test_conntrack_contradicts_a_rule(refused, firewall, judged) -> None:
+def test_conntrack_contradicts_a_rule(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(nft=NFT, conntrack=ConntrackNote(refused="nf_conntrack_in"))
     assert judged(drop, firewall(NFT_RULE))[1].confidence == "likely"
 
 
-def test_rules_of_iptables_nft_are_changed_with_their_own_tool(refused, firewall, judged) -> None:
+def test_rules_of_iptables_nft_are_changed_with_their_own_tool(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     listed = replace(
         XT_RULE,
         rule=NftRule("-A INPUT -p udp -j DROP", "ip", "filter", "INPUT", 7, number=3),
@@ -192,7 +230,9 @@ def test_rules_of_iptables_nft_are_changed_with_their_own_tool(refused, firewall
     assert commands(verdict)[-1] == "ip netns exec b iptables-nft -t filter -D INPUT 3"
 
 
-def test_a_legacy_rule(refused, firewall, judged) -> None:
+def test_a_legacy_rule(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     cause, verdict = judged(refused(xt=XT), firewall((XT_RULE,)))
     assert (cause, verdict.confidence) == ("netfilter.iptables-rule", "certain")
     assert verdict.culprit.text == "-A UU -p udp -m udp --dport 5000 -j DROP"
@@ -218,29 +258,45 @@ def test_a_legacy_rule(refused, firewall, judged) -> None:
         (XT, replace(xt_text(None), problem="not installed"), "netfilter.iptables-rule", "certain"),
     ],
 )
-def test_what_a_legacy_table_tells(refused, firewall, judged, note, listed, cause, confidence) -> None:
+def test_what_a_legacy_table_tells(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    note: dict[str, Any],
+    listed: Any,
+    cause: str,
+    confidence: str,
+) -> None:
     found, verdict = judged(refused(xt=note), firewall((listed,)))
     assert (found, verdict.confidence) == (cause, confidence)
     assert verdict.culprit is not None
 
 
-def test_a_legacy_rule_that_was_read_before_it_went_keeps_its_text(refused, firewall, judged) -> None:
+def test_a_legacy_rule_that_was_read_before_it_went_keeps_its_text(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     _, verdict = judged(refused(xt=XT), firewall((replace(XT_RULE, gone=True),)))
     assert verdict.culprit.text == XT_RULE.text
     assert "at the drop it was: -A UU" in said(verdict)
     assert len(verdict.fix) == 1
 
 
-def test_no_candidate_is_no_rule(refused, firewall, judged) -> None:
+def test_no_candidate_is_no_rule(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     assert judged(refused(xt=replace(XT, candidates=())), firewall(()))[0] is None
 
 
-def test_one_of_several_candidates_when_only_one_can_be_reached(refused, firewall, judged) -> None:
+def test_one_of_several_candidates_when_only_one_can_be_reached(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     several = replace(XT, candidates=(640, 1200))
     assert judged(refused(xt=several), firewall((XT_RULE,)))[1].confidence == "certain"
 
 
-def test_of_several_candidates_the_one_that_fits_the_packet(refused, firewall, judged) -> None:
+def test_of_several_candidates_the_one_that_fits_the_packet(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     """Packets that were passed over moved the other counter: this packet's port cannot have."""
     other = xt_text("-A UU -p udp -m udp --dport 53 -j DROP")
     for accounted, confidence in ((True, "certain"), (False, "likely")):
@@ -251,13 +307,17 @@ def test_of_several_candidates_the_one_that_fits_the_packet(refused, firewall, j
         assert "not for this packet: -A UU -p udp -m udp --dport 53 -j DROP" in said(verdict)
 
 
-def test_of_candidates_that_look_alike_none_is_named(refused, firewall, judged) -> None:
+def test_of_candidates_that_look_alike_none_is_named(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     cause, verdict = judged(refused(xt=replace(XT, candidates=(300, 640))), firewall((XT_RULE, XT_RULE)))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.iptables-rule", "likely", None)
     assert verdict.title == "one of 2 entries of table filter drops it"
 
 
-def test_an_ebtables_rule(refused, firewall, judged) -> None:
+def test_an_ebtables_rule(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(("br_handle_frame",), "NOT_SPECIFIED", ebt=EBT)
     cause, verdict = judged(drop, firewall(EBT_RULE))
     assert (cause, verdict.confidence) == ("netfilter.ebtables-rule", "certain")
@@ -265,12 +325,16 @@ def test_an_ebtables_rule(refused, firewall, judged) -> None:
     assert "the counters of these rules rose for this frame, by their index: 3, 7" in said(verdict)
 
 
-def test_ebtables_that_do_not_tell(refused, firewall, judged) -> None:
+def test_ebtables_that_do_not_tell(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     cause, verdict = judged(refused(ebt=replace(EBT, counted=None)), firewall(None))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.ebtables-rule", "likely", None)
 
 
-def test_the_policy_of_ebtables(refused, firewall, judged) -> None:
+def test_the_policy_of_ebtables(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     listed = replace(EBT_RULE, rule=ChainPolicy("-P FORWARD DROP", "bridge", "filter", "FORWARD"))
     assert judged(refused(ebt=replace(EBT, counted=())), firewall(listed))[0] == "netfilter.chain-policy"
 
@@ -287,13 +351,22 @@ def test_the_policy_of_ebtables(refused, firewall, judged) -> None:
         (ConntrackNote(invalid=True), "udp dport 5000 drop", "netfilter.nft-rule"),
     ],
 )
-def test_rules_about_invalid_packets(refused, firewall, judged, conntrack, text, cause) -> None:
+def test_rules_about_invalid_packets(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    conntrack: ConntrackNote | None,
+    text: str,
+    cause: str,
+) -> None:
     found, verdict = judged(refused(nft=NFT, conntrack=conntrack), firewall(nft_text(text)))
     assert (found, verdict.confidence) == (cause, "certain")
     assert verdict.culprit.text == text
 
 
-def test_why_a_packet_was_invalid(refused, firewall, judged) -> None:
+def test_why_a_packet_was_invalid(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     words = ConntrackNote(words="SEQ is over the upper bound", invalid=True)
     _, verdict = judged(
         refused(xt=XT, conntrack=words), firewall((xt_text("-A X -m state --state INVALID -j DROP"),))
@@ -305,7 +378,9 @@ def test_why_a_packet_was_invalid(refused, firewall, judged) -> None:
     assert "nf_conntrack_tcp_be_liberal=1" in str(commands(verdict)[-1])
 
 
-def test_a_check_of_the_way_back(refused, firewall, judged) -> None:
+def test_a_check_of_the_way_back(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     drop = refused(xt=replace(XT, table="raw", hook=0), iface=Interface(3, "va"))
     listed = xt_text("-A PREROUTING -m rpfilter --invert -j DROP", table="raw", chain="PREROUTING")
     cause, verdict = judged(drop, firewall((listed,), route=Route("vb", "10.8.0.1")))
@@ -318,7 +393,9 @@ def test_a_check_of_the_way_back(refused, firewall, judged) -> None:
     assert commands(verdict)[-1] == "ip netns exec b ip route get 10.9.0.1"
 
 
-def test_no_way_back_at_all(refused, firewall, judged) -> None:
+def test_no_way_back_at_all(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     listed = nft_text("fib saddr . mark . iif oif missing drop")
     cause, verdict = judged(
         refused(nft=NFT), firewall(listed, route=Route(None, refusal="the network is unreachable"))
@@ -327,7 +404,9 @@ def test_no_way_back_at_all(refused, firewall, judged) -> None:
     assert "there is no route back to 10.9.0.1: the network is unreachable" in said(verdict)
 
 
-def test_both_implementations_are_told(refused, firewall, judged) -> None:
+def test_both_implementations_are_told(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     _, verdict = judged(refused(xt=XT), firewall((XT_RULE,), nft=["inet x", "ip y"], legacy=["ip filter"]))
     assert (
         "both nftables and legacy iptables rules are here, and both apply; this was legacy iptables. "
@@ -337,7 +416,9 @@ def test_both_implementations_are_told(refused, firewall, judged) -> None:
     assert "both nftables" not in said(verdict)
 
 
-def test_a_bridged_frame_that_an_ip_rule_judged(refused, firewall, judged) -> None:
+def test_a_bridged_frame_that_an_ip_rule_judged(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     stack = ("nf_hook_slow", "br_nf_pre_routing", "br_handle_frame")
     _, verdict = judged(refused(stack, xt=XT), firewall((XT_RULE,)))
     assert "net.bridge.bridge-nf-call-iptables is 1" in said(verdict)
@@ -346,7 +427,9 @@ def test_a_bridged_frame_that_an_ip_rule_judged(refused, firewall, judged) -> No
     assert "bridge-nf-call" not in said(verdict)
 
 
-def test_the_owner_of_a_chain_and_the_comment(refused, firewall, judged) -> None:
+def test_the_owner_of_a_chain_and_the_comment(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     listed = xt_text("-A ufw-user-input -p udp -j DROP", chain="ufw-user-input", comment="no games")
     _, verdict = judged(refused(xt=XT), firewall((listed,)))
     assert "ufw-user-input: ufw makes it" in said(verdict)
@@ -355,12 +438,16 @@ def test_the_owner_of_a_chain_and_the_comment(refused, firewall, judged) -> None
     assert any("ufw may make it again" in fix.text for fix in verdict.fix)
 
 
-def test_a_rule_comes_before_another_hook(refused, firewall, judged) -> None:
+def test_a_rule_comes_before_another_hook(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     assert (
         judged(refused(nft=NFT, hook=HookNote("ip_vs_in_hook")), firewall(NFT_RULE))[0]
         == "netfilter.nft-rule"
     )
 
 
-def test_without_a_note_nothing_is_known(refused, firewall, judged) -> None:
+def test_without_a_note_nothing_is_known(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
     assert judged(refused(), firewall(NFT_RULE))[0] is None
