@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dropwatch.model.drop import Evidence, Fix
+
+_REMEMBERED = 1024  # chains; names come in few kinds, and each is compared with all the patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +286,7 @@ _OWNERS = (
 )
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def owner_of(table: str, chain: str) -> Owner | None:
     """The program that makes chains and tables of these names."""
     return next((owner for owner in _OWNERS if owner.owns(table, chain)), None)
