@@ -153,26 +153,29 @@ class _Question:
                 self._connection.setsockopt(_SOL_NETLINK, option, 1)
         header = _HEADER.pack(_HEADER.size + len(body), self._request, self._flags, self._sequence, 0)
         self._connection.sendto(header + body, (0, 0))
+        bodies: list[bytearray] = []
         try:
-            return self._answers(answer, read)
+            self._collect(answer, bodies)
+            return [read(memoryview(each)) for each in bodies]
         except (struct.error, ValueError, LookupError) as error:
             raise OSError(errno.EBADMSG, "an answer of the kernel cannot be read") from error
         finally:
-            self._buffer[:] = bytes(len(self._buffer))  # it may have held keys
+            for each in (self._buffer, *bodies):  # they may have held keys
+                each[:] = bytes(len(each))
 
-    def _answers(self, answer: int, read: Read[Found]) -> list[Found]:
-        found: list[Found] = []
+    def _collect(self, answer: int, bodies: list[bytearray]) -> None:
+        """The whole answer; it is read only then, because a dump that takes longer is more likely interrupted."""
         is_dump = self._flags & _DUMP
         while True:
             for message in self._received():
                 if message.flags & _INTERRUPTED:
                     raise _Again
                 if message.type == answer:
-                    found.append(read(message.body))
+                    bodies.append(bytearray(message.body))
                 if message.type in {_IS_ERROR, _IS_DONE}:
                     _check(message)
-                if message.type in {_IS_ERROR, _IS_DONE} or (found and not is_dump):
-                    return found
+                if message.type in {_IS_ERROR, _IS_DONE} or (bodies and not is_dump):
+                    return
 
     def _received(self) -> Iterator[_Message]:
         """The messages of the next piece that are the kernel's, and belong to this question."""

@@ -222,6 +222,10 @@ def test_nothing_of_the_answer_stays_in_memory(kernel: Kernel) -> None:
     assert b"secret" in kernel.sockets[0].most_seen
     assert not any(any(connection.buffer) for connection in kernel.sockets)
 
+    kernel.answers([message(ANSWER, b"secret"), done()])
+    kept = netlink.dump(netlink.ROUTE, ASK, b"", ANSWER, lambda body: (body, bytes(body)))
+    assert [(bytes(body), seen) for body, seen in kept] == [(bytes(6), b"secret")]
+
 
 def test_attributes_there_and_back() -> None:
     inside = netlink.attribute(1, b"name\0") + netlink.attribute(2, b"")
