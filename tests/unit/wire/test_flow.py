@@ -35,7 +35,7 @@ def test_what_is_no_flow() -> None:
 
 
 def test_the_c_compiler_sees_the_same_struct(tmp_path) -> None:
-    text = (resource_dir("bpf") / "filter.c").read_text()
+    text = (resource_dir("bpf") / "flow.c").read_text()
     body = re.search(r"^struct flow {.*?^};", text, re.S | re.M)
     assert body
     members = {"saddr": 0, "daddr": 16, "family": 32, "proto": 36, "sport": 40, "dport": 42, "has_ports": 44}
