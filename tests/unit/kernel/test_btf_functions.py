@@ -21,8 +21,8 @@ class File:
     def __init__(self, base: "File | None" = None) -> None:
         self.base = base
         self.types, self.strings = b"", b"" if base else b"\0"
-        self.first = base.first + base.count if base else 1
-        self.count = 0
+        self.first: int = base.first + base.count if base else 1
+        self.count: int = 0
 
     def name(self, text: str) -> int:
         if not text:

@@ -1,5 +1,7 @@
 """Members of struct sk_buff by name: read out of bytes that the C compiler would have written."""
 
+from pathlib import Path
+
 import pytest
 
 from dropwatch.errors import WrongUsage
@@ -10,7 +12,7 @@ from dropwatch.kernel.skb_fields import SkbField, names, resolve
 
 @pytest.fixture(autouse=True)
 def _kernel_with_btf() -> None:
-    if not btf.Path("/sys/kernel/btf/vmlinux").exists():
+    if not Path("/sys/kernel/btf/vmlinux").exists():
         pytest.skip("feature BTF: this kernel has none")
 
 

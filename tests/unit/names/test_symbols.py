@@ -2,7 +2,9 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +71,8 @@ def test_the_landmarks_of_a_trace() -> None:
 
 
 def test_every_layer_is_used() -> None:
-    used = {one.layer for one in (*symbols.reasons().values(), *symbols.functions().values())}
+    used = {reason.layer for reason in symbols.reasons().values()}
+    used |= {function.layer for function in symbols.functions().values()}
     assert used == {*symbols.layers(), None}
 
 
@@ -118,8 +121,8 @@ def test_a_reason_without_a_name_or_words_is_none() -> None:
     assert found.layer == "routing"
 
 
-def test_symbols_hold_no_numbers():
-    def values(table):
+def test_symbols_hold_no_numbers() -> None:
+    def values(table: dict[str, Any]) -> Iterator[object]:
         for value in table.values():
             yield from values(value) if isinstance(value, dict) else (value,)
 
