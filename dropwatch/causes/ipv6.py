@@ -78,7 +78,9 @@ $ nstat -az Ip6InAddrErrors
 
 
 def _ndp_through_a_router(drop: Drop, host: Host) -> Verdict | None:
-    """Before 6.3 the kernel gives no reason, but ndisc_rcv() never takes a hop limit other than 255 or a code."""
+    """Before 6.3 the kernel gives no reason, but ndisc_rcv() never takes a hop limit other than 255, or a code
+    (net/ipv6/ndisc.c).
+    """
     packet = drop.packet
     if kernel_word.place(drop) != "icmpv6_rcv" or packet.icmp_type not in _NDP or packet.proto != "icmp6":
         return None

@@ -99,7 +99,7 @@ def neighbour_probe(drop: Drop, host: Host) -> Verdict | None:
 
 
 def icmp6_handled(drop: Drop, host: Host) -> Verdict | None:
-    """An ICMPv6 error or MLD message that was read: before 6.3 it is freed as if it were dropped."""
+    """An ICMPv6 error or MLD message that was read: before 6.3 icmpv6_rcv() frees it as if it were dropped."""
     if _handled_icmp6(drop, _MLD | _ICMP6_ERRORS):
         return kernel_word.certain(drop, Evidence("packet", "an ICMPv6 message, read and then freed"))
     return None

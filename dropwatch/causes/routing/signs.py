@@ -115,8 +115,8 @@ def multicast_not_joined(drop: Drop, host: Host) -> Verdict | None:
 
 
 def _refused_by_routing(drop: Drop) -> bool:
-    """Refused by IPv4's routing without a reason: before 6.14 the fate of every martian; without reasons also of
-    packets that fail the reverse-path check.
+    """Refused by IPv4's routing without a reason: where ip_route_input_slow() (net/ipv4/route.c) gives none, the fate
+    of every martian; where there are no reasons at all, also of packets that fail the reverse-path check.
     """
     return kernel_word.place(drop) in _ROUTING_IPV4 and kernel_word.gave_no_reason(drop)
 
