@@ -1,213 +1,32 @@
-"""What the signs of IPsec input say, and when they keep silent."""
+"""What is said of packets that came in and that no SA fits, and when nothing is."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from dropwatch.causes.ipsec import integrity_signs, no_state_signs
-from dropwatch.causes.ipsec.case import Case
-from dropwatch.host.host import Host
-from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.model import culprits
-from dropwatch.model.drop import Drop, Event, Frame, Netns, Packet, Verdict, Where
-from dropwatch.model.ipsec import Encap, GoneState, Lifetime, XfrmNote, XfrmState
-from tests.unit.told_host import ToldHost
-
-A, B = ip_address("10.9.0.1"), ip_address("10.9.0.2")
-TIME = 1795205701.0
-GCM = ("aead", "rfc4106(gcm(aes))", 160, 128)
-SA = XfrmState(
-    4,
+from dropwatch.model.drop import Drop
+from dropwatch.model.ipsec import GoneState, Lifetime, XfrmNote
+from tests.unit.causes.ipsec.inbound import (
+    GCM,
+    ICVFAIL,
+    LINE,
+    NOTFOUND,
+    SA,
+    TIME,
     A,
     B,
-    "esp",
-    0x1001,
-    "transport",
-    reqid=1,
-    state="valid",
-    algorithms=(GCM,),
-    lifetime=Lifetime(add_time=int(TIME) - 60),
-    stat_integrity_failed=3,
+    auth_failed,
+    gone,
+    host,
+    no_state,
+    nobody,
+    state_of_other_mark,
+    texts,
 )
-LINE = (
-    "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 reqid 1 mode transport "
-    "aead rfc4106(gcm(aes)) 160-bit key 128-bit ICV"
-)
-ICVFAIL = frozenset({"icvfail"})
-NOTFOUND = XfrmNote(frozenset({"notfound"}), ("XfrmInNoStates",), spi=0x1001, seq=7)
-
-
-@pytest.fixture
-def esp(
-    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet], make_event: Callable[..., Event]
-) -> Callable[..., Drop]:
-    def build(note: XfrmNote, function: str = "xfrm_input", netns: str | None = "b", **packet: Any) -> Drop:
-        fields = {"proto": "esp", "sport": None, "dport": None, "spi": 0x1001, "seq": 7} | packet
-        frame = Frame(function, 0x1DF, None, 0)
-        return make_drop(
-            make_packet(**fields),
-            make_event(xfrm=note),
-            time=TIME,
-            where=Where(frame, "ipsec", "in"),
-            netns=Netns(4026532234, netns),
-        )
-
-    return build
-
-
-def host(
-    *states: XfrmState,
-    after_ns: int = 3_200_000,
-    missing: bool = False,
-    gone: tuple[GoneState, ...] = (),
-    tools: tuple[str, ...] = (),
-    interfaces: dict[int, IpsecInterface] | None = None,
-) -> ToldHost:
-    """A host that answers with these SAs, read so long after the drop; `gone` were seen being deleted."""
-    return ToldHost(
-        xfrm=None if missing else XfrmConfig(states, (), 83521935614 + after_ns),
-        xfrm_interfaces=interfaces or {},
-        ike_tools=tuple(tools),
-        gone_states=tuple(gone),
-    )
-
-
-def gone(
-    state: XfrmState,
-    seconds: float = 3.2,
-    netns: int = 4026532234,
-    pid: int = 812,
-    comm: str = "charon",
-) -> GoneState:
-    """An SA that was deleted so long before the drop."""
-    return GoneState(83521935614 - int(seconds * 1e9), netns, state, pid, comm)
-
-
-def nobody() -> ToldHost:
-    """A host whose configuration must not be asked for."""
-    return ToldHost(xfrm=lambda *question: pytest.fail("asked the host"))
-
-
-def auth_failed(drop: Drop, host: Host) -> Any:
-    return integrity_signs.auth_failed(Case(drop, host))
-
-
-def no_state(drop: Drop, host: Host) -> Any:
-    return no_state_signs.no_state(Case(drop, host))
-
-
-def state_of_other_mark(drop: Drop, host: Host) -> Any:
-    return no_state_signs.state_of_other_mark(Case(drop, host))
-
-
-def texts(verdict: Verdict) -> list[tuple[str, str]]:
-    return [(fact.source, fact.text) for fact in verdict.evidence]
-
-
-def test_auth_failed_in_full(esp: Callable[..., Drop]) -> None:
-    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody())
-    assert verdict is not None
-    assert verdict.confidence == "certain"
-    assert verdict.culprit == culprits.XfrmState(
-        text=LINE,
-        spi="0x00001001",
-        saddr="10.9.0.1",
-        daddr="10.9.0.2",
-        proto="esp",
-        mode="transport",
-        reqid=1,
-        if_id=0,
-        mark=0,
-        mark_mask=0,
-        state="valid",
-        algorithms=(culprits.Algorithm("aead", "rfc4106(gcm(aes))", 160, 128),),
-        packets=0,
-        integrity_failed=3,
-    )
-    assert texts(verdict) == [
-        (
-            "probe xfrm_audit_state_icvfail",
-            "its integrity check failed: src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 seq 7 mark 0x0",
-        ),
-        (
-            "SA at the drop",
-            "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 reqid 1 mode transport mark 0x0/0x0 if_id 0x0, "
-            "state valid",
-        ),
-        ("SA at the drop", "this end checks with aead rfc4106(gcm(aes)) 160-bit key 128-bit ICV"),
-        (
-            "SA at the drop",
-            "no packet has passed this SA in the 60 s since it was added; 3 failed its check, this one among them: "
-            "nothing shows that the two ends ever agreed",
-        ),
-        ("likely story", "the keys, the integrity algorithms or the ICV lengths of the two ends differ"),
-    ]
-
-
-def test_auth_failed_says_how_to_compare_the_ends(esp: Callable[..., Drop]) -> None:
-    fixes = auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody()).fix
-    get = "xfrm state get src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001"
-    assert [fix.command for fix in fixes[:2]] == [f"ip -n b {get}", f"ip {get}"]
-    assert fixes[2].command.startswith(f"ip -n b {get} | awk ")
-    assert fixes[2].command.endswith(" | sha256sum")
-    marked = replace(SA, mark=5, mark_mask=0xFF)
-    fixes = auth_failed(esp(XfrmNote(ICVFAIL, state=marked), netns=None), nobody()).fix
-    assert fixes[0].command == f"ip {get} mark 0x5 mask 0xff"
-
-
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        (
-            {"lifetime": Lifetime(packets=13, add_time=int(TIME) - 60), "stat_integrity_failed": 1},
-            "13 packets passed this SA in the 60 s since it was added; this is the first to fail its check: "
-            "its key was right then and has not changed here since, so the sender now uses another, or this packet was "
-            "altered or forged on its way",
-        ),
-        (
-            {
-                "lifetime": Lifetime(packets=13, add_time=int(TIME) - 60),
-                "oseq": 5,
-                "stat_integrity_failed": 0,
-            },
-            "13 packets went through this SA, sent and received, in the 60 s since it was added",
-        ),
-        (
-            {"lifetime": Lifetime(), "stat_integrity_failed": 1},
-            "no packet has passed this SA since it was added; this is the first to fail its check: nothing shows that "
-            "the two ends ever agreed",
-        ),
-    ],
-)
-def test_auth_failed_knows_whether_the_sa_ever_worked(
-    esp: Callable[..., Drop], fields: dict[str, Any], text: str
-) -> None:
-    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, **fields))), nobody())
-    assert verdict.evidence[3].text == text
-
-
-def test_auth_failed_with_a_separate_integrity_algorithm(esp: Callable[..., Drop]) -> None:
-    algorithms = (("enc", "cbc(aes)", 128, 0), ("auth", "hmac(sha256)", 256, 128))
-    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, algorithms=algorithms))), nobody())
-    assert verdict.evidence[2].text == (
-        "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV; the encryption key plays no part in "
-        "the check"
-    )
-    only = replace(SA, proto="ah", algorithms=algorithms[1:])
-    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=only), proto="ah"), nobody())
-    assert verdict.evidence[2].text == "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV"
-
-
-def test_auth_failed_in_udp(esp: Callable[..., Drop]) -> None:
-    state = replace(SA, encap=Encap("espinudp", 4500, 4500))
-    drop = esp(XfrmNote(ICVFAIL, state=state), proto="udp", sport=4500, dport=4500)
-    verdict = auth_failed(drop, nobody())
-    assert verdict.evidence[0].text.endswith("proto esp spi 0x00001001 seq 7 mark 0x0 in UDP 4500 > 4500")
-    assert "NAT" in verdict.fix[1].text
 
 
 @pytest.mark.parametrize("function", ["xfrm_input", "xfrm_input.isra.0", "xfrm_input.constprop.0.cold"])
@@ -444,13 +263,6 @@ def test_no_state_shows_three_at_most(esp: Callable[..., Drop]) -> None:
 def test_no_state_of_esp_in_udp_wants_an_esp_sa(esp: Callable[..., Drop]) -> None:
     drop = esp(NOTFOUND, proto="udp", sport=4500, dport=4500)
     assert no_state(drop, host(replace(SA, spi=5))).culprit.differs == ("spi",)
-
-
-def test_ah_through_a_nat_is_told_from_keys_that_differ(esp: Callable[..., Drop]) -> None:
-    state = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))
-    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
-    assert ("packet / SA", "src 10.9.0.77 / 10.9.0.1  <- differs") in texts(verdict)
-    assert texts(verdict)[-1][1].startswith("a NAT on the way changed the source address")
 
 
 def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp: Callable[..., Drop]) -> None:

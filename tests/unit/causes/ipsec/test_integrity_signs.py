@@ -1,0 +1,129 @@
+"""What is said of packets whose check of integrity failed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dropwatch.model import culprits
+from dropwatch.model.drop import Drop
+from dropwatch.model.ipsec import Encap, Lifetime, XfrmNote
+from tests.unit.causes.ipsec.inbound import (
+    ICVFAIL,
+    LINE,
+    SA,
+    TIME,
+    auth_failed,
+    nobody,
+    texts,
+)
+
+
+def test_auth_failed_in_full(esp: Callable[..., Drop]) -> None:
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody())
+    assert verdict is not None
+    assert verdict.confidence == "certain"
+    assert verdict.culprit == culprits.XfrmState(
+        text=LINE,
+        spi="0x00001001",
+        saddr="10.9.0.1",
+        daddr="10.9.0.2",
+        proto="esp",
+        mode="transport",
+        reqid=1,
+        if_id=0,
+        mark=0,
+        mark_mask=0,
+        state="valid",
+        algorithms=(culprits.Algorithm("aead", "rfc4106(gcm(aes))", 160, 128),),
+        packets=0,
+        integrity_failed=3,
+    )
+    assert texts(verdict) == [
+        (
+            "probe xfrm_audit_state_icvfail",
+            "its integrity check failed: src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 seq 7 mark 0x0",
+        ),
+        (
+            "SA at the drop",
+            "src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 reqid 1 mode transport mark 0x0/0x0 if_id 0x0, "
+            "state valid",
+        ),
+        ("SA at the drop", "this end checks with aead rfc4106(gcm(aes)) 160-bit key 128-bit ICV"),
+        (
+            "SA at the drop",
+            "no packet has passed this SA in the 60 s since it was added; 3 failed its check, this one among them: "
+            "nothing shows that the two ends ever agreed",
+        ),
+        ("likely story", "the keys, the integrity algorithms or the ICV lengths of the two ends differ"),
+    ]
+
+
+def test_auth_failed_says_how_to_compare_the_ends(esp: Callable[..., Drop]) -> None:
+    fixes = auth_failed(esp(XfrmNote(ICVFAIL, state=SA)), nobody()).fix
+    get = "xfrm state get src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001"
+    assert [fix.command for fix in fixes[:2]] == [f"ip -n b {get}", f"ip {get}"]
+    assert fixes[2].command.startswith(f"ip -n b {get} | awk ")
+    assert fixes[2].command.endswith(" | sha256sum")
+    marked = replace(SA, mark=5, mark_mask=0xFF)
+    fixes = auth_failed(esp(XfrmNote(ICVFAIL, state=marked), netns=None), nobody()).fix
+    assert fixes[0].command == f"ip {get} mark 0x5 mask 0xff"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (
+            {"lifetime": Lifetime(packets=13, add_time=int(TIME) - 60), "stat_integrity_failed": 1},
+            "13 packets passed this SA in the 60 s since it was added; this is the first to fail its check: "
+            "its key was right then and has not changed here since, so the sender now uses another, or this packet was "
+            "altered or forged on its way",
+        ),
+        (
+            {
+                "lifetime": Lifetime(packets=13, add_time=int(TIME) - 60),
+                "oseq": 5,
+                "stat_integrity_failed": 0,
+            },
+            "13 packets went through this SA, sent and received, in the 60 s since it was added",
+        ),
+        (
+            {"lifetime": Lifetime(), "stat_integrity_failed": 1},
+            "no packet has passed this SA since it was added; this is the first to fail its check: nothing shows that "
+            "the two ends ever agreed",
+        ),
+    ],
+)
+def test_auth_failed_knows_whether_the_sa_ever_worked(
+    esp: Callable[..., Drop], fields: dict[str, Any], text: str
+) -> None:
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, **fields))), nobody())
+    assert verdict.evidence[3].text == text
+
+
+def test_auth_failed_with_a_separate_integrity_algorithm(esp: Callable[..., Drop]) -> None:
+    algorithms = (("enc", "cbc(aes)", 128, 0), ("auth", "hmac(sha256)", 256, 128))
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=replace(SA, algorithms=algorithms))), nobody())
+    assert verdict.evidence[2].text == (
+        "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV; the encryption key plays no part in "
+        "the check"
+    )
+    only = replace(SA, proto="ah", algorithms=algorithms[1:])
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=only), proto="ah"), nobody())
+    assert verdict.evidence[2].text == "this end checks with auth-trunc hmac(sha256) 256-bit key 128-bit ICV"
+
+
+def test_auth_failed_in_udp(esp: Callable[..., Drop]) -> None:
+    state = replace(SA, encap=Encap("espinudp", 4500, 4500))
+    drop = esp(XfrmNote(ICVFAIL, state=state), proto="udp", sport=4500, dport=4500)
+    verdict = auth_failed(drop, nobody())
+    assert verdict.evidence[0].text.endswith("proto esp spi 0x00001001 seq 7 mark 0x0 in UDP 4500 > 4500")
+    assert "NAT" in verdict.fix[1].text
+
+
+def test_ah_through_a_nat_is_told_from_keys_that_differ(esp: Callable[..., Drop]) -> None:
+    state = replace(SA, proto="ah", algorithms=(("auth", "hmac(sha256)", 256, 128),))
+    verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
+    assert ("packet / SA", "src 10.9.0.77 / 10.9.0.1  <- differs") in texts(verdict)
+    assert texts(verdict)[-1][1].startswith("a NAT on the way changed the source address")
