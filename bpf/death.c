@@ -1,18 +1,16 @@
 /* A death in hand: what on_kfree_skb and the programs it jumps to know of the packet that dies on this CPU. */
 
-/* Programs with a stack of their own, one for each detail: they run after the DROP record, on wanted packets. */
-BPF_PROG_ARRAY(drop_details, 8);
-
-enum drop_detail {
-	DETAIL_NFT = 1,
-	DETAIL_XT = 2,
-	DETAIL_XT_SEND = 3,
-	DETAIL_EBT = 4,
-	DETAIL_NFT_SEND = 5,
-	DETAIL_HOOKS = 6,
+/* Programs with a stack of their own, which run after the DROP record, on wanted packets. What leads to a record stands
+ * at its number (enum record_type); the further steps on the way there are these. */
+enum drop_step {
+	DETAIL_SEND_XT = 16,
+	DETAIL_SEND_NFT = 17,
 	/* none: on_kfree_skb itself, when what it counts by has been searched */
-	DETAIL_COUNT = 7,
+	DETAIL_COUNT = 18,
+	DROP_PROGRAMS,
 };
+
+BPF_PROG_ARRAY(drop_details, DROP_PROGRAMS);
 
 /* In a summary what did it may be searched before the packet is counted: on_kfree_skb runs a second time then. */
 enum search {
@@ -27,7 +25,7 @@ struct death {
 	u64 skb;
 	u64 time;
 	u32 is_sent; /* 0: nobody asked for the packet */
-	u32 detail; /* enum drop_detail */
+	u32 detail; /* enum record_type of the record that follows, 0: none */
 	u32 search; /* enum search */
 	u32 notes; /* enum note of the first time */
 	u64 object; /* what was found */

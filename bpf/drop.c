@@ -119,7 +119,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	return now;
 }
 
-/* The rest of a death, after its DROP record: enum drop_detail of what is to follow it, 0: nothing. */
+/* The rest of a death, after its DROP record: enum record_type of what is to follow it, 0: nothing. */
 inline_always u32 finish(u64 skb, u64 sent)
 {
 	struct death *death = current_death();
@@ -131,7 +131,7 @@ inline_always u32 finish(u64 skb, u64 sent)
 	if (!death || death->skb != skb)
 		return 0;
 	detail = death->detail;
-	if (!sent && detail != DETAIL_XT)
+	if (!sent && detail != RECORD_XT)
 		detail = 0; /* nobody asked; but the counters of its table have risen */
 	end_visits(skb, detail);
 	death->time = sent ? sent : bpf_ktime_get_ns();
@@ -204,7 +204,7 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 		sent = send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);
 #ifdef SUMMARY
 	if (sent == COUNT_LATER) {
-		drop_details.call(ctx, DETAIL_XT);
+		drop_details.call(ctx, RECORD_XT);
 		count_unsent(LOSS_ROWS);
 		sent = 0;
 	}

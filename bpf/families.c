@@ -1,23 +1,23 @@
 /* What a death asks of each family: what it knows of the packet, what it counts by, and to forget it. */
 
-/* Who knows more of this death than can be told at once: enum drop_detail. */
+/* Who knows more of this death than can be told at once: enum record_type of the record that follows. */
 inline_always u32 netfilter_detail(u64 skb, u64 location, const struct netfilter_layout *layout)
 {
 #ifdef FAMILY_NFT
 	if (nft_has_detail(skb, location, layout))
-		return DETAIL_NFT;
+		return RECORD_NFT;
 #endif
 #ifdef FAMILY_XT
 	if (xt_has_detail(skb, location, layout))
-		return DETAIL_XT;
+		return RECORD_XT;
 #endif
 #ifdef FAMILY_EBT
 	if (ebt_visit_of(skb))
-		return DETAIL_EBT;
+		return RECORD_EBT;
 #endif
 #ifdef FAMILY_HOOKS
 	if (nobody_refused(skb, location, layout))
-		return DETAIL_HOOKS;
+		return RECORD_HOOKS;
 #endif
 	return 0;
 }
@@ -42,32 +42,22 @@ inline_always u32 detail_to_come(void)
 {
 	struct death *death = current_death();
 
-	switch (death ? death->detail : 0) {
-	case DETAIL_NFT:
-		return RECORD_NFT;
-	case DETAIL_XT:
-		return RECORD_XT;
-	case DETAIL_EBT:
-		return RECORD_EBT;
-	case DETAIL_HOOKS:
-		return RECORD_HOOKS;
-	}
-	return 0;
+	return death ? death->detail : 0;
 }
 
 #ifdef SUMMARY
-/* What did it, as far as it is known without a search, beside enum drop_detail. */
+/* What did it, as far as it is known without a search, beside the record that follows. */
 inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
 {
 	struct death *death = current_death();
 
 	switch (death ? death->detail : 0) {
 #ifdef FAMILY_NFT
-	case DETAIL_NFT:
+	case RECORD_NFT:
 		return nft_object(buffer->address);
 #endif
 #ifdef FAMILY_XT
-	case DETAIL_XT:
+	case RECORD_XT:
 		return death->search == SEARCH_TOLD ? death->object : xt_object(buffer->address);
 #endif
 	}
@@ -109,15 +99,15 @@ inline_always void end_visits(u64 skb, u32 detail)
 	end_engines_visit(skb);
 #endif
 #ifdef FAMILY_NFT
-	if (detail != DETAIL_NFT)
+	if (detail != RECORD_NFT)
 		end_nft_visit(skb);
 #endif
 #ifdef FAMILY_XT
-	if (detail != DETAIL_XT)
+	if (detail != RECORD_XT)
 		end_xt_visit(skb);
 #endif
 #ifdef FAMILY_EBT
-	if (detail != DETAIL_EBT)
+	if (detail != RECORD_EBT)
 		end_ebt_visit(skb);
 #endif
 }

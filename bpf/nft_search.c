@@ -96,9 +96,9 @@ int search_nft(struct bpf_raw_tracepoint_args *ctx)
 			end_of_body(i);
 		}
 		if (more)
-			drop_details.call(ctx, DETAIL_NFT);
+			drop_details.call(ctx, RECORD_NFT);
 	}
-	drop_details.call(ctx, DETAIL_NFT_SEND);
+	drop_details.call(ctx, DETAIL_SEND_NFT);
 	search->skb = 0; /* longer than programs may follow each other: given up */
 	return out_of_hand();
 }

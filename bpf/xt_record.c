@@ -62,7 +62,7 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 	if (death->is_sent && !scan->is_exact && !scan->candidates && !scan->incomplete && !was_interrupted()) {
 		visit->skb = 0;
 		visit->exact = 0;
-		drop_details.call(ctx, DETAIL_HOOKS); /* its rules did not do it */
+		drop_details.call(ctx, RECORD_HOOKS); /* its rules did not do it */
 	}
 #endif
 	if (death->is_sent) {

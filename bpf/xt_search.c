@@ -10,7 +10,7 @@ inline_always int xt_search_first(u64 skb, u32 notes)
 	struct xt_chunk_key key;
 	struct xt_chunk *chunk;
 
-	if (!death || !visit || death->detail != DETAIL_XT || death->search != SEARCH_NONE || visit->exact)
+	if (!death || !visit || death->detail != RECORD_XT || death->search != SEARCH_NONE || visit->exact)
 		return 0;
 	death->time = bpf_ktime_get_ns();
 	set_key(&key, visit);
@@ -91,12 +91,12 @@ int scan_xt(struct bpf_raw_tracepoint_args *ctx)
 		if (scan->key.chunk >= XT_MOST_BEFORE)
 			count_by(ctx, death, xt_found(scan, visit));
 #endif
-		drop_details.call(ctx, DETAIL_XT);
+		drop_details.call(ctx, RECORD_XT);
 	}
 #ifdef SUMMARY
 	count_by(ctx, death, xt_found(scan, visit));
 #endif
-	drop_details.call(ctx, DETAIL_XT_SEND);
+	drop_details.call(ctx, DETAIL_SEND_XT);
 	scan->skb = 0; /* more entries than programs may follow each other: given up */
 	return out_of_hand();
 }

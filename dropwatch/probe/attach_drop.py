@@ -6,7 +6,7 @@ from dropwatch.kernel import btf
 from dropwatch.probe.attach import Probes
 from dropwatch.probe.family import TailCall
 
-COUNTING = TailCall("drop_details", 7, "on_kfree_skb")  # of a summary, when the rule has been searched
+COUNTING = TailCall("drop_details", 18, "on_kfree_skb")  # of a summary, when the rule has been searched
 _INTERRUPTING = TailCall("interrupting_drops", 0, "on_kfree_skb")
 _AGAIN = "on_kfree_skb_again"
 

@@ -1,6 +1,7 @@
 """The families of probes: this table is all that the loader, the decoder and `whydrop check` know of them."""
 
 from dropwatch.probe.family import Family, Hook, TailCall, both, entries
+from dropwatch.wire.header import RECORD_EBT, RECORD_HOOKS, RECORD_NFT, RECORD_XT
 from dropwatch.wire.ipsec import XFRM_NOTE
 from dropwatch.wire.netfilter import EBT_NOTE, ENGINES_NOTE, HOOKS_NOTE, NFT_NOTE, XT_NOTE
 
@@ -69,7 +70,7 @@ NFT = Family(
         *both("on_nft_eval", "on_nft_eval_return", *_NFT_EVALS),
         *entries("on_nft_reject_eval", *_NFT_REJECTS),
     ),
-    tail_calls=(TailCall("drop_details", 1, "search_nft"), TailCall("drop_details", 5, "send_nft")),
+    tail_calls=(TailCall("drop_details", RECORD_NFT, "search_nft"), TailCall("drop_details", 17, "send_nft")),
     notes=(NFT_NOTE,),
     comes_and_goes=True,
 )
@@ -86,8 +87,8 @@ XT = Family(
         *both("on_target", "on_target_return", *_TARGETS),
     ),
     tail_calls=(
-        TailCall("drop_details", 2, "scan_xt"),
-        TailCall("drop_details", 3, "send_xt"),
+        TailCall("drop_details", RECORD_XT, "scan_xt"),
+        TailCall("drop_details", 16, "send_xt"),
         TailCall("xt_first", 0, "read_first", is_kprobe=True),
     ),
     notes=(XT_NOTE,),
@@ -102,7 +103,7 @@ EBT = Family(
         Hook("ebt_do_table", "on_ebt_do_table"),
         Hook("do_ebt_set_ctl", "on_table_change", "on_table_change"),
     ),
-    tail_calls=(TailCall("drop_details", 4, "send_ebt"),),
+    tail_calls=(TailCall("drop_details", RECORD_EBT, "send_ebt"),),
     notes=(EBT_NOTE,),
     comes_and_goes=True,
 )
@@ -139,7 +140,7 @@ AT_HOOKS = Family(
     name="functions at hooks",
     files=("hooks.c",),
     flag="FAMILY_HOOKS",
-    tail_calls=(TailCall("drop_details", 6, "send_hooks"),),
+    tail_calls=(TailCall("drop_details", RECORD_HOOKS, "send_hooks"),),
     notes=(HOOKS_NOTE,),
 )
 

@@ -21,7 +21,10 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class TailCall:
-    """A program that others jump to: the place in their table of programs (bpf/death.c, enum drop_detail)."""
+    """A program that others jump to, and its place in their table of programs.
+
+    In `drop_details` what leads to a record stands at the record's type; further steps: enum drop_step of bpf/death.c.
+    """
 
     table: str
     index: int
