@@ -157,7 +157,7 @@ inline_always int probes_are_off(union scratch *scratch)
 }
 
 /* Of a packet that is met for the first time: enum note. */
-inline_always u32 begin(u64 skb, u64 location, union scratch *scratch)
+inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scratch)
 {
 	u32 notes = 0;
 
@@ -171,7 +171,7 @@ inline_always u32 begin(u64 skb, u64 location, union scratch *scratch)
 		end_visits(skb, 0); /* what there is was of another packet at the same address */
 	}
 	forget(&notes, sizeof(notes));
-	begin_death(skb, notes & NOTE_PROBES_OFF ? 0 : location);
+	begin_death(skb, notes & NOTE_PROBES_OFF ? 0 : location, receiver, scratch);
 	return notes;
 }
 
@@ -185,6 +185,9 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	u32 notes;
 	u32 detail;
 
+#ifdef KFREE_SKB_SOCKET_ARGUMENT
+	receiver = ctx->args[KFREE_SKB_SOCKET_ARGUMENT];
+#endif
 #ifdef SUMMARY
 	struct death *death = current_death();
 
@@ -193,12 +196,9 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 		notes = death->notes;
 	} else
 #endif
-		notes = begin(ctx->args[0], ctx->args[1], &scratch);
+		notes = begin(ctx->args[0], ctx->args[1], receiver, &scratch);
 #ifdef KFREE_SKB_REASON_ARGUMENT
 	reason = (u32)ctx->args[KFREE_SKB_REASON_ARGUMENT];
-#endif
-#ifdef KFREE_SKB_SOCKET_ARGUMENT
-	receiver = ctx->args[KFREE_SKB_SOCKET_ARGUMENT];
 #endif
 	if (read_buffer(&buffer, ctx->args[0], &scratch))
 		sent = send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);

@@ -22,7 +22,8 @@ inline_always u32 netfilter_detail(u64 skb, u64 location, const struct netfilter
 	return 0;
 }
 
-inline_always void begin_death(u64 skb, u64 location)
+/* `receiver`: the struct sock that the tracepoint names, 0: none, or this kernel does not say */
+inline_always void begin_death(u64 skb, u64 location, u64 receiver, union scratch *scratch)
 {
 	struct netfilter_layout *layout = current_layout();
 	struct death *death = current_death();

@@ -8,11 +8,15 @@ from dropwatch.wire.note import Note
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A kernel function with the BPF programs that run at its entry and at its return; one of them may be missing."""
+    """A kernel function with the BPF programs that run at its entry and at its return; one of them may be missing.
+
+    It is not attached where `unless` is defined (probe/program.py): the programs know without it what it would tell.
+    """
 
     function: str
     entry: str | None = None
     back: str | None = None
+    unless: str | None = None
 
     @property
     def programs(self) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Joins the BPF program text and finds the numbers it needs in the running kernel's BTF.
 
 The text is never edited: Python chooses which files, and defines names. `OFF_sk_buff__mark` is the offset of a
-member, `SIZE_sk_buff` the size of a struct, `ENUM_SKB_EXT_SEC_PATH` an enumerator. Two underscores part the
+member, `BIT_sock__sk_userlocks` that of a bit field in bits, `SIZE_sk_buff` the size of a struct,
+`ENUM_SKB_EXT_SEC_PATH` an enumerator. Two underscores part the
 steps of a path; a name that begins with two itself gives four (`OFF_sock____sk_common__skc_net`).
 """
 
 import re
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.probe.family import Family
 from dropwatch.resources import resource_dir
 
-_NAMES = re.compile(r"\b(OFF|SIZE|ENUM)_(\w+)\b")
+_NAMES = re.compile(r"\b(OFF|BIT|SIZE|ENUM)_(\w+)\b")
 _ENUMS = ("skb_ext_id", "tcp_tw_status")
 RING_BYTES, TRACE_RING_BYTES = 8 << 20, 32 << 20
 _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
@@ -81,7 +82,13 @@ def build(
     flags += ["-DTRACE"] if trace else []
     flags += [f"-DPAGE_SIZE={resource.getpagesize()}", f"-DRING_PAGES={pages}", *_tracepoint_flags()]
     flags.append(f"-DXT_CHUNKS={_XT_CHUNKS_PER_CPU * possible_cpus()}")
-    return Program(text, tuple(flags), tuple(chosen), left_out)
+    return Program(text, tuple(flags), tuple(_without_spared(family, flags) for family in chosen), left_out)
+
+
+def _without_spared(family: Family, flags: list[str]) -> Family:
+    """With the hooks that it needs here: some learn what the tracepoint says by itself on other kernels."""
+    defined = {flag.removeprefix("-D").partition("=")[0] for flag in flags}
+    return replace(family, hooks=tuple(hook for hook in family.hooks if hook.unless not in defined))
 
 
 def _tracepoint_flags() -> list[str]:
@@ -110,7 +117,7 @@ def _resolve(text: str) -> tuple[dict[str, int], set[str]]:
     found: dict[str, int] = {}
     missing: set[str] = set()
     for kind, rest in set(_NAMES.findall(text)):
-        path = _path(rest) if kind == "OFF" else (rest,)
+        path = _path(rest) if kind in ("OFF", "BIT") else (rest,)
         value = _value(kind, path)
         if value is None:
             missing.add(".".join(path))
@@ -123,6 +130,9 @@ def _value(kind: str, path: tuple[str, ...]) -> int | None:
     kernel = btf.vmlinux()
     if kind == "OFF":
         return kernel.offset(path[0], path[1:])
+    if kind == "BIT":
+        member = kernel.members(path[0]).get(path[1])
+        return None if member is None else member.bit_offset
     if kind == "SIZE":
         return kernel.size(path[0])
     return _enumerators().get(path[0])

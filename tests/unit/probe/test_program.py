@@ -27,7 +27,7 @@ from dropwatch.wire.ipsec import XfrmRecord
 
 BPF_STACK = 512  # bytes
 BPF_ST, BPF_STX, BPF_ADD_IMMEDIATE, FRAME_POINTER = 2, 3, 0x07, 10  # linux/bpf.h
-NAME = re.compile(r"\b((?:OFF|SIZE|ENUM)_\w+)\b")
+NAME = re.compile(r"\b((?:OFF|BIT|SIZE|ENUM)_\w+)\b")
 pytestmark = pytest.mark.skipif(
     not Path("/sys/kernel/btf/vmlinux").exists(), reason="feature BTF: this kernel has none"
 )
