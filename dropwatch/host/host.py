@@ -2,12 +2,13 @@
 
 from functools import cached_property
 
+from dropwatch.host.holders import read_holders
 from dropwatch.host.interfaces import read_mtu
 from dropwatch.host.ipsec.questions import IpsecQuestions
 from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.question import question
 from dropwatch.host.route import Route, read_route
-from dropwatch.model.drop import Address
+from dropwatch.model.drop import Address, Process
 
 
 class Host(IpsecQuestions, NetfilterQuestions):
@@ -36,3 +37,8 @@ class Host(IpsecQuestions, NetfilterQuestions):
     def route_back(self, inode: int, address: Address, mark: int) -> Route:
         """Where the route to the source of a packet leads. A mark of 0 is none."""
         return read_route(inode, address, mark)
+
+    @question("sockets of processes", sparing=10)
+    def socket_holder(self, inode: int, socket: int) -> Process | None:
+        """Who holds the socket of this inode."""
+        return read_holders({socket}).get(socket)

@@ -1,10 +1,10 @@
 """Which programs listen to the packet queues (NFQUEUE) of a network namespace."""
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from dropwatch.host.holders import read_holders
 from dropwatch.host.netns.enter import entered
 from dropwatch.model.drop import Process
 
@@ -42,13 +42,13 @@ def read_queues(netns_inode: int) -> tuple[Queue, ...]:
         read_at = time.monotonic_ns()
         rows = _rows(_QUEUES)
         sockets = _rows(_SOCKETS)[1:]
-    inodes = {row[2]: row[9] for row in sockets if len(row) > 9 and row[1] == _NETLINK_NETFILTER}
+    inodes = {row[2]: int(row[9]) for row in sockets if len(row) > 9 and row[1] == _NETLINK_NETFILTER}
     # seq_show of net/netfilter/nfnetlink_queue.c: number, port id, waiting, copy mode, copy range, dropped by the
     # queue, dropped on the way to the user, last packet id, 1
     found = [[int(word) for word in row] for row in rows if len(row) >= 8]
-    holders = _holders({inodes[str(row[1])] for row in found if str(row[1]) in inodes})
+    holders = read_holders({inodes[str(row[1])] for row in found if str(row[1]) in inodes})
     return tuple(
-        Queue(row[0], row[1], row[2], row[5], row[6], holders.get(inodes.get(str(row[1]), "")), read_at)
+        Queue(row[0], row[1], row[2], row[5], row[6], holders.get(inodes.get(str(row[1]), -1)), read_at)
         for row in found
     )
 
@@ -58,38 +58,3 @@ def _rows(path: Path) -> list[list[str]]:
         return [line.split() for line in path.read_text().splitlines()]
     except FileNotFoundError:
         return []
-
-
-def _holders(inodes: set[str]) -> dict[str, Process]:
-    """Who holds these sockets: the first process in which each is found."""
-    found: dict[str, Process] = {}
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    for process in _PROC.iterdir() if wanted else ():
-        if not process.name.isdecimal():
-            continue
-        for target in _open_files(process):
-            inode = wanted.get(target)
-            if inode is not None and inode not in found:
-                found[inode] = Process(int(process.name), _comm(process))
-        if len(found) == len(wanted):
-            break
-    return found
-
-
-def _open_files(process: Path) -> list[str]:
-    """What its descriptors are; nothing for a process that has just ended."""
-    targets = []
-    try:
-        for descriptor in (process / "fd").iterdir():
-            targets.append(os.readlink(descriptor))  # noqa: PTH115  # not a path: `socket:[812]`
-    except OSError:
-        pass
-    return targets
-
-
-def _comm(process: Path) -> str:
-    try:
-        text = (process / "comm").read_bytes().removesuffix(b"\n").decode(errors="replace")
-    except OSError:
-        return "?"
-    return "".join(c if c.isprintable() else "?" for c in text)

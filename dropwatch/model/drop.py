@@ -158,13 +158,14 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge says of one drop."""
+    """What a judge says of one drop. `owner` holds the socket that the packet was for, where that is known."""
 
     confidence: Confidence
     culprit: Culprit | None = None
     evidence: tuple[Evidence, ...] = ()
     fix: tuple[Fix, ...] = ()
     title: str | None = None
+    owner: Process | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,10 @@ class MatchResult:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A Drop with its diagnosis. `layer` is the drop's; `cause_id` is `unknown` when nothing is sure enough."""
+    """A Drop with its diagnosis. `layer` is the drop's; `cause_id` is `unknown` when nothing is sure enough.
+
+    `owner` holds the socket that the packet was for; None also where nobody asked.
+    """
 
     drop: Drop
     match: MatchResult
@@ -187,6 +191,7 @@ class Finding:
     culprit: Culprit | None
     evidence: tuple[Evidence, ...]
     fix: tuple[Fix, ...]
+    owner: Process | None = None
 
 
 @dataclass(frozen=True, slots=True)

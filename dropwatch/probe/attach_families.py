@@ -26,9 +26,8 @@ class FamilyProbes:
         self._write_layout()
         for family in self._families:
             if not family.comes_and_goes:
-                self._attach_all(family)
-            if not family.hooks:
                 self._load(family)
+                self._attach_all(family)
         self._attach_present()
 
     def modules_changed(self, names: set[str]) -> None:

@@ -128,6 +128,7 @@ def _finding(drop: Drop, match: MatchResult, cause: Cause | None, verdict: Verdi
         culprit=verdict.culprit,
         evidence=verdict.evidence,
         fix=verdict.fix or (cause.fix if cause is not None else ()),
+        owner=verdict.owner,
     )
 
 

@@ -50,7 +50,7 @@ def drop_line(finding: Finding) -> Drop:
         evidence=tuple(Evidence(source=one.source, text=one.text) for one in finding.evidence),
         fix=tuple(Fix(text=one.text, command=one.command) for one in finding.fix),
         stack=tuple(map(frame, drop.stack)),
-        process=process(drop.process),
+        process=process(finding.owner or drop.process),
     )
 
 

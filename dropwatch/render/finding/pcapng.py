@@ -103,8 +103,9 @@ def comment(finding: Finding) -> str:
     ]
     if finding.culprit is not None:
         lines.append(f"by: {phrases.object_words(finding.culprit.kind)} {finding.culprit.text}")
-    if drop.process is not None:
-        lines.append(f"task: {drop.process.comm} (pid {drop.process.pid})")
+    process = finding.owner or drop.process
+    if process is not None:
+        lines.append(f"task: {process.comm} (pid {process.pid})")
     if finding.match.how != "direct":
         lines.append(
             f"match: {finding.match.how}{': ' if finding.match.why else ''}{finding.match.why or ''}"

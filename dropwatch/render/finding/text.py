@@ -105,8 +105,8 @@ class TextRenderer:
         if finding.culprit is not None:
             words = f"{phrases.object_words(finding.culprit.kind)} {finding.culprit.text}"
             yield from layout.labelled("BY", words)
-        if finding.drop.process is not None:
-            process = finding.drop.process
+        process = finding.owner or finding.drop.process
+        if process is not None:
             yield from layout.labelled("TASK", f"{process.comm} (pid {process.pid})")
         if finding.match.how != "direct":
             why = f": {finding.match.why}" if finding.match.why else ""

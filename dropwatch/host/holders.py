@@ -1,0 +1,43 @@
+"""Which processes hold sockets, by the inodes that /proc/PID/fd calls them by."""
+
+import os
+from pathlib import Path
+
+from dropwatch.model.drop import Process
+
+_PROC = Path("/proc")
+
+
+def read_holders(inodes: set[int]) -> dict[int, Process]:
+    """The first process in which each of these sockets is found; those of nobody are left out."""
+    found: dict[int, Process] = {}
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    for process in _PROC.iterdir() if wanted else ():
+        if not process.name.isdecimal():
+            continue
+        for target in _open_files(process):
+            inode = wanted.get(target)
+            if inode is not None and inode not in found:
+                found[inode] = Process(int(process.name), _comm(process))
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _open_files(process: Path) -> list[str]:
+    """What its descriptors are; nothing for a process that has just ended."""
+    targets = []
+    try:
+        for descriptor in (process / "fd").iterdir():
+            targets.append(os.readlink(descriptor))  # noqa: PTH115  # not a path: `socket:[812]`
+    except OSError:
+        pass
+    return targets
+
+
+def _comm(process: Path) -> str:
+    try:
+        text = (process / "comm").read_bytes().removesuffix(b"\n").decode(errors="replace")
+    except OSError:
+        return "?"
+    return "".join(c if c.isprintable() else "?" for c in text)
