@@ -1,6 +1,7 @@
 """The self-test in words and in JSON."""
 
 import json
+from collections.abc import Sequence
 
 from dropwatch.model.fact import Fact
 from dropwatch.render.check import check_json, check_text
@@ -26,8 +27,8 @@ def test_each_fact_is_a_line_with_what_to_do_below() -> None:
     ]
 
 
-def test_the_summary_names_what_is_missing_or_unclear_or_left_out():
-    def last(facts, can_run):
+def test_the_summary_names_what_is_missing_or_unclear_or_left_out() -> None:
+    def last(facts: Sequence[Fact], can_run: bool) -> str:
         return check_text(facts, can_run, Layout(80)).splitlines()[-1]
 
     assert last(FACTS[2:3], False) == "whydrop cannot watch this machine: unclear: drops"

@@ -3,6 +3,7 @@
 import io
 import re
 import shlex
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from dropwatch.render.layout import Layout, layout_for, printable
 LONG = "ip -n b xfrm state get src fd00:1234:5678:9abc::1 dst fd00:1234:5678:9abc::2 proto esp spi 0x00001001"
 
 
-def wide(lines):
+def wide(lines: list[str]) -> int:
     return max(len(line) for line in lines)
 
 
@@ -28,13 +29,13 @@ def wide(lines):
         ("\udc80", "\\udc80"),
     ],
 )
-def test_what_could_move_a_cursor_is_spelt_out(text, shown) -> None:
+def test_what_could_move_a_cursor_is_spelt_out(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert printable(text).isprintable()
 
 
 @pytest.mark.parametrize("width", [40, 63, 80, 132])
-def test_no_line_is_wider_than_the_terminal(width) -> None:
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     layout = Layout(width)
     text = "the keys or the integrity algorithm differ " * 7
     assert wide(layout.paragraph(text, "whydrop: ", "  ")) <= width
@@ -81,7 +82,7 @@ def test_parts_stay_whole_when_they_can() -> None:
 @pytest.mark.parametrize(
     "command", [LONG, "sh -c 'echo \"a  b\"; true' \"x y\" a\\ b | grep -c 'it is  long' > /tmp/file"]
 )
-def test_a_wrapped_command_is_still_the_same_command_for_a_shell(width, command) -> None:
+def test_a_wrapped_command_is_still_the_same_command_for_a_shell(width: int, command: str) -> None:
     lines = Layout(width).command(command)
     joined = re.sub(r"\\\n *", "", "\n".join(lines))
     assert shlex.split(joined) == shlex.split(command)
@@ -114,7 +115,7 @@ class Terminal(io.StringIO):
     ],
 )
 def test_colours_only_where_a_terminal_shows_them(
-    stream, no_colour, environment, coloured, monkeypatch
+    stream: Any, no_colour: bool, environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in environment.items():
@@ -124,6 +125,6 @@ def test_colours_only_where_a_terminal_shows_them(
     assert ("\x1b[31m" in layout.paint("x", "red")) is coloured
 
 
-def test_the_width_is_the_terminals(monkeypatch) -> None:
+def test_the_width_is_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "57")
     assert layout_for(None, no_colour=False).width == 57

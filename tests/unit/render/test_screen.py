@@ -3,6 +3,7 @@
 import os
 import pty
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from dropwatch.errors import WhydropError
 from dropwatch.render.screen import Screen
 
 
-def opened(descriptor):
+def opened(descriptor: int) -> Any:
     return os.fdopen(descriptor, "w", encoding="utf-8")
 
 

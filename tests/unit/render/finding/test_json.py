@@ -1,12 +1,25 @@
 """The JSON is a promise: these keys, always present, nothing guessed."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dropwatch.model.culprits import XfrmState
-from dropwatch.model.drop import Evidence, Fix, Frame, MatchResult, Process, Totals, Where
+from dropwatch.model.drop import (
+    Drop,
+    Evidence,
+    Finding,
+    Fix,
+    Frame,
+    MatchResult,
+    Packet,
+    Process,
+    Totals,
+    Where,
+)
 from dropwatch.render.finding.json import JsonRenderer
 
 SA = XfrmState("src 10.9.0.1 ...", "0x00001001", "10.9.0.1", "10.9.0.2", "esp", "tunnel", 1, 0, 0, 0, "valid")
@@ -20,14 +33,16 @@ PROMISED_OF_PACKET = {
 }  # fmt: skip
 
 
-def read(text):
+def read(text: str) -> Any:
     assert text.endswith("\n")
     assert text.count("\n") == 1
     assert text.isascii()
     return json.loads(text)
 
 
-def test_a_finding_is_the_object_of_the_contract(make_finding, make_drop, make_packet) -> None:
+def test_a_finding_is_the_object_of_the_contract(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     packet = make_packet(proto="esp", sport=None, dport=None, spi=0x1001, seq=7, length=72)
     finding = make_finding(
         make_drop(packet, reason="NOT_SPECIFIED", process=Process(812, "nginx")),
@@ -88,7 +103,9 @@ def test_a_finding_is_the_object_of_the_contract(make_finding, make_drop, make_p
     assert {key: found[key] for key in expected} == expected
 
 
-def test_what_is_not_known_is_null_or_empty_and_present(make_finding, make_drop, make_packet) -> None:
+def test_what_is_not_known_is_null_or_empty_and_present(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     drop = make_drop(
         make_packet(family=None, proto=None, saddr=None, daddr=None, sport=None, dport=None),
         iface=None, netns=None, stack=(), where=Where(Frame(None, 0, None, 0xFFFF), None, None),
@@ -108,18 +125,22 @@ def test_what_is_not_known_is_null_or_empty_and_present(make_finding, make_drop,
     assert (found["evidence"], found["fix"], found["stack"]) == ([], [], [])
 
 
-def test_addresses_of_both_families_are_text(make_finding, make_drop, make_packet) -> None:
+def test_addresses_of_both_families_are_text(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     packet = make_packet(family=6, saddr="fd00::1", daddr="fd00::2")
     found = read(JsonRenderer().finding(make_finding(make_drop(packet)), 0.0))["packet"]
     assert (found["saddr"], found["daddr"]) == ("fd00::1", "fd00::2")
 
 
 @pytest.mark.parametrize("text", ['"quoted"\n', "\x1b[2J", "größe", "\udc80"])
-def test_any_text_stays_one_line_of_json(text, make_finding) -> None:
+def test_any_text_stays_one_line_of_json(text: str, make_finding: Callable[..., Finding]) -> None:
     assert read(JsonRenderer().finding(make_finding(title=text), 0.0))["cause"]["title"] == text
 
 
-def test_every_packet_is_told_nothing_is_folded(make_finding, make_drop) -> None:
+def test_every_packet_is_told_nothing_is_folded(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop]
+) -> None:
     renderer = JsonRenderer()
     finding = make_finding()
     later = make_finding(replace(make_drop(), time=finding.drop.time + 1e-6))

@@ -2,12 +2,28 @@
 
 import struct
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dropwatch.model.culprits import XfrmState
-from dropwatch.model.drop import Evidence, Fix, Frame, Interface, MatchResult, Process, Where
+from dropwatch.model.drop import (
+    Direction,
+    Drop,
+    Event,
+    Evidence,
+    Finding,
+    Fix,
+    Frame,
+    Interface,
+    MatchResult,
+    Packet,
+    Process,
+    Where,
+)
 from dropwatch.render.finding.pcapng import Pcapng, comment
 
 UDP = bytes.fromhex("4500001f000000004011000a0a0900010a0900029c401388000b0000") + b"abc"
@@ -17,13 +33,13 @@ UDP = bytes.fromhex("4500001f000000004011000a0a0900010a0900029c401388000b0000") 
 class Capture:
     """Link type and options of each interface; interface, time, bytes, whole length and options of each packet."""
 
-    section: dict = field(default_factory=dict)
-    interfaces: list = field(default_factory=list)
-    packets: list = field(default_factory=list)
+    section: dict[int, bytes] = field(default_factory=dict)
+    interfaces: list[tuple[int, dict[int, bytes]]] = field(default_factory=list)
+    packets: list[tuple[int, int, bytes, int, dict[int, bytes]]] = field(default_factory=list)
 
 
-def options(data):
-    found = {}
+def options(data: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
     while True:
         code, length = struct.unpack_from("<HH", data)
         if code == 0:
@@ -35,7 +51,7 @@ def options(data):
         data = data[4 + length + -length % 4 :]
 
 
-def read(data):
+def read(data: bytes) -> Any:
     """Everything in a capture; AssertionError or struct.error for the slightest fault."""
     capture = Capture()
     while data:
@@ -65,23 +81,34 @@ def read(data):
     return capture
 
 
-def capture_of(*findings, **how):
+def capture_of(*findings: Finding, **how: Any) -> bytes:
     pcapng = Pcapng(lambda event: event.packet, **how)
     return pcapng.section("0.1.0", "Linux 6.1.0") + b"".join(map(pcapng.finding, findings))
 
 
 @pytest.fixture
-def finding(make_finding, make_drop, make_event, make_packet):
+def finding(
+    make_finding: Callable[..., Finding],
+    make_drop: Callable[..., Drop],
+    make_event: Callable[..., Event],
+    make_packet: Callable[..., Packet],
+) -> Callable[..., Finding]:
     """A finding of an event with these fields."""
 
-    def make(packet=UDP, length=31, more=None, drop=None, **event):
-        event = make_event(packet=packet, **event)
-        return make_finding(make_drop(make_packet(length=length), event, **(drop or {})), **(more or {}))
+    def make(
+        packet: bytes = UDP,
+        length: int | None = 31,
+        more: Any = None,
+        drop: dict[str, Any] | None = None,
+        **event: Any,
+    ) -> Finding:
+        died = make_event(packet=packet, **event)
+        return make_finding(make_drop(make_packet(length=length), died, **(drop or {})), **(more or {}))
 
     return make
 
 
-def test_packet_interface_time_and_direction(finding) -> None:
+def test_packet_interface_time_and_direction(finding: Callable[..., Finding]) -> None:
     capture = read(capture_of(finding()))
     assert capture.section == {3: b"Linux 6.1.0", 4: b"whydrop 0.1.0"}
     link, told = capture.interfaces[0]
@@ -94,13 +121,13 @@ def test_packet_interface_time_and_direction(finding) -> None:
 
 
 @pytest.mark.parametrize(("direction", "flag"), [("in", 1), ("out", 2), ("forward", 0), (None, 0)])
-def test_directions(direction, flag, finding) -> None:
+def test_directions(direction: Direction | None, flag: int, finding: Callable[..., Finding]) -> None:
     where = Where(Frame("f", 1, None, 2), None, direction)
     _, _, _, _, more = read(capture_of(finding(drop={"where": where}))).packets[0]
     assert more[2] == struct.pack("<I", flag)
 
 
-def test_each_interface_is_described_once(finding) -> None:
+def test_each_interface_is_described_once(finding: Callable[..., Finding]) -> None:
     places = [(7, 2, "eth0"), (8, 2, "eth0"), (7, 2, "eth0"), (7, 3, "eth1"), (0, 0, None), (7, 9, None)]
     found = [
         finding(netns=netns, ifindex=index, drop={"iface": Interface(index, name) if index else None})
@@ -123,7 +150,9 @@ def test_each_interface_is_described_once(finding) -> None:
         (b"lldp", 0x88CC, 276),
     ],
 )
-def test_what_is_no_ip_has_the_kernels_cooked_header(packet, protocol, link, finding) -> None:
+def test_what_is_no_ip_has_the_kernels_cooked_header(
+    packet: bytes, protocol: int, link: int, finding: Callable[..., Finding]
+) -> None:
     capture = read(capture_of(finding(packet, len(packet), protocol=protocol)))
     assert capture.interfaces[0][0] == link
     data, whole = capture.packets[0][2:4]
@@ -134,14 +163,14 @@ def test_what_is_no_ip_has_the_kernels_cooked_header(packet, protocol, link, fin
         assert (data[4:8], data[20:], whole) == (b"\0\0\0\2", packet, len(packet) + 20)
 
 
-def test_what_was_cut_keeps_its_length(finding) -> None:
+def test_what_was_cut_keeps_its_length(finding: Callable[..., Finding]) -> None:
     pcapng = Pcapng(lambda event: event.packet[:28])
     data = pcapng.section("1", "") + pcapng.finding(finding())
     assert read(data).packets[0][2:4] == (UDP[:28], 31)
     assert read(capture_of(finding(length=0, packet=UDP[:20]))).packets[0][2:4] == (UDP[:20], 48)
 
 
-def test_times_differ_by_the_monotonic_clock(finding) -> None:
+def test_times_differ_by_the_monotonic_clock(finding: Callable[..., Finding]) -> None:
     found = [
         finding(monotonic_ns=at, drop={"time": 1795205701 + off})
         for at, off in ((1000, 0.0000002), (1017, 0.00000000001), (10**10, 99.0))
@@ -151,7 +180,7 @@ def test_times_differ_by_the_monotonic_clock(finding) -> None:
     assert abs(third - 1795205800 * 10**9) < 1000
 
 
-def test_the_comment_has_the_whole_finding(finding) -> None:
+def test_the_comment_has_the_whole_finding(finding: Callable[..., Finding]) -> None:
     found = finding(
         more={
             "culprit": XfrmState(
@@ -178,12 +207,12 @@ def test_the_comment_has_the_whole_finding(finding) -> None:
     ]
 
 
-def test_an_endless_comment_is_cut(finding) -> None:
+def test_an_endless_comment_is_cut(finding: Callable[..., Finding]) -> None:
     found = finding(more={"evidence": (Evidence("x", "é" * 70000),)})
     assert len(read(capture_of(found)).packets[0][4][1]) == 0xFFFF
 
 
-def test_tshark_reads_it_without_complaint(finding, tmp_path) -> None:
+def test_tshark_reads_it_without_complaint(finding: Callable[..., Finding], tmp_path: Path) -> None:
     arp = bytes.fromhex("00010800060400010200000000010a0900010000000000000a090002")
     found = [finding(), finding(arp, 28, protocol=0x0806), finding(UDP[:28]), finding(b"", 0, protocol=0)]
     path = tmp_path / "x.pcapng"

@@ -1,13 +1,15 @@
 """One packet in full: nothing that is known is missing, and it fits eighty columns."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from dropwatch.model import culprits
-from dropwatch.model.drop import Evidence, Fix, Frame, MatchResult, Process, Where
+from dropwatch.model.drop import Drop, Event, Evidence, Finding, Fix, Frame, MatchResult, Process, Where
 from dropwatch.model.header import Header
 from dropwatch.model.ipsec import Lifetime, XfrmNote, XfrmState
 from dropwatch.model.netfilter import FunctionsAtHook, HookFunction, NetfilterNote, NftChain, NftNote
@@ -33,7 +35,9 @@ STATE = XfrmState(
 
 
 @pytest.fixture
-def finding(make_finding, make_drop, make_event):
+def finding(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop], make_event: Callable[..., Event]
+) -> Finding:
     event = make_event(packet=bytes(31), comm="curl", pid=812, mark=0x10, cpu=3, skb_iif=7, length=31)
     return make_finding(
         make_drop(event=event, stack=OWN + OUTSIDE, where=Where(OWN[0], "ipsec", "in"), reason="XFRM_POLICY"),
@@ -56,19 +60,19 @@ def finding(make_finding, make_drop, make_event):
     )
 
 
-def page(layout=None, **settings):
+def page(layout: Layout | None = None, **settings: Any) -> StackPage:
     return StackPage(layout or Layout(80), lambda event: HEADERS, **settings)
 
 
-def with_event(finding, **fields):
+def with_event(finding: Finding, **fields: Any) -> Finding:
     return replace(finding, drop=replace(finding.drop, event=replace(finding.drop.event, **fields)))
 
 
-def with_stack(finding, stack):
+def with_stack(finding: Finding, stack: tuple[Frame, ...]) -> Finding:
     return replace(finding, drop=replace(finding.drop, stack=stack))
 
 
-def test_everything_is_there_in_the_order_of_reading(finding) -> None:
+def test_everything_is_there_in_the_order_of_reading(finding: Finding) -> None:
     text = page().finding(finding, 0.0)
     sections = ["HEADERS", "BYTES", "STACK", "OBSERVED", "DIAGNOSIS"]
     assert [line.split()[0] for line in text.splitlines() if line[:1].isupper()] == sections
@@ -94,14 +98,14 @@ def test_everything_is_there_in_the_order_of_reading(finding) -> None:
 
 
 @pytest.mark.parametrize("width", [80, 50])
-def test_it_fits_and_has_no_colours_unless_asked(width, finding) -> None:
+def test_it_fits_and_has_no_colours_unless_asked(width: int, finding: Finding) -> None:
     text = page(Layout(width)).finding(finding, 0.0)
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
     assert "\x1b" in page(Layout(width, colour=True)).finding(finding, 0.0)
 
 
-def test_the_words_of_a_function_stand_under_it(finding) -> None:
+def test_the_words_of_a_function_stand_under_it(finding: Finding) -> None:
     lines = page().finding(finding, 0.0).splitlines()
     at = lines.index("  ==> xfrm_input+0x1df")
     assert lines[at + 1].startswith("          ")
@@ -109,7 +113,7 @@ def test_the_words_of_a_function_stand_under_it(finding) -> None:
     assert lines[at + 1] == "      handle_softirqs+0xf"
 
 
-def test_the_same_stack_is_not_repeated(finding) -> None:
+def test_the_same_stack_is_not_repeated(finding: Finding) -> None:
     pages = page(numbered=True)
     first, second = pages.finding(finding, 0.0), pages.finding(finding, 0.0)
     assert first.startswith("PACKET 1\n")
@@ -122,18 +126,20 @@ def test_the_same_stack_is_not_repeated(finding) -> None:
     assert "\nSTACK  as of packet 1\n" in pages.finding(finding, 0.0)
 
 
-def test_what_a_softirq_interrupted_does_not_make_another_stack(finding) -> None:
+def test_what_a_softirq_interrupted_does_not_make_another_stack(finding: Finding) -> None:
     pages = page(numbered=True)
     pages.finding(finding, 0.0)
     second = pages.finding(with_stack(finding, OWN), 0.0)
     assert "\nSTACK  as of packet 1; what the softirq interrupted was something else\n" in second
 
 
-def test_one_packet_has_no_number(finding) -> None:
+def test_one_packet_has_no_number(finding: Finding) -> None:
     assert "PACKET" not in page().finding(finding, 0.0)
 
 
-def test_what_is_not_known_is_said(make_finding, make_drop, make_event) -> None:
+def test_what_is_not_known_is_said(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop], make_event: Callable[..., Event]
+) -> None:
     nothing = make_finding(
         make_drop(
             event=make_event(packet=b"", protocol=0, ifindex=0, skb_iif=0, netns=0),
@@ -155,18 +161,18 @@ def test_what_is_not_known_is_said(make_finding, make_drop, make_event) -> None:
         assert piece in text, piece
 
 
-def test_whose_system_call_it_was(finding) -> None:
+def test_whose_system_call_it_was(finding: Finding) -> None:
     own = replace(finding, drop=replace(finding.drop, process=Process(812, "curl")))
     assert "curl (pid 812), in whose own system call it died" in page().finding(own, 0.0)
 
 
-def test_a_name_of_anybody_cannot_move_the_cursor(finding) -> None:
+def test_a_name_of_anybody_cannot_move_the_cursor(finding: Finding) -> None:
     text = page().finding(with_event(finding, comm="a\x1b[2Jb"), 0.0)
     assert "\x1b" not in text
     assert "a\\x1b[2Jb" in text
 
 
-def test_what_the_ipsec_probes_noted(finding) -> None:
+def test_what_the_ipsec_probes_noted(finding: Finding) -> None:
     note = XfrmNote(
         audit=frozenset({"icvfail"}),
         spi=0x1001,
@@ -177,7 +183,7 @@ def test_what_the_ipsec_probes_noted(finding) -> None:
     assert "(state valid, 3 packets and 300 bytes through it" in text
 
 
-def test_what_the_netfilter_probes_noted(finding) -> None:
+def test_what_the_netfilter_probes_noted(finding: Finding) -> None:
     chain = NftChain(1, "input")
     nft = NftNote("rule", "ip", "filter", 3, chain, 1, 0, "accept", chain, 7, "nft_immediate_eval")
     hooks = (FunctionsAtHook("ip", 1, (HookFunction("f", "m", True), HookFunction(None))),)
@@ -190,7 +196,7 @@ def test_what_the_netfilter_probes_noted(finding) -> None:
     assert "noted time-wait" in text
 
 
-def test_the_json_has_bytes_and_layers(finding) -> None:
+def test_the_json_has_bytes_and_layers(finding: Finding) -> None:
     note = XfrmNote(audit=frozenset({"icvfail"}), spi=0x1001, state=STATE)
     renderer = JsonRenderer(lambda one: stack_object(one, HEADERS))
     found = json.loads(renderer.finding(with_event(finding, xfrm=note), 0.0))

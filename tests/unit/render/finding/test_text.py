@@ -1,17 +1,22 @@
 """The live text: complete, safe for a terminal, and the same drop again is a count."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from dropwatch.model.culprits import NftRule, XfrmState
 from dropwatch.model.drop import (
+    Drop,
+    Event,
     Evidence,
+    Finding,
     Fix,
     Frame,
     Interface,
     MatchResult,
     Netns,
+    Packet,
     Process,
     Totals,
     Where,
@@ -23,7 +28,9 @@ NOTHING = Totals({}, 0, 0, {}, {}, ())
 
 
 @pytest.fixture
-def auth_failed(make_finding, make_drop, make_packet):
+def auth_failed(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> Finding:
     return make_finding(
         make_drop(make_packet(proto="esp", sport=None, dport=None, spi=0x1001, seq=7, length=72)),
         title="authentication failed: the keys or the integrity algorithm differ",
@@ -46,7 +53,7 @@ def auth_failed(make_finding, make_drop, make_packet):
     )
 
 
-def test_a_finding_says_everything_a_tired_person_needs(auth_failed) -> None:
+def test_a_finding_says_everything_a_tired_person_needs(auth_failed: Finding) -> None:
     text = TextRenderer(Layout(80)).finding(auth_failed, 0.0)
     lines = text.splitlines()
     assert lines[0].endswith("esp 10.9.0.1 > 10.9.0.2 spi 0x00001001  seq 7 len 72")
@@ -66,7 +73,9 @@ def test_a_finding_says_everything_a_tired_person_needs(auth_failed) -> None:
     ]
 
 
-def test_a_drop_of_which_nothing_is_known_still_keeps_its_place(make_finding, make_drop, make_packet) -> None:
+def test_a_drop_of_which_nothing_is_known_still_keeps_its_place(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     nameless = Frame(None, 0, None, 0xFFFFFFFFC0001234)
     drop = make_drop(
         make_packet(family=None, proto=None, saddr=None, daddr=None, sport=None, dport=None),
@@ -80,7 +89,9 @@ def test_a_drop_of_which_nothing_is_known_still_keeps_its_place(make_finding, ma
     assert lines[1:] == ["  WHY    cause not known  [unknown]", "  WHERE  0xffffffffc0001234", ""]
 
 
-def test_the_module_and_the_task_are_told(make_finding, make_drop) -> None:
+def test_the_module_and_the_task_are_told(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop]
+) -> None:
     drop = make_drop(
         where=Where(Frame("nft_do_chain", 16, "nf_tables", 1), "netfilter", "in"),
         process=Process(812, "nginx"),
@@ -100,7 +111,13 @@ def test_the_module_and_the_task_are_told(make_finding, make_drop) -> None:
         (None, None, "  (in)"),
     ],
 )
-def test_the_namespace_is_named_when_it_is_not_ones_own(netns, iface, end, make_finding, make_drop) -> None:
+def test_the_namespace_is_named_when_it_is_not_ones_own(
+    netns: Netns | None,
+    iface: Interface | None,
+    end: str,
+    make_finding: Callable[..., Finding],
+    make_drop: Callable[..., Drop],
+) -> None:
     text = TextRenderer(Layout(120), own_netns=7).finding(
         make_finding(make_drop(netns=netns, iface=iface)), 0.0
     )
@@ -108,7 +125,7 @@ def test_the_namespace_is_named_when_it_is_not_ones_own(netns, iface, end, make_
 
 
 def test_nothing_from_the_network_or_the_kernel_reaches_the_terminal_as_a_command(
-    make_finding, make_drop
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop]
 ) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J"
     drop = make_drop(iface=Interface(2, evil), netns=Netns(9, evil), process=Process(1, evil), reason=evil)
@@ -126,7 +143,9 @@ def test_nothing_from_the_network_or_the_kernel_reaches_the_terminal_as_a_comman
     assert all(line.isprintable() for line in text.split("\n"))
 
 
-def test_the_same_drop_again_becomes_a_count_told_when_the_second_is_over(auth_failed, make_packet) -> None:
+def test_the_same_drop_again_becomes_a_count_told_when_the_second_is_over(
+    auth_failed: Finding, make_packet: Callable[..., Packet]
+) -> None:
     renderer = TextRenderer(Layout(80))
     assert renderer.finding(auth_failed, 10.0)
     for number in range(22):
@@ -141,7 +160,7 @@ def test_the_same_drop_again_becomes_a_count_told_when_the_second_is_over(auth_f
     assert renderer.tick(11.1) == ""
 
 
-def test_while_it_goes_on_there_is_one_line_a_second_and_no_page(auth_failed) -> None:
+def test_while_it_goes_on_there_is_one_line_a_second_and_no_page(auth_failed: Finding) -> None:
     renderer = TextRenderer(Layout(80))
     shown = []
     for tenth in range(40):
@@ -151,7 +170,7 @@ def test_while_it_goes_on_there_is_one_line_a_second_and_no_page(auth_failed) ->
     assert (len(pages), len(counts)) == (1, 3)
 
 
-def test_after_a_quiet_second_it_is_told_in_full_again(auth_failed) -> None:
+def test_after_a_quiet_second_it_is_told_in_full_again(auth_failed: Finding) -> None:
     renderer = TextRenderer(Layout(80))
     renderer.finding(auth_failed, 0.0)
     renderer.finding(auth_failed, 0.5)
@@ -160,7 +179,9 @@ def test_after_a_quiet_second_it_is_told_in_full_again(auth_failed) -> None:
     assert "WHY" in renderer.finding(auth_failed, 2.2)
 
 
-def test_another_flow_place_cause_object_or_namespace_is_another_drop(auth_failed, make_event) -> None:
+def test_another_flow_place_cause_object_or_namespace_is_another_drop(
+    auth_failed: Finding, make_event: Callable[..., Event]
+) -> None:
     drop = auth_failed.drop
     others = [
         replace(auth_failed, cause_id="ipsec.no-state"),
@@ -179,7 +200,7 @@ def test_another_flow_place_cause_object_or_namespace_is_another_drop(auth_faile
     assert not any(renderer.finding(finding, 0.0) for finding in [auth_failed, *others])
 
 
-def test_what_is_open_at_the_end_is_still_told(auth_failed) -> None:
+def test_what_is_open_at_the_end_is_still_told(auth_failed: Finding) -> None:
     renderer = TextRenderer(Layout(80))
     renderer.finding(auth_failed, 0.0)
     assert renderer.end(NOTHING, 0.1) == ""
@@ -188,7 +209,7 @@ def test_what_is_open_at_the_end_is_still_told(auth_failed) -> None:
     assert "again once in 0.3 s" in renderer.end(NOTHING, 0.5)
 
 
-def test_a_flood_of_different_drops_costs_no_memory_and_loses_no_count(auth_failed) -> None:
+def test_a_flood_of_different_drops_costs_no_memory_and_loses_no_count(auth_failed: Finding) -> None:
     renderer = TextRenderer(Layout(80))
     drop = auth_failed.drop
     told = 0
@@ -201,7 +222,9 @@ def test_a_flood_of_different_drops_costs_no_memory_and_loses_no_count(auth_fail
     assert told + renderer.tick(1.0).count("again once") == 10_000
 
 
-def test_the_stack_is_shown_below_and_tells_drops_apart(auth_failed, make_event) -> None:
+def test_the_stack_is_shown_below_and_tells_drops_apart(
+    auth_failed: Finding, make_event: Callable[..., Event]
+) -> None:
     renderer = TextRenderer(Layout(80), stack=True)
     assert renderer.finding(auth_failed, 0.0).endswith(
         "  STACK  xfrm_input+0x1df\n         xfrm4_esp_rcv+0x3a\n\n"
@@ -212,13 +235,13 @@ def test_the_stack_is_shown_below_and_tells_drops_apart(auth_failed, make_event)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_no_line_is_wider_than_the_terminal(width, auth_failed) -> None:
+def test_no_line_is_wider_than_the_terminal(width: int, auth_failed: Finding) -> None:
     renderer = TextRenderer(Layout(width), stack=True)
     text = renderer.finding(auth_failed, 0.0) + renderer.finding(auth_failed, 0.0) + renderer.tick(1.0)
     assert max(len(line) for line in text.splitlines()) <= width
 
 
-def test_colours_change_nothing_but_colours(auth_failed) -> None:
+def test_colours_change_nothing_but_colours(auth_failed: Finding) -> None:
     plain = TextRenderer(Layout(80)).finding(auth_failed, 0.0)
     coloured = TextRenderer(Layout(80, colour=True)).finding(auth_failed, 0.0)
     stripped = coloured

@@ -1,10 +1,12 @@
 """The JSON of a journey is a promise: these keys, always present, nothing guessed."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from dropwatch.model.drop import Frame, Interface, Netns, Process
+from dropwatch.model.drop import Finding, Frame, Interface, Netns, Packet, Process
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.render.finding.json import drop_line
 from dropwatch.render.journey.json import JourneyJson
@@ -17,7 +19,7 @@ PROMISED = {
 
 
 @pytest.fixture
-def journey(make_packet, make_finding):
+def journey(make_packet: Callable[..., Packet], make_finding: Callable[..., Finding]) -> Journey:
     known = Step(
         seconds=0.000123456,
         since=1e-6,
@@ -65,7 +67,7 @@ def journey(make_packet, make_finding):
     )
 
 
-def read(journey):
+def read(journey: Journey) -> Any:
     text = JourneyJson().journey(journey, 0.0)
     assert text.endswith("\n")
     assert text.count("\n") == 1
@@ -74,12 +76,13 @@ def read(journey):
     return json.loads(text)
 
 
-def test_everything_that_is_known_is_there(journey) -> None:
+def test_everything_that_is_known_is_there(journey: Journey) -> None:
     found = read(journey)
     assert set(found) == PROMISED
     assert (found["type"], found["schema"], found["number"]) == ("journey", 1, 3)
     assert found["time"] == "2026-11-20T20:15:01.123456Z"
     assert found["packet"] == as_json(packet(journey.packet))
+    assert journey.finding is not None
     assert found["finding"] == as_json(drop_line(journey.finding))
     assert (found["end"], found["end_text"]) == ("dropped", "the kernel dropped it")
     assert found["steps"][0] == {
@@ -115,7 +118,9 @@ def test_everything_that_is_known_is_there(journey) -> None:
     }
 
 
-def test_what_is_not_known_is_null_and_never_missing(journey, make_packet) -> None:
+def test_what_is_not_known_is_null_and_never_missing(
+    journey: Journey, make_packet: Callable[..., Packet]
+) -> None:
     known, unknown = read(journey)["steps"]
     assert set(known) <= set(unknown)
     nothing = ("function", "offset", "module", "layer", "netns", "iface", "route", "process", "duration")

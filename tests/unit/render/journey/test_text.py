@@ -1,14 +1,16 @@
 """The way of a packet, for people: one line a step, eighty columns, and the end with its finding."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from dropwatch.model.culprits import NftRule
-from dropwatch.model.drop import Frame, Interface, Netns, Process
-from dropwatch.model.journey import Journey, NetfilterAnswer, Step
+from dropwatch.model.drop import Drop, Finding, Frame, Interface, Netns, Packet, Process
+from dropwatch.model.journey import Journey, Kind, NetfilterAnswer, Step
 from dropwatch.render.journey.text import JourneyText, answer_words
 from dropwatch.render.layout import Layout
 
@@ -20,8 +22,8 @@ ACCEPTED = NetfilterAnswer("nftables", "ip", "nat", "prerouting", "prerouting", 
 
 
 @pytest.fixture
-def make_step(make_packet):
-    def build(kind="call", function=None, text="", **fields):
+def make_step(make_packet: Callable[..., Packet]) -> Callable[..., Step]:
+    def build(kind: Kind = "call", function: str | None = None, text: str = "", **fields: Any) -> Step:
         usual = Step(
             seconds=0.0,
             since=0.0,
@@ -42,7 +44,9 @@ def make_step(make_packet):
 
 
 @pytest.fixture
-def journey(make_step, make_packet, make_finding):
+def journey(
+    make_step: Callable[..., Step], make_packet: Callable[..., Packet], make_finding: Callable[..., Finding]
+) -> Journey:
     steps = (
         make_step("call", "__ip_local_out", "leaves the socket"),
         make_step("transmit", None, "handed to the driver", seconds=0.000012, iface=VA, tap=True),
@@ -63,18 +67,18 @@ def journey(make_step, make_packet, make_finding):
     return Journey(1, TIME, make_packet(), steps, "dropped", "the kernel dropped it", finding)
 
 
-def show(journey, width=80, colour=False):
+def show(journey: Journey, width: int = 80, colour: bool = False) -> str:
     return JourneyText(Layout(width, colour), own_netns=7).journey(journey, 0.0)
 
 
-def alone(journey, *steps, **fields):
+def alone(journey: Journey, *steps: Step, **fields: Any) -> list[str]:
     """The lines of these steps only."""
     plain = replace(journey, steps=steps, **{"end": "sent", "end_text": "gone", "finding": None, **fields})
     lines = show(plain, 120).splitlines()
     return lines[1 : lines.index("  SENT  gone")] if plain.end == "sent" else lines
 
 
-def test_a_journey_can_be_read_from_top_to_bottom(journey) -> None:
+def test_a_journey_can_be_read_from_top_to_bottom(journey: Journey) -> None:
     time = f"{datetime.fromtimestamp(TIME):%H:%M:%S.%f}"
     assert show(journey).splitlines() == [
         f"PACKET 1  udp 10.9.0.1:40000 > 10.9.0.2:5000  len 48  at {time}",
@@ -101,7 +105,7 @@ def test_a_journey_can_be_read_from_top_to_bottom(journey) -> None:
 
 
 @pytest.mark.parametrize("width", [120, 80, 50, 40])
-def test_it_fits_and_colours_do_not_move_anything(width, journey) -> None:
+def test_it_fits_and_colours_do_not_move_anything(width: int, journey: Journey) -> None:
     text = show(journey, width)
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
@@ -111,25 +115,27 @@ def test_it_fits_and_colours_do_not_move_anything(width, journey) -> None:
     assert all(line.count("\x1b") % 2 == 0 for line in coloured.splitlines())
 
 
-def test_where_words_have_no_room_beside_the_columns_they_stand_below(journey) -> None:
+def test_where_words_have_no_room_beside_the_columns_they_stand_below(journey: Journey) -> None:
     lines = show(journey, 50).splitlines()
     at = lines.index("  3     0.037 ms     +0.025  router  vra")
     assert lines[at + 1] == "      arrives  [tcpdump -i vra]"
 
 
-def test_a_long_name_of_a_namespace_is_not_cut(journey, make_step) -> None:
+def test_a_long_name_of_a_namespace_is_not_cut(journey: Journey, make_step: Callable[..., Step]) -> None:
     long = Netns(11, "cni-0f3c1a2b-1111-2222-3333-444455556666")
     lines = alone(journey, make_step(text="one", iface=VA), make_step(text="two", netns=long, iface=VB))
     assert lines[-2].endswith(f"{long.name}  vb")
     assert lines[-1] == "      two"
 
 
-def test_in_one_namespace_there_is_no_column_for_it(journey, make_step) -> None:
+def test_in_one_namespace_there_is_no_column_for_it(journey: Journey, make_step: Callable[..., Step]) -> None:
     lines = alone(journey, make_step(text="one", iface=VA), make_step(text="two", iface=VA, seconds=1e-6))
     assert lines == ["  1  0.000 ms          va  one", "  2  0.001 ms  +0.001      two"]
 
 
-def test_a_namespace_that_nobody_named_has_its_number(journey, make_step) -> None:
+def test_a_namespace_that_nobody_named_has_its_number(
+    journey: Journey, make_step: Callable[..., Step]
+) -> None:
     lines = alone(
         journey, make_step(text="x", netns=Netns(4026532234, None)), make_step(text="y", netns=None)
     )
@@ -137,12 +143,12 @@ def test_a_namespace_that_nobody_named_has_its_number(journey, make_step) -> Non
     assert "  ?           -  y" in lines[1]
 
 
-def test_fields_that_could_not_be_read(journey, make_step) -> None:
+def test_fields_that_could_not_be_read(journey: Journey, make_step: Callable[..., Step]) -> None:
     step = make_step(text="x", function="f", fields=(("len", 84), ("mark", None)))
     assert alone(journey, step)[0].endswith("x  f  len=84 mark=?")
 
 
-def test_a_function_without_words_stands_for_itself(journey, make_step) -> None:
+def test_a_function_without_words_stands_for_itself(journey: Journey, make_step: Callable[..., Step]) -> None:
     frame = Frame("my_function", 0, "mymod", 1)
     assert alone(journey, make_step(frame=frame))[0].endswith("  -  my_function [mymod]")
     frame = Frame("icmp_rcv", 0x1F, None, 1)
@@ -151,7 +157,9 @@ def test_a_function_without_words_stands_for_itself(journey, make_step) -> None:
     )
 
 
-def test_the_end_of_a_call_is_no_line_but_keeps_its_number(journey, make_step) -> None:
+def test_the_end_of_a_call_is_no_line_but_keeps_its_number(
+    journey: Journey, make_step: Callable[..., Step]
+) -> None:
     steps = (
         make_step(text="one"), make_step("return", "f", seconds=1e-6), make_step(text="two", seconds=3e-6),
     )  # fmt: skip
@@ -174,7 +182,7 @@ def test_the_end_of_a_call_is_no_line_but_keeps_its_number(journey, make_step) -
         (("iptables", None, "nat", None, "output", "accept"), "iptables nat: accept (hook output)"),
     ],
 )
-def test_verdicts(fields, words) -> None:
+def test_verdicts(fields: Any, words: str) -> None:
     assert answer_words(NetfilterAnswer(*fields)) == words
 
 
@@ -182,13 +190,15 @@ def test_verdicts(fields, words) -> None:
     ("proto", "kind", "words"),
     [("icmp", 8, "echo request"), ("icmp", 0, "echo reply"), ("icmp6", 129, "echo reply"), ("icmp", 3, None)],
 )
-def test_a_ping_is_called_so(proto, kind, words, journey, make_packet) -> None:
+def test_a_ping_is_called_so(
+    proto: str, kind: str, words: str, journey: Journey, make_packet: Callable[..., Packet]
+) -> None:
     packet = make_packet(proto=proto, sport=None, dport=None, icmp_type=kind, icmp_code=0, length=84)
     first = show(replace(journey, packet=packet), 120).splitlines()[0]
     assert f"code 0  {words + '  ' if words else ''}len 84" in first
 
 
-def test_what_a_capture_saw_of_a_dropped_packet(journey, make_step) -> None:
+def test_what_a_capture_saw_of_a_dropped_packet(journey: Journey, make_step: Callable[..., Step]) -> None:
     tap = make_step("receive", None, "arrives", iface=VA, tap=True)
     one = show(replace(journey, steps=(tap,)))
     assert "a capture on va (step 1) sees it; it died after that" in one
@@ -203,7 +213,10 @@ def test_what_a_capture_saw_of_a_dropped_packet(journey, make_step) -> None:
 
 
 def test_generic_xdp_drops_before_sniffers_see_the_packet(
-    journey, make_step, make_finding, make_drop
+    journey: Journey,
+    make_step: Callable[..., Step],
+    make_finding: Callable[..., Finding],
+    make_drop: Callable[..., Drop],
 ) -> None:
     stack = (Frame("kfree_skb_reason", 1, None, 1), Frame("do_xdp_generic", 0x80, None, 2))
     finding = make_finding(make_drop(stack=stack))
@@ -219,7 +232,7 @@ def test_generic_xdp_drops_before_sniffers_see_the_packet(
     assert "no capture sees it from its first step here until it died (it died on vra before" in text
 
 
-def test_who_got_it(journey) -> None:
+def test_who_got_it(journey: Journey) -> None:
     got = replace(journey, end="delivered", finding=None, process=Process(812, "nc"))
     assert "  DELIVERED  a socket has it\n  TASK   nc (pid 812)\n" in show(
         replace(got, end_text="a socket has it")
@@ -227,11 +240,13 @@ def test_who_got_it(journey) -> None:
     assert "TASK" not in show(replace(got, end_text="nc[812] has read it"))
 
 
-def test_a_drop_without_a_finding_still_ends(journey) -> None:
+def test_a_drop_without_a_finding_still_ends(journey: Journey) -> None:
     assert "  DROPPED  the kernel dropped it\n" in show(replace(journey, finding=None))
 
 
-def test_nothing_from_the_network_or_the_kernel_reaches_the_terminal_as_a_command(journey, make_step) -> None:
+def test_nothing_from_the_network_or_the_kernel_reaches_the_terminal_as_a_command(
+    journey: Journey, make_step: Callable[..., Step]
+) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J"
     step = make_step(
         text=evil,

@@ -1,20 +1,22 @@
 """The full screen without a terminal: what stands where, and what the keys do."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 
 from dropwatch.model.culprits import NftRule, XfrmState
-from dropwatch.model.drop import Evidence, Fix, Frame, Interface, Netns
+from dropwatch.model.drop import Evidence, Finding, Fix, Frame, Interface, Netns
 from dropwatch.model.summary import Counter, Outside, Summary, SummaryRow
 from dropwatch.render.summary.keys import Look
-from dropwatch.render.summary.page import SummaryPage
+from dropwatch.render.summary.page import Line, SummaryPage
 
 MISSED = Outside(Counter("nic", "rx_missed_errors", 1, "eth0", "no room"), Netns(1, None), 212, 3)
 NO_PORTS = Outside(Counter("protocol", "UdpNoPorts", 1, overlap=True), Netns(1, None), 7, 7)
 
 
-def row(number, **fields):
+def row(number: int, **fields: Any) -> SummaryRow:
     usual = SummaryRow(
         key=f"row {number}",
         cause_id=f"family.cause-{number}",
@@ -36,7 +38,7 @@ def row(number, **fields):
     return replace(usual, **fields)
 
 
-def summary(*rows, **fields):
+def summary(*rows: SummaryRow, **fields: Any) -> Summary:
     usual = {
         "time": 1795205710.5,
         "seconds": 1.0,
@@ -51,33 +53,33 @@ def summary(*rows, **fields):
 
 
 @pytest.fixture
-def look():
+def look() -> Look:
     return Look()
 
 
-def shown(summary, look, width=80, height=24):
+def shown(summary: Summary | None, look: Look, width: int = 80, height: int = 24) -> list[Line]:
     lines = SummaryPage(own_netns=1).lines(summary, look, width, height)
     assert len(lines) == height
     assert all(len(line.text) <= width for line in lines)
     return lines
 
 
-def text_of(lines):
+def text_of(lines: list[Line]) -> str:
     return "\n".join(line.text for line in lines)
 
 
-def causes(lines):
+def causes(lines: list[Line]) -> list[str]:
     return [word for line in lines for word in line.text.split() if word.startswith("family.")]
 
 
-def press(look, keys, rows, height=23):
+def press(look: Look, keys: Iterable[str], rows: Sequence[SummaryRow], height: int = 23) -> bool:
     return [look.press(key, look.rows(rows), height) for key in keys][-1]
 
 
 ROWS = tuple(row(number) for number in (2, 3, 1))
 
 
-def test_everything_has_its_place_at_80_by_24(look) -> None:
+def test_everything_has_its_place_at_80_by_24(look: Look) -> None:
     lines = shown(summary(*ROWS, suppressed={"benign.socket-close": 12}), look)
     assert lines[0].text.startswith("6,000 dropped, 6.0/s  since ")
     assert "█" in lines[1].text
@@ -94,14 +96,20 @@ def test_everything_has_its_place_at_80_by_24(look) -> None:
 @pytest.mark.parametrize("width", [20, 40, 79, 81, 200])
 @pytest.mark.parametrize("height", [1, 2, 5, 10, 15, 60])
 @pytest.mark.parametrize("page", ["rows", "row", "beside"])
-def test_it_fits_every_size(width, height, page, look, make_finding) -> None:
+def test_it_fits_every_size(
+    width: int,
+    height: int,
+    page: Literal["rows", "row", "beside"],
+    look: Look,
+    make_finding: Callable[..., Finding],
+) -> None:
     look.page, look.selected = page, "row 7"
     rows = [row(number, finding=make_finding()) for number in range(100)]
     lines = shown(summary(*rows), look, width, height)
     assert lines[-1].style == "dim", "the keys"
 
 
-def test_before_the_first_summary_and_without_drops(look) -> None:
+def test_before_the_first_summary_and_without_drops(look: Look) -> None:
     assert "counting" in text_of(shown(None, look))
     assert "nothing has died here yet" in text_of(shown(summary(), look))
     assert "212 lost in the NIC" in text_of(shown(summary(), look))
@@ -119,13 +127,13 @@ def test_before_the_first_summary_and_without_drops(look) -> None:
         ("sssr", "321"),
     ],
 )
-def test_the_order(keys, expected, look) -> None:
+def test_the_order(keys: str, expected: list[str], look: Look) -> None:
     if keys:
         press(look, keys, ROWS)
     assert [name[-1] for name in causes(shown(summary(*ROWS), look))[:3]] == list(expected)
 
 
-def test_the_filter_is_typed(look) -> None:
+def test_the_filter_is_typed(look: Look) -> None:
     press(look, ["/", *"FUNCTION_2x"], ROWS)
     assert "with 'FUNCTION_2x'_" in text_of(shown(summary(*ROWS), look))
     assert "no row contains that" in text_of(shown(summary(*ROWS), look))
@@ -137,7 +145,7 @@ def test_the_filter_is_typed(look) -> None:
     assert (look.text, look.typing) == ("", False)
 
 
-def test_the_selection_stays_with_its_row(look) -> None:
+def test_the_selection_stays_with_its_row(look: Look) -> None:
     press(look, ["down"], ROWS)
     assert look.selected == "row 2"
     later = (row(2, rate=99.0), row(3), row(1))
@@ -150,7 +158,7 @@ def test_the_selection_stays_with_its_row(look) -> None:
     assert look.selected == "row 2"
 
 
-def test_a_long_list_moves_with_the_selection(look) -> None:
+def test_a_long_list_moves_with_the_selection(look: Look) -> None:
     rows = [row(number) for number in range(100)]
     press(look, ["end"], rows)
     lines = shown(summary(*rows), look)
@@ -158,7 +166,9 @@ def test_a_long_list_moves_with_the_selection(look) -> None:
     assert "family.cause-0" in selected.text
 
 
-def test_a_rows_explanation_is_what_its_last_sample_had(look, make_finding) -> None:
+def test_a_rows_explanation_is_what_its_last_sample_had(
+    look: Look, make_finding: Callable[..., Finding]
+) -> None:
     finding = make_finding(
         evidence=(Evidence("probe x", "it was so"),),
         fix=(Fix("do this", "ip link"),),
@@ -188,13 +198,13 @@ def test_a_rows_explanation_is_what_its_last_sample_had(look, make_finding) -> N
     assert "this row is gone" in text_of(shown(summary(), look))
 
 
-def test_a_row_without_a_sample_says_so(look) -> None:
+def test_a_row_without_a_sample_says_so(look: Look) -> None:
     rows = (row(1, note="no sample of it has come"),)
     press(look, ["enter"], rows)
     assert "no sample of it has come" in text_of(shown(summary(*rows), look))
 
 
-def test_the_other_counters(look) -> None:
+def test_the_other_counters(look: Look) -> None:
     press(look, ["o"], ROWS)
     text = text_of(shown(summary(*ROWS), look))
     assert "212 lost in the NIC eth0" in text
@@ -203,7 +213,7 @@ def test_the_other_counters(look) -> None:
     assert look.page == "rows"
 
 
-def test_pause_and_leave(look) -> None:
+def test_pause_and_leave(look: Look) -> None:
     assert not press(look, [" "], ROWS)
     assert look.paused
     assert "PAUSED" in shown(summary(*ROWS), look)[0].text
@@ -214,7 +224,7 @@ def test_pause_and_leave(look) -> None:
     assert press(look, ["q"], ROWS)
 
 
-def test_nothing_moves_the_cursor(look) -> None:
+def test_nothing_moves_the_cursor(look: Look) -> None:
     rows = (row(1, culprit=NftRule("\x1b[2J\nnext", "ip", "filter"), title="\x07"),)
     for page in ("rows", "row", "beside"):
         look.page = page

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -48,10 +50,9 @@ print("left", flush=True)
 class Terminal:
     """The program on a terminal of its own, of 80 columns and 24 lines."""
 
-    def __init__(self, *words, term="xterm") -> None:
+    def __init__(self, *words: str, term: str = "xterm") -> None:
         self.outer, self.inner = pty.openpty()
-        self.process = None
-        self.resize(80, 24)
+        self._size(80, 24)
         self.before = termios.tcgetattr(self.inner)
         environment = {**os.environ, "TERM": term, "LC_ALL": "C.UTF-8"}
         for name in ("LINES", "COLUMNS", "NO_COLOR"):
@@ -66,12 +67,14 @@ class Terminal:
         )
         self.came = ""
 
-    def resize(self, columns, lines) -> None:
+    def _size(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.outer, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        if self.process is not None:  # it is not its controlling terminal, which would tell it
-            self.process.send_signal(signal.SIGWINCH)
 
-    def wait_for(self, text) -> None:
+    def resize(self, columns: int, lines: int) -> None:
+        self._size(columns, lines)
+        self.process.send_signal(signal.SIGWINCH)  # it is not its controlling terminal, which would tell it
+
+    def wait_for(self, text: str) -> None:
         """Until it comes; forgets everything before it and itself."""
         deadline = time.monotonic() + PATIENCE
         while text not in self.came:
@@ -80,10 +83,10 @@ class Terminal:
                 self.came += os.read(self.outer, 1 << 16).decode(errors="replace")
         self.came = self.came.partition(text)[2]
 
-    def press(self, keys) -> None:
+    def press(self, keys: str) -> None:
         os.write(self.outer, keys.encode())
 
-    def ended(self):
+    def ended(self) -> bool:
         """Waits for it; True when the terminal is as it was."""
         self.process.wait(PATIENCE)
         return termios.tcgetattr(self.inner) == self.before
@@ -96,10 +99,10 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal():
+def terminal() -> Iterator[Callable[..., Terminal]]:
     made = []
 
-    def start(*words):
+    def start(*words: str) -> Terminal:
         made.append(Terminal(*words))
         return made[-1]
 
@@ -108,7 +111,7 @@ def terminal():
         one.close()
 
 
-def test_keys(terminal) -> None:
+def test_keys(terminal: Callable[..., Terminal]) -> None:
     it = terminal()
     it.wait_for("family.cause-3")
     it.press("o")
@@ -124,7 +127,7 @@ def test_keys(terminal) -> None:
     assert it.process.returncode == 0
 
 
-def test_the_arrow_keys(terminal) -> None:
+def test_the_arrow_keys(terminal: Callable[..., Terminal]) -> None:
     it = terminal()
     it.wait_for("title 3")
     it.press("\x1bOB")
@@ -135,7 +138,7 @@ def test_the_arrow_keys(terminal) -> None:
     assert it.ended()
 
 
-def test_a_new_size(terminal) -> None:
+def test_a_new_size(terminal: Callable[..., Terminal]) -> None:
     it = terminal()
     it.wait_for("p:pause")
     it.resize(30, 6)
@@ -148,7 +151,7 @@ def test_a_new_size(terminal) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal(number, terminal) -> None:
+def test_a_signal(number: int, terminal: Callable[..., Terminal]) -> None:
     it = terminal()
     it.wait_for("p:pause")
     it.process.send_signal(number)
@@ -157,14 +160,14 @@ def test_a_signal(number, terminal) -> None:
     assert it.ended()
 
 
-def test_an_error(terminal) -> None:
+def test_an_error(terminal: Callable[..., Terminal]) -> None:
     it = terminal("raise")
     it.wait_for("\x1b[?1049l")
     it.wait_for("on purpose")
     assert it.ended()
 
 
-def test_what_is_no_such_terminal(monkeypatch, tmp_path) -> None:
+def test_what_is_no_such_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert not screen.has_full_screen(None)
     with (tmp_path / "file").open("w") as file:
         assert not screen.has_full_screen(file)

@@ -1,12 +1,14 @@
 """Summaries as JSON lines and as tables of 80 columns."""
 
 import json
+from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from dropwatch.model.culprits import NftRule
-from dropwatch.model.drop import Frame, Interface, Netns
+from dropwatch.model.drop import Finding, Frame, Interface, Netns
 from dropwatch.model.summary import Counter, FlowCount, Outside, Summary, SummaryRow
 from dropwatch.render.layout import Layout
 from dropwatch.render.summary import phrases
@@ -41,7 +43,7 @@ NO_PORTS = Outside(Counter("protocol", "UdpNoPorts", 2, None, "no socket", overl
 FLOW = FlowCount(4, "udp", ip_address("10.9.0.1"), ip_address("10.9.0.2"), 5000, 1_234_567)
 
 
-def summary(*rows, **fields):
+def summary(*rows: SummaryRow, **fields: Any) -> Summary:
     usual = {
         "time": 1795205710.5,
         "seconds": 10.0,
@@ -56,7 +58,7 @@ def summary(*rows, **fields):
     return Summary(**{**usual, **fields})
 
 
-def table(*rows, own_netns=1, **fields):
+def table(*rows: SummaryRow, own_netns: int | None = 1, **fields: Any) -> str:
     text = SummaryTable(Layout(200), own_netns).summary(summary(*rows, **fields))
     assert text.endswith("\n\n")
     assert max(map(len, text.splitlines())) <= 80
@@ -116,7 +118,7 @@ def test_json_has_the_promised_keys_in_one_line() -> None:
     }
 
 
-def test_json_with_stacks(make_finding) -> None:
+def test_json_with_stacks(make_finding: Callable[..., Finding]) -> None:
     from dataclasses import replace
 
     rows = (replace(ROW, finding=make_finding()), ROW)
@@ -175,7 +177,7 @@ def test_what_would_move_a_cursor_is_spelt_out() -> None:
         ((8, 0, 0, 0, 1), 3, "█ ▁"),
     ],
 )
-def test_sparklines(history, width, line) -> None:
+def test_sparklines(history: tuple[int, ...], width: int, line: str) -> None:
     assert phrases.sparkline(history, width) == line
 
 
@@ -205,5 +207,5 @@ def test_numbers_for_people() -> None:
         ("a", 0, ""),
     ],
 )
-def test_what_fits(text, width, shown) -> None:
+def test_what_fits(text: str, width: int, shown: str) -> None:
     assert fitted(text, width) == shown
