@@ -10,8 +10,8 @@ import pytest
 
 from dropwatch.render.lines import write
 
-# On the host; in a guest PYTHONPATH does it for the laboratory.
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "kernel")]
+# The laboratory, and what else guests need too: there PYTHONPATH does it.
+sys.path.insert(0, str(Path(__file__).parent / "kernel"))
 
 
 @pytest.fixture(autouse=True)

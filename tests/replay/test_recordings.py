@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import json_lines
 import pytest
 
 from dropwatch.cli.main import main
@@ -42,7 +43,10 @@ def replay(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def told_by(path: Path) -> list[Line]:
     with gzip.open(path.with_suffix(".json.gz"), "rt") as lines:
-        return lines_of(lines.read())
+        told = lines_of(lines.read())
+    for line in told:
+        json_lines.check(line)
+    return told
 
 
 def lines_of(text: str) -> list[Line]:

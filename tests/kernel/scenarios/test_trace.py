@@ -16,7 +16,7 @@ from scenarios.esp import OTHER_KEY, aead
 from scenarios.firewalls import legacy, load_modules, nft
 from scenarios.namespaces import Lab, Namespace, joined_pair
 from scenarios.roads import bridge, through_the_bridge
-from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop, keep, replayed
+from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop, as_promised, keep, replayed
 
 DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT, LARGE_PORT = 5000, 6000, 6001, 6002, 6003
 PASSED_PORT, NFT_PORT, EBT_PORT, UNHEARD_PORT = 6004, 6005, 6006, 6007
@@ -362,6 +362,6 @@ def test_functions_are_listed() -> None:
         text=True,
         check=True,
     )
-    names = {line["name"] for line in map(json.loads, done.stdout.splitlines())}
+    names = {line["name"] for line in as_promised(list(map(json.loads, done.stdout.splitlines())))}
     assert "tcp_v4_rcv" in names
     assert len([name for name in names if name.startswith(("udp_", "tcp_"))]) > 20

@@ -87,7 +87,8 @@ class Whydrop:
     def lines(self) -> list[Line]:
         """What has come so far."""
         with self._changed:
-            return list(self._lines)
+            found = list(self._lines)
+        return as_promised(found)
 
     def wait_for(self, wanted: Callable[[Line], bool], count: int = 1) -> list[Line]:
         """The matching lines, as soon as there are `count` of them; fails when they do not come."""
@@ -99,7 +100,7 @@ class Whydrop:
             found = [line for line in self._lines if wanted(line)]
         if len(found) < count:
             raise AssertionError(f"{len(found)} of {count} lines came\n{self._all()}")
-        return found
+        return as_promised(found)
 
     def finish(self, with_signal: signal.Signals | None = signal.SIGINT) -> Finished:
         """Ask it to end (None: it ends by itself) and wait for that."""
@@ -111,9 +112,6 @@ class Whydrop:
             raise AssertionError(f"does not end\n{self._all()}") from None
         self._reader.join()
         lines = self.lines()
-        for line in lines:
-            if line["type"] != _FOREIGN:
-                json_lines.check(line)
         end = lines.pop() if lines and lines[-1].get("type") == "end" else None
         return Finished(status, end, lines, self._stderr_path.read_text())
 
@@ -143,7 +141,7 @@ class Whydrop:
             self._changed.notify_all()
 
     def _all(self) -> str:
-        lines = "\n".join(json.dumps(line) for line in self.lines())
+        lines = "\n".join(json.dumps(line) for line in self._lines)
         return f"--- stdout ---\n{lines}\n--- stderr ---\n{self._stderr_path.read_text()}"
 
 
@@ -165,7 +163,15 @@ def replayed(recording: Path, *options: str) -> list[Line]:
     words = [str(WHYDROP), "replay", str(recording), "--json", *options]
     told = subprocess.run(words, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
-    return [json.loads(line) for line in told.stdout.splitlines()]
+    return as_promised([json.loads(line) for line in told.stdout.splitlines()])
+
+
+def as_promised(lines: list[Line]) -> list[Line]:
+    """The same lines; fails where one is not as the schema says."""
+    for line in lines:
+        if line["type"] != _FOREIGN:
+            json_lines.check(line)
+    return lines
 
 
 def keep(recording: Path, done: Finished) -> None:
