@@ -5,7 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_origin, get_type_hints, overload
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_type_hints, overload
 
 from dropwatch.host.seen import NothingSeen, Seen
 
@@ -92,11 +92,6 @@ class Question(ABC):
     def answer_type(self) -> Any:
         """As a type annotation."""
         return get_type_hints(self.function)["return"]
-
-    @property
-    def nothing(self) -> tuple[()] | None:
-        """The answer of a host that cannot look."""
-        return () if get_origin(self.answer_type) is tuple else None
 
 
 class _Remembered(Question, Generic[*Given, Answer]):

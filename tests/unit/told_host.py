@@ -1,7 +1,7 @@
 """A host for tests: it answers by the names of questions what it was told, and keeps what it was asked."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, get_origin
 
 from dropwatch.host.host import Host
 from dropwatch.host.question import Question, questions_of
@@ -21,5 +21,6 @@ class ToldHost(Host):
 
     def ask(self, question: Question, arguments: tuple[Any, ...]) -> Any:
         self.asked[question.name] += 1
-        answer = self._answers.get(question.name, question.nothing)
+        nothing = () if get_origin(question.answer_type) is tuple else None
+        answer = self._answers.get(question.name, nothing)
         return answer(*arguments) if callable(answer) else answer
