@@ -36,6 +36,7 @@ enum record_type {
 	RECORD_HOOKS = 8,
 	RECORD_XFRM_GONE = 9,
 	RECORD_STEP = 10,
+	RECORD_SOCKET = 11,
 };
 
 /* What saw the death: the index into the seen counters. */
@@ -275,6 +276,23 @@ struct hooks_record {
 	__u32 pad;
 	struct hook_functions own[NF_HOOKS];
 	struct hook_functions bridge[NF_HOOKS];
+};
+
+/* The socket of UDP that did not take a datagram, when it was dropped (bpf/socket.c). */
+struct socket_record {
+	struct record_header header;
+	__u64 inode; /* of sockfs, 0: a socket of the kernel */
+	__u32 error; /* errno of __udp_enqueue_schedule_skb, 0: not seen */
+	__u32 queued; /* bytes that what is queued occupies (sk_rmem_alloc) */
+	__u32 limit; /* of them (sk_rcvbuf) */
+	__u32 is_limit_set; /* by SO_RCVBUF */
+	__u32 datagrams; /* queued */
+	__u32 bound_ifindex; /* 0: none */
+	__u32 family; /* AF_INET, AF_INET6 */
+	__u16 port; /* host order */
+	__u16 peer_port; /* 0: not connected */
+	__u8 address[16]; /* its own; of AF_INET the first four bytes */
+	__u8 peer[16];
 };
 
 /* What a step of a trace is. */

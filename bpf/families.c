@@ -36,6 +36,14 @@ inline_always void begin_death(u64 skb, u64 location, u64 receiver, union scratc
 	if (is_killer(layout, KILLER_HOOK_SLOW, location) || is_killer(layout, KILLER_DO_CHAIN, location) ||
 	    is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location))
 		death->detail = netfilter_detail(skb, location, layout);
+#ifdef FAMILY_SOCKET
+	u64 sock = refusing_socket(skb, receiver, scratch);
+
+	if (sock && location && !death->detail) {
+		death->detail = RECORD_SOCKET;
+		death->object = sock;
+	}
+#endif
 }
 
 /* enum record_type of the record that follows the DROP record, 0: none */
@@ -53,6 +61,10 @@ inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
 	struct death *death = current_death();
 
 	switch (death ? death->detail : 0) {
+#ifdef FAMILY_SOCKET
+	case RECORD_SOCKET:
+		return death->object;
+#endif
 #ifdef FAMILY_NFT
 	case RECORD_NFT:
 		return nft_object(buffer->address);

@@ -241,5 +241,24 @@ class XfrmPolicy:
     child: Child = None
 
 
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A socket of UDP, as it was when the packet was dropped; who held it then is the finding's `process`."""
+
+    kind: ClassVar[Literal["socket"]] = "socket"
+    text: Text
+    proto: Annotated[str, "udp or udplite"]
+    address: Annotated[str, "its own; 0.0.0.0 or :: for any"]
+    port: Annotated[int, "its own"]
+    peer: Annotated[str | None, "whom it is connected to; null: it takes datagrams of anybody"]
+    peer_port: Annotated[int | None, "port of the peer"]
+    bound_ifindex: Annotated[int | None, "index of the interface or VRF that it is bound to"]
+    inode: Annotated[int | None, "what /proc/PID/fd calls it by; null: it is the kernel's own"]
+    queued: Annotated[int, "bytes that the datagrams in its queue occupy"]
+    limit: Annotated[int, "how many they may"]
+    limit_set: Annotated[bool, "the program chose the limit (SO_RCVBUF), else it is net.core.rmem_default"]
+    datagrams: Annotated[int, "in its queue"]
+
+
 Rule = NftRule | IptablesRule | EbtablesRule | ChainPolicy
-Culprit = Rule | Sysctl | BpfProgram | HookFunction | Queue | XfrmState | XfrmPolicy
+Culprit = Rule | Sysctl | BpfProgram | HookFunction | Queue | XfrmState | XfrmPolicy | Socket

@@ -19,6 +19,28 @@ Direction = Literal["in", "out", "forward"]
 
 
 @dataclass(frozen=True, slots=True)
+class SocketNote:
+    """The socket of UDP that a datagram was for, as it was when the datagram died.
+
+    `error` is the name of the errno with which the kernel refused to queue it, None where the kernel gives a reason
+    instead. `queued` and `limit` are bytes, `limit_set` says that the program chose the limit (SO_RCVBUF). `inode` is
+    what /proc/PID/fd calls the socket by, 0: it is the kernel's own. `peer` is None of one that is not connected.
+    """
+
+    error: str | None
+    queued: int
+    limit: int
+    limit_set: bool
+    datagrams: int
+    inode: int
+    address: Address
+    port: int
+    peer: Address | None = None
+    peer_port: int | None = None
+    bound_ifindex: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One hit of a probe: numbers and bytes, nothing looked up. Addresses are kernel addresses, 0 where unknown.
 
@@ -55,6 +77,7 @@ class Event:
     netfilter: NetfilterNote | None = None
     row: bytes = b""
     journey: int = 0
+    socket: SocketNote | None = None
 
 
 @dataclass(frozen=True, slots=True)

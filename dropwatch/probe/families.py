@@ -4,6 +4,7 @@ from dropwatch.probe.family import Family, Hook, TailCall, both, entries
 from dropwatch.wire.header import RECORD_EBT, RECORD_HOOKS, RECORD_NFT, RECORD_XT
 from dropwatch.wire.ipsec import XFRM_NOTE
 from dropwatch.wire.netfilter import EBT_NOTE, ENGINES_NOTE, HOOKS_NOTE, NFT_NOTE, XT_NOTE
+from dropwatch.wire.socket import RECORD_SOCKET, SOCKET_NOTE
 
 XFRM = Family(
     name="ipsec",
@@ -43,6 +44,22 @@ TCP = Family(
     files=("tcp.c",),
     flag="FAMILY_TCP",
     hooks=(Hook("tcp_timewait_state_process", "on_tcp_timewait", "on_tcp_timewait_return"),),
+)
+
+SOCKET = Family(
+    name="socket",
+    files=("socket.c",),
+    flag="FAMILY_SOCKET",
+    hooks=(
+        Hook(
+            "__udp_enqueue_schedule_skb",
+            "on_udp_enqueue",
+            "on_udp_enqueue_return",
+            unless="KFREE_SKB_SOCKET_ARGUMENT",
+        ),
+    ),
+    tail_calls=(TailCall("drop_details", RECORD_SOCKET, "send_socket"),),
+    notes=(SOCKET_NOTE,),
 )
 
 # Expressions that may say drop beside what they are there for: each regs->verdict.code = NF_DROP in net/.
@@ -144,7 +161,7 @@ AT_HOOKS = Family(
     notes=(HOOKS_NOTE,),
 )
 
-FAMILIES = (XFRM, XFRM_OUTPUT, TCP, NFT, XT, EBT, ENGINES, AT_HOOKS)
+FAMILIES = (XFRM, XFRM_OUTPUT, TCP, SOCKET, NFT, XT, EBT, ENGINES, AT_HOOKS)
 
 # Functions at netfilter's hooks, by the beginning of their names, that answer what a function with a probe answers.
 _ANSWERS_OF = {

@@ -1,8 +1,12 @@
 """Signs of sockets: which kind of socket a reason is about is told by the function and the packet."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from dropwatch.causes import kernel_word
 from dropwatch.host.host import Host
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.culprits import Socket
+from dropwatch.model.drop import Address, Drop, Evidence, Fix, Process, SocketNote, Verdict
 from dropwatch.packet.payload import tcp_payload_length
 
 _UDP = frozenset({"udp", "udplite"})
@@ -75,14 +79,77 @@ def accept_queue_full(drop: Drop, host: Host) -> Verdict | None:
 
 
 def udp_buffer_full(drop: Drop, host: Host) -> Verdict | None:
-    function = kernel_word.place(drop) or ""
-    if (
-        drop.reason == "SOCKET_RCVBUFF"
-        and drop.packet.proto in _UDP
-        and function.lstrip("_").startswith("udp")
-    ):
+    """The reason says so; where the kernel gives none, the errno: ENOBUFS is the limit that all sockets share."""
+    note, function = drop.event.socket, kernel_word.place(drop) or ""
+    by_reason = drop.reason == "SOCKET_RCVBUFF" and function.lstrip("_").startswith("udp")
+    by_errno = note is not None and note.error == "ENOMEM" and kernel_word.gave_no_reason(drop)
+    if drop.packet.proto not in _UDP or not (by_reason or by_errno):
+        return None
+    if note is None:
         return kernel_word.certain(drop)
-    return None
+    owner = host.socket_holder(drop.event.netns, note.inode, drop.event.monotonic_ns) if note.inode else None
+    said = kernel_word.certain(drop, *_queue_evidence(note, owner))
+    return replace(said, culprit=_socket(drop, note, owner), fix=_larger_buffer(note, owner), owner=owner)
+
+
+def _queue_evidence(note: SocketNote, owner: Process | None) -> Iterator[Evidence]:
+    whose = (
+        "the program set it (SO_RCVBUF)" if note.limit_set else "SO_RCVBUF was not set: net.core.rmem_default"
+    )
+    queued = f"{note.queued:,} of {note.limit:,} bytes queued in {note.datagrams:,} datagrams; {whose}"
+    yield Evidence("socket at the drop", queued)
+    if owner is not None:
+        holds = f"after the drop {owner.comm} (pid {owner.pid}) holds the socket, inode {note.inode}"
+        yield Evidence("/proc/PID/fd", holds)
+    elif note.inode:
+        yield Evidence(
+            "/proc/PID/fd", f"after the drop nobody was found who holds the socket, inode {note.inode}"
+        )
+
+
+def _socket(drop: Drop, note: SocketNote, owner: Process | None) -> Socket:
+    """As `ss -uap` has it, without what is queued."""
+    proto = drop.packet.proto or "udp"
+    users = f' users:(("{owner.comm}",pid={owner.pid}))' if owner is not None else ""
+    text = f"{proto} {_end(note.address, note.port)} {_end(note.peer, note.peer_port)}{users}"
+    return Socket(
+        text=text,
+        proto=proto,
+        address=str(note.address),
+        port=note.port,
+        peer=str(note.peer) if note.peer is not None else None,
+        peer_port=note.peer_port,
+        bound_ifindex=note.bound_ifindex,
+        inode=note.inode or None,
+        queued=note.queued,
+        limit=note.limit,
+        limit_set=note.limit_set,
+        datagrams=note.datagrams,
+    )
+
+
+def _end(address: Address | None, port: int | None) -> str:
+    if address is None:
+        return "*:*"
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def _larger_buffer(note: SocketNote, owner: Process | None) -> tuple[Fix, ...]:
+    """The kernel doubles what SO_RCVBUF asks for (sock_setsockopt, net/core/sock.c), up to twice net.core.rmem_max."""
+    who = f"{owner.comm} (pid {owner.pid})" if owner is not None else "the program"
+    doing = f"cat /proc/{owner.pid}/stack" if owner is not None else f"ss -uampn 'sport = :{note.port}'"
+    larger = max(4 * note.limit, 1 << 20)
+    if note.limit_set:
+        room = Fix(
+            f"have {who} ask for more than {note.limit // 2} bytes (SO_RCVBUF), and allow it",
+            f"sysctl -w net.core.rmem_max={larger}",
+        )
+    else:
+        room = Fix(
+            "a larger default, for sockets that are opened from then on",
+            f"sysctl -w net.core.rmem_default={larger}",
+        )
+    return (Fix(f"see why {who} does not read", doing), room)
 
 
 def raw_buffer_full(drop: Drop, host: Host) -> Verdict | None:
@@ -107,6 +174,12 @@ def memory_pressure(drop: Drop, host: Host) -> Verdict | None:
     if drop.reason == "PROTO_MEM" and (function.lstrip("_").startswith("udp") or function in _RAW):
         fact = "the protocol's memory limit, or that of the cgroup, is reached"
         return kernel_word.likely(drop, Evidence("place", fact))
+    note = drop.event.socket
+    if note is not None and note.error == "ENOBUFS" and kernel_word.gave_no_reason(drop):
+        queued = f"only {note.queued:,} of {note.limit:,} bytes queued in its socket"
+        return kernel_word.likely(
+            drop, Evidence("socket at the drop", f"{queued}: what is full is the memory of all")
+        )
     return None
 
 

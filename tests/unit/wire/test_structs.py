@@ -11,7 +11,7 @@ from dropwatch.model.netfilter import FAMILIES
 from dropwatch.names import xfrm_abi
 from dropwatch.probe import tracer
 from dropwatch.resources import resource_dir
-from dropwatch.wire import decoder, drop, header, ipsec, layout, netfilter, settings, trace
+from dropwatch.wire import decoder, drop, header, ipsec, layout, netfilter, settings, socket, trace
 
 BPF = resource_dir("bpf")
 MIRROR: dict[str, type[ctypes.Structure]] = {
@@ -37,6 +37,7 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "netfilter_layout": layout.NetfilterLayout,
     "step_record": trace.StepRecord,
     "step_field": trace.StepField,
+    "socket_record": socket.SocketRecord,
 }
 HEADERS = ("event.h", "settings.h", "layout.h")
 TEXT = re.sub(r"/\*.*?\*/", "", "".join((BPF / name).read_text() for name in HEADERS), flags=re.S)
@@ -254,11 +255,12 @@ STEPS = [name for name in enumerators() if name.startswith("STEP_")]
 
 def test_enumerators(compiler: dict[str, int]) -> None:
     """All of them: one that is added in C is wanted here as well."""
+    records = vars(header) | vars(socket)
     sources = {f"SOURCE_{name.upper()}": number for number, name in enumerate(drop.SOURCES)}
     audits = {f"XFRM_AUDIT_{word.upper()}": number for number, word in ipsec._AUDITS.items()}
     notes = {f"NOTE_{word.upper().replace('-', '_')}": number for number, word in drop._NOTES.items()}
     assert {name: compiler[name] for name in enumerators()} == {
-        **{name: number for name, number in vars(header).items() if name.startswith("RECORD_")},
+        **{name: number for name, number in records.items() if name.startswith("RECORD_")},
         "NFT_NO_VERDICT": 0,
         "NFT_RULE": netfilter._NFT_RULE,
         **sources,

@@ -1,0 +1,93 @@
+"""A UDP socket that takes no more: its own buffer, or the memory of all; on kernels with reasons and without."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.host import Host
+from dropwatch.model.culprits import Socket
+from dropwatch.model.drop import Drop, Frame, Process, SocketNote, Verdict, Where
+from tests.unit.told_host import ToldHost
+
+NOTE = SocketNote("ENOMEM", 213504, 212992, False, 92, 4711, IPv4Address("10.9.0.2"), 5000)
+READER = Process(812, "slow-reader")
+
+Refused = Callable[..., Drop]
+
+
+@pytest.fixture
+def refused(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., object], make_event: Callable[..., object]
+) -> Refused:
+    """A datagram that a socket did not take; `note` are changes of NOTE, None: no probe has told of the socket."""
+
+    def build(reason: str | None, function: str = "udp_queue_rcv_one_skb", **note: object) -> Drop:
+        told = None if note.get("note", NOTE) is None else replace(NOTE, **note)  # type: ignore[arg-type]
+        drop = make_drop(make_packet(proto="udp"), make_event(socket=told))
+        frame = Frame(function, 1, None, 0)
+        return replace(drop, where=Where(frame, "udp", "in"), stack=(frame,), reason=reason)
+
+    return build
+
+
+def judged(drop: Drop, host: Host | None = None) -> tuple[str, Verdict]:
+    cause, verdict = diagnose(drop, host or ToldHost(socket_holder=READER))
+    return cause.id if cause is not None else "unknown", verdict
+
+
+@pytest.mark.parametrize("reason", ["SOCKET_RCVBUFF", None])
+def test_the_buffer_is_full(refused: Refused, reason: str | None) -> None:
+    cause, verdict = judged(refused(reason))
+    assert (cause, verdict.confidence, verdict.owner) == ("socket.udp-buffer-full", "certain", READER)
+    assert [fact.text for fact in verdict.evidence[:2]] == [
+        "213,504 of 212,992 bytes queued in 92 datagrams; SO_RCVBUF was not set: net.core.rmem_default",
+        "after the drop slow-reader (pid 812) holds the socket, inode 4711",
+    ]
+    assert isinstance(verdict.culprit, Socket)
+    assert verdict.culprit.text == 'udp 10.9.0.2:5000 *:* users:(("slow-reader",pid=812))'
+    assert (verdict.culprit.queued, verdict.culprit.limit, verdict.culprit.datagrams) == (213504, 212992, 92)
+    assert [fix.command for fix in verdict.fix] == [
+        "cat /proc/812/stack",
+        "sysctl -w net.core.rmem_default=1048576",
+    ]
+
+
+def test_the_program_chose_the_limit(refused: Refused) -> None:
+    _, verdict = judged(refused("SOCKET_RCVBUFF", limit=2304, limit_set=True))
+    assert verdict.evidence[0].text.endswith("the program set it (SO_RCVBUF)")
+    assert "more than 1152 bytes" in verdict.fix[1].text
+    assert verdict.fix[1].command == "sysctl -w net.core.rmem_max=1048576"
+
+
+def test_nobody_holds_it(refused: Refused) -> None:
+    _, verdict = judged(refused("SOCKET_RCVBUFF"), ToldHost())
+    assert verdict.owner is None
+    assert verdict.evidence[1].text == "after the drop nobody was found who holds the socket, inode 4711"
+    assert verdict.fix[0].command == "ss -uampn 'sport = :5000'"
+
+
+def test_a_socket_of_the_kernel_is_nobodys(refused: Refused) -> None:
+    host = ToldHost(socket_holder=READER)
+    _, verdict = judged(refused("SOCKET_RCVBUFF", inode=0), host)
+    assert verdict.owner is None
+    assert host.asked["socket_holder"] == 0
+
+
+def test_without_a_probe_the_reason_is_enough(refused: Refused) -> None:
+    cause, verdict = judged(refused("SOCKET_RCVBUFF", note=None))
+    assert (cause, verdict.confidence, verdict.culprit) == ("socket.udp-buffer-full", "certain", None)
+
+
+def test_the_memory_of_all_is_not_this_sockets_buffer(refused: Refused) -> None:
+    cause, verdict = judged(refused(None, error="ENOBUFS", queued=4352))
+    assert (cause, verdict.confidence) == ("socket.memory-pressure", "likely")
+    assert "only 4,352 of 212,992 bytes" in verdict.evidence[0].text
+
+
+@pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED", "SOCKET_FILTER"])
+def test_what_was_never_to_be_queued_is_not_judged_by_what_is(refused: Refused, reason: str | None) -> None:
+    """On newer kernels the tracepoint names the socket of whatever dies there."""
+    assert judged(refused(reason, error=None))[0] not in {"socket.udp-buffer-full", "socket.memory-pressure"}
