@@ -10,6 +10,7 @@ import struct
 import subprocess
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def decide(tmp_path_factory: pytest.TempPathFactory) -> Decide:
     function = ctypes.CDLL(str(library)).decide
 
     def call(asked: Filter, packet: bytes) -> int:
-        made = settings(asked, {}.get, False)
+        made = settings(asked, lambda name: None, False)
         return int(function(ctypes.byref(made), packet, len(packet)))
 
     return call
@@ -140,7 +141,7 @@ def packet(chance: random.Random, depth: int = 0) -> bytes:
 def some_filter(chance: random.Random) -> Filter:
     networks = [ip_network(f"{a}/{chance.choice((32, 24))}", strict=False) for a in FOUR]
     networks += [ip_network(f"{a}/{chance.choice((128, 64))}", strict=False) for a in SIX]
-    kinds = {
+    kinds: dict[str, Callable[[], Any]] = {
         "families": lambda: frozenset({chance.choice((4, 6))}),
         "protos": lambda: frozenset(
             chance.sample((UDP, TCP, SCTP, ICMP, ICMP6, ESP, AH, GRE, IPIP, IPV6), 2)
@@ -153,7 +154,8 @@ def some_filter(chance: random.Random) -> Filter:
         "port": lambda: ((chance.choice(PORTS), 65535),),
     }
     chosen = chance.sample(sorted(kinds), chance.choice((1, 1, 2, 3)))
-    return Filter(**{kind: kinds[kind]() for kind in chosen})  # type: ignore[arg-type]
+    values: dict[str, Any] = {kind: kinds[kind]() for kind in chosen}
+    return Filter(**values)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -168,9 +169,7 @@ def test_a_family_that_this_kernel_cannot_have_is_left_out_and_told(bpf: Path) -
         "a spoilt one": "this kernel's BTF has no NOR_THAT, no_such_struct.member, nor_this, sk_buff.no_such_member"
     }
     assert "FAMILY_SPOILT" not in definitions(built)
-    assert built == Program(
-        *(getattr(program.build(FAMILIES, bpf), at) for at in ("text", "flags", "families")), built.left_out
-    )
+    assert replace(built, left_out={}) == program.build(FAMILIES, bpf)
 
 
 @pytest.mark.parametrize("file", [*program.HEADERS, *program.BASE_FILES, *program.DROP_FILES])

@@ -47,7 +47,7 @@ Four, Two, Sixteen = ctypes.c_uint8 * 4, ctypes.c_uint8 * 2, ctypes.c_uint8 * 16
 
 @pytest.fixture
 def decoder() -> wire.Decoder:
-    names = KernelNames(STATE_NAMES, COUNTER_NAMES, {}.get, lambda address: HookFunction(None))
+    names = KernelNames(STATE_NAMES, COUNTER_NAMES, lambda address: None, lambda address: HookFunction(None))
     return wire.Decoder([ipsec.XFRM_NOTE], names)
 
 
@@ -293,17 +293,18 @@ def test_selector_without_family_is_of_the_states_family(decoder: wire.Decoder) 
     ("audit", "words", "spi", "seq"),
     [
         (0, set(), None, None),
-        (1, {"icvfail"}, None, None),
-        (2, {"notfound"}, 0xDEADBEEF, 0x01020304),
-        (4, {"replay"}, None, 0x01020304),
-        (7, {"icvfail", "notfound", "replay"}, 0xDEADBEEF, 0x01020304),
+        (1, frozenset({"icvfail"}), None, None),
+        (2, frozenset({"notfound"}), 0xDEADBEEF, 0x01020304),
+        (4, frozenset({"replay"}), None, 0x01020304),
+        (7, frozenset({"icvfail", "notfound", "replay"}), 0xDEADBEEF, 0x01020304),
     ],
 )
 def test_what_the_audit_calls_say(
-    decoder: wire.Decoder, audit: int, words: set[str], spi: int | None, seq: int | None
+    decoder: wire.Decoder, audit: int, words: frozenset[str], spi: int | None, seq: int | None
 ) -> None:
-    seen = {"spi_seen": bytes_of(Four, b"\xde\xad\xbe\xef"), "seq_seen": bytes_of(Four, b"\1\2\3\4")}
-    decoder.feed(bytes(xfrm_record(audit=audit, **seen)))
+    record = xfrm_record(audit=audit)
+    record.spi_seen[:], record.seq_seen[:] = b"\xde\xad\xbe\xef", b"\1\2\3\4"
+    decoder.feed(bytes(record))
     note = fed(decoder, drop_record()).xfrm
     assert note is not None
     assert (note.audit, note.spi, note.seq, note.state) == (words, spi, seq, None)

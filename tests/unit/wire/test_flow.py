@@ -4,6 +4,7 @@ import re
 import struct
 import subprocess
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from dropwatch.resources import resource_dir
 from dropwatch.wire.flow import flow_count
 
 
-def flow(saddr, daddr, family, proto, dport, has_ports=1):
+def flow(saddr: str, daddr: str, family: int, proto: int, dport: int, has_ports: int = 1) -> bytes:
     raw = [ip_address(f"::ffff:{text}" if family == 4 else text).packed for text in (saddr, daddr)]
     return b"".join(raw) + struct.pack("=IIHHBB2x", family, proto, 0, dport, has_ports, 0)
 
@@ -34,7 +35,7 @@ def test_what_is_no_flow() -> None:
         flow_count(b"short", 1)
 
 
-def test_the_c_compiler_sees_the_same_struct(tmp_path) -> None:
+def test_the_c_compiler_sees_the_same_struct(tmp_path: Path) -> None:
     text = (resource_dir("bpf") / "flow.c").read_text()
     body = re.search(r"^struct flow {.*?^};", text, re.S | re.M)
     assert body

@@ -56,12 +56,8 @@ def enumerators() -> list[str]:
     return [name for body in bodies for name in re.findall(r"^\s*(\w+)", body, re.M)]
 
 
-def numbers(mirror: type[ctypes.Structure]) -> dict[str, type[ctypes.c_uint32]]:
-    return {
-        name: kind
-        for name, kind, *_ in mirror._fields_
-        if hasattr(kind, "_type_") and not hasattr(kind, "_length_")
-    }
+def numbers(mirror: type[ctypes.Structure]) -> "dict[str, type[ctypes._SimpleCData[int]]]":
+    return {name: kind for name, kind, *_ in mirror._fields_ if issubclass(kind, ctypes._SimpleCData)}
 
 
 def is_signed(struct: str, member: str) -> str:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ GOOD = "class BPF:\n    def ring_buffer_poll(self): ...\n    def attach_raw_trac
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory `bcc` that comes first on the path; importing it would fail, and nobody does."""
     directory = tmp_path / "bcc"
     directory.mkdir()
@@ -23,26 +24,26 @@ def package(tmp_path, monkeypatch):
     return directory
 
 
-def test_a_good_one_is_found_without_importing_it(package) -> None:
+def test_a_good_one_is_found_without_importing_it(package: Path) -> None:
     found = find_bcc()
     assert (found.version, found.directory, found.problem) == ("0.31.0+ds", package, None)
 
 
-def test_what_pypi_calls_bcc_is_something_else(package) -> None:
+def test_what_pypi_calls_bcc_is_something_else(package: Path) -> None:
     (package / "libbcc.py").unlink()
     found = find_bcc()
     assert "not the BPF Compiler Collection" in (found.problem or "")
     assert "pip uninstall bcc" in (found.todo or "")
 
 
-def test_one_that_lacks_what_is_needed_is_too_old(package) -> None:
+def test_one_that_lacks_what_is_needed_is_too_old(package: Path) -> None:
     (package / "__init__.py").write_text("class BPF: ...\n")
     (package / "version.py").write_text("__version__ = '0.12.0'\n")
     found = find_bcc()
     assert "bcc 0.12.0 is too old: it has no ring_buffer_poll" in (found.problem or "")
 
 
-def test_a_version_that_is_not_told_is_no_obstacle(package) -> None:
+def test_a_version_that_is_not_told_is_no_obstacle(package: Path) -> None:
     (package / "version.py").unlink()
     found = find_bcc()
     assert (found.version, found.problem) == (None, None)

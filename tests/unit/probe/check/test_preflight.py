@@ -1,13 +1,17 @@
 """The self-test: the first obstacle is the one to remove first, and no answer is a guess."""
 
+import ctypes
 import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.model.fact import Fact
+from dropwatch.probe import program
 from dropwatch.probe.check import preflight, trial
 from dropwatch.probe.check.bcc_package import BccPackage
 from dropwatch.probe.check.preflight import (
@@ -18,6 +22,7 @@ from dropwatch.probe.check.preflight import (
     User,
     vital_facts,
 )
+from dropwatch.probe.family import Family
 from dropwatch.probe.program import Program
 
 ROOT = User(0, (1 << 41) - 1, in_user_namespace=False)
@@ -25,16 +30,16 @@ NOBODY = User(65534, 0, in_user_namespace=False)
 
 
 @pytest.fixture(autouse=True)
-def furnished_machine(monkeypatch) -> None:
+def furnished_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """bcc, libbpf and BTF are there, whatever this machine has; a test says what is not."""
     monkeypatch.setattr(preflight, "find_bcc", lambda: BccPackage("0.26.0"))
-    monkeypatch.setattr(preflight.ctypes, "CDLL", lambda name: None)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: None)
     monkeypatch.setattr(preflight, "lockdown_mode", lambda: "none")
-    monkeypatch.setattr(preflight.program, "build", lambda families: Program("", (), families, {}))
+    monkeypatch.setattr(program, "build", lambda families: Program("", (), families, {}))
 
 
 @pytest.fixture
-def capable_kernel(monkeypatch) -> None:
+def capable_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trial works; a test says which one does not."""
     works = trial.Outcome(0)
     monkeypatch.setattr(trial, "program", lambda *, reading: works)
@@ -42,16 +47,16 @@ def capable_kernel(monkeypatch) -> None:
     monkeypatch.setattr(trial, "raw_tracepoint", lambda name: works)
 
 
-def failing(user):
+def failing(user: User) -> dict[str, Fact]:
     return {fact.name: fact for fact in vital_facts(user) if fact.works is False}
 
 
-def test_everything_there(capable_kernel) -> None:
+def test_everything_there(capable_kernel: None) -> None:
     assert all(fact.works and fact.vital for fact in vital_facts(ROOT))
 
 
-def test_who_is_not_root_is_told_so_and_nothing_is_tried(monkeypatch) -> None:
-    def forbidden(**_) -> None:
+def test_who_is_not_root_is_told_so_and_nothing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(**_: object) -> None:
         raise AssertionError("a program was loaded")
 
     monkeypatch.setattr(trial, "program", forbidden)
@@ -73,7 +78,9 @@ def test_who_is_not_root_is_told_so_and_nothing_is_tried(monkeypatch) -> None:
         ((CAP_SYS_ADMIN,), True),
     ],
 )
-def test_capabilities_count_not_the_user_id(capabilities, may, capable_kernel) -> None:
+def test_capabilities_count_not_the_user_id(
+    capabilities: tuple[int, ...], may: bool, capable_kernel: None
+) -> None:
     bits = sum(1 << one for one in capabilities)
     for uid in (0, 1000):
         facts = list(vital_facts(User(uid, bits, in_user_namespace=False)))
@@ -84,7 +91,9 @@ def test_sys_admin_does_not_stand_for_net_admin() -> None:
     assert not User(0, 1 << CAP_SYS_ADMIN, in_user_namespace=False).has(CAP_NET_ADMIN)
 
 
-def test_lockdown_is_recognised_by_what_the_verifier_says(capable_kernel, monkeypatch) -> None:
+def test_lockdown_is_recognised_by_what_the_verifier_says(
+    capable_kernel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused = trial.Outcome(errno.EINVAL, "unknown func bpf_probe_read_kernel#113")
     monkeypatch.setattr(trial, "program", lambda *, reading: refused if reading else trial.Outcome(0))
     monkeypatch.setattr(preflight, "lockdown_mode", lambda: "confidentiality")
@@ -94,7 +103,7 @@ def test_lockdown_is_recognised_by_what_the_verifier_says(capable_kernel, monkey
     assert "lockdown=integrity" in (fact.todo or "")
 
 
-def test_a_refused_load_is_told_once_and_a_user_namespace_is_named(monkeypatch) -> None:
+def test_a_refused_load_is_told_once_and_a_user_namespace_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "program", lambda *, reading: trial.Outcome(errno.EPERM))
     contained = User(0, ROOT.capabilities, in_user_namespace=True)
     for user, words in ((ROOT, "seccomp"), (contained, "user namespace")):
@@ -104,7 +113,7 @@ def test_a_refused_load_is_told_once_and_a_user_namespace_is_named(monkeypatch) 
         assert words in (found["BPF programs"].todo or "")
 
 
-def test_an_unknown_machine_is_no_answer(monkeypatch) -> None:
+def test_an_unknown_machine_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ring_buffer", "raw_tracepoint"):
         monkeypatch.setattr(trial, name, lambda *_: trial.Outcome(None))
     monkeypatch.setattr(trial, "program", lambda *, reading: trial.Outcome(None))
@@ -114,13 +123,17 @@ def test_an_unknown_machine_is_no_answer(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(("broken", "name"), [("ring_buffer", "ring buffer"), ("raw_tracepoint", "drops")])
-def test_each_trial_decides_its_own_line(broken, name, capable_kernel, monkeypatch) -> None:
+def test_each_trial_decides_its_own_line(
+    broken: str, name: str, capable_kernel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trial, broken, lambda *_: trial.Outcome(errno.EINVAL))
     assert list(failing(ROOT)) == [name]
 
 
-def test_the_obstacles_come_in_the_order_in_which_a_user_can_remove_them(capable_kernel, monkeypatch):
-    def obstacle():
+def test_the_obstacles_come_in_the_order_in_which_a_user_can_remove_them(
+    capable_kernel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def obstacle() -> str | None:
         error = preflight.first_obstacle()
         return error.message if error else None
 
@@ -136,29 +149,33 @@ def test_the_obstacles_come_in_the_order_in_which_a_user_can_remove_them(capable
     assert obstacle() is None
 
 
-def test_without_btf_or_libbpf_nothing_can_be_read(capable_kernel, monkeypatch) -> None:
-    def no_btf(families) -> None:
+def test_without_btf_or_libbpf_nothing_can_be_read(
+    capable_kernel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_btf(families: tuple[Family, ...]) -> None:
         raise CannotRunHere("this kernel carries no BTF", "run another")
 
-    def no_library(name) -> None:
+    def no_library(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(preflight.program, "build", no_btf)
-    monkeypatch.setattr(preflight.ctypes, "CDLL", no_library)
+    monkeypatch.setattr(program, "build", no_btf)
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
     found = failing(ROOT)
     assert (found["BTF"].text, found["BTF"].todo) == ("this kernel carries no BTF", "run another")
     assert "libbpf.so.1: cannot open" in found["libbpf"].text
 
 
-def test_a_family_that_btf_does_not_know_is_told_but_no_obstacle(capable_kernel, monkeypatch) -> None:
+def test_a_family_that_btf_does_not_know_is_told_but_no_obstacle(
+    capable_kernel: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left_out = {"ipsec input": "this kernel's BTF has no xfrm_state"}
-    monkeypatch.setattr(preflight.program, "build", lambda families: Program("", (), (), left_out))
+    monkeypatch.setattr(program, "build", lambda families: Program("", (), (), left_out))
     btf = next(fact for fact in vital_facts(ROOT) if fact.name == "BTF")
     assert btf.works
     assert "not for ipsec input: this kernel's BTF has no xfrm_state" in btf.text
 
 
-def test_the_user_is_read_from_proc(tmp_path) -> None:
+def test_the_user_is_read_from_proc(tmp_path: Path) -> None:
     (tmp_path / "status").write_text("Name:\twhydrop\nCapPrm:\t0000000000000000\nCapEff:\t000000c000000000\n")
     (tmp_path / "uid_map").write_text("         0       1000          1\n")
     user = preflight.read_user(tmp_path)

@@ -1,9 +1,12 @@
 """The trials ask the running kernel: their answers are compared with another witness where there is one."""
 
 import errno
+import platform
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from dropwatch.probe.check import trial
 
@@ -60,8 +63,8 @@ def test_nothing_stays_open() -> None:
     subprocess.run([sys.executable, "-c", TRY_ALL], check=True)
 
 
-def test_an_unknown_machine_is_not_tried(monkeypatch) -> None:
-    monkeypatch.setattr(trial.platform, "machine", lambda: "vax")
+def test_an_unknown_machine_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "vax")
     assert trial.program(reading=False) == trial.Outcome(None)
     assert trial.ring_buffer() == trial.Outcome(None)
 
