@@ -115,9 +115,9 @@ def _live(**given: Any) -> None:
 def _run(options: "Options") -> None:
     """Each command imports what it needs: only those that end here need the probes."""
     with Stop() as stop:
-        from dropwatch.run.live import live
+        from dropwatch.run.show import show_live
 
-        live(options, Screen(sys.stdout, sys.stderr), stop)
+        show_live(options, Screen(sys.stdout, sys.stderr), stop)
 
 
 def _refuse_before_word(context: click.Context) -> None:
@@ -228,10 +228,10 @@ def _replay(file: str, findings: bool, **given: Any) -> None:
 
     options = parse_replay(given)
     with Stop() as stop:
-        from dropwatch.run.replay import replay
+        from dropwatch.run.show import show_replay
 
         screen = Screen(sys.stdout, sys.stderr)
-        replay(Path(file), options, given["netns"], screen, stop, as_findings=findings)
+        show_replay(Path(file), options, given["netns"], screen, stop, as_findings=findings)
 
 
 whydrop.add_command(

@@ -1,9 +1,9 @@
-"""The pipeline, in the order a packet meets it: the only place where the stages meet."""
+"""One live run, from the first look at the machine to the closing statement."""
 
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from dropwatch.enrich.answers import live_answers
@@ -17,124 +17,113 @@ from dropwatch.model.filter import Filter
 from dropwatch.probe.check.preflight import first_obstacle
 from dropwatch.probe.tracer import Tracer
 from dropwatch.recording.listener import Listener
-from dropwatch.render.closing import closing, opening
-from dropwatch.render.layout import Layout, layout_for, printable
-from dropwatch.render.screen import Screen
 from dropwatch.run import ready
 from dropwatch.run.command import Command
+from dropwatch.run.context import Face, Run
 from dropwatch.run.loop import Watch
+from dropwatch.run.mode import Mode
 from dropwatch.run.options import Options
-from dropwatch.run.pipeline import NOT_PACKETS, Pipeline, held_back, pipeline
+from dropwatch.run.pipeline import NOT_PACKETS, Pipeline, pipeline
 from dropwatch.run.stop import Stop
-from dropwatch.run.summary import Summarizing, summarizing_for
-from dropwatch.run.trace import Tracing, tracing_for
-from dropwatch.run.views import renderer_for
 from dropwatch.run.write import listener_for, start_of
-from dropwatch.wire.drop import event_of_row
+
+ModeOf = Callable[[Kallsyms, Listener], Mode]
 
 
-def live(options: Options, screen: Screen, stop: Stop) -> None:
-    """One live run, from the first look at the machine to the last line.
+class Live(Run):
+    """In its block the probes are attached. `told` is what it cannot see, as far as that was known then.
 
-    Raises CannotRunHere where it cannot start, WhydropError where it cannot go on; nothing stays attached.
+    Entering raises CannotRunHere where it cannot start; WhydropError where it cannot go on. Nothing stays attached.
     """
-    obstacle = first_obstacle()
-    if obstacle is not None:
-        raise obstacle
-    reasons, symbols, host = ReasonNames(), Kallsyms(), Host()
-    refuse_reasons_without_names(options.wanted, reasons.known)
-    absent = absent_reasons(options.wanted, reasons.known)
-    if options.ready_file is not None:
-        ready.clear(options.ready_file)
-    host.prepare()
-    listener = listener_for(options)
-    in_sum = options.view == "summary"
-    layout = layout_for(screen.out, options.no_color)
-    tracing, follow = None, None
-    if options.view in ("trace", "tree"):
-        tracing, follow = tracing_for(options, symbols, layout, own_inode(), stop, listener.gathered)
-    stages = pipeline(
-        live_answers(symbols, reasons, host),
-        replace(options, all_drops=True) if in_sum else options,  # a summary tells the harmless by row
-        listener,
-        tracing.matching if tracing is not None else lambda by_filter: by_filter,
-    )
-    renderer = renderer_for(options, layout, own_inode())
-    command = Command(options.command) if options.command else None
-    with contextlib.ExitStack() as stack:
-        tracer = stack.enter_context(
-            Tracer(options.wanted, symbols, options.all_drops, summary=in_sum, follow=follow)
+
+    _mode: Mode
+    _stages: Pipeline
+    _tracer: Tracer
+    _host: Host
+
+    def __init__(self, options: Options, mode_of: ModeOf, face: Face, stop: Stop) -> None:
+        super().__init__(face, stop)
+        self._options, self._mode_of = options, mode_of
+        self._listener = listener_for(options)
+        self._command = Command(options.command) if options.command else None
+        self._absent: tuple[str, ...] = ()
+        self.told: tuple[str, ...] = ()
+
+    @property
+    def failure(self) -> str | None:
+        """How the command after `--` failed, in words."""
+        return self._command.failure() if self._command is not None else None
+
+    def _open(self, contexts: contextlib.ExitStack) -> None:
+        obstacle = first_obstacle()
+        if obstacle is not None:
+            raise obstacle
+        options, listener = self._options, self._listener
+        reasons, symbols, self._host = ReasonNames(), Kallsyms(), Host()
+        refuse_reasons_without_names(options.wanted, reasons.known)
+        self._absent = absent_reasons(options.wanted, reasons.known)
+        if options.ready_file is not None:
+            ready.clear(options.ready_file)
+        self._host.prepare()
+        mode = self._mode = self._mode_of(symbols, listener)
+        judged = replace(options, all_drops=options.all_drops or mode.judges_all)
+        answers = live_answers(symbols, reasons, self._host)
+        self._stages = pipeline(answers, judged, listener, mode.matching)
+        tracer = self._tracer = contexts.enter_context(
+            Tracer(
+                options.wanted,
+                symbols,
+                options.all_drops,
+                summary=mode.counts_in_kernel,
+                follow=mode.follow,
+            )
         )
-        stack.enter_context(contextlib.closing(listener))
-        host.seen = tracer
+        self._host.seen = tracer
+        contexts.enter_context(contextlib.closing(listener))
         listener.begin(start_of(options, own_inode()))
-        told = (*absent, *tracer.blind_spots)
-        gathering: Summarizing | Tracing | None = tracing
-        if in_sum:
-            gathering = stack.enter_context(_summing(options, tracer, stages, layout, screen, stop, listener))
-        elif tracing is not None:
-            tracing.begin(tracer)
-        judge: Callable[[Event], Finding | None] = stages.finding
-        if gathering is not None:
-            judge = gathering.judge(judge)
-        shown = renderer if gathering is None else gathering
-        watch = Watch(tracer, judge, shown, screen, options, stop, command, listener=listener)
-        watch.run(lambda: _tell_ready(options, screen, layout, told))
-        last = gathering.finish() if gathering is not None else ""
-        counts = tracer.counts()
+        self.told = (*self._absent, *tracer.blind_spots)
+        contexts.enter_context(contextlib.closing(mode))
+        mode.begin(tracer, self._stages.named)
+
+    def _read(self) -> Generator[Finding, None, None]:
+        watch = Watch(
+            self._tracer,
+            self._judge,
+            self._mode,
+            self._face,
+            self._options,
+            self._stop,
+            self._command,
+            listener=self._listener,
+        )
+        yield from watch.run(self._ready)
+        last = self._mode.finish()
+        counts = self._tracer.counts()
         totals = Totals(
             seen_by=counts.seen_by,
-            matched=stages.matched,
+            matched=self._stages.matched,
             reported=watch.reported,
             lost=counts.lost,
-            suppressed=dict(stages.suppressed + Counter({NOT_PACKETS: counts.not_packets})),
+            suppressed=dict(self._stages.suppressed + Counter({NOT_PACKETS: counts.not_packets})),
             blind_spots=(
-                *absent,
-                *tracer.blind_spots,
-                *host.blind_spots,
-                *stages.blind_spots,
+                *self._absent,
+                *self._tracer.blind_spots,
+                *self._host.blind_spots,
+                *self._stages.blind_spots,
                 *watch.blind_spots,
             ),
         )
-        totals = gathering.totals(totals) if gathering is not None else totals
-        now = time.monotonic()
-        listener.end(totals, counts.not_packets, now)
-    screen.show(last + renderer.end(totals, now))
-    if not options.json:
-        screen.say(closing(totals, layout, told))
-    if command is not None and not stop.asked and (failure := command.failure()):
-        screen.say(f"whydrop: {printable(failure)}\n")
+        totals, now = self._mode.totals(totals), time.monotonic()
+        self._listener.end(totals, counts.not_packets, now)
+        self._totals, self.last_words = totals, last + self._mode.end(totals, now)
 
+    def _judge(self, event: Event) -> Finding | None:
+        return self._mode.take(event, self._stages.finding(event))
 
-def _summing(
-    options: Options,
-    tracer: Tracer,
-    stages: Pipeline,
-    layout: Layout,
-    screen: Screen,
-    stop: Stop,
-    listener: Listener,
-) -> Summarizing:
-    summing = summarizing_for(
-        options,
-        tracer,
-        drop_of=lambda row: stages.named(event_of_row(row)),
-        held_back=lambda cause_id: held_back(cause_id, options),
-        layout=layout,
-        output=screen.out,
-        stop=stop,
-        told=listener.gathered,
-    )
-    summing.begin()
-    return summing
-
-
-def _tell_ready(options: Options, screen: Screen, layout: Layout, blind_spots: tuple[str, ...]) -> None:
-    if options.ready_file is not None:
-        ready.create(options.ready_file)
-    if not options.json:
-        doing = "following packets" if options.view in ("trace", "tree") else "watching for dropped packets"
-        screen.say(opening(blind_spots, layout, doing))
+    def _ready(self) -> None:
+        if self._options.ready_file is not None:
+            ready.create(self._options.ready_file)
+        self._face.ready(self._mode.doing, self.told)
 
 
 def refuse_reasons_without_names(wanted: Filter, known: frozenset[str]) -> None:

@@ -1,7 +1,7 @@
 """The read loop: takes events until the user, the count, the clock or the command ends it, then the rest."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Protocol
 
 from dropwatch.model.drop import Event, Finding
@@ -21,8 +21,8 @@ class Source(Protocol):
     def detach(self) -> None: ...
 
 
-class Renderer(Protocol):
-    """Findings become text. `now` is a clock in seconds that only goes forward."""
+class Shown(Protocol):
+    """What is shown becomes text. `now` is a clock in seconds that only goes forward."""
 
     def finding(self, finding: Finding, now: float) -> str: ...
     def tick(self, now: float) -> str: ...
@@ -43,7 +43,7 @@ class Watch:
         self,
         source: Source,
         judge: Callable[[Event], Finding | None],
-        renderer: Renderer,
+        shown: Shown,
         output: Output,
         options: Options,
         stop: Stop,
@@ -53,7 +53,7 @@ class Watch:
     ) -> None:
         self._source = source
         self._judge = judge
-        self._renderer = renderer
+        self._shown = shown
         self._output = output
         self._options = options
         self._stop = stop
@@ -65,23 +65,28 @@ class Watch:
         self.reported = 0
         self.unread = 0
 
-    def run(self, is_ready: Callable[[], None]) -> None:
-        """Returns with the source detached and read to its end. `is_ready` is called once events are being read."""
+    def run(self, is_ready: Callable[[], None]) -> Generator[Finding, None, None]:
+        """Gives the findings when their batch has been shown; at the end the source is detached and read to its end.
+
+        `is_ready` is called once events are being read.
+        """
         try:
             batch = self._source.read(0)
             is_ready()
             if self._command is not None:
                 self._command.start()
             self._end = self._clock() + (self._options.duration or float("inf"))
-            self._take(batch)
+            yield from self._take(batch)
             while not self._over(quiet=not batch):
                 batch = self._source.read(self._patience_ms())
-                self._take(batch)
+                yield from self._take(batch)
             self._source.detach()
         finally:
             if self._command is not None:
                 self._command.stop(impatient=self._impatient)
-        self._drain()
+        # What was in the ring when the probes went. A ring that nobody fills is empty after a few reads.
+        while not self._output.reader_left and (batch := self._source.read(0)):
+            yield from self._take(batch)
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
@@ -98,9 +103,9 @@ class Watch:
         )
         return (f"{events} not looked at: {why}",)
 
-    def _take(self, batch: list[Event]) -> None:
+    def _take(self, batch: list[Event]) -> list[Finding]:
         """Judge and show; what comes after the last finding that was asked for stays unread."""
-        texts = []
+        texts, found = [], []
         for taken, event in enumerate(batch):
             if self._enough() or self._impatient():
                 self.unread += len(batch) - taken
@@ -108,13 +113,15 @@ class Watch:
             finding = self._judge(event)
             if finding is not None:
                 self.reported += 1
+                found.append(finding)
                 now = self._clock()
                 self._listener.shown(now)
-                texts.append(self._renderer.finding(finding, now))
+                texts.append(self._shown.finding(finding, now))
         now = self._clock()
         self._listener.tick(now)
-        texts.append(self._renderer.tick(now))
+        texts.append(self._shown.tick(now))
         self._output.show("".join(texts))
+        return found
 
     def _over(self, *, quiet: bool) -> bool:
         return bool(
@@ -133,11 +140,6 @@ class Watch:
             self._linger_until = self._clock() + _LINGER_SECONDS
             return False
         return quiet or self._clock() >= self._linger_until
-
-    def _drain(self) -> None:
-        """What was in the ring when the probes went. A ring that nobody fills is empty after a few reads."""
-        while not self._output.reader_left and (batch := self._source.read(0)):
-            self._take(batch)
 
     def _enough(self) -> bool:
         return self._options.count is not None and self.reported >= self._options.count

@@ -5,17 +5,14 @@ packets that did not die, are nothing to be judged.
 """
 
 import contextlib
-import os
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from dropwatch import __version__
 from dropwatch.errors import WhydropError, WrongUsage
-from dropwatch.model.drop import Drop, MatchResult, Totals
+from dropwatch.model.drop import Drop, Finding, MatchResult, Totals
 from dropwatch.model.filter import Filter
 from dropwatch.model.journey import Journey
 from dropwatch.model.summary import Summary
@@ -25,84 +22,62 @@ from dropwatch.recording.listener import Listener
 from dropwatch.recording.members import Damaged
 from dropwatch.recording.recording import Recorded, Recording
 from dropwatch.recording.start import End, Start
-from dropwatch.render.closing import closing
-from dropwatch.render.layout import layout_for, printable
-from dropwatch.render.screen import Screen
+from dropwatch.run.context import Face, Run
+from dropwatch.run.mode import Mode
 from dropwatch.run.options import VIEWS, Options, View
 from dropwatch.run.pipeline import NOT_PACKETS, Matching, pipeline
 from dropwatch.run.stop import Stop
-from dropwatch.run.views import journey_view_for, renderer_for, summary_view_for
 from dropwatch.run.write import listener_for
 
-_GATHERING = ("summary", "trace", "tree")  # these show no finding as a line of its own
+ModeOf = Callable[[Options, Start, Listener], Mode]
 
 
-def replay(
-    path: Path,
-    options: Options,
-    netns: tuple[str, ...],
-    screen: Screen,
-    stop: Stop,
-    *,
-    as_findings: bool = False,
-) -> None:
-    """Everything in the file that fits, shown as the run showed it or `as_findings`, then its closing statement.
+class Replay(Run):
+    """Everything in the file that fits, as the run showed it or `as_findings`.
 
     `netns` are namespaces as the recording names them, or their inodes. Raises WrongUsage for what is no recording,
-    Damaged after what could be read of a damaged one.
+    Damaged (when it has been read) after what could be read of a damaged one.
     """
-    recording = Recording(path)
-    _refuse_same_file(path, options.write)
-    recorded = (view for view in VIEWS if view == recording.start.view and not as_findings)
-    view: View = next(recorded, "findings")
-    if view in _GATHERING:
-        _refuse_filter(view, options, netns)
-    options = replace(options, payload=options.payload and recording.start.payload, view=view)
-    if not options.json:
-        screen.say(_opening(path, recording.start))
-    with _times_of(recording.start), contextlib.closing(listener_for(options)) as listener:
-        _Replay(recording, options, netns, listener, screen, stop).run()
 
-
-class _Replay:
     def __init__(
         self,
-        recording: Recording,
+        path: Path,
         options: Options,
         netns: tuple[str, ...],
-        listener: Listener,
-        screen: Screen,
+        mode_of: ModeOf,
+        face: Face,
         stop: Stop,
+        *,
+        as_findings: bool = False,
     ) -> None:
-        self._recording = recording
-        self._options = options
-        self._netns = netns
-        self._listener = listener
-        self._screen = screen
-        self._stop = stop
-        self._layout = layout_for(screen.out, options.no_color)
-        own_netns = recording.start.own_netns
-        as_then = replace(options, count=options.count or recording.start.count)
-        self._renderer = renderer_for(as_then, self._layout, own_netns)
-        self._gathers = options.view in _GATHERING
-        self._summary_view = summary_view_for(options, self._layout, own_netns)
-        self._journey_view = journey_view_for(options, self._layout, own_netns)
-        self._journeys: Counter[str] = Counter()
+        super().__init__(face, stop)
+        self._recording = Recording(path)
+        self.start = self._recording.start
+        _refuse_same_file(path, options.write)
+        recorded = (view for view in VIEWS if view == self.start.view and not as_findings)
+        view: View = next(recorded, "findings")
+        options = replace(options, payload=options.payload and self.start.payload, view=view)
+        self._options, self._netns = options, netns
+        self._listener = listener_for(options)
+        self._mode = mode_of(options, self.start, self._listener)
+        if not self._mode.shows_findings:
+            _refuse_filter(view, options, netns)
         self._current: Recorded | None = None
         self._reported = 0
         self._now = 0.0
-
-        wanted = _with_recorded_causes(options.wanted, recording.start)
         self._stages = pipeline(
-            recorded_answers(recording, self._time),
-            _judged_by(options, wanted, recording.start),
-            listener,
+            recorded_answers(self._recording, self._time),
+            _judged_by(options, self.start),
+            self._listener,
             self._matching,
         )
 
-    def run(self) -> None:
+    def _open(self, contexts: contextlib.ExitStack) -> None:
+        contexts.enter_context(contextlib.closing(self._listener))
+        self._listener.begin(_copied(self.start, self._options))
+
+    def _read(self) -> Generator[Finding, None, None]:
         """To the last item, or to where it cannot be read any more."""
-        self._listener.begin(_copied(self._recording.start, self._options))
         end: End | None = None
         damage: Damaged | None = None
         try:
@@ -111,53 +86,49 @@ class _Replay:
                     end = item
                 elif isinstance(item, Tick):
                     self._now = item.now
-                    self._screen.show(self._tick())
-                elif isinstance(item, Recorded):
-                    if self._gathers or not self._enough():
-                        self._take(item)
-                elif self._gathers and not self._enough():
+                    self._face.show(self._tick())
+                elif isinstance(item, Summary | Journey):
                     self._show(item)
-                if self._stop.asked or self._screen.reader_left:
+                elif not (self._mode.shows_findings and self._enough()):
+                    yield from self._take(item)
+                if self._stop.asked or self._face.reader_left:
                     break
         except Damaged as error:
             damage = error
-        self._close(end, damage)
+        self._end(end, damage)
         if damage is not None:
             raise damage
 
-    def _take(self, item: Recorded) -> None:
+    def _take(self, item: Recorded) -> Iterator[Finding]:
         self._current = item
         shown_then = item.now is not None
         # Renderers have CLOCK_MONOTONIC, as events do.
         self._now = item.now if item.now is not None else max(self._now, item.event.monotonic_ns / 1e9)
         with _damage("an event of the recording cannot be judged"):
-            finding = self._stages.finding(item.event)
-            if finding is None or self._gathers:
+            finding = self._mode.take(item.event, self._stages.finding(item.event))
+            if finding is None:
                 return
             due = "" if shown_then else self._tick()
             self._listener.shown(self._now)
-            text = due + self._renderer.finding(finding, self._now)
+            text = due + self._mode.finding(finding, self._now)
         self._reported += 1
-        self._screen.show(text)
+        self._face.show(text)
+        yield finding
 
     def _show(self, item: Summary | Journey) -> None:
+        if self._mode.shows_findings or self._enough():
+            return
         with _damage("a part of the recording cannot be shown"):
-            if isinstance(item, Journey):
-                text = self._journey_view.journey(item, self._now)
-            else:
-                text = self._summary_view.summary(item)
-            self._listener.gathered(item)
-        if isinstance(item, Journey):
-            self._journeys[item.end] += 1
+            text = self._mode.gathered(item, self._now)
         self._reported += 1
-        self._screen.show(text)
-
-    def _enough(self) -> bool:
-        return self._options.count is not None and self._reported >= self._options.count
+        self._face.show(text)
 
     def _tick(self) -> str:
         self._listener.tick(self._now)
-        return self._renderer.tick(self._now)
+        return self._mode.tick(self._now)
+
+    def _enough(self) -> bool:
+        return self._options.count is not None and self._reported >= self._options.count
 
     def _time(self, monotonic_ns: int) -> float:
         """The recorded one, of the event in hand."""
@@ -181,37 +152,24 @@ class _Replay:
         names = {inode, f"net:[{inode}]", drop.netns.name if drop.netns is not None else None}
         return any(text in names for text in self._netns)
 
-    def _close(self, end: End | None, damage: Damaged | None) -> None:
+    def _end(self, end: End | None, damage: Damaged | None) -> None:
         stages = self._stages
         not_packets = end.not_packets if end is not None else 0
-        totals = Totals(
-            seen_by=end.seen_by if end is not None else None,
-            matched=stages.matched,
-            reported=self._reported,
-            lost=end.lost if end is not None else None,
-            suppressed=dict(stages.suppressed + Counter({NOT_PACKETS: not_packets})),
-            blind_spots=(*(end.blind_spots if end is not None else ()), *self._not_known(damage)),
+        totals = self._mode.totals(
+            Totals(
+                seen_by=end.seen_by if end is not None else None,
+                matched=stages.matched,
+                reported=self._reported,
+                lost=end.lost if end is not None else None,
+                suppressed=dict(stages.suppressed + Counter({NOT_PACKETS: not_packets})),
+                blind_spots=(*(end.blind_spots if end is not None else ()), *self._not_known(damage)),
+            )
         )
-        if self._gathers:
-            totals = self._as_gathered(totals, end)
+        if end is not None:
+            totals = self._mode.as_recorded(totals, end)
         now = end.now if end is not None else self._now
         self._listener.end(totals, not_packets, now)
-        self._screen.show(self._renderer.end(totals, now))
-        if not self._options.json:
-            self._screen.say(closing(totals, self._layout))
-
-    def _as_gathered(self, totals: Totals, end: End | None) -> Totals:
-        """What is in summaries or journeys was counted when they were made."""
-        journeys = None if self._options.view == "summary" else dict(self._journeys)
-        if end is None:
-            return replace(totals, reported=totals.matched, journeys=journeys)
-        return replace(
-            totals,
-            matched=end.matched,
-            reported=end.reported,
-            suppressed=end.suppressed,
-            journeys=journeys,
-        )
+        self._totals, self.last_words = totals, self._mode.end(totals, now)
 
     def _not_known(self, damage: Damaged | None) -> Iterator[str]:
         if damage is not None:
@@ -221,12 +179,9 @@ class _Replay:
             yield f"the recording has no answer to all that was asked of the host ({names}): another whydrop made it"
 
 
-def _with_recorded_causes(wanted: Filter, start: Start) -> Filter:
+def _judged_by(options: Options, start: Start) -> Options:
     """Without causes of its own the replay has those of the run: a harmless one that was asked for is shown."""
-    return wanted if wanted.causes else replace(wanted, causes=start.causes)
-
-
-def _judged_by(options: Options, wanted: Filter, start: Start) -> Options:
+    wanted = options.wanted if options.wanted.causes else replace(options.wanted, causes=start.causes)
     return replace(options, wanted=wanted, all_drops=options.all_drops or start.all_drops)
 
 
@@ -269,24 +224,3 @@ def _refuse_same_file(path: Path, write: Path | None) -> None:
     with contextlib.suppress(OSError):
         if write is not None and path.samefile(write):
             raise WrongUsage("--write would replace the recording that is read", "name another file")
-
-
-def _opening(path: Path, start: Start) -> str:
-    began = f"{datetime.fromtimestamp(start.began, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    what = "with other addresses, " if start.anonymized else ""
-    made = printable(f"{what}Linux {start.kernel}, whydrop {start.program}")
-    return f"whydrop: replaying {printable(str(path))}: recorded {began}, {made}\n"
-
-
-@contextlib.contextmanager
-def _times_of(start: Start) -> Iterator[None]:
-    """The local time of the text is that of the machine that recorded: the replay shows what was shown there."""
-    before = os.environ.get("TZ")
-    sign, offset = "-" if start.utc_offset >= 0 else "+", abs(start.utc_offset)
-    os.environ["TZ"] = f"<REC>{sign}{offset // 3600:02}:{offset // 60 % 60:02}:{offset % 60:02}"
-    time.tzset()
-    try:
-        yield
-    finally:
-        os.environ.pop("TZ") if before is None else os.environ.update(TZ=before)
-        time.tzset()

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 
 class Stop:
-    """A context in which SIGINT, SIGTERM and SIGHUP are noted instead of obeyed.
+    """`asked` is how often a run was asked to end: once ends it in good order, twice cuts the good order short.
 
-    `asked` is how many have come: one ends the run in good order, a second one cuts the good order short.
-    SIGHUP stays ignored where it was (nohup). Works in the main thread only, as Python's signals do.
+    As a context it notes SIGINT, SIGTERM and SIGHUP instead of obeying them; SIGHUP stays ignored where it was (nohup).
+    That works in the main thread only, as Python's signals do; without it no signal is touched.
     """
 
     def __init__(self) -> None:
@@ -34,6 +34,10 @@ class Stop:
     def ask(self) -> None:
         """The same without a signal."""
         self.asked += 1
+
+    def at_once(self) -> None:
+        """As if a second signal had come."""
+        self.asked += 2
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.asked += 1

@@ -4,8 +4,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
-from typing import NamedTuple, Protocol, Self, TextIO
+from typing import ClassVar, NamedTuple, Protocol, TextIO
 
 from dropwatch.aggregate.tally import Tally
 from dropwatch.host.counters.counters import Counters
@@ -13,29 +12,19 @@ from dropwatch.host.netns.netns import netns_name, own_inode
 from dropwatch.model.drop import Drop, Event, Finding, Totals
 from dropwatch.model.summary import FlowCount, Outside, Summary
 from dropwatch.render.layout import Layout
+from dropwatch.run.gathered import SummaryView
+from dropwatch.run.mode import Mode, Probes, Renderer
 from dropwatch.run.options import Options
+from dropwatch.run.pipeline import held_back
 from dropwatch.run.stop import Stop
-from dropwatch.run.views import summary_view_for
+from dropwatch.wire.drop import event_of_row
 from dropwatch.wire.flow import flow_count
 
 _TOP_FLOWS = 10
 _SCREEN_SECONDS, _LINE_SECONDS = 1.0, 10.0  # between summaries where nothing else was asked for
 
 
-class Counted(Protocol):
-    """What the kernel counted so far."""
-
-    def rows(self) -> dict[bytes, int]: ...
-    def flows(self) -> list[tuple[bytes, int]]: ...
-
-
-class View(Protocol):
-    """Where summaries go: it gives text, or shows them by itself."""
-
-    def summary(self, summary: Summary) -> str: ...
-
-
-class FullScreen(View, Protocol):
+class FullScreen(SummaryView, Protocol):
     """A view that has the terminal from its first step() to close(); step() reads keys: true when one says to leave."""
 
     def step(self) -> bool: ...
@@ -52,19 +41,24 @@ class _Taken(NamedTuple):
     wall: float
 
 
-class Summarizing:
+class Summarizing(Mode):
     """One run's summaries, each `interval` seconds; after `count` of them it asks `stop` to end the run.
 
-    The last one, finish(), is exact: to be called once the probes are gone and every sample was taken. A context: the
-    terminal is as it was when it is left, however that happens.
+    The last one, finish(), is exact. The terminal is as it was when the mode is closed, however that happens.
     """
+
+    shows_findings: ClassVar[bool] = False
+    judges_all: ClassVar[bool] = True  # the harmless is told by row
+    counts_in_kernel: ClassVar[bool] = True
+    _tally: Tally
+    _counted: Probes
 
     def __init__(
         self,
-        tally: Tally,
-        counted: Counted,
+        renderer: Renderer,
+        view: SummaryView,
         counters: Counters,
-        view: View,
+        held_back: Callable[[str], bool],
         stop: Stop,
         *,
         interval: float,
@@ -75,8 +69,9 @@ class Summarizing:
         wall: Callable[[], float] = time.time,
     ) -> None:
         """With `screen` that shows the summaries, and `view` only the last one. `told` hears of each."""
-        self._tally, self._counted, self._counters = tally, counted, counters
+        super().__init__(renderer)
         self._view, self._screen, self._hear = view, screen, told
+        self._counters, self._held_back = counters, held_back
         self._stop, self._interval, self._count = stop, interval, count
         self._clock, self._wall = clock, wall
         self._told_at = self._due = 0.0
@@ -84,31 +79,20 @@ class Summarizing:
         self._taken: _Taken | None = None
         self._last: Summary | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._screen is not None:
-            self._screen.close()
-
-    def begin(self) -> None:
-        """From now on it counts: the probes are attached, nobody has been told so."""
+    def begin(self, probes: Probes, named: Callable[[Event], Drop]) -> None:
+        """From now on it counts."""
+        self._counted = probes
+        self._tally = Tally(
+            lambda row: named(event_of_row(row)), self._held_back, self._interval, self._wall()
+        )
         self._counters.start()
         self._told_at = self._clock()
         self._due = self._told_at + self._interval
 
-    def judge(self, finding_of: Callable[[Event], Finding | None]) -> Callable[[Event], Finding | None]:
-        """For the read loop: every sample is taken here, none is a finding to be shown."""
-
-        def taken(event: Event) -> None:
-            self._tally.sample(event, finding_of(event))
-
-        return taken
-
-    def finding(self, finding: Finding, now: float) -> str:
-        return ""
+    def take(self, event: Event, finding: Finding | None) -> Finding | None:
+        """A sample; none is a finding to be shown."""
+        self._tally.sample(event, finding)
+        return None
 
     def tick(self, now: float) -> str:
         """The summary when it is time. The counts are taken one tick earlier: then their samples have been read."""
@@ -127,12 +111,15 @@ class Summarizing:
             self._taken = self._take()
         return ""
 
+    def close(self) -> None:
+        if self._screen is not None:
+            self._screen.close()
+
     def finish(self) -> str:
         """The last summary."""
         last = self._summary(self._take(), complete=True)
         self._last = last
-        if self._screen is not None:
-            self._screen.close()
+        self.close()
         self._hear(last)
         return self._view.summary(last)
 
@@ -172,9 +159,8 @@ def top_flows(flows: list[tuple[bytes, int]]) -> tuple[FlowCount, ...]:
 
 def summarizing_for(
     options: Options,
-    counted: Counted,
-    drop_of: Callable[[bytes], Drop],
-    held_back: Callable[[str], bool],
+    renderer: Renderer,
+    view: SummaryView,
     layout: Layout,
     output: TextIO | None,
     stop: Stop,
@@ -185,10 +171,10 @@ def summarizing_for(
     screen = None if options.json or options.command else _full_screen(own, layout, output)
     interval = options.interval or (_LINE_SECONDS if screen is None else _SCREEN_SECONDS)
     return Summarizing(
-        Tally(drop_of, held_back, interval, time.time()),
-        counted,
+        renderer,
+        view,
         Counters((own, *options.wanted.netns), netns_name),
-        summary_view_for(options, layout, own),
+        lambda cause_id: held_back(cause_id, options),
         stop,
         interval=interval,
         count=options.count,

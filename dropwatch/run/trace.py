@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import ClassVar
 
 from dropwatch.aggregate.journeys import Journeys
 from dropwatch.aggregate.step_names import StepNames
@@ -13,51 +13,45 @@ from dropwatch.host.netns.netns import NetnsNames
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.skb_fields import resolve
 from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Totals
-from dropwatch.model.journey import Journey, RawStep
+from dropwatch.model.journey import Journey
 from dropwatch.probe.attach_trace import Follow
 from dropwatch.probe.skb_functions import Chosen, chosen
-from dropwatch.render.layout import Layout
+from dropwatch.run.gathered import JourneyView
+from dropwatch.run.mode import Mode, Probes, Renderer
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import Matching
 from dropwatch.run.stop import Stop
-from dropwatch.run.views import journey_view_for
 
 
-class Followed(Protocol):
-    """Where steps come from. Those of before `read_until_ns`, on the monotonic clock, have all come."""
-
-    read_until_ns: int
-
-    def take_steps(self) -> list[RawStep]: ...
-
-
-class View(Protocol):
-    """A journey becomes text."""
-
-    def journey(self, journey: Journey, now: float) -> str: ...
-
-
-class Tracing:
+class Tracing(Mode):
     """One run's journeys; after `count` of them it asks `stop` to end the run."""
+
+    doing: ClassVar[str] = "following packets"
+    shows_findings: ClassVar[bool] = False
+    _source: Probes
 
     def __init__(
         self,
+        renderer: Renderer,
+        view: JourneyView,
         journeys: Journeys,
-        view: View,
+        follow: Follow,
         stop: Stop,
-        count: int | None,
+        *,
+        count: int | None = None,
         told: Callable[[Journey], None] = lambda journey: None,
     ) -> None:
         """`told` hears of each journey that is shown."""
-        self._journeys, self._view, self._stop, self._hear = journeys, view, stop, told
+        super().__init__(renderer)
+        self._view, self._journeys, self._stop, self._hear = view, journeys, stop, told
+        self.follow = follow
         self._count = count
-        self._source: Followed | None = None
         self._ends: Counter[str] = Counter()
         self.told = 0
 
-    def begin(self, source: Followed) -> None:
+    def begin(self, probes: Probes, named: Callable[[Event], Drop]) -> None:
         """From now on there are steps."""
-        self._source = source
+        self._source = probes
 
     def matching(self, by_filter: Matching) -> Matching:
         """Of a packet that is followed every death is wanted, whatever its addresses are by then."""
@@ -68,25 +62,18 @@ class Tracing:
 
         return match
 
-    def judge(self, finding_of: Callable[[Event], Finding | None]) -> Callable[[Event], Finding | None]:
-        """For the read loop: a death belongs to a journey, and is shown with it."""
-
-        def taken(event: Event) -> None:
-            self._take_steps()
-            self._journeys.dropped(event, finding_of(event))
-
-        return taken
-
-    def finding(self, finding: Finding, now: float) -> str:
-        return ""
+    def take(self, event: Event, finding: Finding | None) -> Finding | None:
+        """A death belongs to a journey, and is shown with it."""
+        self._take_steps()
+        self._journeys.dropped(event, finding)
+        return None
 
     def tick(self, now: float) -> str:
         self._take_steps()
-        until_ns = self._source.read_until_ns if self._source is not None else 0
-        return self._show(self._journeys.ended(until_ns), now)
+        return self._show(self._journeys.ended(self._source.read_until_ns), now)
 
     def finish(self) -> str:
-        """What is still on its way; to be called once the probes are gone and everything was read."""
+        """What is still on its way."""
         self._take_steps()
         return self._show(self._journeys.rest(), time.monotonic())
 
@@ -95,9 +82,8 @@ class Tracing:
         return replace(totals, reported=totals.matched, journeys=dict(self._ends))
 
     def _take_steps(self) -> None:
-        if self._source is not None:
-            for step in self._source.take_steps():
-                self._journeys.step(step)
+        for step in self._source.take_steps():
+            self._journeys.step(step)
 
     def _show(self, journeys: list[Journey], now: float) -> str:
         texts = []
@@ -115,12 +101,14 @@ class Tracing:
 
 def tracing_for(
     options: Options,
+    renderer: Renderer,
+    view: JourneyView,
     symbols: Kallsyms,
-    layout: Layout,
-    own_netns: int | None,
     stop: Stop,
     told: Callable[[Journey], None],
-) -> tuple[Tracing, Follow]:
+    *,
+    tree: bool,
+) -> Tracing:
     """By the options. Raises WrongUsage for fields that this kernel does not have."""
     fields = resolve(options.fields)
     answering: set[str] = set()
@@ -136,6 +124,6 @@ def tracing_for(
         answers=answering.__contains__,
         fields={field.name: field.value for field in fields},
     )
-    view = journey_view_for(options, layout, own_netns)
-    follow = Follow(functions, fields, tree=options.view == "tree")
-    return Tracing(Journeys(names, wall_time), view, stop, options.count, told), follow
+    follow = Follow(functions, fields, tree=tree)
+    journeys = Journeys(names, wall_time)
+    return Tracing(renderer, view, journeys, follow, stop, count=options.count, told=told)

@@ -11,7 +11,7 @@ import pytest
 from dropwatch import __version__
 from dropwatch.cli import main
 from dropwatch.errors import CannotRunHere, WhydropError
-from dropwatch.run import live as live_module
+from dropwatch.run import show
 from dropwatch.run.options import Options
 
 RUN = [sys.executable, "-c", "import sys; from dropwatch.cli.main import main; sys.exit(main())"]
@@ -21,7 +21,7 @@ RUN = [sys.executable, "-c", "import sys; from dropwatch.cli.main import main; s
 def live(monkeypatch):
     """The live run is replaced; gives the Options it would have run with."""
     runs = []
-    monkeypatch.setattr(live_module, "live", lambda options, screen, stop: runs.append(options))
+    monkeypatch.setattr(show, "show_live", lambda options, screen, stop: runs.append(options))
     return runs
 
 
@@ -132,7 +132,7 @@ def test_wrong_usage_is_told_before_what_the_machine_lacks(whydrop, monkeypatch)
     def lacking(*_) -> None:
         raise CannotRunHere("needs root", "sudo")
 
-    monkeypatch.setattr(live_module, "live", lacking)
+    monkeypatch.setattr(show, "show_live", lacking)
     assert whydrop("--dport", "70000")[0] == 2
     code, out, err = whydrop("--dport", "5000")
     assert (code, out, two_lines(err)) == (3, "", ("needs root", "sudo"))
@@ -150,7 +150,7 @@ def test_a_traceback_is_only_for_those_who_ask(raised, code, message, debug, why
     def failing(*_) -> None:
         raise raised
 
-    monkeypatch.setattr(live_module, "live", failing)
+    monkeypatch.setattr(show, "show_live", failing)
     found, out, err = whydrop(*(["--debug"] if debug else []))
     assert (found, out) == (code, "")
     assert ("Traceback" in err) is debug
@@ -167,7 +167,7 @@ def test_an_interrupt_before_the_run_is_no_traceback(whydrop, monkeypatch) -> No
     def interrupted(*_) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(live_module, "live", interrupted)
+    monkeypatch.setattr(show, "show_live", interrupted)
     assert whydrop() == (130, "", "\n")  # after the terminal's ^C
 
 

@@ -91,7 +91,7 @@ def after(action, batch):
 def test_it_ends_after_the_count_and_says_what_it_left(clock, lines) -> None:
     ring = Ring(clock, [["a", "b"], ["c", "d", "e"]], left=[["f"], ["g"]])
     run = watch(ring, lines, Options(count=3))
-    run.run(lambda: None)
+    list(run.run(lambda: None))
     assert lines.shown == ["a", "b", "c"]
     assert (run.reported, run.unread) == (3, 4)
     assert run.blind_spots == ("4 events that had come were not looked at: --count 3 was reached",)
@@ -101,14 +101,14 @@ def test_it_ends_after_the_count_and_says_what_it_left(clock, lines) -> None:
 def test_only_findings_count(clock, lines) -> None:
     ring = Ring(clock, [["a", "no", "b"], ["no", "c"]])
     run = watch(ring, lines, Options(count=2), judge=lambda event: None if event == "no" else event)
-    run.run(lambda: None)
+    list(run.run(lambda: None))
     assert lines.shown == ["a", "b"]
 
 
 def test_the_duration_ends_it_on_time(clock, lines) -> None:
     ring = Ring(clock, [["a"]], left=[["b"]])
     run = watch(ring, lines, Options(duration=0.25))
-    run.run(lambda: None)
+    list(run.run(lambda: None))
     assert clock.now == pytest.approx(0.25, abs=0.002)
     assert lines.shown == ["a", "b"]
     assert run.blind_spots == ()
@@ -120,14 +120,14 @@ def test_the_duration_begins_when_it_is_ready(clock, lines) -> None:
     def ready() -> None:
         clock.now += 100
 
-    watch(ring, lines, Options(duration=0.5)).run(ready)
+    list(watch(ring, lines, Options(duration=0.5)).run(ready))
     assert clock.now == pytest.approx(100.5, abs=0.002)
 
 
 def test_it_is_ready_after_the_first_read_and_before_the_first_finding_is_shown(clock, lines) -> None:
     ring = Ring(clock, [["a"]])
     seen = []
-    watch(ring, lines, Options(count=1)).run(lambda: seen.append((len(ring.waits), list(lines.shown))))
+    list(watch(ring, lines, Options(count=1)).run(lambda: seen.append((len(ring.waits), list(lines.shown)))))
     assert seen == [(1, [])]
 
 
@@ -137,7 +137,7 @@ def test_a_signal_ends_it_and_what_is_in_the_ring_is_still_told(clock, lines) ->
             clock, [["a"], after(lambda: os.kill(os.getpid(), signal.SIGTERM), ["b"])], left=[["c"], ["d"]]
         )
         run = watch(ring, lines, stop=stop)
-        run.run(lambda: None)
+        list(run.run(lambda: None))
     assert lines.shown == ["a", "b", "c", "d"]
     assert run.unread == 0
 
@@ -150,7 +150,7 @@ def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock, lines) -> 
     with Stop() as stop:
         ring = Ring(clock, [["a"], after(twice, ["b"])], left=[["c"], ["d"]])
         run = watch(ring, lines, stop=stop)
-        run.run(lambda: None)
+        list(run.run(lambda: None))
     assert lines.shown == ["a"]
     assert run.unread == 3
     assert "told to stop at once" in run.blind_spots[0]
@@ -161,13 +161,13 @@ def test_a_reader_that_left_ends_it(clock, lines) -> None:
         lines.reader_left = True
 
     ring = Ring(clock, [["a"], after(leave, ["b"])], left=[["c"]])
-    watch(ring, lines).run(lambda: None)
+    list(watch(ring, lines).run(lambda: None))
     assert not ring.attached
     assert ring.read_after_detach == 0
 
 
 def test_the_renderer_is_ticked_also_when_nothing_comes(clock, lines) -> None:
-    watch(Ring(clock, []), lines, Options(duration=1.0)).run(lambda: None)
+    list(watch(Ring(clock, []), lines, Options(duration=1.0)).run(lambda: None))
     gaps = [later - earlier for earlier, later in zip(lines.ticks, lines.ticks[1:], strict=False)]
     assert len(gaps) >= 10
     assert max(gaps) <= 0.11
@@ -180,7 +180,7 @@ def test_an_error_does_not_leave_the_command_behind(clock, lines) -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        watch(Ring(clock, [[], ["a"]]), lines, command=command, judge=broken).run(lambda: None)
+        list(watch(Ring(clock, [[], ["a"]]), lines, command=command, judge=broken).run(lambda: None))
     assert command.ended()
 
 
@@ -191,7 +191,7 @@ def test_it_ends_with_its_command_and_reads_what_came_last(clock, lines) -> None
         command._process.wait()
 
     ring = Ring(clock, [[], after(wait, ["a"]), ["b"], ["c"]], left=[["d"]])
-    watch(ring, lines, command=command).run(lambda: None)
+    list(watch(ring, lines, command=command).run(lambda: None))
     assert lines.shown == ["a", "b", "c", "d"]
     assert command.failure() is None
 
@@ -207,12 +207,12 @@ def test_drops_that_never_end_do_not_keep_it_beyond_its_command(clock, lines):
         return ["x"]
 
     ring = Ring(clock, [[], after(wait, []), *[more] * 100])
-    watch(ring, lines, command=command).run(lambda: None)
+    list(watch(ring, lines, command=command).run(lambda: None))
     assert 1.0 <= clock.now <= 1.3
 
 
 def test_the_count_ends_the_command_too(clock, lines) -> None:
     command = Command((sys.executable, "-c", "import time; time.sleep(60)"))
-    watch(Ring(clock, [["a"]]), lines, Options(count=1), command=command).run(lambda: None)
+    list(watch(Ring(clock, [["a"]]), lines, Options(count=1), command=command).run(lambda: None))
     assert command.ended()
     assert command.failure() is None

@@ -15,9 +15,9 @@ from dropwatch.model.drop import Frame, MatchResult, Totals
 from dropwatch.model.ipsec import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.recording.members import opening, pack, read_items
 from dropwatch.render.layout import Layout
+from dropwatch.run.modes import renderer_for
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import pipeline
-from dropwatch.run.views import renderer_for
 from dropwatch.run.write import listener_for, start_of
 from tests.unit.told_host import ToldHost
 

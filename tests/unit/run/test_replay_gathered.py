@@ -12,9 +12,9 @@ from dropwatch.model.summary import Counter, FlowCount, Outside, Summary, Summar
 from dropwatch.recording.listener import Listener
 from dropwatch.recording.members import opening, pack, read_items
 from dropwatch.render.layout import Layout
+from dropwatch.run.modes import journey_view_for, renderer_for, summary_view_for
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import pipeline
-from dropwatch.run.views import journey_view_for, renderer_for, summary_view_for
 from dropwatch.run.write import listener_for, start_of
 from tests.unit.aggregate.test_journeys import udp
 from tests.unit.run.test_replay import mutated

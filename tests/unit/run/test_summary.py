@@ -1,19 +1,23 @@
 """When a summary is made, what it is made of, and how a run of them ends."""
 
+import contextlib
+import ctypes
 import struct
 
 import pytest
 
-from dropwatch.aggregate.tally import Tally
 from dropwatch.host.counters.counters import Counters
 from dropwatch.model.drop import Totals
 from dropwatch.model.summary import Counter
 from dropwatch.run.loop import Watch
+from dropwatch.run.mode import Silent
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 from dropwatch.run.summary import Summarizing, top_flows
+from dropwatch.wire.drop import Row
+from tests.unit.conftest import build_drop
 
-ROW = b"row"
+ROW = bytes(ctypes.sizeof(Row))
 MISSED = Counter("nic", "rx_missed_errors", 1, "eth0")
 
 
@@ -82,13 +86,13 @@ def lines():
 
 
 @pytest.fixture
-def summing(machine, lines, make_drop):
+def summing(machine, lines):
     def build(stop, **options):
         return Summarizing(
-            Tally(lambda row: make_drop(), lambda cause: False, 1.0, machine.wall()),
-            machine,
-            Counters([1], lambda inode: None, lambda inode: {MISSED: machine.missed}, dict),
+            Silent(),
             lines,
+            Counters([1], lambda inode: None, lambda inode: {MISSED: machine.missed}, dict),
+            lambda cause: False,
             stop,
             interval=1.0,
             clock=machine.clock,
@@ -99,11 +103,16 @@ def summing(machine, lines, make_drop):
     return build
 
 
+def named(event):
+    """A row is named without a sample by its place alone."""
+    return build_drop(event=event)
+
+
 def run(machine, lines, summing, stop, finding=None, **options):
-    summing.begin()
+    summing.begin(machine, named)
     watch = Watch(
         machine,
-        summing.judge(lambda event: finding),
+        lambda event: summing.take(event, finding),
         summing,
         lines,
         Options(**options),
@@ -111,7 +120,7 @@ def run(machine, lines, summing, stop, finding=None, **options):
         None,
         machine.clock,
     )
-    watch.run(lambda: None)
+    assert not list(watch.run(lambda: None))
     return watch
 
 
@@ -169,7 +178,7 @@ def test_samples_are_no_findings(machine, lines, summing, make_event, make_findi
 
 def test_what_was_lost_elsewhere_is_counted_from_the_beginning(machine, lines, summing) -> None:
     made = summing(Stop())
-    made.begin()
+    made.begin(machine, named)
     machine.missed += 212
     made.finish()
     (found,) = lines.summaries[-1].outside
@@ -181,7 +190,7 @@ def test_a_key_ends_it_and_the_screen_is_closed_before_the_last_summary_is_writt
 ) -> None:
     stop, screen = Stop(), Lines()
     screen.leave_after = 3
-    with summing(stop, screen=screen) as made:
+    with contextlib.closing(summing(stop, screen=screen)) as made:
         run(machine, lines, made, stop)
         assert stop.asked == 1
         made.finish()
@@ -191,7 +200,7 @@ def test_a_key_ends_it_and_the_screen_is_closed_before_the_last_summary_is_writt
 
 def test_an_error_gives_the_terminal_back(machine, summing) -> None:
     screen = Lines()
-    with pytest.raises(RuntimeError), summing(Stop(), screen=screen):
+    with pytest.raises(RuntimeError), contextlib.closing(summing(Stop(), screen=screen)):
         raise RuntimeError
     assert screen.closed == 1
 

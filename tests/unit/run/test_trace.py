@@ -1,6 +1,7 @@
 """`whydrop trace` between the read loop and the renderers."""
 
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
@@ -9,9 +10,12 @@ from dropwatch.aggregate.step_names import StepNames
 from dropwatch.cli.main import main
 from dropwatch.model.drop import Frame, MatchResult, Totals
 from dropwatch.model.journey import Journey, RawStep
+from dropwatch.probe.attach_trace import Follow
+from dropwatch.run.mode import Silent
 from dropwatch.run.stop import Stop
 from dropwatch.run.trace import Tracing
 from tests.unit.aggregate.test_journeys import BUFFER, MS, event, raw
+from tests.unit.conftest import build_drop
 
 
 class Source:
@@ -20,6 +24,12 @@ class Source:
     def __init__(self, *batches: list[RawStep]) -> None:
         self._batches = deque(batches)
         self.read_until_ns = 0
+
+    def rows(self) -> dict[bytes, int]:
+        raise AssertionError("a trace counts nothing in the kernel")
+
+    def flows(self) -> list[tuple[bytes, int]]:
+        raise AssertionError("a trace counts nothing in the kernel")
 
     def take_steps(self) -> list[RawStep]:
         return self._batches.popleft() if self._batches else []
@@ -38,9 +48,9 @@ def tracing(source: Source, stop: Stop, count: int | None = None, now_ms: float 
         fields={},
     )
     journeys = Journeys(names, time_of=lambda ns: 0.0)
-    made = Tracing(journeys, View(), stop, count)
+    made = Tracing(Silent(), View(), journeys, Follow(tuple, (), tree=False), stop, count=count)
     source.read_until_ns = int(now_ms * MS)
-    made.begin(source)
+    made.begin(source, lambda event: build_drop(event=event))
     return made
 
 
@@ -84,16 +94,11 @@ def test_the_death_of_a_followed_packet_is_wanted_whatever_its_addresses_are() -
     """The steps that came before it may still lie in the same batch."""
     with Stop() as stop:
         made = tracing(Source([raw("receive", 1)]), stop, now_ms=1000)
-        seen = []
-
-        class Drop:
-            event = event(BUFFER, 2, journey=1)
-
-        def finding_of(it):  # type: ignore[no-untyped-def]
-            seen.append(made.matching(lambda drop: None)(Drop()))  # type: ignore[arg-type]
-
-        made.judge(finding_of)(Drop.event)
-        assert seen == [MatchResult("direct", None)]
+        death = event(BUFFER, 2, journey=1)
+        match = made.matching(lambda drop: None)
+        assert match(build_drop(event=death)) == MatchResult("direct", None)
+        assert match(build_drop(event=replace(death, journey=0))) is None
+        assert made.take(death, None) is None
         assert made.tick(0) == "1 dropped 1\n"
 
 
