@@ -12,6 +12,7 @@ from dropwatch.errors import WrongUsage
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.model.filter import Filter
 from dropwatch.run.options import Options
+from dropwatch.run.wanted import words
 
 NOTHING = {
     "ipv4": False, "ipv6": False, "proto": (), "saddr": (), "daddr": (), "host": (), "sport": (), "dport": (),
@@ -152,7 +153,7 @@ def test_every_interface_of_this_host_is_one() -> None:
 
 def test_an_interface_is_looked_for_where_namespaces_may_be_entered(monkeypatch) -> None:
     for answer, refused in ((True, False), (None, False), (False, True)):
-        monkeypatch.setattr(parsing, "interface_exists", lambda name, netns, answer=answer: answer)
+        monkeypatch.setattr(words, "interface_exists", lambda name, netns, answer=answer: answer)
         if refused:
             with pytest.raises(WrongUsage, match="any network namespace of this host"):
                 parse(iface=("vb",))

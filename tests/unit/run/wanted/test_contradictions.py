@@ -4,9 +4,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from dropwatch.cli.contradictions import refuse_impossible
 from dropwatch.errors import WrongUsage
 from dropwatch.model.filter import Filter
+from dropwatch.run.wanted.contradictions import refuse_impossible
 
 
 def nets(*texts):

@@ -4,8 +4,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from dropwatch.cli import values
 from dropwatch.errors import WrongUsage
+from dropwatch.run.wanted import values
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What the user wants to see: words become a Filter."""
