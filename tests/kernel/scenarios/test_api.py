@@ -1,0 +1,49 @@
+"""A Python program on a real kernel: it sees what dies in a namespace of its own, and its tests fail with that."""
+
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+from scenarios import traffic
+from scenarios.namespaces import Lab
+from scenarios.test_summary import no_ports
+from scenarios.whydrop_process import PATIENCE
+
+import dropwatch
+from dropwatch.testing.pytest_plugin import no_drops
+
+NoDrops = Callable[..., AbstractContextManager[None]]
+__all__ = ["no_drops"]  # a fixture, also where the installed package is older than the entry point
+CLOSED, OPEN = 5823, 5824
+
+
+def test_a_program_gets_the_findings(lab: Lab) -> None:
+    before = no_ports(lab.b)
+    with dropwatch.live(netns=lab.b.name, dport=CLOSED, count=7, duration=PATIENCE) as run:
+        traffic.datagrams(lab.a, lab.b.v4, [CLOSED] * 7)
+        findings = list(run)
+    assert len(findings) == run.totals.reported == no_ports(lab.b) - before == 7
+    for finding in findings:
+        assert finding.drop.packet.dport == CLOSED
+        assert finding.drop.netns is not None
+        assert finding.drop.netns.inode == lab.b.inode
+        assert finding.drop.where.layer == "udp"
+    assert run.totals.lost == {}
+
+
+def test_a_test_of_a_network_fails_with_its_drops_and_passes_without(lab: Lab, no_drops: NoDrops) -> None:
+    before = no_ports(lab.b)
+    with pytest.raises(pytest.fail.Exception) as failed, no_drops(netns=lab.b.name, dport=CLOSED):
+        traffic.datagrams(lab.a, lab.b.v4, [CLOSED] * 5)
+    assert no_ports(lab.b) - before == 5
+    for word in ("packets were dropped:", "WHY", "WHERE", f"{lab.b.v4}", "5 dropped packets matched"):
+        assert word in str(failed.value), failed.value
+    with (
+        traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_DGRAM) as receiver,
+        no_drops(netns=lab.b.name, dport=[CLOSED, OPEN]),
+    ):
+        receiver.bind((lab.b.v4, OPEN))
+        traffic.datagrams(lab.a, lab.b.v4, [OPEN] * 3)
+        for _ in range(3):
+            receiver.recv(100)
