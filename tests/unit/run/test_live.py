@@ -1,10 +1,164 @@
-"""What a live run refuses, and what it says beforehand that it cannot see."""
+"""A live run in each of its modes, over probes that are played; what it refuses, and what it cannot see."""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
+import dropwatch
 from dropwatch.errors import CannotRunHere
+from dropwatch.model.drop import Event, Frame
 from dropwatch.model.filter import Filter
+from dropwatch.model.journey import RawStep
+from dropwatch.probe.tracer import Counts
+from dropwatch.render.screen import Screen
+from dropwatch.run import live as live_module
 from dropwatch.run.live import absent_reasons, refuse_reasons_without_names
+from dropwatch.run.options import Options, View
+from dropwatch.run.show import show_live
+from dropwatch.run.stop import Stop
+from tests.unit.aggregate.test_journeys import udp
+from tests.unit.told_host import ToldHost
+
+
+class Symbols:
+    def frame(self, address: int) -> Frame:
+        return Frame("__udp4_lib_rcv", 99, None, address)
+
+
+class Reasons:
+    known = frozenset({"NO_SOCKET"})
+
+    def __call__(self, number: int | None) -> str | None:
+        return "NO_SOCKET" if number == 7 else None
+
+
+class Probes:
+    """Three datagrams to a closed port have died when they are attached; `wishes` is what the mode wanted of them."""
+
+    blind_spots = ("probe x: not attached: none",)
+
+    def __init__(self, event: Event, made: list[Self], *asked: Any, **wishes: Any) -> None:
+        self.events = [replace(event, monotonic_ns=event.monotonic_ns + n) for n in range(3)]
+        self.wishes = wishes
+        self.read_until_ns = 1 << 62
+        self.calls: list[str] = []
+        made.append(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.calls.append("closed")
+
+    def read(self, timeout_ms: int) -> list[Event]:
+        events, self.events = self.events, []
+        return events
+
+    def detach(self) -> None:
+        self.calls.append("detached")
+
+    def rows(self) -> dict[bytes, int]:
+        return {}
+
+    def flows(self) -> list[tuple[bytes, int]]:
+        return []
+
+    def take_steps(self) -> list[RawStep]:
+        return []
+
+    def counts(self) -> Counts:
+        return Counts({"kfree_skb": 5}, {}, 2)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch, make_event: Callable[..., Event]) -> list[Probes]:
+    """The probes of each run."""
+    probes: list[Probes] = []
+    event = make_event(packet=udp(), location=2, stack=(2,), reason=7, netns=9)
+    for name, stand_in in {
+        "first_obstacle": lambda: None,
+        "Kallsyms": Symbols,
+        "ReasonNames": Reasons,
+        "Host": ToldHost,
+        "own_inode": lambda: 1,
+        "Tracer": lambda *asked, **wishes: Probes(event, probes, *asked, **wishes),
+    }.items():
+        monkeypatch.setattr(live_module, name, stand_in)
+    return probes
+
+
+def shown(**options: Any) -> tuple[str, str]:
+    """Standard output and standard error of one run."""
+    out, err = io.StringIO(), io.StringIO()
+    show_live(Options(duration=0.01, **options), Screen(out, err), Stop())
+    return out.getvalue(), err.getvalue()
+
+
+def test_findings_and_the_closing_statement(made: list[Probes], tmp_path: Path) -> None:
+    out, err = shown(write=tmp_path / "x.whydrop")
+    assert "[socket.udp-no-listener, certain]" in out
+    assert "again 2 times" in out
+    assert err.startswith("whydrop: watching for dropped packets")
+    assert "3 dropped packets matched; 5 drops seen in all" in err
+    assert "benign.unix-socket 2" in err
+    (probes,) = made
+    assert probes.calls == ["detached", "closed"]
+    assert probes.wishes == {"summary": False, "follow": None}
+    with dropwatch.replay(tmp_path / "x.whydrop") as run:
+        assert len(list(run)) == 3
+    assert run.totals.seen_by == {"kfree_skb": 5}
+
+
+@pytest.mark.parametrize(
+    ("view", "kinds"),
+    [
+        ("findings", ["drop"] * 3 + ["end"]),
+        ("stack", ["drop"] * 3 + ["end"]),
+        ("summary", ["summary", "end"]),
+        ("trace", ["journey"] * 3 + ["end"]),
+        ("tree", ["journey"] * 3 + ["end"]),
+    ],
+)
+def test_each_mode(view: View, kinds: list[str], made: list[Probes]) -> None:
+    out, err = shown(view=view, json=True)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert ([line["type"] for line in lines], err) == (kinds, "")
+    assert (lines[-1]["drops_matched"], lines[-1]["drops_reported"]) == (3, 3)
+    assert ("journeys" in lines[-1]) == (view in ("trace", "tree"))
+    wishes = made[0].wishes
+    assert wishes["summary"] == (view == "summary")
+    assert (wishes["follow"] is not None) == (view in ("trace", "tree"))
+
+
+def test_folded_stacks_stand_at_the_end(made: list[Probes]) -> None:
+    assert shown(view="folded")[0] == "__udp4_lib_rcv 3\n"
+
+
+def test_a_program_gets_objects_and_a_block_that_is_left_ends_the_run(made: list[Probes]) -> None:
+    with dropwatch.live(dport=5000) as run:
+        finding = next(iter(run))
+        assert made[-1].calls == []
+    assert finding.cause_id == "socket.udp-no-listener"
+    assert made[-1].calls == ["detached", "closed"]
+    assert run.totals.matched == 3
+    with pytest.raises(KeyError), dropwatch.live() as run:
+        raise KeyError
+    assert made[-1].calls == ["closed"]
+    assert not run.is_over
+
+
+def test_what_could_not_be_read_any_more_is_a_blind_spot(made: list[Probes]) -> None:
+    with dropwatch.live() as run:
+        pass
+    assert (
+        "3 events that had come were not looked at: whydrop was told to stop at once"
+        in run.totals.blind_spots
+    )
 
 
 def test_without_reasons_in_the_kernel_a_filter_by_reason_cannot_run() -> None:
