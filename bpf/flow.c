@@ -15,14 +15,20 @@
 #define PROTO_ICMPV6 58
 #define PROTO_DSTOPTS 60
 #define PROTO_COMP 108
+#define PROTO_L2TP 115
 #define PROTO_SCTP 132
 #define PROTO_MOBILITY 135
 #define PROTO_UDPLITE 136
+#define PROTO_MPLS 137
+#define PROTO_ETHERNET 143
 
-#define PORT_IPSEC_NAT_T 4500
+#define PORT_L2TP 1701
+#define PORT_GTP_U 2152
+#define PORT_IPSEC 4500 /* in UDP and in TCP */
 #define PORT_VXLAN 4789
 #define PORT_VXLAN_LINUX 8472
 #define PORT_GENEVE 6081
+#define PORT_MPLS 6635
 
 #define EXTENSION_HEADERS 8
 
@@ -42,6 +48,18 @@ inline_always u16 u16_at(const u8 *bytes)
 	return bytes[0] << 8 | bytes[1];
 }
 
+/* The ports by which dropwatch/packet/transport.py opens what UDP and TCP carry. */
+inline_always int has_carrier_port(const struct flow *flow)
+{
+	if (flow->sport == PORT_IPSEC || flow->dport == PORT_IPSEC)
+		return flow->proto == PROTO_UDP || flow->proto == PROTO_TCP;
+	if (flow->proto != PROTO_UDP)
+		return 0;
+	return flow->dport == PORT_VXLAN || flow->dport == PORT_VXLAN_LINUX || flow->dport == PORT_GENEVE ||
+	       flow->dport == PORT_GTP_U || flow->dport == PORT_MPLS || flow->dport == PORT_L2TP ||
+	       flow->sport == PORT_L2TP;
+}
+
 inline_always void read_transport(struct flow *flow, u64 transport, union scratch *scratch)
 {
 	const u8 *start = scratch->bytes;
@@ -57,10 +75,7 @@ inline_always void read_transport(struct flow *flow, u64 transport, union scratc
 		flow->sport = u16_at(start);
 		flow->dport = u16_at(start + 2);
 		flow->has_ports = 1;
-		if (flow->proto == PROTO_UDP)
-			flow->is_carrier = flow->dport == PORT_IPSEC_NAT_T || flow->sport == PORT_IPSEC_NAT_T ||
-					   flow->dport == PORT_VXLAN || flow->dport == PORT_VXLAN_LINUX ||
-					   flow->dport == PORT_GENEVE;
+		flow->is_carrier = has_carrier_port(flow);
 		return;
 	case PROTO_ICMP: /* errors quote the packet they are about (RFC 792) */
 		flow->is_carrier = start[0] == 3 || start[0] == 4 || start[0] == 5 || start[0] == 11 || start[0] == 12;
@@ -74,6 +89,9 @@ inline_always void read_transport(struct flow *flow, u64 transport, union scratc
 	case PROTO_GRE:
 	case PROTO_IPIP:
 	case PROTO_IPV6:
+	case PROTO_L2TP:
+	case PROTO_MPLS:
+	case PROTO_ETHERNET:
 	case PROTO_HOPOPTS: /* more extension headers than are followed here */
 	case PROTO_ROUTING:
 	case PROTO_DSTOPTS:

@@ -1,9 +1,9 @@
 """An Event becomes a Drop: the packet read, the stack resolved, the place, the reason and the namespace named."""
 
 from dropwatch.enrich.answers import Answers
-from dropwatch.model.drop import Direction, Drop, Event, Frame, Interface, Netns, Packet, Process, Where
+from dropwatch.model.drop import Direction, Drop, Event, Frame, Interface, Netns, Process, Where
 from dropwatch.names import symbols
-from dropwatch.packet.parse import parse, with_esp_in_udp
+from dropwatch.packet.parse import parse_event
 
 _SYSCALL = (
     *("entry_SYSCALL", "do_syscall", "__x64_sys_"),
@@ -24,7 +24,7 @@ class Enricher:
         return Drop(
             event=event,
             time=answers.time_of(event.monotonic_ns),
-            packet=_packet(event),
+            packet=parse_event(event),
             iface=self._iface(event),
             netns=Netns(event.netns, answers.netns(event.netns)) if event.netns else None,
             where=_where(stack),
@@ -73,16 +73,6 @@ class Enricher:
             if found.function is not None and len(self._frames) < 1 << 16:
                 self._frames[address] = found
         return found
-
-
-def _packet(event: Event) -> Packet:
-    note = event.xfrm
-    if note is None or note.outbound:
-        return parse(event.packet, event.protocol, event.length, event.mark)
-    # A tunnel's end sets skb->protocol before it has seen the header (xfrm6_remove_tunnel_encap, xfrm_input.c).
-    packet = parse(event.packet, 0 if event.packet else event.protocol, event.length, event.mark)
-    spi = note.searched_spi
-    return with_esp_in_udp(packet, event.packet, spi) if spi is not None else packet
 
 
 def _where(stack: tuple[Frame, ...]) -> Where:

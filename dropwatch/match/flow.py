@@ -1,7 +1,7 @@
 """The whole filter, decided in user space: does this drop fit what the user asked for, and how."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from dropwatch.model.drop import Address, Drop, MatchResult, Packet
@@ -84,6 +84,11 @@ class FlowMatcher:
         error = f"{packet.proto} error (type {packet.icmp_type} code {packet.icmp_code})"
         if _fits_flow(quoted, self._wanted):
             return MatchResult("icmp-quote", f"{error} that quotes {_flow(quoted)}")
+        deeper = next((found for found in _inside(quoted) if _fits_flow(found, self._wanted)), None)
+        if deeper is not None:
+            return MatchResult(
+                "icmp-quote", f"{error} that quotes a {quoted.proto} packet around {_flow(deeper)}"
+            )
         if not _is_ipsec(quoted):
             return None
         sent = replace(drop, packet=quoted, where=replace(drop.where, direction=None))
@@ -155,16 +160,22 @@ def _proto_number(packet: Packet) -> int | None:
 
 def _as_tunnel(packet: Packet, wanted: Filter) -> MatchResult | None:
     """The packet inside, or inside that one; an ICMP error in a tunnel may quote the flow as well."""
-    inner = packet.inner
-    while inner is not None:
-        if _fits_flow(inner, wanted):
-            return MatchResult("tunnel", f"{packet.proto} packet around {_flow(inner)}")
-        if inner.quoted is not None and _fits_flow(inner.quoted, wanted):
-            return MatchResult(
-                "tunnel", f"{packet.proto} packet around an error that quotes {_flow(inner.quoted)}"
-            )
-        inner = inner.inner
+    around, quoting = packet, ""
+    for found in _inside(packet) if packet.inner is not None else ():
+        if around.quoted is not None:
+            quoting = "an error that quotes "
+        if _fits_flow(found, wanted):
+            return MatchResult("tunnel", f"{packet.proto} packet around {quoting}{_flow(found)}")
+        around = found
     return None
+
+
+def _inside(packet: Packet) -> Iterator[Packet]:
+    """The packets in it, from the outermost on: what it carries or quotes, and what that does."""
+    found = packet.inner or packet.quoted
+    while found is not None:
+        yield found
+        found = found.inner or found.quoted
 
 
 def _flow(packet: Packet) -> str:
@@ -174,7 +185,7 @@ def _flow(packet: Packet) -> str:
 
 
 def _is_ipsec(packet: Packet) -> bool:
-    """ESP, AH, IPComp, and ESP in UDP, which shows the SPI behind UDP's header."""
+    """ESP, AH, IPComp, and ESP in UDP or TCP, which shows the SPI behind their header."""
     return _proto_number(packet) in protocols.IPSEC or packet.spi is not None
 
 

@@ -20,9 +20,9 @@ class Outer:
 
 
 def outer_of(drop: Drop, config: XfrmConfig | None) -> Outer | None:
-    """None for a packet that is not ESP (also in UDP), AH or IPComp, or has no addresses."""
+    """None for a packet that is not ESP (also in UDP or TCP), AH or IPComp, or has no addresses."""
     packet = drop.packet
-    proto = "esp" if packet.proto == "udp" and packet.spi is not None else packet.proto
+    proto = "esp" if packet.proto in ("udp", "tcp") and packet.spi is not None else packet.proto
     if proto not in _PROTOS or packet.saddr is None or packet.daddr is None:
         return None
     note = drop.event.xfrm

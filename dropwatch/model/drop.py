@@ -94,8 +94,8 @@ class Frame:
 class Packet:
     """What the bytes say. `proto` is the name (`udp`, `esp`, `icmp6`, ...) or the number as text.
 
-    For ESP in UDP `proto` is `udp`, the ports are the UDP ports, and `spi`/`seq` are set. `fragment_offset` is in
-    bytes, `length` 0 where there was no packet yet. `quoted` is the packet inside an ICMP error, `inner` the packet
+    For ESP in UDP or TCP `proto` is `udp` or `tcp`, the ports are theirs, and `spi`/`seq` are set. `fragment_offset` is
+    in bytes, `length` 0 where there was no packet yet. `quoted` is the packet inside an ICMP error, `inner` the packet
     inside a tunnel header. `header_error` says in words why parsing stopped early.
     """
 

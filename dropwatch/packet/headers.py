@@ -1,47 +1,24 @@
-"""A packet's bytes become its headers, one after the other, with the tunnels and ICMP errors in it opened."""
+"""Every header of a packet as it is shown, one after the other, with the tunnels and ICMP errors in it opened."""
 
 from dropwatch.model.drop import Event
 from dropwatch.model.header import Header
-from dropwatch.packet import header_ip, header_link, header_transport, header_tunnels
-from dropwatch.packet.header_view import Decoder, Step, View
+from dropwatch.packet import fields_ip, fields_link, fields_transport, fields_tunnel
+from dropwatch.packet.field import REST, Field, Shown
+from dropwatch.packet.ip import VERSIONS
+from dropwatch.packet.layer import Layer, Place
+from dropwatch.packet.link import WHOLE_ARP
+from dropwatch.packet.walk import KINDS, walk_event
 
-_MOST_HEADERS = 48  # 256 bytes hold no more that make sense
-_DEEPEST = 6
-
-
-def _inside(decoder: Decoder) -> Decoder:
-    """The same header, as another packet carried by the one before."""
-    return lambda view: decoder(view.inside(0))
-
-
-_DECODERS: dict[str, Decoder] = {
-    "ethernet": header_link.ethernet,
-    "vlan": header_link.vlan,
-    "mpls": header_link.mpls,
-    "arp": header_link.arp,
-    "ipv4": header_ip.ipv4,
-    "ipv6": header_ip.ipv6,
-    "ipv4-inside": _inside(header_ip.ipv4),
-    "ipv6-inside": _inside(header_ip.ipv6),
-    "ethernet-inside": _inside(header_link.ethernet),
-    "hop-by-hop": header_ip.hop_by_hop,
-    "destination": header_ip.destination,
-    "routing": header_ip.routing,
-    "fragment": header_ip.fragment,
-    "tcp": header_transport.tcp,
-    "udp": header_transport.udp,
-    "ports": header_transport.ports,
-    "sctp": header_transport.sctp,
-    "icmp": header_transport.icmp,
-    "icmp6": header_transport.icmp6,
-    "igmp": header_transport.igmp,
-    "esp": header_tunnels.esp,
-    "ah": header_tunnels.ah,
-    "ipcomp": header_tunnels.ipcomp,
-    "gre": header_tunnels.gre,
-    "vxlan": header_tunnels.vxlan,
-    "geneve": header_tunnels.geneve,
+_SHOWN = {**fields_link.SHOWN, **fields_ip.SHOWN, **fields_transport.SHOWN, **fields_tunnel.SHOWN}
+_IS_DATA = frozenset({"ike", "keepalive"})
+# What stands behind a header, where that has another name than data.
+_DATA_NAMES = {
+    "esp": "ESP payload",
+    "comp": "compressed data",
+    "sctp": "chunks",
+    "ike": "IKE",
 }
+_NEIGHBOUR_DISCOVERY = range(133, 138)
 
 
 def headers(event: Event) -> tuple[Header, ...]:
@@ -49,26 +26,70 @@ def headers(event: Event) -> tuple[Header, ...]:
 
     Bytes behind the length that the headers give (Ethernet pads short packets) come last, as `padding`.
     """
-    data = event.packet
-    step = Step(Header("", 0, 0), View(data, 0, len(data)), _first_kind(event))
+    walked = walk_event(event)
     found: list[Header] = []
-    while step.kind is not None and step.rest.room and len(found) < _MOST_HEADERS:
-        if step.rest.depth > _DEEPEST:
+    name = "data"
+    rest: Layer | Place = walked.rest
+    for layer in walked.layers:
+        if layer.problem == "version":
+            found.append(_wrong_version(layer))
+            name, rest = "data", layer
             break
-        step = _DECODERS[step.kind](step.rest)
-        found.append(step.header)
-    rest = step.rest
+        name = _data_name(layer)
+        if layer.kind in _IS_DATA:
+            rest = layer
+            break
+        if layer.room:
+            found.append(_header(layer))
     if rest.room:
-        found.append(
-            Header(step.data_name, rest.at, rest.room, depth=rest.depth, quoted=rest.quoted, is_data=True)
-        )
-    if len(data) > rest.end:
-        found.append(Header("padding", rest.end, len(data) - rest.end, is_data=True))
+        found.append(Header(name, rest.at, rest.room, (), rest.depth, rest.quoted, is_data=True))
+    if len(walked.data) > rest.limit:
+        found.append(Header("padding", rest.limit, len(walked.data) - rest.limit, is_data=True))
     return tuple(found)
 
 
-def _first_kind(event: Event) -> str | None:
-    """By the ethertype; the kernel may not have set it yet on the way out: then the first four bits tell."""
-    if event.protocol:
-        return header_link.kind_of(event.protocol)
-    return {4: "ipv4", 6: "ipv6"}.get(event.packet[0] >> 4) if event.packet else None
+def _header(layer: Layer) -> Header:
+    name, fields = _SHOWN[layer.kind]
+    values = ((field.name, _value(layer, field)) for field in fields)
+    shown = {field: value for field, value in values if value is not None}
+    length = layer.end - layer.at
+    error = _error(layer, shown.get("header"))
+    return Header(name, layer.at, length, tuple(shown.items()), layer.depth, layer.quoted, error=error)
+
+
+def _value(layer: Layer, field: Field) -> Shown:
+    """None also where the record does not have all of it."""
+    length = layer.end - layer.at
+    if field.size == REST:
+        there, size = length >= KINDS[layer.kind].least, max(length - field.at, 0)
+    else:
+        there, size = field.at + field.size <= layer.room, field.size
+    return field.show(layer.bytes(field.at, size)) if there else None
+
+
+def _error(layer: Layer, stated: Shown) -> str | None:
+    """Why reading stopped here."""
+    if layer.problem == "cut":
+        return f"only {layer.room} of its {layer.needed} bytes are in the record"
+    if layer.problem == "length":
+        length = f" {stated}" if stated is not None else ""
+        return f"its header length{length} is less than {layer.needed} bytes"
+    return None
+
+
+def _wrong_version(layer: Layer) -> Header:
+    version = layer.number(0, 1) >> 4
+    announced = layer.kind if version != VERSIONS[layer.kind] else "ipv6" if version == 4 else "ipv4"
+    error = f"its first byte says IP version {version}"
+    return Header(_SHOWN[announced][0], layer.at, 0, (), layer.depth, layer.quoted, error=error)
+
+
+def _data_name(last: Layer) -> str:
+    offset = {"ipv4": last.number(6, 2) & 0x1FFF, "fragment": last.number(2, 2) & 0xFFF8}.get(last.kind)
+    if offset:
+        return "fragment data"
+    if last.kind == "icmp6" and last.number(0, 1) in _NEIGHBOUR_DISCOVERY:
+        return "options"
+    if last.kind == "arp" and last.needed == WHOLE_ARP:
+        return "padding"
+    return _DATA_NAMES.get(last.kind, "data")

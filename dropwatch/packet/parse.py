@@ -1,10 +1,14 @@
-"""Bytes from the network header on become a Packet."""
+"""A walk over a packet's headers becomes a Packet, with the packets that it carries or quotes."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
-from dropwatch.model.drop import Packet
-from dropwatch.packet.transport import read_transport
+from dropwatch.model.drop import Event, Packet
+from dropwatch.names import protocols
+from dropwatch.packet.ip import EXTENSIONS, VERSIONS
+from dropwatch.packet.layer import Layer
+from dropwatch.packet.walk import Walk, walk, walk_event
 
 _ETHERTYPES = {
     0x0806: "arp",
@@ -14,112 +18,141 @@ _ETHERTYPES = {
     0x88CC: "lldp",
     0x8863: "pppoe-d",
 }
-_EXTENSIONS = frozenset({0, 43, 60, 135})  # hop-by-hop, routing, destination, mobility
-_FRAGMENT = 44
-_IPV6_HEADER = 40
-_LONGEST_CHAIN = 16
-_DEEPEST = 2
+_FAMILIES = {0x0800: 4, 0x86DD: 6}
+_TCP_FLAGS = "FSRPAUEC"
+_WITH_PORTS = frozenset({"udp", "tcp", "sctp", "dccp", "udplite"})
+_SHORTEST = {"ipv4": 20, "ipv6": 40}
+_NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("proto", "saddr", "daddr", "sport", "dport")),
+    "fragment_offset": 0,
+}
+# The bytes without which a header tells nothing; what is not here tells nothing anyway.
+_TELLING = {**dict.fromkeys(_WITH_PORTS, 4), "esp": 8, "ah": 12, "comp": 4, "icmp": 2, "icmp6": 2}
 
 
 def parse(data: bytes, protocol: int, length: int, mark: int) -> Packet:
     """`protocol` is the ethertype in host order (0: look at the bytes), `length` is used where no header tells one."""
-    version = data[0] >> 4 if data else 0
-    if version == 4 and protocol in (0, 0x0800):
-        return _ipv4(data, length, mark)
-    if version == 6 and protocol in (0, 0x86DD):
-        return _ipv6(data, length, mark)
-    empty = Packet(None, None, None, None, None, None, length, mark)
-    if protocol in (0x0800, 0x86DD):
-        family = 4 if protocol == 0x0800 else 6
-        wrong = (
-            f"IP version {version} in an IPv{family} packet"
-            if data
-            else "no byte of the header could be read"
-        )
-        return replace(empty, family=family, header_error=wrong)
-    if protocol:
-        return replace(empty, proto=_ETHERTYPES.get(protocol, f"{protocol:#06x}"))
-    return empty
+    return _packet(walk(data, protocol), length, mark)
 
 
-def with_esp_in_udp(packet: Packet, data: bytes, spi: int) -> Packet:
-    """A UDP packet, on whatever port, that begins with the SPI for which the kernel searched it an SA."""
-    if packet.proto != "udp" or packet.spi is not None or not data:
-        return packet
-    esp = data[8 + ((data[0] & 0xF) * 4 if packet.family == 4 else _IPV6_HEADER) :]
-    if len(esp) < 8 or int.from_bytes(esp[:4], "big") != spi:
-        return packet
-    return replace(packet, spi=spi, seq=int.from_bytes(esp[4:8], "big"))
+def parse_event(event: Event) -> Packet:
+    return _packet(walk_event(event), event.length, event.mark)
 
 
-def _ipv4(data: bytes, length: int, mark: int, depth: int = 0) -> Packet:
-    """An IPv4 packet; `data` may be cut anywhere."""
-    packet = Packet(4, None, None, None, None, None, length, mark)
-    if len(data) < 20:
-        return replace(packet, header_error=f"IPv4 header cut after {len(data)} bytes")
-    header, total = (data[0] & 0xF) * 4, int.from_bytes(data[2:4], "big")
-    flags = int.from_bytes(data[6:8], "big")
-    packet = replace(
-        packet,
-        saddr=IPv4Address(data[12:16]),
-        daddr=IPv4Address(data[16:20]),
-        length=total or length,
-        ttl=data[8],
-        fragment_id=int.from_bytes(data[4:6], "big") if flags & 0x3FFF else None,
+def _packet(walked: Walk, length: int, mark: int) -> Packet:
+    """One Packet for each IP header, the innermost first, since each is a part of the one around it."""
+    starts = [at for at, layer in enumerate(walked.layers) if layer.kind in VERSIONS and _is_read(layer)]
+    inside: dict[str, Any] = {}
+    end = len(walked.layers)
+    for start in reversed(starts):
+        first = walked.layers[start]
+        outermost = start == 0
+        fields = _ip(walked.layers[start:end], length if outermost else first.room, mark if outermost else 0)
+        packet = Packet(**fields, **inside)
+        if outermost:
+            return packet
+        end, before = start, walked.layers[start - 1]
+        inside = {"quoted" if before.kind in ("icmp", "icmp6") else "inner": packet}
+    return _without_ip(walked, length, mark, inside)
+
+
+def _is_read(layer: Layer) -> bool:
+    """IP that is there, and that is what it was said to be; inside a tunnel its own version is believed."""
+    if layer.depth == 0:
+        return layer.problem != "version" and bool(layer.room)
+    return bool(layer.room) and layer.number(0, 1) >> 4 == VERSIONS[layer.kind]
+
+
+def _without_ip(walked: Walk, length: int, mark: int, inside: dict[str, Any]) -> Packet:
+    proto = error = None
+    family = _FAMILIES.get(walked.protocol)
+    if family is not None:
+        inside = {}
+        version = walked.data[0] >> 4 if walked.data else None
+        error = f"IP version {version} in an IPv{family} packet"
+        if version is None:
+            error = "no byte of the header could be read"
+    elif walked.protocol:
+        proto = _ETHERTYPES.get(walked.protocol, f"{walked.protocol:#06x}")
+    return Packet(family, proto, None, None, None, None, length, mark, header_error=error, **inside)
+
+
+def _ip(layers: Sequence[Layer], length: int, mark: int) -> dict[str, Any]:
+    """The fields of a Packet, of an IP header and what follows it up to the next."""
+    first, behind = layers[0], layers[1:]
+    fields = {**_NOTHING, "family": VERSIONS[first.kind], "length": length, "mark": mark}
+    cut = first.end - first.at < first.needed
+    if cut:
+        fields["header_error"] = f"IPv{VERSIONS[first.kind]} header cut after {first.room} bytes"
+    if cut and first.needed == _SHORTEST[first.kind]:
+        return fields
+    proto: int | None = _ipv4(first, fields) if first.kind == "ipv4" else _ipv6(first, fields)
+    while behind and behind[0].kind in EXTENSIONS:
+        extension, behind = behind[0], behind[1:]
+        if extension.problem is not None:
+            return {**fields, "header_error": "IPv6 extension header cut"}
+        proto = extension.number(0, 1)
+        if extension.kind == "fragment":
+            offset = extension.number(2, 2)
+            fields.update(fragment_id=extension.number(4, 4), fragment_offset=offset & 0xFFF8)
+            fields["more_fragments"] = bool(offset & 1)
+    if proto is not None:
+        fields["proto"] = protocols.name(proto)
+        if behind and not fields["fragment_offset"]:
+            _transport(behind, fields)
+    return fields
+
+
+def _ipv4(header: Layer, fields: dict[str, Any]) -> int | None:
+    """Completes the fields; the number of what follows, None where the header does not end where it can."""
+    flags = header.number(6, 2)
+    fields.update(
+        saddr=IPv4Address(header.bytes(12, 4)),
+        daddr=IPv4Address(header.bytes(16, 4)),
+        length=header.number(2, 2) or fields["length"],
+        ttl=header.number(8, 1),
+        fragment_id=header.number(4, 2) if flags & 0x3FFF else None,
         fragment_offset=(flags & 0x1FFF) * 8,
         more_fragments=bool(flags & 0x2000),
     )
-    if header < 20:
-        return replace(packet, header_error=f"IPv4 header length {header} is less than 20 bytes")
-    if total >= header:
-        data = data[:total]  # Ethernet pads short packets, a NAT-T keepalive for one
-    return _finish(packet, data[9], data[header:], depth)
+    length = (header.number(0, 1) & 0xF) * 4
+    if length < 20:
+        fields["header_error"] = f"IPv4 header length {length} is less than 20 bytes"
+        return None
+    return header.number(9, 1)
 
 
-def _ipv6(data: bytes, length: int, mark: int, depth: int = 0) -> Packet:
-    """An IPv6 packet with its extension headers; `data` may be cut anywhere."""
-    packet = Packet(6, None, None, None, None, None, length, mark)
-    if len(data) < 40:
-        return replace(packet, header_error=f"IPv6 header cut after {len(data)} bytes")
-    payload = int.from_bytes(data[4:6], "big")
-    packet = replace(
-        packet,
-        saddr=IPv6Address(data[8:24]),
-        daddr=IPv6Address(data[24:40]),
-        length=payload + 40 if payload else length,
-        ttl=data[7],
+def _ipv6(header: Layer, fields: dict[str, Any]) -> int:
+    payload = header.number(4, 2)
+    fields.update(
+        saddr=IPv6Address(header.bytes(8, 16)),
+        daddr=IPv6Address(header.bytes(24, 16)),
+        length=payload + 40 if payload else fields["length"],
+        ttl=header.number(7, 1),
     )
-    if payload:
-        data = data[: payload + 40]
-    next_header, at = data[6], 40
-    for _ in range(_LONGEST_CHAIN):
-        if next_header not in _EXTENSIONS and next_header != _FRAGMENT:
-            break
-        extension = data[at : at + 8]
-        if len(extension) < 8:
-            return replace(packet, header_error="IPv6 extension header cut")
-        if next_header == _FRAGMENT:
-            offset = int.from_bytes(extension[2:4], "big")
-            packet = replace(
-                packet,
-                fragment_id=int.from_bytes(extension[4:8], "big"),
-                fragment_offset=offset & 0xFFF8,
-                more_fragments=bool(offset & 1),
-            )
-            at += 8
-        else:
-            at += (extension[1] + 1) * 8
-        next_header = extension[0]
-    return _finish(packet, next_header, data[at:], depth)
+    return header.number(6, 1)
 
 
-def _finish(packet: Packet, proto: int, data: bytes, depth: int) -> Packet:
-    packet, inside = read_transport(packet, proto, data)
-    if inside is None or depth >= _DEEPEST:
-        return packet
-    carried, role = inside
-    read = {4: _ipv4, 6: _ipv6}.get(carried[0] >> 4) if carried else None
-    if read is None:
-        return packet
-    found = read(carried, len(carried), 0, depth + 1)
-    return replace(packet, quoted=found) if role == "quoted" else replace(packet, inner=found)
+def _transport(layers: Sequence[Layer], fields: dict[str, Any]) -> None:
+    """Completes the fields with what the header behind IP tells, and with ESP in UDP or TCP."""
+    header = layers[0]
+    kind, room = header.kind, header.room
+    least = _TELLING.get(kind, 0)
+    if room < least:
+        there = max(room - 4, 0) if kind == "ah" else room  # of AH from its SPI on
+        fields["header_error"] = f"{fields['proto']} header cut after {there} bytes"
+    elif kind in _WITH_PORTS:
+        fields.update(sport=header.number(0, 2), dport=header.number(2, 2))
+        if kind == "tcp" and room > 13:
+            bits = header.number(13, 1)
+            fields["tcp_flags"] = "".join(letter for bit, letter in enumerate(_TCP_FLAGS) if bits >> bit & 1)
+        inside = layers[2:] if len(layers) > 1 and layers[1].kind == "tcp-encapsulation" else layers[1:]
+        if inside and inside[0].kind == "esp" and inside[0].problem is None:
+            fields.update(spi=inside[0].number(0, 4), seq=inside[0].number(4, 4))
+    elif kind in ("esp", "ah"):
+        at = 4 if kind == "ah" else 0
+        fields.update(spi=header.number(at, 4), seq=header.number(at + 4, 4))
+    elif kind == "comp":  # IPComp (RFC 3173) has 16 bits in place of an SPI, and no sequence number
+        fields["spi"] = header.number(2, 2)
+    elif kind in ("icmp", "icmp6"):
+        fields.update(icmp_type=header.number(0, 1), icmp_code=header.number(1, 1))

@@ -1,26 +1,30 @@
-"""What a judge needs of a packet's own bytes beyond its headers: payloads and the checksum of ICMP."""
+"""What a judge needs of a packet's own bytes beyond its Packet: payloads, lengths, the checksum of ICMP."""
 
 from dropwatch.model.drop import Drop
+from dropwatch.packet.checksum import folded
+from dropwatch.packet.ip import VERSIONS
+from dropwatch.packet.layer import Layer
+from dropwatch.packet.walk import walk_event
 
-_ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
+_DONT_FRAGMENT = 0x40
+_ICMP6 = 58
 
 
 def tcp_payload_length(drop: Drop) -> int | None:
-    """Bytes of data in a TCP segment; None for what is no complete TCP header directly behind IP."""
-    found = _transport(drop, _TCP)
-    if found is None:
+    """Bytes of data in a TCP segment; None for what is no complete TCP header, or a fragment."""
+    tcp = _transport(drop, "tcp")
+    if tcp is None or tcp.room < 13:
         return None
-    header, segment = found
-    return drop.packet.length - header - (segment[12] >> 4) * 4 if len(segment) > 12 else None
+    return drop.packet.length - tcp.at - (tcp.number(12, 1) >> 4) * 4
 
 
 def udp_payload(drop: Drop) -> bytes | None:
     """The data of a UDP datagram, as UDP's own length says; None where it was not captured completely."""
-    found = _transport(drop, _UDP)
-    if found is None or len(found[1]) < 8:
+    udp = _transport(drop, "udp")
+    if udp is None or udp.problem is not None:
         return None
-    length = int.from_bytes(found[1][4:6], "big")
-    return found[1][8:length] if 8 <= length <= len(found[1]) else None
+    length = udp.number(4, 2)
+    return udp.bytes(8, length - 8) if 8 <= length <= udp.room else None
 
 
 def icmp_checksum_holds(drop: Drop) -> bool:
@@ -28,33 +32,40 @@ def icmp_checksum_holds(drop: Drop) -> bool:
 
     RFC 792: over the message; RFC 4443, 2.3: also over addresses, length and protocol.
     """
-    packet = drop.event.packet
-    if drop.packet.family == 4:
-        found, pseudo_header = _transport(drop, _ICMP), b""
-        length = drop.packet.length - found[0] if found is not None else 0
-    else:
-        found, length = _transport(drop, _ICMP6), int.from_bytes(packet[4:6], "big")
-        pseudo_header = packet[8:40] + length.to_bytes(4, "big") + bytes((0, 0, 0, _ICMP6))
-    if found is None or length <= 0 or len(found[1]) < length:
+    message = _transport(drop, "icmp" if drop.packet.family == 4 else "icmp6")
+    if message is None:
         return False
-    covered = pseudo_header + found[1][:length]
-    total = sum(
-        int.from_bytes(covered[at : at + 2].ljust(2, b"\0"), "big") for at in range(0, len(covered), 2)
+    length = drop.packet.length - message.at
+    if length <= 0 or message.room < length:
+        return False
+    covered = message.bytes(0, length)
+    if message.kind == "icmp6":
+        covered = message.data[8:40] + length.to_bytes(4, "big") + bytes((0, 0, 0, _ICMP6)) + covered
+    return folded(covered) == 0xFFFF
+
+
+def may_not_be_cut(drop: Drop) -> bool:
+    """IPv6, or IPv4 with the flag DF: a router does not fragment it."""
+    first = next(iter(walk_event(drop.event).layers), None)
+    return drop.packet.family == 6 or (
+        first is not None and first.kind == "ipv4" and bool(first.number(6, 1) & _DONT_FRAGMENT)
     )
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total == 0xFFFF
 
 
-def _transport(drop: Drop, proto: int) -> tuple[int, bytes] | None:
-    """Length of the IP header and the bytes behind it; None for another protocol, fragments, extension headers."""
-    packet = drop.event.packet
-    if drop.packet.fragment_offset or drop.packet.more_fragments:
+def ah_length(drop: Drop) -> int | None:
+    """The length in an AH header directly behind IP, in bytes."""
+    ah = _transport(drop, "ah")
+    return (ah.number(1, 1) + 2) * 4 if ah is not None and ah.room >= 2 else None
+
+
+def _transport(drop: Drop, kind: str) -> Layer | None:
+    """The header of this kind in the packet itself, behind IP and its extension headers; None in a fragment."""
+    layers = walk_event(drop.event).layers
+    if (
+        not layers
+        or layers[0].kind not in VERSIONS
+        or drop.packet.fragment_offset
+        or drop.packet.more_fragments
+    ):
         return None
-    if len(packet) >= 20 and packet[0] >> 4 == 4 and packet[9] == proto:
-        header = (packet[0] & 0xF) * 4
-    elif len(packet) >= 40 and packet[0] >> 4 == 6 and packet[6] == proto:
-        header = 40
-    else:
-        return None
-    return header, packet[header:]
+    return next((layer for layer in layers if layer.depth == 0 and layer.kind == kind), None)

@@ -2,20 +2,19 @@
 
 from collections.abc import Callable
 
-from dropwatch.packet.outline import Checksum, Span, outline
+from dropwatch.packet.checksum import remainder
+from dropwatch.packet.layer import Span
+from dropwatch.packet.outline import Checksum, outline
+from dropwatch.packet.walk import Walk
 
 Rename = Callable[[bytes], bytes]
 
 
-def rewritten(
-    data: bytes, protocol: int, spi: int | None = None, *, payload: bool, rename: Rename | None = None
-) -> bytes:
-    """`data` begins at the network header, `protocol` is its ethertype, `spi` that of ESP in UDP on an unusual port.
-
-    Without `payload` all that is no header becomes zeros, of the same length. `rename` gives another address for one of
-    4, 16 or 6 bytes. A checksum that was right stays right, and one that was wrong stays wrong.
+def rewritten(walked: Walk, *, payload: bool, rename: Rename | None = None) -> bytes:
+    """Without `payload` all that is no header becomes zeros, of the same length. `rename` gives another address for one
+    of 4, 16 or 6 bytes. A checksum that was right stays right, and one that was wrong stays wrong.
     """
-    found = outline(data, protocol, spi)
+    data, found = walked.data, outline(walked)
     new = bytearray(data)
     if not payload:
         new = bytearray(len(data))
@@ -23,15 +22,15 @@ def rewritten(
             new[start:end] = data[start:end]
     if rename is not None:
         for start, end in found.addresses:
-            new[start:end] = rename(bytes(data[start:end]))
+            new[start:end] = rename(data[start:end])
     for checksum in found.checksums:
         _follow(checksum, data, new)
     return bytes(new)
 
 
-def headers_only(data: bytes, protocol: int, spi: int | None = None) -> bytes:
+def headers_only(walked: Walk) -> bytes:
     """The bytes up to the end of the last header."""
-    return data[: outline(data, protocol, spi).end]
+    return walked.data[: outline(walked).end]
 
 
 def _follow(checksum: Checksum, old: bytes, new: bytearray) -> None:
@@ -44,9 +43,4 @@ def _follow(checksum: Checksum, old: bytes, new: bytearray) -> None:
 
 
 def _sum(data: bytes | bytearray, covers: tuple[Span, ...]) -> int:
-    """The sum of 16-bit words; a last odd byte is the upper half of one."""
-    total = 0
-    for start, end in covers:
-        part = data[start:end]
-        total += int.from_bytes(part + b"\0" * (len(part) % 2), "big") % 0xFFFF  # 2^16 is 1 modulo 2^16 - 1
-    return total
+    return sum(remainder(data[start:end]) for start, end in covers)

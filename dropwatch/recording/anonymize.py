@@ -11,14 +11,10 @@ from dropwatch.model.journey import Journey
 from dropwatch.model.netfilter import XtNote
 from dropwatch.model.summary import Summary
 from dropwatch.packet.rewrite import rewritten
+from dropwatch.packet.walk import walk_event
 from dropwatch.recording.addresses import Anonymizer
 
 Value = TypeVar("Value")
-
-
-def searched_spi(event: Event) -> int | None:
-    """What tells ESP in UDP on any port from payload."""
-    return event.xfrm.searched_spi if event.xfrm is not None else None
 
 
 class Editor:
@@ -32,9 +28,7 @@ class Editor:
         """The event with its packet edited, and everything else too."""
         edited = self.value(event)
         rename = self._anonymizer.packed if self._anonymizer is not None else None
-        packet = rewritten(
-            event.packet, event.protocol, searched_spi(event), payload=self._payload, rename=rename
-        )
+        packet = rewritten(walk_event(event), payload=self._payload, rename=rename)
         return dataclasses.replace(edited, packet=packet)
 
     def gathered(self, shown: Summary | Journey) -> Summary | Journey:

@@ -8,8 +8,9 @@ from pathlib import Path
 from dropwatch import __version__
 from dropwatch.model.drop import Event, Finding
 from dropwatch.packet.rewrite import headers_only
+from dropwatch.packet.walk import walk_event
 from dropwatch.recording.addresses import Anonymizer
-from dropwatch.recording.anonymize import Editor, searched_spi
+from dropwatch.recording.anonymize import Editor
 from dropwatch.recording.listener import Listener, RecordingListener
 from dropwatch.recording.new_file import NewFile, is_capture
 from dropwatch.recording.start import Start
@@ -82,4 +83,4 @@ class CaptureListener(Listener):
 
     def _shortened(self, event: Event) -> bytes:
         data = self._editor.event(replace(event, stack=())).packet
-        return data if self._payload else headers_only(data, event.protocol, searched_spi(event))
+        return data if self._payload else headers_only(walk_event(replace(event, packet=data)))

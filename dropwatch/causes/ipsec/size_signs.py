@@ -7,6 +7,7 @@ from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
 from dropwatch.causes.ipsec.case import Case, config
 from dropwatch.host.ipsec.text import state_line
 from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.packet.payload import may_not_be_cut
 
 _FRAGMENTING = frozenset({"ip_fragment", "ip6_fragment"})
 _MEASURING = _FRAGMENTING | {
@@ -14,7 +15,6 @@ _MEASURING = _FRAGMENTING | {
     *("vti_tunnel_xmit", "vti6_tnl_xmit"),
 }
 _SMALLEST_IPV6_MTU = 1280  # a route's MTU below that counts as that (xfrm6_tunnel_check_size)
-_DONT_FRAGMENT = 0x40
 
 
 def out_mtu(case: Case) -> Verdict | None:
@@ -50,7 +50,7 @@ def _too_big_now(case: Case) -> Verdict | None:
     packet, name = drop.packet, drop.iface.name if drop.iface is not None else None
     if (
         kernel_word.place(drop) not in _FRAGMENTING
-        or not _may_not_be_cut(drop)
+        or not may_not_be_cut(drop)
         or packet.spi is None
         or not name
     ):
@@ -85,9 +85,4 @@ def too_big(drop: Drop) -> int | None:
     if place not in flow.ENCRYPTING | _MEASURING | flow.XFRM_INTERFACE_SENDS:
         return None
     mtu = max(note.mtu, _SMALLEST_IPV6_MTU) if packet.family == 6 else note.mtu
-    return mtu if _may_not_be_cut(drop) and packet.length > mtu else None
-
-
-def _may_not_be_cut(drop: Drop) -> bool:
-    raw = drop.event.packet
-    return drop.packet.family == 6 or (len(raw) > 6 and raw[0] >> 4 == 4 and bool(raw[6] & _DONT_FRAGMENT))
+    return mtu if may_not_be_cut(drop) and packet.length > mtu else None

@@ -2,11 +2,11 @@
 
 from dropwatch.model.drop import Drop
 from dropwatch.model.ipsec import XfrmState
+from dropwatch.packet.payload import ah_length
 
 _ESP_HEADER = 8  # SPI and sequence number (RFC 4303, 2)
 _AH_HEADER = 12  # RFC 4302, 2: before the ICV
 _COMP_HEADER = 4  # RFC 3173, 3
-_AH = 51
 # Bytes of initialisation vector in the packet, by the kernel's name of the algorithm; 0 for others, to be safe.
 _IV_BYTES = {
     "rfc4106(gcm(aes))": 8,
@@ -54,16 +54,10 @@ def ah_lengths(drop: Drop, state: XfrmState) -> tuple[int, frozenset[int]] | Non
     auth = next(((name, bits) for word, name, _, bits in state.algorithms if word == "auth"), None)
     if state.proto != "ah" or auth is None or not auth[1] or auth[0] not in _HASH_BYTES:
         return None
-    raw = drop.event.packet
-    if raw[:1] and raw[0] >> 4 == 4 and len(raw) >= 20 and raw[9] == _AH:
-        at = (raw[0] & 0xF) * 4
-    elif raw[:1] and raw[0] >> 4 == 6 and len(raw) >= 40 and raw[6] == _AH:
-        at = 40
-    else:
-        return None
-    if len(raw) < at + 2:
+    length = ah_length(drop)
+    if length is None:
         return None
     icvs = (auth[1] // 8, _HASH_BYTES[auth[0]])
     # padded to 8 bytes, with the flag align4 to 4; both are let pass here
     accepted = {-(-(_AH_HEADER + icv) // step) * step for icv in icvs for step in (4, 8)}
-    return (raw[at + 1] + 2) * 4, frozenset(accepted)
+    return length, frozenset(accepted)

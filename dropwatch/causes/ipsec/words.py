@@ -30,8 +30,9 @@ def vti_key(key: int) -> Evidence:
 
 
 def ipsec_proto(packet: Packet) -> str:
-    """`esp` also for ESP in UDP, which shows UDP's header first."""
-    return "esp" if packet.proto == "udp" else packet.proto or "esp"
+    """`esp` also for ESP in UDP or TCP, which shows their header first."""
+    in_tcp = packet.proto == "tcp" and packet.spi is not None
+    return "esp" if packet.proto == "udp" or in_tcp else packet.proto or "esp"
 
 
 def packet(drop: Drop, spi: int | None) -> str:

@@ -8,6 +8,8 @@ import struct
 from collections.abc import Callable
 
 from dropwatch.model.drop import Drop, Event, Finding
+from dropwatch.packet.ip import VERSIONS
+from dropwatch.packet.walk import walk_event
 from dropwatch.render.finding import phrases
 
 _SECTION, _INTERFACE, _PACKET = 0x0A0D0D0A, 1, 6
@@ -124,8 +126,8 @@ def _description(drop: Drop, index: int) -> str:
 
 
 def _link_type(event: Event) -> int:
-    version = event.packet[0] >> 4 if event.packet else 0
-    is_ip = (version, event.protocol) in ((4, 0), (6, 0), (4, 0x0800), (6, 0x86DD))
+    first = next(iter(walk_event(event).layers), None)
+    is_ip = first is not None and first.kind in VERSIONS and first.problem != "version" and first.room
     return _RAW_IP if is_ip else _LINUX_COOKED
 
 

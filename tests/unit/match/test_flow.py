@@ -7,6 +7,8 @@ import pytest
 from dropwatch.match.flow import FlowMatcher
 from dropwatch.model.drop import Interface, MatchResult
 from dropwatch.model.filter import Filter
+from dropwatch.packet.parse import parse
+from tests.unit.packet import packets as made
 
 
 def nets(*texts):
@@ -216,6 +218,36 @@ def test_a_tunnel_fits_by_the_error_inside_that_quotes_the_flow(make_drop, make_
     error = make_packet(proto="icmp", sport=None, dport=None, quoted=make_packet())
     gre = make_packet(proto="gre", sport=None, dport=None, inner=error)
     assert how(Filter(dport=((5000, 5000),)), make_drop(gre)) == "tunnel"
+
+
+def test_an_error_that_quotes_a_tunnel_fits_by_what_the_tunnel_carries(make_drop, make_packet) -> None:
+    gre = make_packet(proto="gre", sport=None, dport=None, inner=make_packet())
+    error = make_packet(proto="icmp", sport=None, dport=None, icmp_type=3, icmp_code=4, quoted=gre)
+    found = matcher(Filter(dport=((5000, 5000),))).match(make_drop(error))
+    assert found is not None
+    assert (found.how, (found.why or "").partition("quotes ")[2]) == (
+        "icmp-quote",
+        "a gre packet around udp 10.9.0.1 port 40000 > 10.9.0.2 port 5000",
+    )
+
+
+def in_vxlan(packet: bytes, *tags: int) -> bytes:
+    frame = made.ethernet(0x0800, packet)
+    for tag in tags:
+        frame = frame[:12] + b"\x81\0" + made.vlan(tag, int.from_bytes(frame[12:14], "big"), frame[14:])
+    return made.ipv4(made.UDP, made.udp(made.vxlan(frame), 51000, 4789), "192.0.2.1", "192.0.2.2")
+
+
+@pytest.mark.parametrize("tags", [(), (5,), (5, 6)])
+@pytest.mark.parametrize("tunnels", [1, 2])
+def test_a_port_behind_vlan_tags_in_vxlan(make_drop, tunnels: int, tags: tuple[int, ...]) -> None:
+    packet = made.ipv4(made.UDP, made.udp(b"x", 40000, 5000))
+    for _ in range(tunnels):
+        packet = in_vxlan(packet, *tags)
+    drop = make_drop(packet=parse(packet, 0x0800, len(packet), 0))
+    found = matcher(Filter(dport=((5000, 5000),))).match(drop)
+    assert found == MatchResult("tunnel", "udp packet around udp 10.9.0.1 port 40000 > 10.9.0.2 port 5000")
+    assert how(Filter(dport=((5001, 5001),)), drop) is None
 
 
 @pytest.mark.parametrize(

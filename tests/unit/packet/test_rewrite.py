@@ -8,6 +8,7 @@ import pytest
 from dropwatch.packet.parse import parse
 from dropwatch.packet.payload import icmp_checksum_holds, udp_payload
 from dropwatch.packet.rewrite import headers_only, rewritten
+from dropwatch.packet.walk import walk
 
 SECRET = b"the payload"
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
@@ -88,10 +89,10 @@ def transport_sum_is_right(packet, proto):
 def test_checksums_stay_right(make, packet, proto) -> None:
     data = packet(make)
     assert transport_sum_is_right(data, proto)
-    new = rewritten(data, 0, payload=False, rename=renamed)
+    new = rewritten(walk(data, 0), payload=False, rename=renamed)
     assert SECRET not in new
     assert len(new) == len(data)
-    assert new != rewritten(data, 0, payload=False)
+    assert new != rewritten(walk(data, 0), payload=False)
     assert transport_sum_is_right(new, proto)
     assert make is ipv6 or summed(new[:20]) == 0xFFFF
 
@@ -99,14 +100,14 @@ def test_checksums_stay_right(make, packet, proto) -> None:
 def test_checksums_stay_wrong() -> None:
     data = udp(ipv4)
     broken = data[:10] + bytes((data[10] ^ 1,)) + data[11:26] + bytes((data[26] ^ 1,)) + data[27:]
-    new = rewritten(broken, IPV4, payload=False, rename=renamed)
+    new = rewritten(walk(broken, IPV4), payload=False, rename=renamed)
     assert summed(new[:20]) != 0xFFFF
     assert not transport_sum_is_right(new, 17)
 
 
 def test_a_udp_checksum_that_was_not_made_is_not_made() -> None:
     data = udp(ipv4)
-    new = rewritten(data[:26] + b"\0\0" + data[28:], IPV4, payload=False, rename=renamed)
+    new = rewritten(walk(data[:26] + b"\0\0" + data[28:], IPV4), payload=False, rename=renamed)
     assert new[26:28] == b"\0\0"
 
 
@@ -120,13 +121,13 @@ def test_what_the_judges_look_at_stays(make, make_drop, make_event):
     wrong = data[:-1] + b"!"
     for rename in (None, renamed):
         assert holds(data)
-        assert holds(rewritten(data, 0, payload=False, rename=rename))
+        assert holds(rewritten(walk(data, 0), payload=False, rename=rename))
         assert not holds(wrong)
-        assert not holds(rewritten(wrong, 0, payload=False, rename=rename))
+        assert not holds(rewritten(walk(wrong, 0), payload=False, rename=rename))
 
 
 def test_a_keepalive_stays_one(make_drop, make_event) -> None:
-    data = rewritten(udp(ipv4, 4500, b"\xff"), IPV4, payload=False)
+    data = rewritten(walk(udp(ipv4, 4500, b"\xff"), IPV4), payload=False)
     assert udp_payload(make_drop(parse(data, IPV4, 0, 0), make_event(packet=data))) == b"\xff"
 
 
@@ -135,16 +136,16 @@ def test_esp_on_an_unusual_port_keeps_its_spi(make) -> None:
     esp = bytes.fromhex("0000100100000007")
     data = udp(make, 4519, esp + SECRET)
     start = data.index(esp)
-    assert rewritten(data, 0, 0x1001, payload=False)[start:] == esp + bytes(len(SECRET))
-    assert headers_only(data, 0, 0x1001).endswith(esp)
+    assert rewritten(walk(data, 0, 0x1001), payload=False)[start:] == esp + bytes(len(SECRET))
+    assert headers_only(walk(data, 0, 0x1001)).endswith(esp)
     for spi in (None, 0x1002):
-        assert rewritten(data, 0, spi, payload=False)[start:] == bytes(len(esp + SECRET))
+        assert rewritten(walk(data, 0, spi), payload=False)[start:] == bytes(len(esp + SECRET))
 
 
 def test_with_payload_only_the_addresses_change() -> None:
     data = udp(ipv4)
-    assert rewritten(data, IPV4, payload=True) == data
-    new = rewritten(data, IPV4, payload=True, rename=renamed)
+    assert rewritten(walk(data, IPV4), payload=True) == data
+    new = rewritten(walk(data, IPV4), payload=True, rename=renamed)
     assert new.endswith(SECRET)
     assert new[12:16] == renamed(data[12:16])
 
@@ -177,15 +178,15 @@ def test_addresses_everywhere() -> None:
     ]
     for data, protocol in packets:
         assert any(old in data for old in (old4, old6, mac))
-        new = rewritten(data, protocol, payload=False, rename=lambda address: b"\xee" * len(address))
+        new = rewritten(walk(data, protocol), payload=False, rename=lambda address: b"\xee" * len(address))
         assert not any(old in new for old in (old4, old6, mac)), data.hex()
 
 
 def test_headers_end_where_the_payload_begins() -> None:
-    assert headers_only(udp(ipv4), IPV4) == udp(ipv4)[:28]
-    assert headers_only(tcp(ipv6), IPV6) == tcp(ipv6)[: 40 + 36]
-    assert headers_only(b"lldp and more", 0x88CC) == b""
-    assert headers_only(b"", 0) == b""
+    assert headers_only(walk(udp(ipv4), IPV4)) == udp(ipv4)[:28]
+    assert headers_only(walk(tcp(ipv6), IPV6)) == tcp(ipv6)[: 40 + 36]
+    assert headers_only(walk(b"lldp and more", 0x88CC)) == b""
+    assert headers_only(walk(b"", 0)) == b""
 
 
 def random_packet(source, depth=0):
@@ -215,7 +216,7 @@ def test_without_payload_a_packet_reads_the_same() -> None:
             data[source.randrange(len(data))] = source.randrange(256)
         data = bytes(data[: source.choice([256, source.randrange(256)])])
         protocol = source.choice([0, IPV4 if data[:1] < b"\x50" else IPV6, IPV4, ARP])
-        new = rewritten(data, protocol, payload=False)
+        new = rewritten(walk(data, protocol), payload=False)
         assert len(new) == len(data)
         assert parse(new, protocol, 7, 0) == parse(data, protocol, 7, 0), data.hex()
-        rewritten(data, protocol, payload=True, rename=renamed)
+        rewritten(walk(data, protocol), payload=True, rename=renamed)

@@ -20,6 +20,7 @@ from dropwatch.model.filter import Filter
 from dropwatch.packet.parse import parse
 from dropwatch.probe.settings import settings
 from dropwatch.resources import resource_dir
+from tests.unit.packet.combined import combined
 
 BPF = resource_dir("bpf")
 HOST = """
@@ -181,6 +182,21 @@ def test_the_kernel_refuses_nothing_that_user_space_matches(
             )
     assert how.keys() == {"direct", "ipsec", "fragment", "icmp-quote", "tunnel"}, "each way was tried"
     assert refused > 300, "and it does filter"
+
+
+@pytest.mark.parametrize("asked", [50007, 53, 4500])
+def test_every_tunnel_that_user_space_opens_reaches_it(
+    decide: Decide, make_drop: Callable[..., Drop], asked: int
+) -> None:
+    """Tunnels in tunnels too: in the kernel one header says enough."""
+    wanted = Filter(dport=((asked, asked),))
+    matcher = FlowMatcher(wanted, lambda _drop, _wanted: MatchResult("ipsec"), lambda _netns, _index: None)
+    matches = 0
+    for name, data in combined():
+        if matcher.match(make_drop(packet=parse(data, 0, len(data), 0))) is not None:
+            matches += 1
+            assert decide(wanted, data), name
+    assert matches > (1500 if asked == 50007 else 200)
 
 
 def udp_packet(sport: int, dport: int) -> bytes:
