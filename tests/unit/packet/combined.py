@@ -58,7 +58,7 @@ EXTENSIONS: dict[str, tuple[Callable[[int, bytes], bytes], ...]] = {
     "unusual": (made.destination, made.routing, made.hop_by_hop),
     "signed": (made.destination, made.ah, made.destination),
 }
-EXTENSION_NUMBERS = {
+EXTENSION_NUMBERS: dict[Callable[[int, bytes], bytes], int] = {
     made.hop_by_hop: made.HOP,
     made.destination: made.DESTINATION,
     made.routing: made.ROUTING,

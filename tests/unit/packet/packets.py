@@ -18,8 +18,8 @@ IP4_TYPE, IP6_TYPE, VLAN_TYPE, QINQ_TYPE, MPLS_TYPE, ETHERNET_TYPE = (
 
 def checksum(data: bytes) -> int:
     """RFC 1071, over 16-bit words."""
-    words = struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2))
-    total = sum(words)
+    padded = data + b"\0" * (len(data) % 2)
+    total = sum(int.from_bytes(padded[at : at + 2], "big") for at in range(0, len(padded), 2))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -2,11 +2,16 @@
 
 import random
 import struct
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
 
+from dropwatch.model.drop import Event
+from dropwatch.model.header import Header
 from dropwatch.packet.headers import headers
+
+Read = Callable[..., tuple[Header, ...]]
 
 ETHERNET = bytes.fromhex("0200000000010200000000020800")
 TCP_OPTIONS = bytes.fromhex("020405b40402080a00000001000000000103030700000000")[:20]
@@ -78,19 +83,19 @@ PACKETS = {
 
 
 @pytest.fixture
-def read(make_event):
+def read(make_event: Callable[..., Event]) -> Read:
     return lambda packet, protocol=0: headers(make_event(packet=packet, protocol=protocol))
 
 
 @pytest.mark.parametrize("name", PACKETS)
-def test_the_headers_of(name, read) -> None:
+def test_the_headers_of(name: str, read: Read) -> None:
     packet, names = PACKETS[name]
     found = read(packet)
     assert [header.name for header in found] == names
     assert not [header.error for header in found if header.error]
 
 
-def covers(found, packet: bytes) -> bool:
+def covers(found: tuple[Header, ...], packet: bytes) -> bool:
     """Every byte once, in order."""
     at = 0
     for header in found:
@@ -101,14 +106,14 @@ def covers(found, packet: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", PACKETS)
-def test_every_byte_belongs_to_one_header_wherever_the_record_ends(name, read) -> None:
+def test_every_byte_belongs_to_one_header_wherever_the_record_ends(name: str, read: Read) -> None:
     packet, _ = PACKETS[name]
     for length in range(len(packet) + 1):
         found = read(packet[:length])
         assert covers(found, packet[:length]), (length, found)
 
 
-def test_bytes_of_anybody_are_read_without_a_fault(read) -> None:
+def test_bytes_of_anybody_are_read_without_a_fault(read: Read) -> None:
     source = random.Random(20261121)
     for _ in range(4000):
         packet, _ = source.choice(list(PACKETS.values()))
@@ -120,7 +125,7 @@ def test_bytes_of_anybody_are_read_without_a_fault(read) -> None:
         assert covers(found, bytes(changed[:256])), (bytes(changed), found)
 
 
-def test_many_tunnels_end_somewhere(read) -> None:
+def test_many_tunnels_end_somewhere(read: Read) -> None:
     packet = b""
     for _ in range(12):
         packet = ipv4(4, packet)
@@ -129,11 +134,11 @@ def test_many_tunnels_end_somewhere(read) -> None:
     assert covers(found, packet)
 
 
-def fields(found, name: str, which: int = 0):
+def fields(found: tuple[Header, ...], name: str, which: int = 0) -> dict[str, str | int]:
     return dict([header for header in found if header.name == name][which].fields)
 
 
-def test_the_fields_of_a_packet(read) -> None:
+def test_the_fields_of_a_packet(read: Read) -> None:
     found = read(PACKETS["tcp"][0])
     ip, tcp = fields(found, "IPv4"), fields(found, "TCP")
     assert (ip["src"], ip["dst"], ip["ttl"], ip["protocol"]) == ("10.9.0.1", "10.9.0.2", 64, "6 (tcp)")
@@ -142,19 +147,19 @@ def test_the_fields_of_a_packet(read) -> None:
     assert tcp["options"] == "mss 1460, sack permitted, timestamps 1 0, window scale 7"
 
 
-def test_a_checksum_that_the_bytes_do_not_give(read) -> None:
+def test_a_checksum_that_the_bytes_do_not_give(read: Read) -> None:
     ip = fields(read(ipv4(17, udp(1, 2), checksum=0)), "IPv4")
     assert ip["checksum"] == "0x0000"
     assert ip["checksum_of_bytes"] == fields(read(ipv4(17, udp(1, 2))), "IPv4")["checksum"]
 
 
-def test_ipsec_shows_its_spi_and_number(read) -> None:
+def test_ipsec_shows_its_spi_and_number(read: Read) -> None:
     assert fields(read(PACKETS["esp"][0]), "ESP") == {"spi": "0x00001001", "seq": 7}
     ah = fields(read(PACKETS["ah around a tunnel"][0]), "AH")
     assert (ah["spi"], ah["seq"], ah["next"]) == ("0x00001001", 7, "4 (ipip)")
 
 
-def test_tunnels_and_quotes_lie_deeper(read) -> None:
+def test_tunnels_and_quotes_lie_deeper(read: Read) -> None:
     vxlan = read(PACKETS["vxlan"][0])
     assert [header.depth for header in vxlan] == [0, 0, 0, 1, 1, 1]
     assert fields(vxlan, "VXLAN")["vni"] == 42
@@ -169,7 +174,7 @@ def test_tunnels_and_quotes_lie_deeper(read) -> None:
     }
 
 
-def test_what_is_cut_says_so(read) -> None:
+def test_what_is_cut_says_so(read: Read) -> None:
     found = read(PACKETS["udp"][0][:23])
     assert [header.name for header in found] == ["IPv4", "UDP"]
     assert found[1].error == "only 3 of its 8 bytes are in the record"
@@ -178,7 +183,7 @@ def test_what_is_cut_says_so(read) -> None:
     assert dict(tcp.fields)["dport"] == 5000
 
 
-def test_what_is_no_ip(read) -> None:
+def test_what_is_no_ip(read: Read) -> None:
     arp = bytes.fromhex("0001080006040001 020000000002 0a090001 000000000000 0a090002")
     found = read(arp + bytes(18), 0x0806)
     assert [header.name for header in found] == ["ARP", "padding"]
@@ -192,7 +197,7 @@ def test_what_is_no_ip(read) -> None:
     assert read(b"", 0x0800) == ()
 
 
-def test_a_version_that_contradicts_the_ethertype(read) -> None:
+def test_a_version_that_contradicts_the_ethertype(read: Read) -> None:
     found = read(ipv6(17, udp(1, 2)), 0x0800)
     assert found[0].error == "its first byte says IP version 6"
     assert found[1].is_data

@@ -1,32 +1,37 @@
 """Packets without payload and with other addresses say the same, and their checksums are as right as before."""
 
 import random
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from dropwatch.model.drop import Drop, Event
 from dropwatch.packet.parse import parse
 from dropwatch.packet.payload import icmp_checksum_holds, udp_payload
 from dropwatch.packet.rewrite import headers_only, rewritten
 from dropwatch.packet.walk import walk
 
+Make = Callable[[int, bytes], bytes]
 SECRET = b"the payload"
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 
 
-def summed(data):
+def summed(data: bytes) -> int:
     total = sum(int.from_bytes(data[at : at + 2].ljust(2, b"\0"), "big") for at in range(0, len(data), 2))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
 
 
-def with_checksum(data, at, pseudo=b""):
+def with_checksum(data: bytes, at: int, pseudo: bytes = b"") -> bytes:
     value = 0xFFFF - summed(pseudo + data[:at] + b"\0\0" + data[at + 2 :])
     return data[:at] + value.to_bytes(2, "big") + data[at + 2 :]
 
 
-def ipv4(proto, body, saddr="192.0.2.1", daddr="198.51.100.7", options=b""):
+def ipv4(
+    proto: int, body: bytes, saddr: str = "192.0.2.1", daddr: str = "198.51.100.7", options: bytes = b""
+) -> bytes:
     words = 5 + len(options) // 4
     head = (
         bytes((0x40 | words, 0))
@@ -36,25 +41,25 @@ def ipv4(proto, body, saddr="192.0.2.1", daddr="198.51.100.7", options=b""):
     return with_checksum(head + IPv4Address(saddr).packed + IPv4Address(daddr).packed + options, 10) + body
 
 
-def ipv6(proto, body, saddr="2001:db8::1", daddr="2001:db8:1::2"):
+def ipv6(proto: int, body: bytes, saddr: str = "2001:db8::1", daddr: str = "2001:db8:1::2") -> bytes:
     head = b"\x60\0\0\0" + len(body).to_bytes(2, "big") + bytes((proto, 64))
     return head + IPv6Address(saddr).packed + IPv6Address(daddr).packed + body
 
 
-def pseudo(packet, proto, length):
+def pseudo(packet: bytes, proto: int, length: int) -> bytes:
     if packet[0] >> 4 == 4:
         return packet[12:20] + bytes((0, proto)) + length.to_bytes(2, "big")
     return packet[8:40] + length.to_bytes(4, "big") + bytes((0, 0, 0, proto))
 
 
-def transport(make, proto, head, checksum_at, body=SECRET):
+def transport(make: Make, proto: int, head: bytes, checksum_at: int, body: bytes = SECRET) -> bytes:
     """An IP packet with a right checksum in its transport header."""
     data = head + body
     around = make(proto, data)
     return around[: -len(data)] + with_checksum(data, checksum_at, pseudo(around, proto, len(data)))
 
 
-def udp(make, dport=9, body=SECRET):
+def udp(make: Make, dport: int = 9, body: bytes = SECRET) -> bytes:
     return transport(
         make,
         17,
@@ -64,29 +69,29 @@ def udp(make, dport=9, body=SECRET):
     )
 
 
-def tcp(make):
+def tcp(make: Make) -> bytes:
     options = bytes.fromhex("020405b40402080a0102030405060708")
     return transport(make, 6, bytes.fromhex("9c40 0050 00000001 00000002 9018 ffff 0000 0000") + options, 16)
 
 
-def echo(make):
+def echo(make: Make) -> bytes:
     if make is ipv4:
         return ipv4(1, with_checksum(bytes.fromhex("0800000000010002") + SECRET, 2))
     return transport(ipv6, 58, bytes.fromhex("8000000000010002"), 2)
 
 
-def renamed(address):
+def renamed(address: bytes) -> bytes:
     return bytes((*address[:1], *(byte ^ 0x5A for byte in address[1:])))
 
 
-def transport_sum_is_right(packet, proto):
+def transport_sum_is_right(packet: bytes, proto: int) -> bool:
     head = (packet[0] & 0xF) * 4 if packet[0] >> 4 == 4 else 40
     return summed(pseudo(packet, proto, len(packet) - head) + packet[head:]) == 0xFFFF
 
 
 @pytest.mark.parametrize("make", [ipv4, ipv6])
 @pytest.mark.parametrize(("packet", "proto"), [(udp, 17), (tcp, 6)])
-def test_checksums_stay_right(make, packet, proto) -> None:
+def test_checksums_stay_right(make: Make, packet: Callable[[Make], bytes], proto: int) -> None:
     data = packet(make)
     assert transport_sum_is_right(data, proto)
     new = rewritten(walk(data, 0), payload=False, rename=renamed)
@@ -112,8 +117,10 @@ def test_a_udp_checksum_that_was_not_made_is_not_made() -> None:
 
 
 @pytest.mark.parametrize("make", [ipv4, ipv6])
-def test_what_the_judges_look_at_stays(make, make_drop, make_event):
-    def holds(data):
+def test_what_the_judges_look_at_stays(
+    make: Make, make_drop: Callable[..., Drop], make_event: Callable[..., Event]
+) -> None:
+    def holds(data: bytes) -> bool:
         protocol = 0
         return icmp_checksum_holds(make_drop(parse(data, protocol, 0, 0), make_event(packet=data)))
 
@@ -126,13 +133,13 @@ def test_what_the_judges_look_at_stays(make, make_drop, make_event):
         assert not holds(rewritten(walk(wrong, 0), payload=False, rename=rename))
 
 
-def test_a_keepalive_stays_one(make_drop, make_event) -> None:
+def test_a_keepalive_stays_one(make_drop: Callable[..., Drop], make_event: Callable[..., Event]) -> None:
     data = rewritten(walk(udp(ipv4, 4500, b"\xff"), IPV4), payload=False)
     assert udp_payload(make_drop(parse(data, IPV4, 0, 0), make_event(packet=data))) == b"\xff"
 
 
 @pytest.mark.parametrize("make", [ipv4, ipv6])
-def test_esp_on_an_unusual_port_keeps_its_spi(make) -> None:
+def test_esp_on_an_unusual_port_keeps_its_spi(make: Make) -> None:
     esp = bytes.fromhex("0000100100000007")
     data = udp(make, 4519, esp + SECRET)
     start = data.index(esp)
@@ -189,7 +196,7 @@ def test_headers_end_where_the_payload_begins() -> None:
     assert headers_only(walk(b"", 0)) == b""
 
 
-def random_packet(source, depth=0):
+def random_packet(source: random.Random, depth: int = 0) -> bytes:
     """Mostly well made, of protocols that the parser knows."""
     proto = source.choice([1, 2, 4, 6, 17, 17, 33, 41, 47, 50, 51, 58, 108, 132, 136, 0, 43, 44, 60])
     if depth < 3 and proto in (4, 41):
@@ -211,10 +218,10 @@ def random_packet(source, depth=0):
 def test_without_payload_a_packet_reads_the_same() -> None:
     source = random.Random(5000)
     for _ in range(4000):
-        data = bytearray(random_packet(source)[:256])
+        damaged = bytearray(random_packet(source)[:256])
         for _ in range(source.choice([0, 0, 1, 4])):
-            data[source.randrange(len(data))] = source.randrange(256)
-        data = bytes(data[: source.choice([256, source.randrange(256)])])
+            damaged[source.randrange(len(damaged))] = source.randrange(256)
+        data = bytes(damaged[: source.choice([256, source.randrange(256)])])
         protocol = source.choice([0, IPV4 if data[:1] < b"\x50" else IPV6, IPV4, ARP])
         new = rewritten(walk(data, protocol), payload=False)
         assert len(new) == len(data)
