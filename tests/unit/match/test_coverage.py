@@ -1,19 +1,23 @@
 """Selectors against flows: known cases, and thousands of made-up ones against the kernel's rule for a single flow."""
 
 import random
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from itertools import product
+from typing import Any, TypeVar
 
 import pytest
 
 from dropwatch.match.coverage import Flows, asked_flows, between, covers, mirrored, narrowed
-from dropwatch.model.filter import Filter
+from dropwatch.model.drop import Address
+from dropwatch.model.filter import Filter, Network, PortRange
 from dropwatch.model.ipsec import Selector
 
+Made = TypeVar("Made")
 TCP, UDP, ICMP, GRE, DCCP, ESP, ICMP6, MH = 6, 17, 1, 47, 33, 50, 58, 135
-V4 = [ip_address(f"10.0.0.{n}") for n in range(4)]
-V6 = [ip_address(f"fc00::{n}") for n in range(4)]
+V4: list[Address] = [ip_address(f"10.0.0.{n}") for n in range(4)]
+V6: list[Address] = [ip_address(f"fc00::{n}") for n in range(4)]
 PORTS = range(16)
 PROTOS = [TCP, UDP, ICMP, GRE, DCCP, ESP, ICMP6, MH]
 
@@ -23,16 +27,16 @@ class Flow:
     """One single flow; `sport` and `dport` are None where the protocol has no ports."""
 
     proto: int
-    src: object
-    dst: object
+    src: Address
+    dst: Address
     sport: int | None
     dport: int | None
 
 
-def selector_matches(selector, flow, compared):
+def selector_matches(selector: Selector, flow: Flow, compared: tuple[int, int]) -> bool:
     """xfrm_selector_match of the kernel, for what it would compare with the ports."""
 
-    def prefix(address, length, value):
+    def prefix(address: Address | None, length: int, value: Address) -> bool:
         return address is None or value in ip_network((address, length), strict=False)
 
     return (
@@ -45,10 +49,10 @@ def selector_matches(selector, flow, compared):
     )
 
 
-def compared_ports(flow):
+def compared_ports(flow: Flow) -> Iterable[tuple[int, int]]:
     """What the kernel may compare: ports, any ICMP type and code, any halves of a GRE key, a mobility type."""
     if flow.proto in (TCP, UDP):
-        return [(flow.sport, flow.dport)]
+        return [(flow.sport or 0, flow.dport or 0)]
     if flow.proto in (ICMP, ICMP6, GRE):
         return product(PORTS, PORTS)
     if flow.proto == MH:
@@ -56,11 +60,11 @@ def compared_ports(flow):
     return [(0, 0)]
 
 
-def filter_matches(wanted, flow):
-    def inside(ranges, port):
+def filter_matches(wanted: Filter, flow: Flow) -> bool:
+    def inside(ranges: tuple[PortRange, ...], port: int | None) -> bool:
         return port is not None and any(first <= port <= last for first, last in ranges)
 
-    def member(networks, address):
+    def member(networks: tuple[Network, ...], address: Address) -> bool:
         return any(address.version == network.version and address in network for network in networks)
 
     return (
@@ -75,7 +79,7 @@ def filter_matches(wanted, flow):
     )
 
 
-def every_flow():
+def every_flow() -> Iterator[Flow]:
     for proto, (src, dst) in product(PROTOS, [*product(V4, V4), *product(V6, V6)]):
         if proto in (TCP, UDP, DCCP):
             for sport, dport in product(PORTS, PORTS):
@@ -84,18 +88,18 @@ def every_flow():
             yield Flow(proto, src, dst, None, None)
 
 
-def random_network(chance, addresses=None):
+def random_network(chance: random.Random, addresses: list[Address] | None = None) -> Network:
     address = chance.choice(addresses or [*V4, *V6])
     return ip_network((address, address.max_prefixlen - chance.choice([0, 0, 1, 2])), strict=False)
 
 
-def random_range(chance):
+def random_range(chance: random.Random) -> PortRange:
     first = chance.choice(PORTS)
     return (first, chance.randint(first, max(PORTS)))
 
 
-def random_filter(chance):
-    def maybe(make):
+def random_filter(chance: random.Random) -> Filter:
+    def maybe(make: Callable[[random.Random], Made]) -> tuple[Made, ...]:
         return tuple(make(chance) for _ in range(chance.choice([0, 0, 0, 1, 2])))
 
     return Filter(
@@ -110,17 +114,20 @@ def random_filter(chance):
     )
 
 
-def random_selector(chance):
+def random_selector(chance: random.Random) -> Selector:
     addresses = chance.choice([V4, V6])
     source = random_network(chance, addresses) if chance.random() < 0.6 else None
     destination = random_network(chance, addresses) if chance.random() < 0.6 else None
+
+    def one_of(network: Network | None) -> Address | None:
+        return network[chance.randrange(network.num_addresses)] if network else None
+
     masks = [0, 0, 0xFFFF, 0xFFF8, 0xFFFE, 0x5]
     return Selector(
         family=chance.choice([addresses[0].version, addresses[0].version, 0]),
-        saddr=source
-        and source[chance.randrange(source.num_addresses)],  # the kernel does not clear host bits
+        saddr=one_of(source),  # the kernel does not clear host bits
         prefixlen_s=source.prefixlen if source else 0,
-        daddr=destination and destination[chance.randrange(destination.num_addresses)],
+        daddr=one_of(destination),
         prefixlen_d=destination.prefixlen if destination else 0,
         proto=chance.choice([0, 0, *PROTOS]),
         sport=chance.choice([0, *PORTS]),
@@ -130,7 +137,7 @@ def random_selector(chance):
     )
 
 
-def related_selector(chance, selector):
+def related_selector(chance: random.Random, selector: Selector) -> Selector:
     """Part by part the same, open, or something else: one that may well cover all of the other."""
     other = random_selector(chance)
     if other.family != selector.family:
@@ -142,7 +149,7 @@ def related_selector(chance, selector):
         ("sport", "sport_mask"),
         ("dport", "dport_mask"),
     ]
-    chosen = {}
+    chosen: dict[str, Any] = {}
     for names in parts:
         origin = chance.choice([selector, selector, selector, Selector(), Selector(), other])
         chosen |= {name: getattr(origin, name) for name in names}
@@ -154,7 +161,7 @@ VIEWS = [(flow, list(compared_ports(flow))) for flow in FLOWS]
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_a_selector_covers_some_of_the_filter_exactly_when_one_flow_fits_both(seed) -> None:
+def test_a_selector_covers_some_of_the_filter_exactly_when_one_flow_fits_both(seed: int) -> None:
     chance = random.Random(seed)
     wanted, selector = random_filter(chance), random_selector(chance)
     both = any(
@@ -168,7 +175,7 @@ def test_a_selector_covers_some_of_the_filter_exactly_when_one_flow_fits_both(se
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_what_covers_all_leaves_no_flow_out(seed) -> None:
+def test_what_covers_all_leaves_no_flow_out(seed: int) -> None:
     """`covers` may say no where it is yes (a range around gaps), never yes where it is no."""
     chance = random.Random(1000 + seed)
     wanted, inner = random_filter(chance), random_selector(chance)
@@ -185,7 +192,7 @@ def test_what_covers_all_leaves_no_flow_out(seed) -> None:
                 assert any(selector_matches(outer, flow, view) for view in fits), (wanted, inner, outer, flow)
 
 
-def in_flows(flows, flow):
+def in_flows(flows: Flows, flow: Flow) -> bool:
     return (
         flows.proto in (None, flow.proto)
         and (flows.src is None or (flow.src.version == flows.src.version and flow.src in flows.src))

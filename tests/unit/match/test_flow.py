@@ -1,29 +1,33 @@
 """The filter in user space: kinds are AND-ed, values OR-ed, carriers are recognised, the unknown never fits."""
 
+from collections.abc import Callable
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
-from dropwatch.match.flow import FlowMatcher
-from dropwatch.model.drop import Interface, MatchResult
-from dropwatch.model.filter import Filter
+from dropwatch.match.flow import FlowMatcher, InterfaceName, IpsecMatch
+from dropwatch.model.drop import Drop, Event, Interface, MatchResult, Packet
+from dropwatch.model.filter import Filter, Network
 from dropwatch.packet.parse import parse
 from tests.unit.packet import packets as made
 
 
-def nets(*texts):
+def nets(*texts: str) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
-def never(drop, wanted) -> None:
+def never(drop: Drop, wanted: Filter) -> None:
     raise AssertionError("the IPsec matcher was asked")
 
 
-def matcher(wanted, ipsec=never, interface_name=lambda netns, index: None):
+def matcher(
+    wanted: Filter, ipsec: IpsecMatch = never, interface_name: InterfaceName = lambda netns, index: None
+) -> FlowMatcher:
     return FlowMatcher(wanted, ipsec, interface_name)
 
 
-def how(wanted, drop, **settings):
+def how(wanted: Filter, drop: Drop, **settings: Any) -> str | None:
     found = matcher(wanted, **settings).match(drop)
     return found.how if found else None
 
@@ -70,13 +74,17 @@ UNFIT = (
 
 
 @pytest.mark.parametrize("wanted", FITTING)
-def test_fits_directly(wanted, make_drop, make_packet) -> None:
+def test_fits_directly(
+    wanted: Filter, make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     drop = make_drop(make_packet(mark=0x13), reason="NO_SOCKET")
     assert matcher(wanted).match(drop) == MatchResult("direct")
 
 
 @pytest.mark.parametrize("wanted", UNFIT)
-def test_does_not_fit(wanted, make_drop, make_packet) -> None:
+def test_does_not_fit(
+    wanted: Filter, make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     assert how(wanted, make_drop(make_packet(mark=0x13), reason="NO_SOCKET")) is None
 
 
@@ -96,26 +104,32 @@ def test_does_not_fit(wanted, make_drop, make_packet) -> None:
         Filter(reasons=frozenset({"NO_SOCKET"})),
     ],
 )
-def test_what_is_not_known_never_fits_what_is_asked_for(wanted, make_drop, make_packet) -> None:
+def test_what_is_not_known_never_fits_what_is_asked_for(
+    wanted: Filter, make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     empty = make_packet(family=None, proto=None, saddr=None, daddr=None, sport=None, dport=None)
     drop = make_drop(empty, iface=None, netns=None, reason=None)
     assert how(wanted, drop) is None
 
 
-def test_a_kernel_without_reasons_passes_an_excluded_reason(make_drop) -> None:
+def test_a_kernel_without_reasons_passes_an_excluded_reason(make_drop: Callable[..., Drop]) -> None:
     assert how(Filter(not_reasons=frozenset({"NO_SOCKET"})), make_drop(reason=None)) == "direct"
 
 
-def test_reasons_of_subsystems_are_compared_without_regard_to_case(make_drop) -> None:
+def test_reasons_of_subsystems_are_compared_without_regard_to_case(make_drop: Callable[..., Drop]) -> None:
     assert how(Filter(reasons=frozenset({"OVS_DROP_METER"})), make_drop(reason="ovs_drop_meter")) == "direct"
 
 
-def test_without_a_filter_everything_fits_also_arp(make_drop, make_packet) -> None:
+def test_without_a_filter_everything_fits_also_arp(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     arp = make_packet(family=None, proto="arp", saddr=None, daddr=None, sport=None, dport=None)
     assert how(Filter(), make_drop(arp, iface=None, netns=None)) == "direct"
 
 
-def test_the_interface_it_came_in_through_fits_too(make_drop, make_event) -> None:
+def test_the_interface_it_came_in_through_fits_too(
+    make_drop: Callable[..., Drop], make_event: Callable[..., Event]
+) -> None:
     forwarded = make_drop(event=make_event(ifindex=3, skb_iif=2, netns=77), iface=Interface(3, "eth1"))
     names = {(77, 2): "eth0", (77, 3): "eth1"}
     asked = {
@@ -125,13 +139,15 @@ def test_the_interface_it_came_in_through_fits_too(make_drop, make_event) -> Non
     assert asked == {"eth0": "direct", "eth1": "direct", "eth2": None}
 
 
-def fragment(make_packet, offset, **fields):
+def fragment(make_packet: Callable[..., Packet], offset: int, **fields: Any) -> Packet:
     first = offset == 0
     ports = {} if first else {"sport": None, "dport": None}
     return make_packet(fragment_id=7, fragment_offset=offset, more_fragments=first, **{**ports, **fields})
 
 
-def test_a_later_fragment_fits_by_its_addresses_and_says_so(make_drop, make_packet) -> None:
+def test_a_later_fragment_fits_by_its_addresses_and_says_so(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     wanted = Filter(dport=((5000, 5000),), saddr=nets("10.9.0.1"))
     found = matcher(wanted).match(make_drop(fragment(make_packet, 1480)))
     assert found is not None
@@ -140,7 +156,9 @@ def test_a_later_fragment_fits_by_its_addresses_and_says_so(make_drop, make_pack
     assert how(wanted, make_drop(fragment(make_packet, 1480, saddr="10.9.0.9"))) is None
 
 
-def test_a_later_fragment_follows_its_first_fragment(make_drop, make_packet) -> None:
+def test_a_later_fragment_follows_its_first_fragment(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     wanted = Filter(dport=((5000, 5000),))
     flow = matcher(wanted)
     assert flow.match(make_drop(fragment(make_packet, 0, dport=6000))) is None
@@ -151,23 +169,31 @@ def test_a_later_fragment_follows_its_first_fragment(make_drop, make_packet) -> 
     assert (found.how, "first fragment fit" in (found.why or "")) == ("fragment", True)
 
 
-def test_a_fragment_fits_directly_when_no_port_is_asked_for(make_drop, make_packet) -> None:
+def test_a_fragment_fits_directly_when_no_port_is_asked_for(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     assert how(Filter(protos=frozenset({17})), make_drop(fragment(make_packet, 1480))) == "direct"
 
 
-def test_a_fragment_of_a_protocol_without_ports_carries_no_port(make_drop, make_packet) -> None:
+def test_a_fragment_of_a_protocol_without_ports_carries_no_port(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     drop = make_drop(fragment(make_packet, 1480, proto="icmp"))
     assert how(Filter(dport=((5000, 5000),)), drop) is None
 
 
-def test_the_memory_of_first_fragments_is_bounded(make_drop, make_packet) -> None:
+def test_the_memory_of_first_fragments_is_bounded(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     flow = matcher(Filter(dport=((5000, 5000),)))
     for number in range(10_000):
         flow.match(make_drop(make_packet(dport=1, fragment_id=number, more_fragments=True)))
     assert len(flow._first_fits) == 4096
 
 
-def test_an_icmp_error_fits_by_the_packet_it_quotes(make_drop, make_packet) -> None:
+def test_an_icmp_error_fits_by_the_packet_it_quotes(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     error = make_packet(
         proto="icmp",
         saddr="10.9.0.2",
@@ -186,12 +212,14 @@ def test_an_icmp_error_fits_by_the_packet_it_quotes(make_drop, make_packet) -> N
     assert how(Filter(protos=frozenset({1})), make_drop(error)) == "direct"
 
 
-def test_an_icmp_error_fits_by_the_ipsec_packet_it_quotes(make_drop, make_packet):
+def test_an_icmp_error_fits_by_the_ipsec_packet_it_quotes(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     esp = make_packet(proto="esp", sport=None, dport=None, spi=0x1001)
     drop = make_drop(make_packet(proto="icmp", sport=None, dport=None, icmp_type=3, icmp_code=4, quoted=esp))
     asked = []
 
-    def ipsec(drop, wanted):
+    def ipsec(drop: Drop, wanted: Filter) -> MatchResult | None:
         asked.append((drop.packet, drop.where.direction))
         return MatchResult("ipsec", "a policy covers it") if wanted.dport == ((5000, 5000),) else None
 
@@ -203,7 +231,9 @@ def test_an_icmp_error_fits_by_the_ipsec_packet_it_quotes(make_drop, make_packet
     assert how(Filter(dport=((5001, 5001),)), drop, ipsec=ipsec) is None
 
 
-def test_a_tunnel_fits_by_what_is_inside_also_two_deep(make_drop, make_packet) -> None:
+def test_a_tunnel_fits_by_what_is_inside_also_two_deep(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     outer = {"sport": None, "dport": None, "saddr": "192.0.2.1", "daddr": "192.0.2.2"}
     gre = make_packet(proto="gre", inner=make_packet(), **outer)
     twice = make_packet(proto="ipip", inner=gre, **outer)
@@ -214,13 +244,17 @@ def test_a_tunnel_fits_by_what_is_inside_also_two_deep(make_drop, make_packet) -
     assert how(Filter(host=nets("192.0.2.1")), make_drop(gre)) == "direct"
 
 
-def test_a_tunnel_fits_by_the_error_inside_that_quotes_the_flow(make_drop, make_packet) -> None:
+def test_a_tunnel_fits_by_the_error_inside_that_quotes_the_flow(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     error = make_packet(proto="icmp", sport=None, dport=None, quoted=make_packet())
     gre = make_packet(proto="gre", sport=None, dport=None, inner=error)
     assert how(Filter(dport=((5000, 5000),)), make_drop(gre)) == "tunnel"
 
 
-def test_an_error_that_quotes_a_tunnel_fits_by_what_the_tunnel_carries(make_drop, make_packet) -> None:
+def test_an_error_that_quotes_a_tunnel_fits_by_what_the_tunnel_carries(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     gre = make_packet(proto="gre", sport=None, dport=None, inner=make_packet())
     error = make_packet(proto="icmp", sport=None, dport=None, icmp_type=3, icmp_code=4, quoted=gre)
     found = matcher(Filter(dport=((5000, 5000),))).match(make_drop(error))
@@ -240,7 +274,9 @@ def in_vxlan(packet: bytes, *tags: int) -> bytes:
 
 @pytest.mark.parametrize("tags", [(), (5,), (5, 6)])
 @pytest.mark.parametrize("tunnels", [1, 2])
-def test_a_port_behind_vlan_tags_in_vxlan(make_drop, tunnels: int, tags: tuple[int, ...]) -> None:
+def test_a_port_behind_vlan_tags_in_vxlan(
+    make_drop: Callable[..., Drop], tunnels: int, tags: tuple[int, ...]
+) -> None:
     packet = made.ipv4(made.UDP, made.udp(b"x", 40000, 5000))
     for _ in range(tunnels):
         packet = in_vxlan(packet, *tags)
@@ -260,10 +296,12 @@ def test_a_port_behind_vlan_tags_in_vxlan(make_drop, tunnels: int, tags: tuple[i
         {"proto": "esp", "sport": None, "dport": None, "fragment_offset": 1480},
     ],
 )
-def test_ipsec_packets_are_left_to_the_ipsec_matcher(fields, make_drop, make_packet):
+def test_ipsec_packets_are_left_to_the_ipsec_matcher(
+    fields: dict[str, Any], make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
     asked = []
 
-    def ipsec(drop, wanted):
+    def ipsec(drop: Drop, wanted: Filter) -> MatchResult | None:
         asked.append(drop)
         return MatchResult("ipsec", "a policy covers it")
 
@@ -273,7 +311,7 @@ def test_ipsec_packets_are_left_to_the_ipsec_matcher(fields, make_drop, make_pac
 
 
 def test_the_ipsec_matcher_is_not_asked_when_the_packet_fits_or_the_place_does_not(
-    make_drop, make_packet
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
 ) -> None:
     esp = make_drop(make_packet(proto="esp", sport=None, dport=None, spi=1))
     assert how(Filter(protos=frozenset({50})), esp) == "direct"
