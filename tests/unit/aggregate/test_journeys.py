@@ -2,13 +2,14 @@
 
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from dropwatch.aggregate.journeys import Journeys
 from dropwatch.aggregate.step_names import StepNames
-from dropwatch.model.drop import Event, Frame
+from dropwatch.model.drop import Event, Finding, Frame
 from dropwatch.model.journey import Journey, RawStep
 
 MS = 1_000_000
@@ -292,7 +293,9 @@ def test_a_death_of_nobody_who_is_followed() -> None:
     assert only(journeys).end == "open"
 
 
-def test_the_next_packet_has_the_buffer_before_the_death_of_the_first_is_heard_of(make_finding) -> None:
+def test_the_next_packet_has_the_buffer_before_the_death_of_the_first_is_heard_of(
+    make_finding: Callable[..., Finding],
+) -> None:
     first, second = make_finding(cause_id="netfilter.nft-rule"), make_finding(cause_id="udp.rcvbuf-full")
     journeys = made(*(raw("receive", at, journey=at) for at in (1, 3, 5)))
     journeys.dropped(event(BUFFER, 2, journey=1), first)
@@ -304,7 +307,7 @@ def test_the_next_packet_has_the_buffer_before_the_death_of_the_first_is_heard_o
     ]
 
 
-def test_nothing_but_its_death_was_seen(make_finding) -> None:
+def test_nothing_but_its_death_was_seen(make_finding: Callable[..., Finding]) -> None:
     journeys = made()
     journeys.dropped(event(BUFFER, 2), make_finding())
     found = only(journeys)

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -17,8 +19,11 @@ from dropwatch.run.options import Options
 RUN = [sys.executable, "-c", "import sys; from dropwatch.cli.main import main; sys.exit(main())"]
 
 
+Whydrop = Callable[..., tuple[int, str, str]]
+
+
 @pytest.fixture
-def live(monkeypatch):
+def live(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """The live run is replaced; gives the Options it would have run with."""
     runs = []
     monkeypatch.setattr(show, "show_live", lambda options, screen, stop: runs.append(options))
@@ -26,10 +31,10 @@ def live(monkeypatch):
 
 
 @pytest.fixture
-def whydrop(capsys):
+def whydrop(capsys: pytest.CaptureFixture[str]) -> Whydrop:
     """Runs a command line; gives exit code, standard output and standard error."""
 
-    def run(*arguments):
+    def run(*arguments: str) -> tuple[int, str, str]:
         code = main.main(arguments)
         told = capsys.readouterr()
         return code, told.out, told.err
@@ -37,26 +42,26 @@ def whydrop(capsys):
     return run
 
 
-def two_lines(err):
+def two_lines(err: str) -> tuple[str, str]:
     first, second, rest = err.partition("\n")[0], err.split("\n")[1], err.split("\n")[2:]
     assert rest == [""]
     return first.removeprefix("whydrop: error: "), second.removeprefix("hint: ")
 
 
-def test_without_a_word_it_is_the_live_command(whydrop, live) -> None:
+def test_without_a_word_it_is_the_live_command(whydrop: Whydrop, live: list[Options]) -> None:
     assert whydrop("--dport", "5000", "-4", "--json") == (0, "", "")
     assert live[0].wanted.dport == ((5000, 5000),)
     assert live[0].json
     assert live[0].command == ()
 
 
-def test_alone_it_is_the_live_command_too(whydrop, live) -> None:
+def test_alone_it_is_the_live_command_too(whydrop: Whydrop, live: list[Options]) -> None:
     assert whydrop() == (0, "", "")
     assert live == [Options()]
 
 
 def test_what_stands_after_the_dashes_is_the_command_whatever_it_looks_like(
-    whydrop, live, monkeypatch
+    whydrop: Whydrop, live: list[Options], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dropwatch.run.command.refuse_missing", lambda argv: None)
     for command in (("check",), ("explain", "x"), ("sh", "-c", "exit 3", "--", "--json"), ("--json",)):
@@ -64,7 +69,9 @@ def test_what_stands_after_the_dashes_is_the_command_whatever_it_looks_like(
         assert live.pop().command == command
 
 
-def test_stack_is_the_live_command_with_another_face(whydrop, live, monkeypatch) -> None:
+def test_stack_is_the_live_command_with_another_face(
+    whydrop: Whydrop, live: list[Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dropwatch.run.command.refuse_missing", lambda argv: None)
     assert whydrop("stack", "--dport", "5000", "--", "ping", "-c", "1") == (0, "", "")
     assert whydrop("stack", "--count", "3", "--json") == (0, "", "")
@@ -79,7 +86,9 @@ def test_stack_is_the_live_command_with_another_face(whydrop, live, monkeypatch)
     assert whydrop("check", "--", "ping")[0] == 2
 
 
-def test_summary_is_the_live_command_with_another_face(whydrop, live, monkeypatch) -> None:
+def test_summary_is_the_live_command_with_another_face(
+    whydrop: Whydrop, live: list[Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dropwatch.run.command.refuse_missing", lambda argv: None)
     assert whydrop("summary", "--dport", "5000", "--", "ping", "-c", "1") == (0, "", "")
     assert whydrop("summary", "--json", "--interval", "2.5", "--count", "3", "--stack") == (0, "", "")
@@ -118,7 +127,7 @@ def test_summary_is_the_live_command_with_another_face(whydrop, live, monkeypatc
     ],
 )
 def test_wrong_usage_is_two_lines_on_standard_error_and_exit_code_2(
-    arguments, message, hint, whydrop, live
+    arguments: tuple[str, ...], message: str, hint: str, whydrop: Whydrop, live: list[Options]
 ) -> None:
     code, out, err = whydrop(*arguments)
     told, help_ = two_lines(err)
@@ -128,8 +137,10 @@ def test_wrong_usage_is_two_lines_on_standard_error_and_exit_code_2(
     assert live == []
 
 
-def test_wrong_usage_is_told_before_what_the_machine_lacks(whydrop, monkeypatch) -> None:
-    def lacking(*_) -> None:
+def test_wrong_usage_is_told_before_what_the_machine_lacks(
+    whydrop: Whydrop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object) -> None:
         raise CannotRunHere("needs root", "sudo")
 
     monkeypatch.setattr(show, "show_live", lacking)
@@ -146,8 +157,10 @@ def test_wrong_usage_is_told_before_what_the_machine_lacks(whydrop, monkeypatch)
     ],
 )
 @pytest.mark.parametrize("debug", [False, True])
-def test_a_traceback_is_only_for_those_who_ask(raised, code, message, debug, whydrop, monkeypatch) -> None:
-    def failing(*_) -> None:
+def test_a_traceback_is_only_for_those_who_ask(
+    raised: Exception, code: int, message: str, debug: bool, whydrop: Whydrop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
         raise raised
 
     monkeypatch.setattr(show, "show_live", failing)
@@ -158,39 +171,43 @@ def test_a_traceback_is_only_for_those_who_ask(raised, code, message, debug, why
     assert err.splitlines()[-1].startswith("hint: ")
 
 
-def test_an_error_cannot_command_the_terminal(whydrop) -> None:
+def test_an_error_cannot_command_the_terminal(whydrop: Whydrop) -> None:
     _, _, err = whydrop("--saddr", "\x1b]0;owned\x07")
     assert all(line.isprintable() for line in err.split("\n"))
 
 
-def test_an_interrupt_before_the_run_is_no_traceback(whydrop, monkeypatch) -> None:
-    def interrupted(*_) -> None:
+def test_an_interrupt_before_the_run_is_no_traceback(
+    whydrop: Whydrop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(show, "show_live", interrupted)
     assert whydrop() == (130, "", "\n")  # after the terminal's ^C
 
 
-def test_version(whydrop) -> None:
+def test_version(whydrop: Whydrop) -> None:
     assert whydrop("--version") == (0, f"whydrop {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
     "arguments", [("-h",), ("--help",), ("check", "-h"), ("explain", "--help"), ("stack", "-h")]
 )
-def test_help_fits_a_terminal_and_names_everything(arguments, whydrop, monkeypatch) -> None:
+def test_help_fits_a_terminal_and_names_everything(
+    arguments: tuple[str, ...], whydrop: Whydrop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = whydrop(*arguments)
     assert (code, err) == (0, "")
     assert max(len(line) for line in out.splitlines()) <= 80
 
 
-def test_help_has_every_option_of_the_contract_under_its_heading(whydrop):
+def test_help_has_every_option_of_the_contract_under_its_heading(whydrop: Whydrop) -> None:
     out = whydrop("--help")[1]
     filters, rest = out.split("FILTER:")[1].split("OPTIONS:")
     own = rest.split("Other commands:")[0]
 
-    def named(text):
+    def named(text: str) -> set[str]:
         return set(re.findall(r"^ {2}(-\S+)", text, re.MULTILINE))
 
     assert named(filters) == {
@@ -201,15 +218,15 @@ def test_help_has_every_option_of_the_contract_under_its_heading(whydrop):
     assert "Examples:" in out
 
 
-def test_stack_takes_every_filter_and_option_of_the_live_command(whydrop):
-    def named(text):
+def test_stack_takes_every_filter_and_option_of_the_live_command(whydrop: Whydrop) -> None:
+    def named(text: str) -> set[str]:
         return set(re.findall(r"^ {2}(-\S+)", text, re.MULTILINE))
 
     live_options = named(whydrop("--help")[1].split("FILTER:")[1]) - {"--version"}
     assert named(whydrop("stack", "--help")[1].split("FILTER:")[1]) == live_options | {"--folded"}
 
 
-def test_check_says_the_same_in_words_and_in_json_and_with_its_exit_code(whydrop) -> None:
+def test_check_says_the_same_in_words_and_in_json_and_with_its_exit_code(whydrop: Whydrop) -> None:
     code, out, err = whydrop("check")
     assert err == ""
     can_watch = "whydrop can watch this machine" in out
@@ -223,14 +240,14 @@ def test_check_says_the_same_in_words_and_in_json_and_with_its_exit_code(whydrop
     }
 
 
-def run(*arguments, **settings):
+def run(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*RUN, *arguments], capture_output=True, text=True, check=False, **settings)
 
 
 @pytest.mark.parametrize(
     "arguments", [("--help",), ("check",), ("explain", "ipsec.auth-failed"), ("schema",)]
 )
-def test_a_reader_that_leaves_is_no_error(arguments) -> None:
+def test_a_reader_that_leaves_is_no_error(arguments: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing) as out:

@@ -3,6 +3,7 @@
 import socket
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ NOTHING = {
 }  # fmt: skip
 
 
-def parse(*after_dashes, **given):
+def parse(*after_dashes: str, **given: Any) -> Options:
     return parsing.parse({**NOTHING, **given}, after_dashes)
 
 
@@ -68,7 +69,7 @@ def test_both_families_are_both() -> None:
     assert parse(ipv4=True, ipv6=True).wanted.families == {4, 6}
 
 
-def test_every_option_arrives(tmp_path) -> None:
+def test_every_option_arrives(tmp_path: Path) -> None:
     path = str(tmp_path / "ready")
     found = parse(
         "true",
@@ -113,7 +114,7 @@ def test_every_option_arrives(tmp_path) -> None:
         ({"ready_file": "/nonexistent/ready"}, "there is no directory /nonexistent", "--ready-file"),
     ],
 )
-def test_what_cannot_be_meant_is_told_with_a_way_out(given, message, hint) -> None:
+def test_what_cannot_be_meant_is_told_with_a_way_out(given: dict[str, Any], message: str, hint: str) -> None:
     with pytest.raises(WrongUsage) as error:
         parse(**given)
     assert message in error.value.message
@@ -142,7 +143,7 @@ def test_every_cause_of_the_catalogue_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     "text", ["NO_SOCKET", "no_socket", "SKB_DROP_REASON_NO_SOCKET", "skb_drop_reason_no_socket"]
 )
-def test_reasons_in_every_spelling(text) -> None:
+def test_reasons_in_every_spelling(text: str) -> None:
     assert parse(reason=(text,)).wanted.reasons == {"NO_SOCKET"}
 
 
@@ -151,7 +152,7 @@ def test_every_interface_of_this_host_is_one() -> None:
     assert parse(iface=names).wanted.ifaces == names
 
 
-def test_an_interface_is_looked_for_where_namespaces_may_be_entered(monkeypatch) -> None:
+def test_an_interface_is_looked_for_where_namespaces_may_be_entered(monkeypatch: pytest.MonkeyPatch) -> None:
     for answer, refused in ((True, False), (None, False), (False, True)):
         monkeypatch.setattr(words, "interface_exists", lambda name, netns, answer=answer: answer)
         if refused:

@@ -46,7 +46,7 @@ def test_filters_are_the_words_of_the_command_line(replay: Replayed) -> None:
         (["--netns", "b"], {"netns": "b"}),
     ):
         *lines, _ = told(replay, *words)
-        with dropwatch.replay(RECORDING, **wanted) as run:  # type: ignore[arg-type]
+        with dropwatch.replay(RECORDING, **wanted) as run:
             assert len(list(run)) == len(lines), words
 
 

@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,22 +13,23 @@ from dropwatch.errors import WrongUsage
 from dropwatch.run.command import Command, refuse_missing
 
 
-def patient():
+def patient() -> bool:
     return False
 
 
-def started(*argv):
+def started(*argv: str) -> Command:
     command = Command(argv)
     command.start()
     return command
 
 
-def wait(command):
+def wait(command: Command) -> Command:
+    assert command._process is not None
     command._process.wait()
     return command
 
 
-def has_ended(pid):
+def has_ended(pid: int) -> bool:
     """Waits for the end of a process that is not our child: its pidfd becomes readable."""
     try:
         descriptor = os.pidfd_open(pid)
@@ -37,7 +39,7 @@ def has_ended(pid):
         return bool(select.select([descriptor], [], [], 10)[0])
 
 
-def test_a_missing_program_is_refused_before_anything_starts(tmp_path) -> None:
+def test_a_missing_program_is_refused_before_anything_starts(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("#!/bin/sh\n")
     for argv in (
@@ -52,7 +54,7 @@ def test_a_missing_program_is_refused_before_anything_starts(tmp_path) -> None:
     refuse_missing(("sh", "-c", "true"))
 
 
-def test_what_cannot_be_executed_is_wrong_usage(tmp_path) -> None:
+def test_what_cannot_be_executed_is_wrong_usage(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_bytes(b"\x00\x01\x02")
     broken.chmod(0o755)
@@ -68,11 +70,11 @@ def test_what_cannot_be_executed_is_wrong_usage(tmp_path) -> None:
         ("kill -SEGV $$", "the command 'sh' was ended by SIGSEGV"),
     ],
 )
-def test_a_failure_is_told_in_words(script, words) -> None:
+def test_a_failure_is_told_in_words(script: str, words: str) -> None:
     assert wait(started("sh", "-c", script)).failure() == words
 
 
-def test_its_output_goes_to_standard_error(capfd) -> None:
+def test_its_output_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
     wait(started("sh", "-c", "echo out; echo err >&2"))
     told = capfd.readouterr()
     assert (told.out, sorted(told.err.split())) == ("", ["err", "out"])
@@ -85,7 +87,9 @@ def test_a_command_that_is_ended_by_us_did_not_fail() -> None:
     assert command.failure() is None
 
 
-def test_one_that_refuses_to_end_is_killed_and_impatience_shortens_the_wait(capfd) -> None:
+def test_one_that_refuses_to_end_is_killed_and_impatience_shortens_the_wait(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     # It says when it ignores SIGTERM, through a pipe of ours: nobody sleeps in a test.
     reading, writing = os.pipe()
     os.set_inheritable(writing, True)
@@ -102,7 +106,7 @@ def test_one_that_refuses_to_end_is_killed_and_impatience_shortens_the_wait(capf
     assert command._process.returncode == -signal.SIGKILL
 
 
-def test_what_it_started_ends_with_it(tmp_path) -> None:
+def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     os.mkfifo(pid_file)
     command = Command(("sh", "-c", f"sleep 60 & echo $! > {pid_file}; wait"))

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -11,26 +13,35 @@ from dropwatch.run.loop import Watch
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 
+Batch = list[Any] | Callable[[], list[Any]]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
 
 class Ring:
     """A source that hands out batches while attached, and what is left after it; time passes as it waits."""
 
-    def __init__(self, clock, batches, left=()) -> None:
+    def __init__(self, clock: Clock, batches: Iterable[Batch], left: Iterable[list[Any]] = ()) -> None:
         self.clock = clock
         self.batches = list(batches)
         self.left = list(left)
         self.attached = True
         self.read_after_detach = 0
-        self.waits = []
+        self.waits: list[int] = []
 
-    def read(self, timeout_ms):
+    def read(self, timeout_ms: int) -> list[Any]:
         self.waits.append(timeout_ms)
         if not self.attached:
             self.read_after_detach += 1
             return self.left.pop(0) if self.left else []
         if self.batches:
             batch = self.batches.pop(0)
-            return batch() if callable(batch) else batch
+            return list(batch()) if callable(batch) else batch
         self.clock.now += timeout_ms / 1000
         return []
 
@@ -38,57 +49,57 @@ class Ring:
         self.attached = False
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 class Lines:
     """A renderer and an output in one: what was shown, when it was ticked, and whether anybody reads."""
 
     def __init__(self) -> None:
-        self.shown = []
-        self.ticks = []
+        self.shown: list[str] = []
+        self.ticks: list[float] = []
         self.reader_left = False
 
-    def finding(self, finding, now):
+    def finding(self, finding: object, now: float) -> str:
         return f"{finding}\n"
 
-    def tick(self, now):
+    def tick(self, now: float) -> str:
         self.ticks.append(now)
         return ""
 
-    def show(self, text) -> None:
+    def show(self, text: str) -> None:
         self.shown += text.splitlines()
 
 
 @pytest.fixture
-def clock():
+def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def lines():
+def lines() -> Lines:
     return Lines()
 
 
-def watch(ring, lines, options=None, stop=None, command=None, judge=lambda event: event):
+def watch(
+    ring: Ring,
+    lines: Lines,
+    options: Options | None = None,
+    stop: Stop | None = None,
+    command: Command | None = None,
+    judge: Callable[[Any], Any] = lambda event: event,
+) -> Watch:
     return Watch(ring, judge, lines, lines, options or Options(), stop or Stop(), command, ring.clock)
 
 
-def after(action, batch):
+def after(action: Callable[[], object], batch: list[Any]) -> Callable[[], list[Any]]:
     """A batch that comes together with something else that happens."""
 
-    def read():
+    def read() -> list[Any]:
         action()
         return batch
 
     return read
 
 
-def test_it_ends_after_the_count_and_says_what_it_left(clock, lines) -> None:
+def test_it_ends_after_the_count_and_says_what_it_left(clock: Clock, lines: Lines) -> None:
     ring = Ring(clock, [["a", "b"], ["c", "d", "e"]], left=[["f"], ["g"]])
     run = watch(ring, lines, Options(count=3))
     list(run.run(lambda: None))
@@ -98,14 +109,14 @@ def test_it_ends_after_the_count_and_says_what_it_left(clock, lines) -> None:
     assert not ring.attached
 
 
-def test_only_findings_count(clock, lines) -> None:
+def test_only_findings_count(clock: Clock, lines: Lines) -> None:
     ring = Ring(clock, [["a", "no", "b"], ["no", "c"]])
     run = watch(ring, lines, Options(count=2), judge=lambda event: None if event == "no" else event)
     list(run.run(lambda: None))
     assert lines.shown == ["a", "b"]
 
 
-def test_the_duration_ends_it_on_time(clock, lines) -> None:
+def test_the_duration_ends_it_on_time(clock: Clock, lines: Lines) -> None:
     ring = Ring(clock, [["a"]], left=[["b"]])
     run = watch(ring, lines, Options(duration=0.25))
     list(run.run(lambda: None))
@@ -114,7 +125,7 @@ def test_the_duration_ends_it_on_time(clock, lines) -> None:
     assert run.blind_spots == ()
 
 
-def test_the_duration_begins_when_it_is_ready(clock, lines) -> None:
+def test_the_duration_begins_when_it_is_ready(clock: Clock, lines: Lines) -> None:
     ring = Ring(clock, [["early"]])
 
     def ready() -> None:
@@ -124,14 +135,16 @@ def test_the_duration_begins_when_it_is_ready(clock, lines) -> None:
     assert clock.now == pytest.approx(100.5, abs=0.002)
 
 
-def test_it_is_ready_after_the_first_read_and_before_the_first_finding_is_shown(clock, lines) -> None:
+def test_it_is_ready_after_the_first_read_and_before_the_first_finding_is_shown(
+    clock: Clock, lines: Lines
+) -> None:
     ring = Ring(clock, [["a"]])
     seen = []
     list(watch(ring, lines, Options(count=1)).run(lambda: seen.append((len(ring.waits), list(lines.shown)))))
     assert seen == [(1, [])]
 
 
-def test_a_signal_ends_it_and_what_is_in_the_ring_is_still_told(clock, lines) -> None:
+def test_a_signal_ends_it_and_what_is_in_the_ring_is_still_told(clock: Clock, lines: Lines) -> None:
     with Stop() as stop:
         ring = Ring(
             clock, [["a"], after(lambda: os.kill(os.getpid(), signal.SIGTERM), ["b"])], left=[["c"], ["d"]]
@@ -142,7 +155,7 @@ def test_a_signal_ends_it_and_what_is_in_the_ring_is_still_told(clock, lines) ->
     assert run.unread == 0
 
 
-def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock, lines) -> None:
+def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock: Clock, lines: Lines) -> None:
     def twice() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
@@ -156,7 +169,7 @@ def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock, lines) -> 
     assert "told to stop at once" in run.blind_spots[0]
 
 
-def test_a_reader_that_left_ends_it(clock, lines) -> None:
+def test_a_reader_that_left_ends_it(clock: Clock, lines: Lines) -> None:
     def leave() -> None:
         lines.reader_left = True
 
@@ -166,17 +179,17 @@ def test_a_reader_that_left_ends_it(clock, lines) -> None:
     assert ring.read_after_detach == 0
 
 
-def test_the_renderer_is_ticked_also_when_nothing_comes(clock, lines) -> None:
+def test_the_renderer_is_ticked_also_when_nothing_comes(clock: Clock, lines: Lines) -> None:
     list(watch(Ring(clock, []), lines, Options(duration=1.0)).run(lambda: None))
     gaps = [later - earlier for earlier, later in zip(lines.ticks, lines.ticks[1:], strict=False)]
     assert len(gaps) >= 10
     assert max(gaps) <= 0.11
 
 
-def test_an_error_does_not_leave_the_command_behind(clock, lines) -> None:
+def test_an_error_does_not_leave_the_command_behind(clock: Clock, lines: Lines) -> None:
     command = Command((sys.executable, "-c", "import time; time.sleep(60)"))
 
-    def broken(event) -> None:
+    def broken(event: object) -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
@@ -184,10 +197,11 @@ def test_an_error_does_not_leave_the_command_behind(clock, lines) -> None:
     assert command.ended()
 
 
-def test_it_ends_with_its_command_and_reads_what_came_last(clock, lines) -> None:
+def test_it_ends_with_its_command_and_reads_what_came_last(clock: Clock, lines: Lines) -> None:
     command = Command((sys.executable, "-c", "pass"))
 
     def wait() -> None:
+        assert command._process is not None
         command._process.wait()
 
     ring = Ring(clock, [[], after(wait, ["a"]), ["b"], ["c"]], left=[["d"]])
@@ -196,13 +210,14 @@ def test_it_ends_with_its_command_and_reads_what_came_last(clock, lines) -> None
     assert command.failure() is None
 
 
-def test_drops_that_never_end_do_not_keep_it_beyond_its_command(clock, lines):
+def test_drops_that_never_end_do_not_keep_it_beyond_its_command(clock: Clock, lines: Lines) -> None:
     command = Command((sys.executable, "-c", "pass"))
 
     def wait() -> None:
+        assert command._process is not None
         command._process.wait()
 
-    def more():
+    def more() -> list[str]:
         clock.now += 0.1
         return ["x"]
 
@@ -211,7 +226,7 @@ def test_drops_that_never_end_do_not_keep_it_beyond_its_command(clock, lines):
     assert 1.0 <= clock.now <= 1.3
 
 
-def test_the_count_ends_the_command_too(clock, lines) -> None:
+def test_the_count_ends_the_command_too(clock: Clock, lines: Lines) -> None:
     command = Command((sys.executable, "-c", "import time; time.sleep(60)"))
     list(watch(Ring(clock, [["a"]]), lines, Options(count=1), command=command).run(lambda: None))
     assert command.ended()

@@ -1,10 +1,13 @@
 """Where the stages meet: what becomes a finding, what is counted as harmless, what could not be matched."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from dropwatch.causes.cause import Cause
 from dropwatch.model.culprits import NftRule
-from dropwatch.model.drop import Evidence, Fix, MatchResult, Verdict
+from dropwatch.model.drop import Drop, Event, Evidence, Finding, Fix, MatchResult, Packet, Verdict
 from dropwatch.model.filter import Filter
 from dropwatch.recording.listener import Listener
 from dropwatch.run.options import Options
@@ -18,11 +21,20 @@ CERTAIN = Verdict("certain", NftRule("a rule", "ip", "filter"), (Evidence("probe
 UNKNOWN = Verdict("unknown", title="the kernel gave no reason")
 
 
+Judge = Callable[..., tuple[Any, Pipeline]]  # the finding, None where there is none
+
+
 @pytest.fixture
-def judge(make_event, make_drop):
+def judge(make_event: Callable[..., Event], make_drop: Callable[..., Drop]) -> Judge:
     """Judges one event; gives the finding and the judgement that keeps the counts."""
 
-    def run(cause=KNOWN, verdict=CERTAIN, match=DIRECT, events=1, **options):
+    def run(
+        cause: Cause | None = KNOWN,
+        verdict: Verdict = CERTAIN,
+        match: MatchResult | None = DIRECT,
+        events: int = 1,
+        **options: Any,
+    ) -> tuple[Finding | None, Pipeline]:
         stages = Stages(
             enrich=lambda event: make_drop(), match=lambda drop: match, diagnose=lambda drop: (cause, verdict)
         )
@@ -33,7 +45,9 @@ def judge(make_event, make_drop):
     return run
 
 
-def test_a_finding_has_the_words_of_the_cause_and_the_facts_of_the_verdict(judge, make_drop) -> None:
+def test_a_finding_has_the_words_of_the_cause_and_the_facts_of_the_verdict(
+    judge: Judge, make_drop: Callable[..., Drop]
+) -> None:
     finding, judgement = judge(match=MatchResult("ipsec", "because"))
     assert finding.drop == make_drop()
     assert (finding.cause_id, finding.title, finding.confidence) == (KNOWN.id, KNOWN.title, "certain")
@@ -46,13 +60,13 @@ def test_a_finding_has_the_words_of_the_cause_and_the_facts_of_the_verdict(judge
     assert (judgement.matched, judgement.suppressed) == (1, {})
 
 
-def test_what_the_verdict_says_better_comes_first(judge) -> None:
+def test_what_the_verdict_says_better_comes_first(judge: Judge) -> None:
     better = Verdict("likely", title="better", fix=(Fix("do this"),))
     finding, _ = judge(verdict=better)
     assert (finding.title, finding.fix, finding.confidence) == ("better", better.fix, "likely")
 
 
-def test_the_unknown_is_a_finding_too(judge) -> None:
+def test_the_unknown_is_a_finding_too(judge: Judge) -> None:
     finding, judgement = judge(None, UNKNOWN)
     assert (finding.cause_id, finding.title, finding.confidence) == (
         "unknown",
@@ -62,8 +76,8 @@ def test_the_unknown_is_a_finding_too(judge) -> None:
     assert judgement.matched == 1
 
 
-def test_what_does_not_match_is_not_judged_and_not_counted(judge) -> None:
-    def forbidden(drop) -> None:
+def test_what_does_not_match_is_not_judged_and_not_counted(judge: Judge) -> None:
+    def forbidden(drop: Drop) -> None:
         raise AssertionError("a drop that does not match was judged")
 
     finding, judgement = judge(match=None, verdict=forbidden)
@@ -71,7 +85,7 @@ def test_what_does_not_match_is_not_judged_and_not_counted(judge) -> None:
     assert (judgement.matched, judgement.suppressed) == (0, {})
 
 
-def test_the_harmless_is_counted_and_shown_only_on_request(judge) -> None:
+def test_the_harmless_is_counted_and_shown_only_on_request(judge: Judge) -> None:
     finding, judgement = judge(HARMLESS, Verdict("certain"), events=13)
     assert finding is None
     assert (judgement.matched, judgement.suppressed) == (0, {"benign.socket-close": 13})
@@ -92,7 +106,7 @@ def test_the_harmless_is_counted_and_shown_only_on_request(judge) -> None:
         (Filter(causes=frozenset({"ipsec.no-state"})), set()),
     ],
 )
-def test_the_filter_by_cause(wanted, shown, judge) -> None:
+def test_the_filter_by_cause(wanted: Filter, shown: set[str], judge: Judge) -> None:
     found = {}
     for cause, verdict in ((KNOWN, CERTAIN), (None, UNKNOWN)):
         finding, judgement = judge(cause, verdict, wanted=wanted)
@@ -102,13 +116,13 @@ def test_the_filter_by_cause(wanted, shown, judge) -> None:
     assert found.keys() == shown
 
 
-def test_the_harmless_that_the_filter_excludes_is_not_counted_as_suppressed(judge) -> None:
+def test_the_harmless_that_the_filter_excludes_is_not_counted_as_suppressed(judge: Judge) -> None:
     _, judgement = judge(HARMLESS, Verdict("certain"), wanted=Filter(causes=frozenset({"unknown"})))
     assert judgement.suppressed == {}
 
 
 def test_an_ipsec_packet_of_a_namespace_that_is_gone_is_a_blind_spot(
-    make_drop, make_packet, make_event
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet], make_event: Callable[..., Event]
 ) -> None:
     matching = IpsecMatching(ToldHost())
     wanted = Filter(dport=((5000, 5000),))

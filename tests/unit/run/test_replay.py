@@ -6,12 +6,16 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dropwatch.enrich.answers import Answers
 from dropwatch.host.ipsec.config import XfrmConfig
-from dropwatch.model.drop import Frame, MatchResult, Totals
+from dropwatch.model.drop import Event, Frame, MatchResult, Totals
 from dropwatch.model.ipsec import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.recording.members import opening, pack, read_items
 from dropwatch.render.layout import Layout
@@ -31,9 +35,11 @@ FRAMES = {
     3: Frame("inet_sock_destruct", 5, None, 3), 4: Frame("ip_local_deliver_finish", 129, None, 4),
 }  # fmt: skip
 REASONS = {7: "NO_SOCKET", 8: "QUEUE_PURGE"}
+Record = Callable[..., tuple[Path, str]]
+Replay = Callable[..., tuple[int, str, str]]
 
 
-def ip(proto, body):
+def ip(proto: int, body: bytes) -> bytes:
     head = bytes((0x45, 0)) + (20 + len(body)).to_bytes(2, "big") + bytes((0, 1, 0, 0, 64, proto, 0, 0))
     return head + A.packed + B.packed + body
 
@@ -43,7 +49,7 @@ UDP = ip(17, bytes.fromhex("9c400009000f0000") + b"private")
 
 
 @pytest.fixture
-def events(make_event):
+def events(make_event: Callable[..., Event]) -> list[Event]:
     """An ESP packet that failed its check, datagrams to a closed port, and a harmless drop."""
     esp = make_event(
         packet=ESP, location=1, stack=(1, 4), reason=None,
@@ -60,10 +66,10 @@ def events(make_event):
 
 
 @pytest.fixture
-def record(tmp_path, events, make_answers):
+def record(tmp_path: Path, events: list[Event], make_answers: Callable[..., Answers]) -> Record:
     """Records a run over these events; the file, and what the run showed."""
 
-    def run(name="x.whydrop", end=True, **how):
+    def run(name: str = "x.whydrop", end: bool = True, **how: Any) -> tuple[Path, str]:
         path = tmp_path / name
         options = Options(write=path, **how)
         listener = listener_for(options)
@@ -97,11 +103,11 @@ def record(tmp_path, events, make_answers):
     return run
 
 
-def causes(out):
+def causes(out: str) -> list[str]:
     return [json.loads(line)["cause"]["id"] for line in out.splitlines() if '"type": "drop"' in line]
 
 
-def test_the_text_is_the_same(record, replay) -> None:
+def test_the_text_is_the_same(record: Record, replay: Replay) -> None:
     path, shown = record()
     code, out, err = replay(path)
     assert (code, out) == (0, shown)
@@ -113,20 +119,24 @@ def test_the_text_is_the_same(record, replay) -> None:
     assert "benign.unix-socket 2" in err
 
 
-def test_the_json_is_the_same(record, replay) -> None:
+def test_the_json_is_the_same(record: Record, replay: Replay) -> None:
     path, shown = record(json=True)
     assert replay(path, "--json") == (0, shown, "")
 
 
 @pytest.mark.parametrize("how", [{"view": "stack", "count": 1}, {"view": "stack"}, {"view": "folded"}])
-def test_stacks_are_shown_as_they_were(how, record, replay) -> None:
+def test_stacks_are_shown_as_they_were(how: dict[str, Any], record: Record, replay: Replay) -> None:
     path, shown = record(payload=True, **how)
     assert replay(path)[:2] == (0, shown)
     assert "[ipsec.auth-failed, certain]" in replay(path, "--findings")[1]
     assert causes(replay(path, "--findings", "--json", "--count", "1")[1]) == ["ipsec.auth-failed"]
 
 
-def test_times_are_those_of_the_machine_that_recorded(record, replay, monkeypatch) -> None:
+def test_times_are_those_of_the_machine_that_recorded(
+    record: Record,
+    replay: Replay,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     path, shown = record()
     monkeypatch.setenv("TZ", "Pacific/Chatham")
     time.tzset()
@@ -138,7 +148,7 @@ def test_times_are_those_of_the_machine_that_recorded(record, replay, monkeypatc
         time.tzset()
 
 
-def test_the_harmless_was_kept_too(record, replay) -> None:
+def test_the_harmless_was_kept_too(record: Record, replay: Replay) -> None:
     path, _ = record()
     code, out, _ = replay(path, "--json", "--all")
     assert code == 0
@@ -167,7 +177,12 @@ def test_the_harmless_was_kept_too(record, replay) -> None:
         (["--count", "2"], 2),
     ],
 )
-def test_filters(words, count, record, replay) -> None:
+def test_filters(
+    words: list[str],
+    count: int,
+    record: Record,
+    replay: Replay,
+) -> None:
     path, _ = record()
     code, out, _ = replay(path, "--json", *words)
     assert (code, len(causes(out))) == (0, count)
@@ -177,7 +192,7 @@ def test_filters(words, count, record, replay) -> None:
         assert json.loads(out.splitlines()[0])["match"] == "ipsec"
 
 
-def test_a_recording_of_a_recording(record, replay, tmp_path) -> None:
+def test_a_recording_of_a_recording(record: Record, replay: Replay, tmp_path: Path) -> None:
     path, shown = record(json=True)
     copy = tmp_path / "copy.whydrop"
     assert replay(path, "--json", "--write", copy) == (0, shown, "")
@@ -185,7 +200,7 @@ def test_a_recording_of_a_recording(record, replay, tmp_path) -> None:
     assert replay(path, "--write", path)[0] == 2
 
 
-def test_payload_is_kept_on_request_only(record, replay, tmp_path) -> None:
+def test_payload_is_kept_on_request_only(record: Record, replay: Replay, tmp_path: Path) -> None:
     without, _ = record("without.whydrop")
     kept, _ = record("with.whydrop", payload=True)
     for path, there in ((without, False), (kept, True)):
@@ -197,7 +212,7 @@ def test_payload_is_kept_on_request_only(record, replay, tmp_path) -> None:
     assert replay(without, "--json")[1] == replay(kept, "--json")[1]
 
 
-def test_other_addresses_in_the_file(record, replay, tmp_path) -> None:
+def test_other_addresses_in_the_file(record: Record, replay: Replay, tmp_path: Path) -> None:
     path, _ = record(json=True)
     other = tmp_path / "other.whydrop"
     assert replay(path, "--write", other, "--anonymize")[0] == 0
@@ -212,7 +227,7 @@ def test_other_addresses_in_the_file(record, replay, tmp_path) -> None:
     assert json.loads(replay(other, "--json", "--dport", "5000")[1].splitlines()[0])["match"] == "ipsec"
 
 
-def test_without_its_end(record, replay) -> None:
+def test_without_its_end(record: Record, replay: Replay) -> None:
     path, shown = record(json=True, end=False)
     code, out, err = replay(path, "--json")
     assert code == 1
@@ -226,7 +241,7 @@ def test_without_its_end(record, replay) -> None:
     assert "how many drops were seen in all is not known" in err
 
 
-def test_damaged_anywhere_it_ends_well(record, replay) -> None:
+def test_damaged_anywhere_it_ends_well(record: Record, replay: Replay) -> None:
     path, shown = record(json=True)
     data, whole = path.read_bytes(), shown.splitlines()
     source = random.Random(7)
@@ -247,7 +262,7 @@ def test_damaged_anywhere_it_ends_well(record, replay) -> None:
         assert "this should not have happened" not in err
 
 
-def mutated(source, value):
+def mutated(source: random.Random, value: Any) -> Any:
     """The same JSON with one part of it replaced by something else."""
     if isinstance(value, dict) and value and source.random() < 0.9:
         key = source.choice(sorted(value))
@@ -277,7 +292,7 @@ def mutated(source, value):
     )
 
 
-def test_hostile_items_are_refused_or_shown(record, replay) -> None:
+def test_hostile_items_are_refused_or_shown(record: Record, replay: Replay) -> None:
     """Frames that are whole, with anything in them: two lines of error or a finding, never a crash."""
     path, _ = record(json=True)
     items = list(read_items(path))
@@ -294,7 +309,7 @@ def test_hostile_items_are_refused_or_shown(record, replay) -> None:
             assert not {"\x1b", "\u202e"} & set(out + err)
 
 
-def test_it_asks_nothing_of_the_machine_it_runs_on(record) -> None:
+def test_it_asks_nothing_of_the_machine_it_runs_on(record: Record) -> None:
     """No bcc, no pyroute2, nothing of /proc and /sys, no socket, no other program."""
     path, shown = record(json=True)
     guard = """
@@ -324,7 +339,12 @@ sys.exit(main(sys.argv[1:]))
         (["--cause", "nonsense"], "no such cause"),
     ],
 )
-def test_wrong_usage(words, why, record, replay) -> None:
+def test_wrong_usage(
+    words: list[str],
+    why: str,
+    record: Record,
+    replay: Replay,
+) -> None:
     path, _ = record()
     code, out, err = replay(path, *words)
     assert (code, out) == (2, "")

@@ -3,30 +3,36 @@
 import json
 import random
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dropwatch.model.drop import Frame, Interface, MatchResult, Netns, Process, Totals
+from dropwatch.enrich.answers import Answers
+from dropwatch.model.drop import Event, Finding, Frame, Interface, MatchResult, Netns, Process, Totals
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.model.summary import Counter, FlowCount, Outside, Summary, SummaryRow
 from dropwatch.recording.listener import Listener
 from dropwatch.recording.members import opening, pack, read_items
 from dropwatch.render.layout import Layout
 from dropwatch.run.modes import journey_view_for, renderer_for, summary_view_for
-from dropwatch.run.options import Options
-from dropwatch.run.pipeline import pipeline
+from dropwatch.run.options import Options, View
+from dropwatch.run.pipeline import Pipeline, pipeline
 from dropwatch.run.write import listener_for, start_of
 from tests.unit.aggregate.test_journeys import udp
 from tests.unit.run.test_replay import mutated
 
 PRIVATE = b"private"
+Record = Callable[..., tuple[Path, str]]
+Replay = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def stages(make_answers):
+def stages(make_answers: Callable[..., Answers]) -> Callable[[Options, Listener], Pipeline]:
     """The pipeline of a run in which everything matches."""
 
-    def build(options, listener):
+    def build(options: Options, listener: Listener) -> Pipeline:
         answers = make_answers(
             frame=lambda address: Frame("__udp4_lib_rcv", 99, None, address),
             reason={7: "NO_SOCKET"}.get,
@@ -39,13 +45,15 @@ def stages(make_answers):
 
 
 @pytest.fixture
-def finding(make_event, stages):
+def finding(make_event: Callable[..., Event], stages: Callable[[Options, Listener], Pipeline]) -> Finding:
     """A datagram to a closed port, judged."""
     event = make_event(packet=udp() + PRIVATE, location=2, stack=(2,), reason=7, netns=9)
-    return stages(Options(), Listener()).finding(event)
+    found = stages(Options(), Listener()).finding(event)
+    assert found is not None
+    return found
 
 
-def step(finding, **fields):
+def step(finding: Finding, **fields: Any) -> Step:
     usual = {
         "seconds": 0.1 + 0.2, "since": 1e-6, "kind": "verdict", "frame": Frame("nft_do_chain", 0, "nf_tables", 1),
         "text": "", "layer": "netfilter", "packet": finding.drop.packet, "netns": Netns(9, "b"),
@@ -56,13 +64,13 @@ def step(finding, **fields):
     return Step(**{**usual, **fields})
 
 
-def journey(finding, number=1):
+def journey(finding: Finding, number: int = 1) -> Journey:
     steps = (step(finding, kind="receive", tap=True, answer=None), step(finding, changed="ports 1 > 2"))
     words = "dropped by __udp4_lib_rcv"
     return Journey(number, 1795205701.123456, finding.drop.packet, steps, "dropped", words, finding)
 
 
-def summary(finding, packets=7, complete=False):
+def summary(finding: Finding, packets: int = 7, complete: bool = False) -> Summary:
     drop = finding.drop
     row = SummaryRow(
         "key", finding.cause_id, finding.title, finding.confidence, drop.where.frame, drop.reason, finding.culprit,
@@ -75,10 +83,12 @@ def summary(finding, packets=7, complete=False):
 
 
 @pytest.fixture
-def record(tmp_path, finding, stages):
+def record(tmp_path: Path, finding: Finding, stages: Callable[[Options, Listener], Pipeline]) -> Record:
     """Records what was shown, and the sample or the death that it is made of; the file and the lines."""
 
-    def run(view, *shown, name="x.whydrop", end=True, times=1, **how):
+    def run(
+        view: View, *shown: Any, name: str = "x.whydrop", end: bool = True, times: int = 1, **how: Any
+    ) -> tuple[Path, str]:
         path = tmp_path / name
         options = Options(write=path, view=view, json=True, **how)
         listener = listener_for(options)
@@ -88,20 +98,21 @@ def record(tmp_path, finding, stages):
             assert judge(finding.drop.event)
         for one in shown:
             listener.gathered(one)
-        journeys = None if view == "summary" else {"dropped": len(shown)}
-        totals = Totals({"kfree_skb": 11}, 9, 9, {}, {"benign.unix-socket": 2}, ("spot",), journeys)
+        ends = None if view == "summary" else {"dropped": len(shown)}
+        totals = Totals({"kfree_skb": 11}, 9, 9, {}, {"benign.unix-socket": 2}, ("spot",), ends)
         if end:
             listener.end(totals, 2, 100.0)
         listener.close()
-        view_of = summary_view_for if view == "summary" else journey_view_for
-        made = view_of(options, Layout(), 1)
-        lines = [made.summary(one) if view == "summary" else made.journey(one, 0) for one in shown]
+        summaries, journeys = summary_view_for(options, Layout(), 1), journey_view_for(options, Layout(), 1)
+        lines = [
+            summaries.summary(one) if isinstance(one, Summary) else journeys.journey(one, 0) for one in shown
+        ]
         return path, "".join(lines) + renderer_for(options, Layout(), 1).end(totals, 100.0)
 
     return run
 
 
-def test_summaries_are_shown_again(record, replay, finding) -> None:
+def test_summaries_are_shown_again(record: Record, replay: Replay, finding: Finding) -> None:
     path, lines = record("summary", summary(finding), summary(finding, 9, complete=True), stack=True)
     assert "__udp4_lib_rcv" in lines
     assert replay(path, "--json", "--stack") == (0, lines, "")
@@ -113,7 +124,12 @@ def test_summaries_are_shown_again(record, replay, finding) -> None:
 
 
 @pytest.mark.parametrize("view", ["trace", "tree"])
-def test_journeys_are_shown_again(view, record, replay, finding) -> None:
+def test_journeys_are_shown_again(
+    view: View,
+    record: Record,
+    replay: Replay,
+    finding: Finding,
+) -> None:
     path, lines = record(view, journey(finding), journey(finding, 2))
     assert replay(path, "--json") == (0, lines, "")
     code, out, err = replay(path)
@@ -124,7 +140,12 @@ def test_journeys_are_shown_again(view, record, replay, finding) -> None:
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_the_drops_one_by_one(view, record, replay, finding) -> None:
+def test_the_drops_one_by_one(
+    view: View,
+    record: Record,
+    replay: Replay,
+    finding: Finding,
+) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     for words, count in ((["--dport", "5000"], 1), (["--dport", "5001"], 0), ([], 1)):
@@ -133,14 +154,21 @@ def test_the_drops_one_by_one(view, record, replay, finding) -> None:
         assert (code, kinds) == (0, ["drop"] * count + ["end"])
 
 
-def test_drops_that_were_not_shown_then_have_the_time_of_their_death(record, replay, finding) -> None:
+def test_drops_that_were_not_shown_then_have_the_time_of_their_death(
+    record: Record, replay: Replay, finding: Finding
+) -> None:
     path, _ = record("summary", summary(finding), times=3)
     died, ended = finding.drop.event.monotonic_ns / 1e9, 100.0
     assert f"... again 2 times in {ended - died:.1f} s:" in replay(path, "--findings")[1]
 
 
 @pytest.mark.parametrize("words", [["--dport", "5000"], ["--netns", "b"], ["--cause", "ipsec.*"], ["--all"]])
-def test_nothing_can_be_taken_out_of_a_summary(words, record, replay, finding) -> None:
+def test_nothing_can_be_taken_out_of_a_summary(
+    words: list[str],
+    record: Record,
+    replay: Replay,
+    finding: Finding,
+) -> None:
     path, _ = record("summary", summary(finding))
     code, out, err = replay(path, *words)
     assert (code, out) == (2, "")
@@ -148,7 +176,13 @@ def test_nothing_can_be_taken_out_of_a_summary(words, record, replay, finding) -
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_a_capture_has_the_drops(view, record, replay, finding, tmp_path) -> None:
+def test_a_capture_has_the_drops(
+    view: View,
+    record: Record,
+    replay: Replay,
+    finding: Finding,
+    tmp_path: Path,
+) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     assert replay(path, "--write", tmp_path / "again.pcapng")[0] == 0
@@ -158,7 +192,13 @@ def test_a_capture_has_the_drops(view, record, replay, finding, tmp_path) -> Non
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_payload_and_addresses(view, record, replay, finding, tmp_path) -> None:
+def test_payload_and_addresses(
+    view: View,
+    record: Record,
+    replay: Replay,
+    finding: Finding,
+    tmp_path: Path,
+) -> None:
     made = summary if view == "summary" else journey
     path, lines = record(view, made(finding))
     other = tmp_path / "other.whydrop"
@@ -170,14 +210,19 @@ def test_payload_and_addresses(view, record, replay, finding, tmp_path) -> None:
     assert packets(kept) == [PRIVATE] * 2
 
 
-def packets(path):
+def packets(path: Path) -> list[bytes]:
     """The payload of each packet in the file."""
     texts = re.findall(r'"packet": "([^"]+)"', json.dumps(list(read_items(path))))
     return [bytes.fromhex(text)[-len(PRIVATE) :] for text in texts]
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_without_its_end(view, record, replay, finding) -> None:
+def test_without_its_end(
+    view: View,
+    record: Record,
+    replay: Replay,
+    finding: Finding,
+) -> None:
     made = summary if view == "summary" else journey
     path, lines = record(view, made(finding), end=False)
     code, out, err = replay(path, "--json")
@@ -186,7 +231,12 @@ def test_without_its_end(view, record, replay, finding) -> None:
 
 
 @pytest.mark.parametrize("view", ["summary", "trace"])
-def test_a_time_that_cannot_be(view, record, replay, finding) -> None:
+def test_a_time_that_cannot_be(
+    view: View,
+    record: Record,
+    replay: Replay,
+    finding: Finding,
+) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     items = list(read_items(path))
@@ -200,7 +250,12 @@ def test_a_time_that_cannot_be(view, record, replay, finding) -> None:
 
 
 @pytest.mark.parametrize("view", ["summary", "trace", "tree"])
-def test_hostile_items_are_refused_or_shown(view, record, replay, finding) -> None:
+def test_hostile_items_are_refused_or_shown(
+    view: View,
+    record: Record,
+    replay: Replay,
+    finding: Finding,
+) -> None:
     made = summary if view == "summary" else journey
     path, _ = record(view, made(finding))
     items = list(read_items(path))

@@ -9,7 +9,7 @@ from dropwatch.run.stop import Stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_noted_and_the_old_handler_comes_back(number) -> None:
+def test_a_signal_is_noted_and_the_old_handler_comes_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with Stop() as stop:
         assert stop.asked == 0

@@ -3,12 +3,15 @@
 import contextlib
 import ctypes
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from dropwatch.host.counters.counters import Counters
-from dropwatch.model.drop import Totals
-from dropwatch.model.summary import Counter
+from dropwatch.model.drop import Drop, Event, Finding, Totals
+from dropwatch.model.journey import RawStep
+from dropwatch.model.summary import Counter, Summary
 from dropwatch.run.loop import Watch
 from dropwatch.run.mode import Silent
 from dropwatch.run.options import Options
@@ -21,6 +24,9 @@ ROW = bytes(ctypes.sizeof(Row))
 MISSED = Counter("nic", "rx_missed_errors", 1, "eth0")
 
 
+Summing = Callable[..., Summarizing]
+
+
 class Machine:
     """A kernel in which `packets` of one row died; what it is asked for takes no time."""
 
@@ -28,10 +34,11 @@ class Machine:
         self.packets = 0
         self.missed = 40
         self.now = 0.0
-        self.events = []
+        self.events: list[Event] = []
+        self.read_until_ns = 0
         self.detached = False
 
-    def read(self, timeout_ms):
+    def read(self, timeout_ms: int) -> list[Event]:
         self.now += timeout_ms / 1000
         events, self.events = self.events, []
         return events
@@ -39,16 +46,19 @@ class Machine:
     def detach(self) -> None:
         self.detached = True
 
-    def rows(self):
+    def rows(self) -> dict[bytes, int]:
         return {ROW: self.packets} if self.packets else {}
 
-    def flows(self):
+    def flows(self) -> list[tuple[bytes, int]]:
         return []
 
-    def clock(self):
+    def take_steps(self) -> list[RawStep]:
+        raise AssertionError("a summary follows no packet")
+
+    def clock(self) -> float:
         return self.now
 
-    def wall(self):
+    def wall(self) -> float:
         return 1000.0 + self.now
 
 
@@ -58,16 +68,17 @@ class Lines:
     reader_left = False
 
     def __init__(self) -> None:
-        self.summaries, self.closed, self.steps, self.leave_after = [], 0, 0, None
+        self.summaries: list[Summary] = []
+        self.closed, self.steps, self.leave_after = 0, 0, -1
 
-    def summary(self, summary):
+    def summary(self, summary: Summary) -> str:
         self.summaries.append(summary)
         return ""
 
-    def show(self, text) -> None:
+    def show(self, text: str) -> None:
         pass
 
-    def step(self):
+    def step(self) -> bool:
         self.steps += 1
         return self.steps == self.leave_after
 
@@ -76,18 +87,18 @@ class Lines:
 
 
 @pytest.fixture
-def machine():
+def machine() -> Machine:
     return Machine()
 
 
 @pytest.fixture
-def lines():
+def lines() -> Lines:
     return Lines()
 
 
 @pytest.fixture
-def summing(machine, lines):
-    def build(stop, **options):
+def summing(machine: Machine, lines: Lines) -> Summing:
+    def build(stop: Stop, **options: Any) -> Summarizing:
         return Summarizing(
             Silent(),
             lines,
@@ -103,12 +114,19 @@ def summing(machine, lines):
     return build
 
 
-def named(event):
+def named(event: Event) -> Drop:
     """A row is named without a sample by its place alone."""
     return build_drop(event=event)
 
 
-def run(machine, lines, summing, stop, finding=None, **options):
+def run(
+    machine: Machine,
+    lines: Lines,
+    summing: Summarizing,
+    stop: Stop,
+    finding: Finding | None = None,
+    **options: Any,
+) -> Watch:
     summing.begin(machine, named)
     watch = Watch(
         machine,
@@ -124,7 +142,9 @@ def run(machine, lines, summing, stop, finding=None, **options):
     return watch
 
 
-def test_a_summary_each_interval_and_an_exact_one_at_the_end(machine, lines, summing) -> None:
+def test_a_summary_each_interval_and_an_exact_one_at_the_end(
+    machine: Machine, lines: Lines, summing: Summing
+) -> None:
     made = summing(Stop())
     machine.packets = 5
     run(machine, lines, made, Stop(), duration=3.5)
@@ -139,23 +159,30 @@ def test_a_summary_each_interval_and_an_exact_one_at_the_end(machine, lines, sum
 
 
 def test_counts_are_taken_before_their_samples_are_looked_for(
-    machine, lines, summing, make_event, make_finding
-):
+    monkeypatch: pytest.MonkeyPatch,
+    machine: Machine,
+    lines: Lines,
+    summing: Summing,
+    make_event: Callable[..., Event],
+    make_finding: Callable[..., Finding],
+) -> None:
     """The row came after the last reading, before the counting: its sample is there when it is told."""
     made = summing(Stop())
     rows = machine.rows
 
-    def rows_and_a_late_sample():
+    def rows_and_a_late_sample() -> dict[bytes, int]:
         machine.packets += 1
         machine.events = [make_event(row=ROW)]
         return rows()
 
-    machine.rows = rows_and_a_late_sample
+    monkeypatch.setattr(machine, "rows", rows_and_a_late_sample)
     run(machine, lines, made, Stop(), make_finding(), duration=1.5)
     assert lines.summaries[0].rows[0].cause_id == "ipsec.auth-failed"
 
 
-def test_the_count_is_in_summaries_the_exact_one_included(machine, lines, summing) -> None:
+def test_the_count_is_in_summaries_the_exact_one_included(
+    machine: Machine, lines: Lines, summing: Summing
+) -> None:
     stop = Stop()
     made = summing(stop, count=2)
     run(machine, lines, made, stop)
@@ -165,7 +192,13 @@ def test_the_count_is_in_summaries_the_exact_one_included(machine, lines, summin
     assert machine.now == pytest.approx(2.0, abs=0.2)
 
 
-def test_samples_are_no_findings(machine, lines, summing, make_event, make_finding) -> None:
+def test_samples_are_no_findings(
+    machine: Machine,
+    lines: Lines,
+    summing: Summing,
+    make_event: Callable[..., Event],
+    make_finding: Callable[..., Finding],
+) -> None:
     made = summing(Stop())
     machine.events = [make_event(row=ROW)] * 3
     machine.packets = 3
@@ -176,7 +209,9 @@ def test_samples_are_no_findings(machine, lines, summing, make_event, make_findi
     assert (totals.matched, totals.reported, totals.suppressed) == (3, 3, {"benign.unix-socket": 1})
 
 
-def test_what_was_lost_elsewhere_is_counted_from_the_beginning(machine, lines, summing) -> None:
+def test_what_was_lost_elsewhere_is_counted_from_the_beginning(
+    machine: Machine, lines: Lines, summing: Summing
+) -> None:
     made = summing(Stop())
     made.begin(machine, named)
     machine.missed += 212
@@ -186,7 +221,7 @@ def test_what_was_lost_elsewhere_is_counted_from_the_beginning(machine, lines, s
 
 
 def test_a_key_ends_it_and_the_screen_is_closed_before_the_last_summary_is_written(
-    machine, lines, summing
+    machine: Machine, lines: Lines, summing: Summing
 ) -> None:
     stop, screen = Stop(), Lines()
     screen.leave_after = 3
@@ -198,7 +233,7 @@ def test_a_key_ends_it_and_the_screen_is_closed_before_the_last_summary_is_writt
     assert [found.complete for found in lines.summaries] == [True]
 
 
-def test_an_error_gives_the_terminal_back(machine, summing) -> None:
+def test_an_error_gives_the_terminal_back(machine: Machine, summing: Summing) -> None:
     screen = Lines()
     with pytest.raises(RuntimeError), contextlib.closing(summing(Stop(), screen=screen)):
         raise RuntimeError

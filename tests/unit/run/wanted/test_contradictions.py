@@ -5,11 +5,11 @@ from ipaddress import ip_network
 import pytest
 
 from dropwatch.errors import WrongUsage
-from dropwatch.model.filter import Filter
+from dropwatch.model.filter import Filter, Network
 from dropwatch.run.wanted.contradictions import refuse_impossible
 
 
-def nets(*texts):
+def nets(*texts: str) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
@@ -45,7 +45,7 @@ V4, V6 = frozenset({4}), frozenset({6})
         ),
     ],
 )
-def test_impossible(wanted, message) -> None:
+def test_impossible(wanted: Filter, message: str) -> None:
     with pytest.raises(WrongUsage) as error:
         refuse_impossible(wanted)
     assert message in error.value.message
@@ -68,7 +68,7 @@ def test_impossible(wanted, message) -> None:
         Filter(causes=frozenset({"a", "b"}), not_causes=frozenset({"a"})),
     ],
 )
-def test_possible(wanted) -> None:
+def test_possible(wanted: Filter) -> None:
     refuse_impossible(wanted)
 
 

@@ -5,6 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from dropwatch.errors import WrongUsage
+from dropwatch.model.filter import PortRange
 from dropwatch.run.wanted import values
 
 
@@ -15,12 +16,12 @@ from dropwatch.run.wanted import values
         ("ah", 51), ("sctp", 132), ("gre", 47), ("ipip", 4), ("comp", 108), ("ipcomp", 108), ("0", 0), ("255", 255),
     ],
 )  # fmt: skip
-def test_protocols(text, number) -> None:
+def test_protocols(text: str, number: int) -> None:
     assert values.protocol("--proto", text) == number
 
 
 @pytest.mark.parametrize("text", ["256", "-1", "", "1.5", "nonsense", "mptcp", "9" * 5000, "\x00"])
-def test_what_is_no_protocol(text) -> None:
+def test_what_is_no_protocol(text: str) -> None:
     with pytest.raises(WrongUsage, match="no such protocol") as error:
         values.protocol("--proto", text)
     assert "0 to 255" in error.value.hint
@@ -41,7 +42,7 @@ def test_what_is_no_protocol(text) -> None:
         ("::/0", "::/0"),
     ],
 )
-def test_addresses_and_prefixes(text, network) -> None:
+def test_addresses_and_prefixes(text: str, network: str) -> None:
     assert values.network("--saddr", text) == ip_network(network)
 
 
@@ -59,7 +60,7 @@ def test_addresses_and_prefixes(text, network) -> None:
         ("10.9.0.1 ", "give an address"),
     ],
 )
-def test_what_is_no_address(text, hint) -> None:
+def test_what_is_no_address(text: str, hint: str) -> None:
     with pytest.raises(WrongUsage, match="not an address or prefix") as error:
         values.network("--saddr", text)
     assert hint in error.value.hint
@@ -76,7 +77,7 @@ def test_what_is_no_address(text, hint) -> None:
         ("https", ((443, 443),)),
     ],
 )
-def test_ports(text, ranges) -> None:
+def test_ports(text: str, ranges: tuple[PortRange, ...]) -> None:
     assert values.ports("--dport", text) == ranges
 
 
@@ -95,7 +96,7 @@ def test_ports(text, ranges) -> None:
         ("9" * 5000, "neither"),
     ],
 )
-def test_what_is_no_port(text, message) -> None:
+def test_what_is_no_port(text: str, message: str) -> None:
     with pytest.raises(WrongUsage) as error:
         values.ports("--dport", text)
     assert message in error.value.message
@@ -117,35 +118,35 @@ def test_an_empty_range_says_how_to_write_it() -> None:
         ("0/0", (0, 0)),
     ],
 )
-def test_marks(text, mark) -> None:
+def test_marks(text: str, mark: tuple[int, int]) -> None:
     assert values.mark("--mark", text) == mark
 
 
 @pytest.mark.parametrize(
     "text", ["", "x", "0x", "0x100000000", "4294967296", "1/", "/1", "1/2/3", "-1", "1_0"]
 )
-def test_what_is_no_mark(text) -> None:
+def test_what_is_no_mark(text: str) -> None:
     with pytest.raises(WrongUsage, match="not a mark"):
         values.mark("--mark", text)
 
 
 @pytest.mark.parametrize(("text", "count"), [("1", 1), ("1000000", 1000000)])
-def test_counts(text, count) -> None:
+def test_counts(text: str, count: int) -> None:
     assert values.count("--count", text) == count
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "9" * 5000])
-def test_what_is_no_count(text) -> None:
+def test_what_is_no_count(text: str) -> None:
     with pytest.raises(WrongUsage, match="not a number of findings"):
         values.count("--count", text)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("60", 60.0), ("0.5", 0.5), (".5", 0.5), ("1.", 1.0)])
-def test_times(text, seconds) -> None:
+def test_times(text: str, seconds: float) -> None:
     assert values.seconds("--duration", text) == seconds
 
 
 @pytest.mark.parametrize("text", ["0", "0.0", "-1", "", "inf", "nan", "1e3", "10s", "9" * 5000])
-def test_what_is_no_time(text) -> None:
+def test_what_is_no_time(text: str) -> None:
     with pytest.raises(WrongUsage, match="not a time"):
         values.seconds("--duration", text)
