@@ -57,9 +57,9 @@ def change(before: Packet, now: Packet) -> str | None:
     if _flow(before) == _flow(now):
         return None
     if now.proto in _PROTECTED and before.proto not in _PROTECTED:
-        return f"protected: now {endpoints(now)}"
+        return f"IPsec applied: now {endpoints(now)}"
     if before.proto in _PROTECTED and now.proto not in _PROTECTED:
-        return f"no longer protected: now {endpoints(now)}"
+        return f"IPsec removed: now {endpoints(now)}"
     if before.proto == now.proto and before.family == now.family:
         if now.fragment_offset or before.fragment_offset:
             return None
@@ -76,24 +76,24 @@ def endpoints(packet: Packet) -> str:
 def end_words(end: End, steps: Sequence[Step], process: Process | None, left_out: int) -> str:
     """How it ended, in one sentence without a full stop."""
     last = next((step for step in reversed(steps) if step.kind != "return"), None)
-    more = f"; {left_out} further steps are left out" if left_out else ""
+    more = f"; {left_out} more steps not shown" if left_out else ""
     if end == "dropped":
         return f"the kernel dropped it{more}"
     if end == "delivered":
         if process:
-            return f"{process.comm}[{process.pid}] has read it{more}"
+            return f"{process.comm}[{process.pid}] read it{more}"
         waits = last is not None and last.kind == "call"
-        return f"a socket has it{', and nobody has read it yet' if waits else ''}{more}"
+        return f"in a socket's queue{', not yet read' if waits else ''}{more}"
     if end == "sent":
         iface = next((step.iface for step in reversed(steps) if step.kind == "transmit" and step.iface), None)
-        return f"it has left through {iface.name if iface and iface.name else 'a device'}{more}"
+        return f"sent via {iface.name if iface and iface.name else 'a device'}{more}"
     if end == "consumed":
         function = last.frame.function if last else None
         if (joining := joined_by(steps)) is not None:
-            return f"its data goes on in an earlier packet of its flow: {joining}() has joined them{more}"
-        return f"{function}() was done with it{more}" if function else f"the kernel was done with it{more}"
+            return f"merged into an earlier packet of its flow by {joining}(){more}"
+        return f"{function}() consumed it{more}" if function else f"the kernel consumed it{more}"
     where = f", last in {last.frame.function or STEP_WORDS[last.kind]}" if last else ""
-    return f"nothing more was seen of it: it waits somewhere, or a probe was missed{where}{more}"
+    return f"no further steps: it still waits somewhere, or a probe missed it{where}{more}"
 
 
 def joined_by(steps: Sequence[Step]) -> str | None:

@@ -15,7 +15,7 @@ _COUNTERS = "nstat -az IpReasmTimeout IpReasmFails IpReasmReqds IpReasmOKs Ip6Re
 _CAUSES = (
     Cause(
         id="fragment.timeout",
-        title="the missing fragments of this packet never came",
+        title="the missing fragments of this packet never arrived",
         why="""
 The packet was sent in fragments, and not all of them arrived within the time for reassembly (30 seconds for
 IPv4, 60 for IPv6). Everything that had arrived is dropped: one lost piece costs the whole packet. Firewalls
@@ -38,7 +38,7 @@ $ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0 or ip6[6] = 44' and host SADDR
     ),
     Cause(
         id="fragment.duplicate",
-        title="a fragment that was there already",
+        title="a fragment that has already arrived",
         why="""
 The same piece of the same packet arrived a second time, or arrived after the packet had been put together.
 The first copy did its work, so nothing is lost. But something duplicates packets on the way: a loop in the
@@ -59,7 +59,7 @@ $ nstat -az IpReasmReqds IpReasmOKs
     ),
     Cause(
         id="fragment.overlap",
-        title="fragments that overlap: refused with the whole packet",
+        title="overlapping fragments: the whole packet is refused",
         why="""
 Two pieces cover the same bytes of a packet and are not identical. That was used to smuggle data past
 firewalls, so both IPv4 and IPv6 throw the whole packet away (RFC 5722). Not an attack: packet ids that repeat
@@ -82,7 +82,7 @@ $ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0' and host SADDR
     ),
     Cause(
         id="fragment.too-far",
-        title="too many newer fragments from the same sender have overtaken this packet",
+        title="too many newer fragments of the same sender overtook this packet",
         why="""
 While the packet was incomplete, more than ipfrag_max_dist (64) fragments of other packets arrived from the
 same sender. The kernel takes the old pieces for the rest of a packet that will never be complete, whose id
@@ -103,7 +103,7 @@ $ nstat -az IpReasmFails IpReasmReqds IpReasmOKs
     ),
     Cause(
         id="fragment.memory",
-        title="the memory for putting fragments together is used up",
+        title="the memory for fragment reassembly is used up",
         why="""
 Incomplete packets may take up to ipfrag_high_thresh bytes for each network namespace (4 MiB by default);
 above that no new packet is begun. Much fragmented traffic with losses fills it: each incomplete packet holds

@@ -36,7 +36,7 @@ $ nstat -az Ip6InDiscards
     ),
     Cause(
         id="ipv6.ndp-invalid",
-        title="a neighbour discovery message that cannot be genuine",
+        title="an invalid neighbour discovery message",
         why="""
 Neighbour discovery must come from the same link: it is sent with hop limit 255 and must arrive with it. A
 lower value means that a router forwarded it, so it was forged or badly proxied. The code must be zero, the

@@ -151,7 +151,7 @@ $ tcpdump -c 5 -vvXni DEV
     ),
     Cause(
         id="malformed.ipv6-extension",
-        title="an IPv6 extension header or option is broken, unknown or one too many",
+        title="an IPv6 extension header or option is malformed, unknown or repeated",
         why="""
 The chain of extension headers could not be walked: a length that does not fit, an option that this kernel
 does not know and whose number says "then drop the packet", a header at a place where it must not be, or more

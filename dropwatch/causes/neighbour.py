@@ -39,7 +39,7 @@ $ arping -I DEV DADDR
     ),
     Cause(
         id="neighbour.queue-full",
-        title="too many packets wait for the next hop's hardware address",
+        title="too many packets wait for the next hop's MAC address",
         why="""
 While the kernel asks for the hardware address of the next hop, packets wait in a queue of unres_qlen_bytes
 (about 200 kB, some hundred packets). It is full, so the oldest packet goes. A burst at the start of a
@@ -88,7 +88,7 @@ $ sysctl net.ipv4.neigh.default.gc_thresh3 net.ipv6.neigh.default.gc_thresh3
     ),
     Cause(
         id="neighbour.entry-dead",
-        title="the neighbour entry was deleted just when the packet needed it",
+        title="the neighbour entry was deleted while the packet waited for it",
         why="""
 A packet had found the entry of its next hop, and before it could be used the entry was taken out of the
 table: the interface went down, its address changed, somebody flushed the table, or the garbage collector was

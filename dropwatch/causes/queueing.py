@@ -46,7 +46,7 @@ $ ip -s link show DEV
     ),
     Cause(
         id="queueing.qdisc-loss",
-        title="netem drops packets at random, as it is told to",
+        title="netem drops packets at random, as configured",
         why="""
 The interface has a netem qdisc with a loss probability: somebody simulates a bad line. Often it was left over
 from a test, or set by a chaos engineering tool (Chaos Mesh, Pumba, tc in a script). The kernel gives the same
@@ -97,7 +97,7 @@ Counters such as "drop_overlimit", "ecn_mark", "count" and "lastcount" show the 
     ),
     Cause(
         id="queueing.horizon",
-        title="the packet asks to be sent too far in the future",
+        title="the packet's send time is too far in the future",
         why="""
 The packet carries a departure time: from SO_TXTIME, from a BPF program, or from TCP's pacing. It lies beyond
 the horizon of the fq qdisc (ten seconds by default), and fq drops such packets. A program used the wrong
@@ -121,7 +121,7 @@ $ tc -s qdisc show dev DEV
     ),
     Cause(
         id="queueing.qdisc-burst",
-        title="too many packets waited to enter the queueing discipline",
+        title="too many packets wait to enter the queueing discipline",
         why="""
 Several CPUs sent through the same qdisc at once. Their packets collect in a list before one CPU puts them all
 into the qdisc, and that list was longer than net.core.qdisc_max_burst. The qdisc itself has not seen the

@@ -32,7 +32,7 @@ tcpdump prints the VNI.
     ),
     Cause(
         id="tunnel.vxlan-header",
-        title="the VXLAN header is not what this device expects",
+        title="the VXLAN header is not as this device expects",
         why="""
 The flag that says "there is a VNI" is missing, or bits are set that are reserved without the extension in
 question (group policy, generic protocol). One end uses VXLAN-GPE or GBP and the other does not, or something
@@ -51,7 +51,7 @@ $ ip -d link show type vxlan
     ),
     Cause(
         id="tunnel.no-remote",
-        title="the VXLAN device does not know where to send it",
+        title="the VXLAN device has no remote for this destination",
         why="""
 The forwarding table of the VXLAN device has no entry for the destination MAC and no default entry (all
 zeros), and the device has neither a remote nor a group. With a control plane (EVPN, flannel, Cilium) the
@@ -71,7 +71,7 @@ $ ip -d link show DEV
     ),
     Cause(
         id="tunnel.own-mac",
-        title="a frame with our own MAC address came out of the tunnel",
+        title="a frame with this host's own MAC address came out of the tunnel",
         why="""
 The source MAC of the frame is that of the VXLAN device on which it arrived: a frame of our own came back.
 There is a loop in the overlay (two bridges joined twice), a remote that floods back to where it came from, or
@@ -91,7 +91,7 @@ $ tcpdump -eni DEV
     ),
     Cause(
         id="tunnel.no-metadata",
-        title="a packet without tunnel data was sent into a tunnel device that needs it",
+        title="a packet without tunnel metadata was sent to a device that needs it",
         why="""
 The device is in "external" mode (collect metadata): for each packet something must say where it goes, a route
 with "encap", a tc action tunnel_key, a BPF program, Open vSwitch. This packet came on another way, usually
@@ -130,7 +130,7 @@ $ tcpdump -vni DEV proto gre
     ),
     Cause(
         id="tunnel.unknown-peer",
-        title="no tunnel device here is for this sender",
+        title="no tunnel device here matches this sender",
         why="""
 An IPIP, SIT or GRE packet arrived for an address of this host, and no tunnel device has its sender as the
 remote (or takes any). The remote's address changed, the device has another local address, is in another
@@ -175,7 +175,7 @@ $ dmesg -w | grep wireguard
     ),
     Cause(
         id="tunnel.wireguard-no-handshake",
-        title="WireGuard: no handshake with the peer, so what waited for it is dropped",
+        title="WireGuard: no handshake with the peer, so the waiting packets are dropped",
         why="""
 Packets to a peer wait until a handshake has given it keys. The peer has no endpoint, does not answer, or has
 another public key, preshared key or clock; after several attempts the packets are thrown away. A wrong key
@@ -196,7 +196,7 @@ $ dmesg -w | grep wireguard
     ),
     Cause(
         id="tunnel.ecn",
-        title="the ECN bits inside and outside of the tunnel contradict each other",
+        title="the inner and outer ECN bits contradict each other",
         why="""
 The outer header says "congestion experienced", and the inner one that its sender does not understand ECN. The
 mark cannot be passed on, and ignoring it would hide congestion, so RFC 6040 demands that the packet be
@@ -219,7 +219,7 @@ $ ip -s link show DEV
     ),
     Cause(
         id="tunnel.loop",
-        title="devices lead into each other: too deep, or in a circle",
+        title="devices are stacked too deep, or in a loop",
         why="""
 Sending through one virtual device led to another, and so on, until the kernel's limit for such nesting was
 reached. As a rule the route to the remote end of a tunnel leads into the tunnel itself: the outer packet is

@@ -10,7 +10,7 @@ from dropwatch import __version__
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 SECTIONS = {
-    "FILTER": "Which drops. The same option again means `or`, different ones mean `and`.",
+    "FILTER": "Which drops. Repeat an option for `or`; different options mean `and`.",
     "OPTIONS": "What is shown, and for how long.",
 }
 
@@ -52,10 +52,10 @@ def filter_and_options() -> list[click.Parameter]:
         _filter("--reason", metavar="[!]NAME", text="The kernel's own drop reason; '!NAME' excludes."),
         _option("--json", is_flag=True, text="One JSON object a line on standard output."),
         _option("--stack", is_flag=True, text="The kernel's stack with every finding."),
-        _option("--count", metavar="N", text="End after N findings."),
-        _option("--duration", metavar="SECONDS", text="End after this time."),
-        _option("--all", is_flag=True, text="Also what is known to be harmless."),
-        _option("--ready-file", metavar="PATH", text="Created once every probe is attached and read."),
+        _option("--count", metavar="N", text="Stop after N findings."),
+        _option("--duration", metavar="SECONDS", text="Stop after this time."),
+        _option("--all", is_flag=True, text="Show harmless drops, too."),
+        _option("--ready-file", metavar="PATH", text="Create this file when every probe is attached."),
         _option("--no-color", is_flag=True, text="No colours, also on a terminal."),
         _option("--debug", is_flag=True, text="Show Python's traceback with an error."),
     ]
@@ -73,22 +73,20 @@ def writing_options() -> list[click.Parameter]:
         _option(
             "--write", metavar="FILE", text="A recording for whydrop replay; FILE.pcapng: for Wireshark."
         ),
-        _option(
-            "--anonymize", is_flag=True, text="Other addresses in that file, alike where the real ones are."
-        ),
-        _option("--payload", is_flag=True, text="Payload in that file, too: otherwise headers only."),
+        _option("--anonymize", is_flag=True, text="Replace the addresses in that file, consistently."),
+        _option("--payload", is_flag=True, text="Keep payload in that file, not only headers."),
     ]
 
 
 def folded_option() -> click.Parameter:
     """`whydrop stack --folded`."""
-    text = "Instead: stacks counted for flame graph tools, at the end."
+    text = "Count stacks instead, for flame graph tools."
     return _option("--folded", is_flag=True, text=text)
 
 
 def findings_option() -> click.Parameter:
     """`whydrop replay --findings`."""
-    return _option("--findings", is_flag=True, text="One drop after the other, whatever the run showed.")
+    return _option("--findings", is_flag=True, text="Show the drops one by one, whatever the run showed.")
 
 
 def _instead(left_out: set[str], *added: click.Parameter) -> list[click.Parameter]:
@@ -105,7 +103,7 @@ def summary_options() -> list[click.Parameter]:
         _option(
             "--interval", metavar="SECONDS", text="Time between summaries: 1 with the full screen, else 10."
         ),
-        _option("--count", metavar="N", text="End after N summaries."),
+        _option("--count", metavar="N", text="Stop after N summaries."),
         _option("--stack", is_flag=True, text="With --json: the stack of each row's last sample."),
     )
 
@@ -114,7 +112,7 @@ def trace_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop trace`."""
     return _instead(
         {"count", "all"},
-        _option("--all", is_flag=True, text="Nothing more: a trace shows what is harmless, too."),
+        _option("--all", is_flag=True, text="No effect: a trace always shows harmless drops."),
         _option(
             "--functions", metavar="REGEX", text="Also kernel functions that take a packet and match this."
         ),
@@ -125,8 +123,8 @@ def trace_options() -> list[click.Parameter]:
             multiple=True,
             text="With each step: len, gso_size, gso_segs, mark, ... of struct sk_buff.",
         ),
-        _option("--tree", is_flag=True, text="Which function called which, and how long it took."),
-        _option("--count", metavar="N", text="End after N packets."),
+        _option("--tree", is_flag=True, text="Show the calls as a tree, with their durations."),
+        _option("--count", metavar="N", text="Stop after N packets."),
     )
 
 

@@ -220,7 +220,7 @@ whydrop.add_command(
 
 
 def _replay(file: str, findings: bool, **given: Any) -> None:
-    """What a run showed that left a recording with --write, without root, on any machine.
+    """Shows again what a run wrote with --write, without root, on any machine.
 
     FILTER takes from the findings; --all also shows what was held back as harmless. --write makes another recording
     or a capture of what fits. Of a summary or a trace --findings shows the drops, one by one: they can be filtered."""

@@ -5,7 +5,7 @@ from dropwatch.causes.cause import Cause
 BENIGN_CAUSES = (
     Cause(
         id="benign.socket-close",
-        title="a program closed its socket and had not read everything",
+        title="the program closed its socket with data unread",
         why="""
 When a program closes a socket, or ends, the packets that still wait in the socket's receive queue are freed
 with the function that also frees dropped packets. The network delivered them; the program chose not to read
@@ -30,7 +30,7 @@ $ journalctl -e
     ),
     Cause(
         id="benign.tap-copy",
-        title="a sniffer was closed and had not read all its copies",
+        title="a sniffer was closed with copies unread",
         why="""
 An AF_PACKET socket (tcpdump, Wireshark, a DHCP client) gets a copy of each packet. When it is closed, the
 copies that its program has not read are freed, and look like drops. The packets themselves went their way
@@ -46,7 +46,7 @@ The stack shows packet_release: a packet socket being closed.
     ),
     Cause(
         id="benign.unix-socket",
-        title="no network packet: a message between programs",
+        title="not a network packet: a message between local programs",
         why="""
 Unix-domain and netlink sockets keep their messages in the same kind of buffer as network packets, and free
 them with the same functions. Connecting to a Unix-domain socket, loading a firewall ruleset, ending a
@@ -62,7 +62,7 @@ $ whydrop --all --cause benign.unix-socket --stack
     ),
     Cause(
         id="benign.nat-keepalive",
-        title="a NAT keepalive of an IPsec peer, ignored as it should be",
+        title="an IPsec NAT keepalive: it carries nothing",
         why="""
 IPsec behind NAT runs in UDP, port 4500. So that the NAT does not forget the mapping, the peers send a
 datagram with the single byte 0xff every few seconds (RFC 3948). It has done its work when it has passed the
@@ -78,7 +78,7 @@ Each of them is answered by nothing, and the tunnel works.
     ),
     Cause(
         id="benign.neighbour-probe",
-        title="a neighbour discovery message that has done its work",
+        title="a neighbour discovery message, already processed",
         why="""
 Kernels before 6.3 end icmpv6_rcv() with the function that frees dropped packets, for nearly every kind of
 message, also when it was read and answered ("preserve the status quo", says the comment there). So every
@@ -96,7 +96,7 @@ $ nstat -az Icmp6InErrors Icmp6InNeighborSolicits Icmp6InNeighborAdvertisements
     ),
     Cause(
         id="benign.icmp6-handled",
-        title="an ICMPv6 message that was read and then freed",
+        title="an ICMPv6 message, already processed",
         why="""
 Kernels before 6.3 free ICMPv6 errors and multicast listener messages at the end of icmpv6_rcv() as if they
 were dropped, although they were handled: the socket that an error is about has been told, the path MTU has
@@ -112,7 +112,7 @@ A message that was not accepted counts as Icmp6InErrors; one that was handled do
     ),
     Cause(
         id="benign.multicast-noise",
-        title="group or router messages that nobody here is meant to get",
+        title="a multicast or router message that is not for this host",
         why="""
 IGMP and MLD reports are for multicast routers, router solicitations for routers, neighbour solicitations for
 the owner of an address. They are multicast, so others see them too: a bridge, a promiscuous interface, a
@@ -152,7 +152,7 @@ $ ss -wanp
     ),
     Cause(
         id="benign.fragment-list",
-        title="a piece of a larger packet, freed along with it",
+        title="a fragment, freed together with its packet",
         why="""
 A datagram that was put together from fragments, or from packets merged by GRO, keeps its pieces as a list.
 When the whole is freed, so are the pieces, and older kernels report each of them as a drop even when a
@@ -168,7 +168,7 @@ $ whydrop --all --cause benign.fragment-list --stack
     ),
     Cause(
         id="benign.tcp-late-reset",
-        title="a TCP reset for a connection that is gone already",
+        title="a TCP reset for a connection that is already closed",
         why="""
 A reset arrived for a connection of which this host knows nothing (any more). There is nothing left to reset,
 and a reset is never answered, so it is discarded (RFC 9293, 3.10.7.1). Typical after a program was killed,
@@ -183,7 +183,7 @@ $ tcpdump -ni DEV 'tcp[tcpflags] & tcp-rst != 0 and host SADDR'
     ),
     Cause(
         id="benign.ack-consumed",
-        title="a TCP acknowledgement that says nothing new",
+        title="a TCP ACK with nothing new in it",
         why="""
 An ACK without data that a newer segment has overtaken, or a keepalive: a probe that carries the sequence
 number before the next, so that the other end must answer. Both are answered or noted, and then freed as being
@@ -200,7 +200,7 @@ $ ss -to
     ),
     Cause(
         id="benign.tcp-time-wait",
-        title="the rest of a connection that has been closed",
+        title="a late segment of a closed connection",
         why="""
 The end of a TCP connection that closes first keeps only a small TIME_WAIT entry of it. What comes after that,
 the FIN of the other end, a repeated ACK, a reset, is read and answered as it should be, and then freed at the
@@ -217,7 +217,7 @@ $ ss -tan state fin-wait-2
     ),
     Cause(
         id="benign.tcp-handshake-done",
-        title="left over from a TCP handshake that is complete",
+        title="a leftover of a completed TCP handshake",
         why="""
 During a handshake the same segment can arrive twice (a SYN that was sent again because the answer was late),
 or find that another CPU has just completed the connection. It has been answered, and is freed. whydrop does

@@ -68,7 +68,9 @@ def unix_socket(drop: Drop, host: Host) -> Verdict | None:
     if drop.reason in {"SOCKET_CLOSE", "UNIX_DISCONNECT", "UNIX_SKIP_OOB"} or (
         of_unix and of_unix.layer == "unix"
     ):
-        return kernel_word.certain(drop, Evidence("packet", "no network packet: a message between programs"))
+        return kernel_word.certain(
+            drop, Evidence("packet", "not a network packet: a message between local programs")
+        )
     return None
 
 
@@ -140,7 +142,7 @@ def echo_reply(drop: Drop, host: Host) -> Verdict | None:
 def fragment_list(drop: Drop, host: Host) -> Verdict | None:
     """A piece of a packet that was put together: freed with the whole, which is reported on its own."""
     if kernel_word.place(drop) == "skb_release_data":
-        return kernel_word.certain(drop, Evidence("place", "a piece of a larger packet, freed along with it"))
+        return kernel_word.certain(drop, Evidence("place", "a fragment, freed together with its packet"))
     return None
 
 

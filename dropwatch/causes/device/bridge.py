@@ -34,7 +34,7 @@ $ ip -d link show type bridge
     ),
     Cause(
         id="device.bridge-vlan-filter",
-        title="the bridge's VLAN filter does not let it in",
+        title="the bridge's VLAN filter refuses it",
         why="""
 The bridge has vlan_filtering on, and the VLAN of the frame (its tag, or the port's PVID if it has none) is
 not allowed on the port where it came in, or not in a forwarding state there. A port without PVID drops
@@ -72,7 +72,7 @@ Look for "isolated on".
     ),
     Cause(
         id="device.bridge-no-port",
-        title="the bridge has no port to send it to",
+        title="the bridge has no port to forward it to",
         why="""
 The bridge should have sent the frame to all its ports (a broadcast, or a MAC address it does not know), and
 found none that may have it: it has no other port, or the others are down, blocked, isolated, without the

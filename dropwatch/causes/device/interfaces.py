@@ -69,7 +69,7 @@ $ lsof /dev/net/tun
     ),
     Cause(
         id="device.tun-filter",
-        title="a filter that its program set on the tun or tap device refuses it",
+        title="the filter that the program set on its tun or tap device refuses it",
         why="""
 The program that owns the device told the kernel which frames it wants: a list of MAC addresses
 (TUNSETTXFILTER) or a BPF program (TUNSETFILTEREBPF). Virtual machine monitors do that to spare the guest what
@@ -85,7 +85,7 @@ $ bpftool prog show
     ),
     Cause(
         id="device.vlan-unknown",
-        title="the frame has a VLAN tag for which no interface exists here",
+        title="no interface here has the frame's VLAN tag",
         why="""
 The frame carries an 802.1Q tag, and no VLAN interface with this id stands on the interface where it came in.
 The kernel marks such a frame as being for another host and drops it in the IP layer, with the same reason as
@@ -106,7 +106,7 @@ $ cat /proc/net/vlan/config
     ),
     Cause(
         id="device.unhandled-protocol",
-        title="nothing on this host takes frames of this kind (ethertype)",
+        title="nothing on this host handles this ethertype",
         why="""
 The ethertype of the frame has no handler: LLDP without its daemon, spanning tree frames on a port that is no
 bridge, PPPoE, MPLS or IPv6 without the module, vendor protocols. For the network that is normal noise; each

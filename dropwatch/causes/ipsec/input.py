@@ -53,7 +53,7 @@ On the sender the SPI must appear in an SA towards this host, here in an SA from
     ),
     Cause(
         id="ipsec.replay",
-        title="the sequence number was seen before, or is older than the replay window",
+        title="the sequence number is a repeat, or older than the replay window",
         why="""
 Every packet of an SA has a sequence number. The receiver remembers which of the last numbers it has seen (the
 replay window) and drops what it has seen or what is older than the window. A packet that was duplicated on
@@ -100,7 +100,7 @@ $ ip xfrm monitor expire
     ),
     Cause(
         id="ipsec.state-invalid",
-        title="the SA is not usable: still being negotiated, or dying",
+        title="the SA is not usable: still being negotiated, or expiring",
         why="""
 The SA for this packet exists, but not in the state "valid": it is only a placeholder while the IKE daemon
 negotiates (acquire), it has expired, or it is being deleted. A packet that was on its way while an SA was
@@ -117,7 +117,7 @@ $ cat /proc/net/xfrm_stat
     ),
     Cause(
         id="ipsec.encap-mismatch",
-        title="ESP came with UDP around it and the SA wants none, or the reverse",
+        title="ESP arrives inside UDP and the SA has no encap, or the reverse",
         why="""
 Behind NAT, ESP is put into UDP (port 4500). Both ends must agree: an SA with "encap type espinudp" takes only
 packets that came in UDP, one without takes only plain ESP. They disagree when one end detected NAT and the
@@ -143,7 +143,7 @@ $ tcpdump -ni DEV 'esp or udp port 4500'
     ),
     Cause(
         id="ipsec.mode-mismatch",
-        title="what is inside does not fit the SA's mode (tunnel, transport, BEET)",
+        title="the inner packet does not fit the SA's mode (tunnel, transport, BEET)",
         why="""
 The packet was decrypted, but what came out cannot be: a tunnel-mode SA must contain an IP packet, and its
 family must be one that the SA is for. The usual reason is that one end has the SA in transport mode and the
@@ -164,7 +164,7 @@ $ cat /proc/net/xfrm_stat
     ),
     Cause(
         id="ipsec.decrypt-garbage",
-        title="decryption gave garbage: probably another cipher key",
+        title="decryption yields garbage: the cipher keys probably differ",
         why="""
 The SA encrypts but does not authenticate, so the kernel cannot notice a wrong key or a damaged packet before
 it decrypts. What came out has an impossible trailer: a padding longer than the packet. Almost always the

@@ -6,7 +6,7 @@ from dropwatch.model.drop import Fix
 OUTPUT = (
     Cause(
         id="ipsec.out-no-state",
-        title="an IPsec policy wants an SA for this packet, and there is none",
+        title="an IPsec policy requires an SA for this packet, and there is none",
         why="""
 An outbound policy covers the packet and no SA fits its template. The kernel asks the IKE daemon for one
 (acquire) and meanwhile lets packets die in a blackhole route, or keeps a few of them, depending on
@@ -85,7 +85,7 @@ $ cat /proc/net/xfrm_stat
     ),
     Cause(
         id="ipsec.out-mtu",
-        title="the packet no longer fits when IPsec has been added, and must not be cut",
+        title="too big once IPsec is added, and it may not be fragmented",
         why="""
 IPsec makes a packet longer: by 50 to 80 bytes in tunnel mode, more in UDP. If it then exceeds the MTU of the
 way to the peer and may not be fragmented (DF, or IPv6), the kernel drops it and tells the sender the size

@@ -93,7 +93,7 @@ $ cat /proc/net/xfrm_stat
     ),
     Cause(
         id="ipsec.template-mismatch",
-        title="the packet is not protected in the way that the policy demands",
+        title="the packet is not protected as the policy requires",
         why="""
 An IPsec policy covers this packet and its template names the protection it must have had: protocol, mode, end
 points, reqid. Either the packet came in clear text (the sender has no matching policy, or its policy has
@@ -119,7 +119,7 @@ $ cat /proc/net/xfrm_stat
     ),
     Cause(
         id="ipsec.no-policy",
-        title="no IPsec policy admits the packet that came out of the tunnel",
+        title="no IPsec policy allows the packet that came out of the tunnel",
         why="""
 The packet was decrypted, and now a policy must say that traffic of this kind may come through this SA. There
 is none, and then the kernel refuses it (XfrmInNoPols). Packets in clear text and in transport mode end so too
@@ -145,7 +145,7 @@ $ cat /proc/net/xfrm_stat
     ),
     Cause(
         id="ipsec.policy-block",
-        title="an IPsec policy says block",
+        title="an IPsec policy blocks it",
         why="""
 A policy with the action "block" (in strongSwan: mode = drop) matches the packet. In the directions in and fwd
 the packet dies where it would have been delivered or forwarded (XfrmInPolBlock). In the direction out no

@@ -66,7 +66,7 @@ $ dmesg -w
     ),
     Cause(
         id="netfilter.conntrack-clash",
-        title="conntrack could not enter the connection: a clash, or NAT found no port",
+        title="conntrack could not add the connection: a clash, or NAT found no free port",
         why="""
 A new connection is entered into the table when its first packet leaves. If another packet of the same flow
 got there first on another CPU, the entry clashes and the packet is dropped (insert_failed): two DNS queries
@@ -93,7 +93,7 @@ $ conntrack -L --src-nat | wc -l
     ),
     Cause(
         id="netfilter.queue-unheard",
-        title="NFQUEUE: no program listens to the queue, or it is full",
+        title="NFQUEUE: no program listens on the queue, or it is full",
         why="""
 A rule sends the packet to a program through NFQUEUE: an intrusion prevention system, a content filter. No
 program is bound to that queue number, and the rule lacks "bypass"; or the program is too slow and its queue
@@ -118,7 +118,7 @@ $ iptables-save | grep NFQUEUE
     ),
     Cause(
         id="netfilter.queue-verdict",
-        title="a program that inspects packets (NFQUEUE) said drop",
+        title="the program behind NFQUEUE answers drop",
         why="""
 A rule handed the packet to a program through NFQUEUE, and the program's verdict was drop: Suricata or Snort
 in inline mode, a filter of an antivirus, OpenSnitch, a program with libnetfilter_queue. The kernel only

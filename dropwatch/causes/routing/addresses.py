@@ -8,7 +8,7 @@ _ROUTE_IN = "ip route get DADDR from SADDR iif DEV"
 ADDRESSES = (
     Cause(
         id="routing.reverse-path",
-        title="reverse-path filter: the route back to the source is not by this interface",
+        title="reverse-path filter: the route back to the source uses another interface",
         why="""
 With rp_filter the kernel looks up the route to the packet's source before it accepts the packet. In strict
 mode (1) that route must leave by the interface on which the packet came; in loose mode (2) there must be a
@@ -40,7 +40,7 @@ $ nstat -az TcpExtIPReversePathFilter
     ),
     Cause(
         id="routing.martian-source",
-        title="the source address cannot be right (martian source)",
+        title="martian source: no packet may come from this address here",
         why="""
 The packet's source is an address that must not come in from a network: one of this host's own addresses,
 127.0.0.0/8, a multicast or broadcast address, 0.0.0.0 outside of DHCP. Two hosts share an address, a frame of
@@ -71,7 +71,7 @@ $ ip addr show to SADDR
     ),
     Cause(
         id="routing.martian-destination",
-        title="the destination address cannot be right (martian destination)",
+        title="martian destination: no packet may go to this address here",
         why="""
 The packet is addressed to something that is no destination on a network: 0.0.0.0, 127.0.0.0/8 or ::1 from
 outside, the broadcast address of a network that is not ours, an interface-local multicast group. Mostly a
@@ -120,7 +120,7 @@ $ ip -s -s link show DEV
     ),
     Cause(
         id="routing.unicast-in-multicast-frame",
-        title="a packet for one host came in a frame for many",
+        title="a unicast packet arrives in a multicast or broadcast frame",
         why="""
 The IP destination is a single host, but the frame was sent to a broadcast or multicast hardware address, and
 drop_unicast_in_l2_multicast is on for the interface. It keeps stations of a Wi-Fi network from attacking each
@@ -143,7 +143,7 @@ $ sysctl net.ipv4.conf.all.drop_unicast_in_l2_multicast net.ipv4.conf.DEV.drop_u
     ),
     Cause(
         id="routing.multicast-not-joined",
-        title="nobody here has joined this multicast group on this interface",
+        title="no program has joined this multicast group on this interface",
         why="""
 A program must join a multicast group on an interface before its packets are accepted there. No program has
 joined this one, or it joined on another interface: without an explicit interface the kernel takes the one
@@ -168,7 +168,7 @@ $ cat /proc/net/igmp
     ),
     Cause(
         id="routing.source-route",
-        title="the packet demands its own route, and that is not accepted",
+        title="the packet uses source routing, and that is not accepted here",
         why="""
 The packet has an IPv4 source-route option, or an IPv6 routing header: the sender wants to choose the way.
 Hosts refuse that by default, because it can be used to get around filters. Segment routing (SRv6) needs it

@@ -93,7 +93,7 @@ $ nstat -az IpExtInNoRoutes Ip6InNoRoutes
     ),
     Cause(
         id="routing.no-route-out",
-        title="no route for a packet of our own",
+        title="no route for a packet that this host sends",
         why="""
 This host wanted to send and found no route. Usually a program gets "network is unreachable" before any packet
 exists. A packet dies of it when the route vanished under a running connection (an interface or VPN went

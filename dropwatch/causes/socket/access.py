@@ -128,7 +128,7 @@ $ lsmod | grep -E '^(esp|ah|ip_gre|ipip|sit|sctp|ip6)'
     ),
     Cause(
         id="socket.closed",
-        title="data for a socket that its program has closed",
+        title="data for a socket that the program has closed",
         why="""
 The connection still exists here, but the program has closed its socket, or closed it for reading, and the
 other end goes on sending. Nobody will read the data, so the connection is reset, as RFC 2525 demands. The
@@ -150,7 +150,7 @@ $ nstat -az TcpExtTCPAbortOnData TcpExtTCPAbortOnClose
     ),
     Cause(
         id="socket.min-ttl",
-        title="the TTL is below the minimum that the socket demands",
+        title="the TTL is below the minimum that the socket requires",
         why="""
 The program asked the kernel to accept only segments with a certain TTL or hop limit (IP_MINTTL,
 IPV6_MINHOPCOUNT). BGP daemons use it as "TTL security" (GTSM, RFC 5082): the peer sends with 255, and whoever

@@ -133,7 +133,7 @@ $ tcpdump -nvvi DEV 'tcp and host SADDR'
     ),
     Cause(
         id="tcp.no-connection",
-        title="a segment of a connection that this host does not know",
+        title="a segment of a connection that does not exist on this host",
         why="""
 Not a SYN, and there is no socket for it: this host has no such connection, or not any more. It answers with a
 reset. The host was rebooted, the program was killed, the connection timed out here while the other end kept

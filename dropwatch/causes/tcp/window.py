@@ -59,7 +59,7 @@ $ tcpdump -nvvSi DEV tcp port DPORT
     ),
     Cause(
         id="tcp.old-data",
-        title="the data was received before: a retransmission that was not needed",
+        title="the data has already been received: an unneeded retransmission",
         why="""
 All bytes of the segment are here already. The sender repeated them because it thought they were lost: its
 timer was too short for a delay that jumped, the ACK was lost or late, or packets were reordered. The segment
@@ -77,7 +77,7 @@ $ nstat -az TcpExtTCPSpuriousRTOs TcpExtTCPDSACKRecv
     ),
     Cause(
         id="tcp.ofo-pruned",
-        title="out-of-order data was thrown away for lack of receive buffer",
+        title="out-of-order data is discarded: the receive buffer is full",
         why="""
 A segment is missing, what came after it waits in the out-of-order queue, and the receive buffer is full of
 that. The kernel throws away what lies furthest ahead, although it had arrived; the sender will repeat it. It

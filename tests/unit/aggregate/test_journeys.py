@@ -121,7 +121,7 @@ def test_a_packet_that_never_fits_is_not_told() -> None:
     ("after", "words"),
     [
         (udp(daddr="10.8.0.1", dport=80), "rewritten: now 10.9.0.1:4000 > 10.8.0.1:80 udp"),
-        (esp(), "protected: now 10.9.0.1 > 10.9.0.2 esp SPI 0x00001001"),
+        (esp(), "IPsec applied: now 10.9.0.1 > 10.9.0.2 esp SPI 0x00001001"),
         (udp(), None),
         (b"\x00" * 20, None),  # no IP header there for the moment
     ],
@@ -135,7 +135,7 @@ def test_what_changed(after: bytes, words: str | None) -> None:
 
 def test_decrypted() -> None:
     found = only(made(raw("receive", 1, packet=esp()), raw("call", 2, function=3)))
-    assert found.steps[1].changed == "no longer protected: now 10.9.0.1:4000 > 10.9.0.2:5000 udp"
+    assert found.steps[1].changed == "IPsec removed: now 10.9.0.1:4000 > 10.9.0.2:5000 udp"
     assert found.packet.proto == "esp"
 
 
@@ -216,23 +216,20 @@ def test_delivered_to_who_reads() -> None:
             raw("consumed", 4, is_task=True, pid=812, comm="nginx"),
         )
     )
-    assert (found.end, found.end_text) == ("delivered", "nginx[812] has read it")
+    assert (found.end, found.end_text) == ("delivered", "nginx[812] read it")
     assert found.process is not None
     assert found.process.pid == 812
 
 
 def test_used_by_the_kernel_itself() -> None:
     found = only(made(raw("receive", 1), raw("call", 2, function=6), raw("consumed", 3, callers=(7, 6))))
-    assert (found.end, found.end_text) == ("consumed", "icmp_rcv() was done with it")
+    assert (found.end, found.end_text) == ("consumed", "icmp_rcv() consumed it")
 
 
 def test_joined_to_another_packet() -> None:
     found = only(made(raw("transmit", 1), raw("call", 2, function=10), raw("consumed", 3, callers=(7, 11))))
     assert (found.end, found.steps[-1].frame.function) == ("consumed", "napi_gro_receive")
-    assert (
-        found.end_text
-        == "its data goes on in an earlier packet of its flow: skb_gro_receive() has joined them"
-    )
+    assert found.end_text == "merged into an earlier packet of its flow by skb_gro_receive()"
 
 
 def test_a_segment_that_gro_holds_is_not_waited_for() -> None:
@@ -248,13 +245,13 @@ def test_a_segment_that_gro_holds_is_not_waited_for() -> None:
 
 def test_sent() -> None:
     found = only(made(raw("call", 1, function=1), raw("transmit", 2), raw("consumed", 3)))
-    assert (found.end, found.end_text) == ("sent", "it has left through va")
+    assert (found.end, found.end_text) == ("sent", "sent via va")
 
 
 def test_delivered_and_not_read_yet() -> None:
     journeys = made(raw("receive", 1), raw("call", 2, function=9))
     (found,) = journeys.ended(int(5000 * MS))
-    assert (found.end, found.end_text) == ("delivered", "a socket has it, and nobody has read it yet")
+    assert (found.end, found.end_text) == ("delivered", "in a socket's queue, not yet read")
     journeys.step(raw("call", 6000, function=8))
     journeys.step(raw("consumed", 6000.1))
     assert journeys.rest() == []  # it was told already

@@ -47,7 +47,7 @@ def test_a_reason_in_any_case_shows_what_it_can_mean(name: str) -> None:
 
 def test_a_reason_that_settles_a_cause_says_so() -> None:
     assert section(page("IP_RPFILTER"), "It means") == {
-        "routing.reverse-path": "reverse-path filter: the route back to the source is not by this interface"
+        "routing.reverse-path": "reverse-path filter: the route back to the source uses another interface"
     }
 
 

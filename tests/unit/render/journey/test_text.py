@@ -237,7 +237,7 @@ def test_who_got_it(journey: Journey) -> None:
     assert "  DELIVERED  a socket has it\n  TASK   nc (pid 812)\n" in show(
         replace(got, end_text="a socket has it")
     )
-    assert "TASK" not in show(replace(got, end_text="nc[812] has read it"))
+    assert "TASK" not in show(replace(got, end_text="nc[812] read it"))
 
 
 def test_a_drop_without_a_finding_still_ends(journey: Journey) -> None:
