@@ -10,13 +10,15 @@ from dropwatch.recording.addresses import Anonymizer
 OTHER = Anonymizer(b"k" * 32)
 
 
-def common(one, other):
+def common(one: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address) -> int:
     """How many bits two addresses begin with that are the same."""
     return one.max_prefixlen - (int(one) ^ int(other)).bit_length()
 
 
 @pytest.mark.parametrize("kind", [IPv4Address, IPv6Address])
-def test_what_two_addresses_share_is_shared_by_what_stands_for_them(kind) -> None:
+def test_what_two_addresses_share_is_shared_by_what_stands_for_them(
+    kind: type[IPv4Address] | type[IPv6Address],
+) -> None:
     source = random.Random(1)
     bits = 32 if kind is IPv4Address else 128
     for _ in range(300):
@@ -34,7 +36,7 @@ def test_another_key_gives_other_addresses() -> None:
 @pytest.mark.parametrize(
     "text", ["0.0.0.0", "127.0.0.1", "224.0.0.251", "255.255.255.255", "255.255.0.0", "::", "::1", "ff02::1"]
 )
-def test_what_is_nobodys_stays(text) -> None:
+def test_what_is_nobodys_stays(text: str) -> None:
     assert str(OTHER.address(ip_address(text))) == text
     assert OTHER.text(text) == text
 
@@ -51,7 +53,7 @@ def test_what_is_nobodys_stays(text) -> None:
         "fe80::/10",
     ],
 )
-def test_the_kind_of_an_address_stays(text) -> None:
+def test_the_kind_of_an_address_stays(text: str) -> None:
     network, source = ip_network(text), random.Random(2)
     for _ in range(50):
         inside = network[source.randrange(network.num_addresses)]
@@ -92,7 +94,7 @@ MAC = OTHER.packed(bytes.fromhex("0a1122334455")).hex(":")
         ("999.1.1.1 1.2.3.4.5 ::: 1:2:3", "999.1.1.1 1.2.3.4.5 ::: 1:2:3"),
     ],
 )
-def test_addresses_in_texts(text, other) -> None:
+def test_addresses_in_texts(text: str, other: str) -> None:
     assert OTHER.text(text) == other
 
 

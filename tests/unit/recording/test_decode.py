@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
@@ -48,7 +49,7 @@ NFT = NftNote(
 XT = XtNote("ip", "filter", 1, 5, 800, 640, (152,), False, None, (), 0, b"\0\xff")
 
 
-def through(value, kind):
+def through(value: Any, kind: Any) -> Any:
     return decode(json.loads(json.dumps(encode(value))), kind)
 
 
@@ -83,11 +84,11 @@ def through(value, kind):
         (B, IPv4Address | IPv6Address),
     ],
 )
-def test_there_and_back(value, kind) -> None:
+def test_there_and_back(value: Any, kind: Any) -> None:
     assert through(value, kind) == value
 
 
-def test_an_event_with_everything(make_event) -> None:
+def test_an_event_with_everything(make_event: Callable[..., Event]) -> None:
     event = make_event(
         packet=bytes(range(256)),
         stack=(2**64 - 1, 5),
@@ -139,15 +140,15 @@ def test_a_configuration_is_equal_by_its_parts() -> None:
         (json.loads("[" * 40 + "]" * 40), Any),
     ],
 )
-def test_what_is_of_another_type_is_refused(data, kind) -> None:
+def test_what_is_of_another_type_is_refused(data: Any, kind: Any) -> None:
     with pytest.raises(Malformed):
         decode(data, kind)
 
 
-def types_in(kind):
+def types_in(kind: Any) -> Iterator[Any]:
     """A type and all that it is made of."""
     yield kind
-    parts = get_args(kind) if get_origin(kind) is not Literal else ()
+    parts: Iterable[Any] = get_args(kind) if get_origin(kind) is not Literal else ()
     if is_dataclass(kind) or hasattr(kind, "_fields"):
         hints = get_type_hints(kind).values()
         parts = [hint for hint in hints if hint is not kind and get_origin(hint) is not ClassVar]
@@ -157,7 +158,7 @@ def types_in(kind):
 
 
 @pytest.mark.parametrize("kind", [Event, MatchResult, Start, End, *answer_types().values()], ids=str)
-def test_every_type_that_is_recorded_can_be_read(kind) -> None:
+def test_every_type_that_is_recorded_can_be_read(kind: Any) -> None:
     """What a new answer of the host is made of has to be known here."""
     for part in types_in(kind):
         with contextlib.suppress(Malformed):
@@ -174,7 +175,7 @@ class Later:
 
 
 @pytest.mark.parametrize("kind", get_args(Culprit), ids=lambda kind: kind.kind)
-def test_of_a_union_the_kind_says_which_it_is(kind) -> None:
+def test_of_a_union_the_kind_says_which_it_is(kind: Any) -> None:
     needed = [field.name for field in fields(kind) if field.default is MISSING]
     told = encode(kind(**dict.fromkeys(needed, "x")))
     assert told["kind"] == kind.kind

@@ -3,6 +3,7 @@
 import gzip
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from dropwatch.recording.new_file import NewFile, refuse_bad_path
 OPENING = opening("0.2.0")
 
 
-def test_only_its_owner_can_read_it(tmp_path) -> None:
+def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
         file = NewFile(tmp_path / "x.whydrop")
@@ -41,7 +42,7 @@ def test_only_its_owner_can_read_it(tmp_path) -> None:
         ("x.pcapng", OPENING, False),
     ],
 )
-def test_what_may_be_replaced(name, content, replaced, tmp_path) -> None:
+def test_what_may_be_replaced(name: str, content: bytes, replaced: bool, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     path.chmod(0o644)
@@ -55,7 +56,7 @@ def test_what_may_be_replaced(name, content, replaced, tmp_path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_no_link_is_followed(tmp_path) -> None:
+def test_no_link_is_followed(tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.write_bytes(OPENING)
     for link_to in (target, tmp_path / "nothing"):
@@ -72,12 +73,12 @@ def test_no_link_is_followed(tmp_path) -> None:
     ("name", "why"),
     [("no/x", "no directory"), (".", "not a plain file"), ("x.pcap", "no place for comments")],
 )
-def test_where_it_cannot_be(name, why, tmp_path) -> None:
+def test_where_it_cannot_be(name: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=why):
         refuse_bad_path(tmp_path / name)
 
 
-def test_a_full_disk_is_told(tmp_path) -> None:
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
     file = NewFile(tmp_path / "x")
     os.dup2(os.open("/dev/full", os.O_WRONLY), file._descriptor)
     with pytest.raises(WhydropError, match="No space left"):

@@ -3,8 +3,12 @@
 import inspect
 import re
 from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +19,7 @@ from dropwatch.host.netfilter.questions import Firewalls
 from dropwatch.host.question import Question
 from dropwatch.host.route import Route
 from dropwatch.model.culprits import IptablesRule
-from dropwatch.model.drop import Frame, MatchResult
+from dropwatch.model.drop import Drop, Event, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState, Selector, XfrmNote, XfrmPolicy, XfrmState
 from dropwatch.model.netfilter import NetfilterNote, XtNote
 from dropwatch.recording import recorder as recorder_module
@@ -41,9 +45,12 @@ START = Start("0.1", "6.1", "x86_64", 1795205701.0, 3600, 4026531840)
 END = End({"kfree_skb": 7}, {}, 2, ("it could not see 198.51.100.1",), 9.5, 3, 3, {"benign.x": 1})
 DIRECT = MatchResult("direct")
 
+MakeDrop = Callable[..., Drop]
+MakeEvent = Callable[..., Event]
+
 
 @pytest.fixture
-def host():
+def host() -> ToldHost:
     return ToldHost(
         xfrm=XfrmConfig((STATE,), (POLICY,), 5),
         xt_rules=(RULE,),
@@ -56,34 +63,42 @@ def host():
 class Run:
     """A recorder that writes to a file, and the recording that it gives."""
 
-    def __init__(self, path, editor=None, clock=lambda: 0.0) -> None:
+    def __init__(
+        self, path: Path, editor: Editor | None = None, clock: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.path = path
         self.recorder = Recorder(editor or Editor(payload=True), clock)
         self.path.write_bytes(b"")
         self.recorder.begin(START, self.write)
 
-    def write(self, data) -> None:
+    def write(self, data: bytes) -> None:
         with self.path.open("ab") as file:
             file.write(data)
 
-    def event(self, drop, ask=lambda: None, match=DIRECT, told=None) -> None:
+    def event(
+        self,
+        drop: Drop,
+        ask: Callable[[], object] = lambda: None,
+        match: MatchResult = DIRECT,
+        told: float | None = None,
+    ) -> None:
         self.recorder.next_event()
         ask()
         self.recorder.keep(drop, match)
         if told is not None:
             self.recorder.told(told)
 
-    def read(self):
+    def read(self) -> tuple[Recording, Iterator[Any]]:
         recording = Recording(self.path)
         return recording, recording.items()
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Run:
     return Run(tmp_path / "x.whydrop")
 
 
-def everything(host, inode, at):
+def everything(host: Any, inode: int, at: int) -> tuple[Any, ...]:
     return (
         host.xfrm(inode, at).states,
         host.xfrm(inode, at).policies,
@@ -103,7 +118,7 @@ def test_every_question_to_the_host_is_kept() -> None:
     assert answer_types()["route_back"] == Route | None
 
 
-def test_there_and_back(run, host, make_drop, make_event) -> None:
+def test_there_and_back(run: Run, host: ToldHost, make_drop: MakeDrop, make_event: MakeEvent) -> None:
     asked = noted_host(host, run.recorder.asked)
     drops = [
         make_drop(event=make_event(monotonic_ns=at, netns=7, xfrm=XfrmNote(state=STATE))) for at in (10, 20)
@@ -126,7 +141,7 @@ def test_there_and_back(run, host, make_drop, make_event) -> None:
     assert recording.unanswered == set()
 
 
-def test_answers_belong_to_their_event(run, make_drop, make_event) -> None:
+def test_answers_belong_to_their_event(run: Run, make_drop: MakeDrop, make_event: MakeEvent) -> None:
     names = noted_function("netns", {1: "a", 2: None}.__getitem__, run.recorder.asked)
     run.event(make_drop(event=make_event(netns=1)), lambda: names(1))
     run.event(make_drop(event=make_event(netns=2)), lambda: names(2))
@@ -142,7 +157,7 @@ def test_answers_belong_to_their_event(run, make_drop, make_event) -> None:
     assert recording.unanswered == {"netns", "xt_rules"}
 
 
-def test_an_answer_is_written_once(run, host, make_drop) -> None:
+def test_an_answer_is_written_once(run: Run, host: ToldHost, make_drop: MakeDrop) -> None:
     asked = noted_host(host, run.recorder.asked)
     for _ in range(50):
         run.event(make_drop(), lambda: everything(asked, 7, 15))
@@ -152,7 +167,7 @@ def test_an_answer_is_written_once(run, host, make_drop) -> None:
     assert kinds["answer"] == len(everything(host, 7, 15)) - 2  # states and policies are one
 
 
-def test_deleted_sas_are_written_once(run, make_drop) -> None:
+def test_deleted_sas_are_written_once(run: Run, make_drop: MakeDrop) -> None:
     gone = deque((GoneState(at, 7, STATE, 3, "ip") for at in range(3)), maxlen=4)
     host = ToldHost(gone_states=lambda: tuple(gone))
     asked, said = noted_host(host, run.recorder.asked), []
@@ -169,13 +184,15 @@ def test_deleted_sas_are_written_once(run, make_drop) -> None:
     assert sum(item["item"] == "gone_state" for item in read_items(run.path)) == 8
 
 
-def test_more_answers_than_there_is_room_for(run, make_drop, monkeypatch) -> None:
+def test_more_answers_than_there_is_room_for(
+    run: Run, make_drop: MakeDrop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(recorder_module, "SLOTS", 4)
     monkeypatch.setattr(recording_module, "SLOTS", 4)
     names = noted_function("netns", lambda inode: f"name {inode}", run.recorder.asked)
     order = [1, 2, 3, 1, 4, 5, 6, 1, 2, 7, 1, 1, 5]
     for inode in order:
-        run.event(make_drop(), lambda inode=inode: names(inode))
+        run.event(make_drop(), partial(names, inode))
     run.recorder.end(END)
     recording, items = run.read()
     for inode in order:
@@ -183,8 +200,8 @@ def test_more_answers_than_there_is_room_for(run, make_drop, monkeypatch) -> Non
         assert recording.answer("netns", (inode,)) == f"name {inode}"
 
 
-def test_symbols_are_those_of_that_time(run, make_drop, make_event):
-    def drop(*stack):
+def test_symbols_are_those_of_that_time(run: Run, make_drop: MakeDrop, make_event: MakeEvent) -> None:
+    def drop(*stack: int) -> Drop:
         return make_drop(event=make_event(location=stack[0], stack=stack))
 
     run.recorder.frame(1, Frame("one", 4, None, 1))
@@ -199,7 +216,7 @@ def test_symbols_are_those_of_that_time(run, make_drop, make_event):
     assert recording.frame(2) == Frame("two", 5, "mod", 2)
 
 
-def test_what_was_kept_is_in_the_file_within_a_second(tmp_path, make_drop) -> None:
+def test_what_was_kept_is_in_the_file_within_a_second(tmp_path: Path, make_drop: MakeDrop) -> None:
     now = [0.0]
     run = Run(tmp_path / "x", clock=lambda: now[0])
     run.event(make_drop(), told=0.0)
@@ -213,7 +230,7 @@ def test_what_was_kept_is_in_the_file_within_a_second(tmp_path, make_drop) -> No
         next(items)
 
 
-def test_ticks_of_a_quiet_time_are_not_kept(run, make_drop) -> None:
+def test_ticks_of_a_quiet_time_are_not_kept(run: Run, make_drop: MakeDrop) -> None:
     run.event(make_drop(), told=0.0)
     for tenth in range(100):
         run.recorder.tick(tenth / 10)
@@ -222,7 +239,9 @@ def test_ticks_of_a_quiet_time_are_not_kept(run, make_drop) -> None:
     assert len([item for item in items if isinstance(item, Tick)]) == 30
 
 
-def test_with_other_addresses_the_answers_still_fit(tmp_path, host, make_drop, make_event) -> None:
+def test_with_other_addresses_the_answers_still_fit(
+    tmp_path: Path, host: ToldHost, make_drop: MakeDrop, make_event: MakeEvent
+) -> None:
     anonymizer = Anonymizer(b"k" * 32)
     run = Run(tmp_path / "x", Editor(anonymizer))
     asked = noted_host(host, run.recorder.asked)
@@ -243,11 +262,14 @@ def test_with_other_addresses_the_answers_still_fit(tmp_path, host, make_drop, m
     assert item.match.why == f"policy src {other}/32"
     assert recording.frame(item.event.location).function == "here"
     config = replayed.xfrm(7, 15)
+    assert config is not None
     assert config.states[0].saddr == other
     network = anonymizer.network(ip_network("198.51.100.0/24"))
     assert config.policies[0].selector.daddr == network.network_address
     assert replayed.xt_rules(7, replace(XT, rule=b""), 15)[0].text == f"-s {other}/32 -j DROP"
-    assert replayed.route_back(7, other, 3, 15).gateway == str(anonymizer.address(B))
+    route = replayed.route_back(7, other, 3, 15)
+    assert route is not None
+    assert route.gateway == str(anonymizer.address(B))
     assert next(items).blind_spots == (f"it could not see {other}",)
     assert A.packed not in run.path.read_bytes()
     everything_read = repr([item.event, config, *read_items(run.path)])
