@@ -1,26 +1,48 @@
 /* Entry and return of a function as a pair, and arguments by their number. */
 
-/* A call whose return is watched: the arguments are gone by then. The stack pointer tells which call returns, and a
- * slot that an inner call took says nothing. */
+/* Calls whose return is watched: the arguments are gone by then. The stack pointer tells which call returns, and a
+ * place that an inner call took says nothing. */
 #define CALLS 4
 
 struct call {
 	u64 sp;
 	u64 function;
-	u64 skb;
-	u64 expression;
-	u64 registers;
+	u64 first; /* its arguments */
+	u64 second;
+	u64 third;
+	u64 noted; /* what its watcher wants to know beside them */
 };
 
-inline_always int call_slot(u64 sp)
+struct calls {
+	struct call call[CALLS];
+};
+
+inline_always struct call *note_call(struct calls *calls, struct pt_regs *ctx)
 {
-	return sp >> 9 & (CALLS - 1);
+	u64 sp = PT_REGS_SP(ctx);
+	struct call *call;
+
+	if (!calls)
+		return NULL;
+	call = &calls->call[sp >> 9 & (CALLS - 1)];
+	call->sp = sp;
+	call->function = PT_REGS_IP(ctx);
+	call->first = PT_REGS_PARM1(ctx);
+	call->second = PT_REGS_PARM2(ctx);
+	call->third = PT_REGS_PARM3(ctx);
+	return call;
 }
 
 /* Between entry and return the machine pops the return address, on some, and the trampoline may push one. */
-inline_always int returns_from(u64 called, u64 sp)
+inline_always struct call *call_that_returns(struct calls *calls, struct pt_regs *ctx)
 {
-	return sp - called <= 2 * sizeof(u64);
+	if (!calls)
+		return NULL;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CALLS; i++)
+		if (PT_REGS_SP(ctx) - calls->call[i].sp <= 2 * sizeof(u64))
+			return &calls->call[i];
+	return NULL;
 }
 
 /* The index of an argument is known at run time only. Each is read at a place of its own: the verifier refuses a

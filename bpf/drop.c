@@ -1,22 +1,56 @@
 /* skb:kfree_skb: the death of a packet, with its reason, place, stack and first bytes. */
 
-inline_always void copy_packet(struct drop_record *record, u64 network, u64 end)
+inline_always void put_place(struct drop_record *record, const struct place *place)
 {
-	u64 length = end - network;
+	record->ifindex = place->ifindex;
+	record->netns = place->netns;
+	__builtin_memcpy(record->ifname, place->name, sizeof(record->ifname));
+}
 
-	if (end <= network)
-		length = 0;
+inline_always void put_buffer(struct drop_record *record, const struct buffer *buffer, u64 network)
+{
+	u64 length = buffer->end > network ? buffer->end - network : 0;
+
+	record->length = buffer->length;
+	record->mark = buffer->mark;
+	record->skb_iif = buffer->skb_iif;
+	record->protocol = buffer->protocol;
 	if (length > PACKET_BYTES)
 		length = PACKET_BYTES;
 	record->packet_length = read_bytes(record->packet, length, network) ? 0 : length;
 }
 
-#ifndef TRACE
-inline_always u64 journey_number(u64 skb)
+#define NOT_WANTED -1
+
+/* 1: it matches, 2: it may carry what was asked for, 0: neither, but it is on a journey. Finds its flow and its place. */
+inline_always int drop_wanted(struct flow *flow, struct place *place, const struct buffer *buffer, u64 network,
+			      u64 receiver, u64 journey, union scratch *scratch)
 {
-	return 0;
+	struct settings *wanted = current_settings();
+	int fits;
+
+	if (!wanted || (!journey && !mark_wanted(wanted, buffer->mark)))
+		return NOT_WANTED;
+	fits = flow_wanted(flow, wanted, network, scratch);
+	if (HAS_XFRM && !fits && visit_of(buffer->address)) /* ESP in UDP may have any port */
+		fits = 2;
+	if (!fits && !journey)
+		return NOT_WANTED;
+	find_place(place, buffer, receiver, wanted->netns_operations, scratch);
+	forget(place, sizeof(*place));
+	forget(&fits, sizeof(fits));
+	if (!journey && (!netns_wanted(wanted, place->netns) ||
+			 !iface_wanted(wanted, place->name, place->ifindex, buffer->skb_iif)))
+		return NOT_WANTED;
+	return fits;
 }
-#endif
+
+inline_always int is_packet(const struct buffer *buffer)
+{
+	struct settings *wanted = current_settings();
+
+	return buffer->protocol || buffer->network || (wanted && wanted->send_all);
+}
 
 #define COUNT_LATER 1 /* in place of a time */
 
@@ -24,97 +58,53 @@ inline_always u64 journey_number(u64 skb)
 inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver, u32 notes,
 			    union scratch *scratch)
 {
-	struct settings *wanted = current_settings();
 	struct drop_record *record;
 	struct place place = {};
 	struct flow flow = {};
+	struct row row = {};
 	u64 journey = journey_number(buffer->address);
 	u64 network;
 	u64 now;
 	int fits;
 
-	if (!wanted)
-		return 0;
-	if (!buffer->protocol && !buffer->network && !wanted->send_all) {
+	if (!is_packet(buffer)) {
 		count_unsent(NOT_A_PACKET);
 		return 0;
 	}
-	if (!journey && !mark_wanted(wanted, buffer->mark))
-		return 0;
 	network = network_header(buffer, scratch);
-	fits = flow_wanted(&flow, wanted, network, scratch);
-#ifdef FAMILY_XFRM
-	if (!fits && is_visiting(buffer->address)) /* ESP in UDP may have any port */
-		fits = 2;
-#endif
-	if (!fits && !journey)
+	fits = drop_wanted(&flow, &place, buffer, network, receiver, journey, scratch);
+	if (fits == NOT_WANTED)
 		return 0;
-	find_place(&place, buffer, receiver, wanted->netns_operations, scratch);
-	forget(&place, sizeof(place));
-	forget(&fits, sizeof(fits));
-	if (!journey &&
-	    (!netns_wanted(wanted, place.netns) || !iface_wanted(wanted, place.name, place.ifindex, buffer->skb_iif)))
-		return 0;
-
-#ifdef SUMMARY
-	struct row row = {
-		.location = location,
-		.reason = reason,
-		.netns = place.netns,
-		.ifindex = place.ifindex,
-		.notes = notes,
-		.is_carrier = fits == 2,
-	};
-#ifdef FAMILY_XT
-	if (xt_search_first(buffer->address, notes))
-		return COUNT_LATER;
-#endif
-	if (!count_drop(&row, buffer, &flow, receiver, scratch))
-		return 0;
-#endif
+	if (SUMMARY) {
+		row = (struct row){.location = location, .reason = reason, .netns = place.netns, .notes = notes};
+		row.ifindex = place.ifindex;
+		row.is_carrier = fits == 2;
+		if (HAS_XT && xt_search_first(buffer->address, notes))
+			return COUNT_LATER;
+		if (!count_drop(&row, buffer, &flow, receiver, scratch))
+			return 0;
+	}
 	now = bpf_ktime_get_ns();
-#ifdef FAMILY_XFRM
-	send_xfrm(buffer, now, scratch);
-#endif
-#ifdef FAMILY_ENGINES
-	send_engines(buffer->address, now, scratch);
-#endif
+	send_notes(buffer, now, scratch);
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
-#ifndef SUMMARY /* there it was a sample, and has been counted */
-		count_unsent(LOSS_RING_FULL);
-#endif
+		if (!SUMMARY) /* there it was a sample, and has been counted */
+			count_unsent(LOSS_RING_FULL);
 		return 0;
 	}
-	record->header.time_ns = now;
-	record->header.skb = buffer->address;
-	record->header.type = RECORD_DROP;
-	record->header.size = sizeof(*record);
-#ifdef SUMMARY
-	record->row = row;
-#else
-	__builtin_memset(&record->row, 0, sizeof(record->row));
-#endif
+	begin_drop_record(record, ctx, now, buffer->address);
+	if (SUMMARY)
+		record->row = row;
 	record->journey = journey;
 	record->location = location;
 	record->source = SOURCE_KFREE_SKB;
 	record->reason = reason;
 	record->has_reason = reason >= 0;
-	record->length = buffer->length;
-	record->mark = buffer->mark;
-	record->ifindex = place.ifindex;
-	record->skb_iif = buffer->skb_iif;
-	record->netns = place.netns;
-	record->pid = bpf_get_current_pid_tgid() >> 32;
-	record->cpu = bpf_get_smp_processor_id();
 	record->is_carrier = fits == 2;
-	record->protocol = buffer->protocol;
 	record->notes = notes;
 	record->detail = detail_to_come();
-	__builtin_memcpy(record->ifname, place.name, sizeof(record->ifname));
-	bpf_get_current_comm(record->comm, sizeof(record->comm));
-	record->stack_bytes = bpf_get_stack(ctx, record->stack, sizeof(record->stack), 0);
-	copy_packet(record, network, buffer->end);
+	put_place(record, &place);
+	put_buffer(record, buffer, network);
 	events.ringbuf_submit(record, 0);
 	return now;
 }
@@ -125,9 +115,7 @@ inline_always u32 finish(u64 skb, u64 sent)
 	struct death *death = current_death();
 	u32 detail;
 
-#ifdef TRACE
-	journeys.delete(&skb);
-#endif
+	end_journey(skb);
 	if (!death || death->skb != skb)
 		return 0;
 	detail = death->detail;
@@ -163,9 +151,8 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 
 	take_in_hand(skb);
 	count_seen(SOURCE_KFREE_SKB);
-#ifdef FAMILY_TCP
-	notes = tcp_notes(skb);
-#endif
+	if (HAS_TCP)
+		notes = tcp_notes(skb);
 	if (probes_are_off(scratch)) {
 		notes = NOTE_PROBES_OFF;
 		end_visits(skb, 0); /* what there is was of another packet at the same address */
@@ -177,6 +164,7 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 
 int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 {
+	struct death *death = current_death();
 	struct buffer buffer;
 	union scratch scratch;
 	s64 reason = -1;
@@ -185,30 +173,23 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	u32 notes;
 	u32 detail;
 
-#ifdef KFREE_SKB_SOCKET_ARGUMENT
-	receiver = ctx->args[KFREE_SKB_SOCKET_ARGUMENT];
-#endif
-#ifdef SUMMARY
-	struct death *death = current_death();
-
-	if (death && death->skb == ctx->args[0] && death->search == SEARCH_DONE) {
+	if (KFREE_SKB_REASON_ARGUMENT)
+		reason = (u32)ctx->args[KFREE_SKB_REASON_ARGUMENT];
+	if (KFREE_SKB_SOCKET_ARGUMENT)
+		receiver = ctx->args[KFREE_SKB_SOCKET_ARGUMENT];
+	if (SUMMARY && death && death->skb == ctx->args[0] && death->search == SEARCH_DONE) {
 		death->search = SEARCH_TOLD;
 		notes = death->notes;
-	} else
-#endif
+	} else {
 		notes = begin(ctx->args[0], ctx->args[1], receiver, &scratch);
-#ifdef KFREE_SKB_REASON_ARGUMENT
-	reason = (u32)ctx->args[KFREE_SKB_REASON_ARGUMENT];
-#endif
+	}
 	if (read_buffer(&buffer, ctx->args[0], &scratch))
 		sent = send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);
-#ifdef SUMMARY
-	if (sent == COUNT_LATER) {
+	if (SUMMARY && sent == COUNT_LATER) {
 		drop_details.call(ctx, RECORD_XT);
 		count_unsent(LOSS_ROWS);
 		sent = 0;
 	}
-#endif
 	detail = finish(ctx->args[0], sent);
 	if (detail)
 		drop_details.call(ctx, detail);

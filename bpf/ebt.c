@@ -22,7 +22,7 @@ BPF_PERCPU_ARRAY(ebt_visits, struct ebt_visit, SLOTS);
 
 inline_always struct ebt_visit *ebt_visit_of(u64 skb)
 {
-	int slot = slot_of(skb) / WAYS;
+	int slot = slot_of(skb);
 	struct ebt_visit *visit = ebt_visits.lookup(&slot);
 
 	return visit && visit->skb == skb ? visit : NULL;
@@ -41,7 +41,7 @@ int on_ebt_do_table(struct pt_regs *ctx)
 	if (!layout)
 		return 0;
 	read_table_call(&call, ctx, layout->ebt_table_first);
-	slot = slot_of(call.skb) / WAYS;
+	slot = slot_of(call.skb);
 	visit = ebt_visits.lookup(&slot);
 	if (!visit)
 		return 0;
@@ -89,10 +89,7 @@ int send_ebt(struct bpf_raw_tracepoint_args *ctx)
 		count_unsent(LOSS_DETAIL);
 		goto out;
 	}
-	record->header.time_ns = death->time;
-	record->header.skb = death->skb;
-	record->header.type = RECORD_EBT;
-	record->header.size = sizeof(*record);
+	begin_record(record, death->time, death->skb, RECORD_EBT);
 	record->hook = visit->hook;
 	record->entries = visit->entries;
 	record->generation = visit->generation;

@@ -13,12 +13,12 @@ struct engines_visit {
 };
 
 BPF_PERCPU_ARRAY(engines_visits, struct engines_visit, SLOTS);
-BPF_PERCPU_ARRAY(answer_calls, struct call, CALLS);
+BPF_PERCPU_ARRAY(answer_calls, struct calls, 1);
 BPF_PERCPU_ARRAY(queueing, u64, 1); /* the packet that nf_queue has on this CPU */
 
 inline_always struct engines_visit *engines_visit_of(u64 skb)
 {
-	int slot = slot_of(skb) / WAYS;
+	int slot = slot_of(skb);
 	struct engines_visit *visit = engines_visits.lookup(&slot);
 
 	return visit && visit->skb == skb ? visit : NULL;
@@ -26,7 +26,7 @@ inline_always struct engines_visit *engines_visit_of(u64 skb)
 
 inline_always struct engines_visit *new_engines_visit(u64 skb)
 {
-	int slot = slot_of(skb) / WAYS;
+	int slot = slot_of(skb);
 	struct engines_visit *visit = engines_visits.lookup(&slot);
 
 	if (!visit || visit->skb == skb)
@@ -52,18 +52,13 @@ inline_always void end_engines_visit(u64 skb)
 		visit->skb = 0;
 }
 
-inline_always void note_call(struct pt_regs *ctx, u64 skb, u64 first)
+inline_always void note_answer(struct pt_regs *ctx, u64 skb)
 {
-	u64 sp = PT_REGS_SP(ctx);
-	int slot = call_slot(sp);
-	struct call *call = answer_calls.lookup(&slot);
+	int zero = 0;
+	struct call *call = note_call(answer_calls.lookup(&zero), ctx);
 
-	if (!call)
-		return;
-	call->sp = sp;
-	call->function = PT_REGS_IP(ctx);
-	call->skb = skb;
-	call->registers = first;
+	if (call)
+		call->noted = skb;
 }
 
 int on_conntrack_in(struct pt_regs *ctx)
@@ -71,7 +66,7 @@ int on_conntrack_in(struct pt_regs *ctx)
 	u64 skb = PT_REGS_PARM1(ctx);
 	struct engines_visit *visit;
 
-	note_call(ctx, skb, 0);
+	note_answer(ctx, skb);
 	end_engines_visit(skb);
 	visit = new_engines_visit(skb);
 	if (visit)
@@ -82,62 +77,57 @@ int on_conntrack_in(struct pt_regs *ctx)
 /* A function of the packet alone, or of the packet first. */
 int on_answer(struct pt_regs *ctx)
 {
-	note_call(ctx, PT_REGS_PARM1(ctx), 0);
+	note_answer(ctx, PT_REGS_PARM1(ctx));
 	return 0;
 }
 
 /* A hook function: (priv, skb, state). */
 int on_hook_answer(struct pt_regs *ctx)
 {
-	note_call(ctx, PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx));
+	note_answer(ctx, PT_REGS_PARM2(ctx));
 	return 0;
 }
 
 int on_answer_return(struct pt_regs *ctx)
 {
+	struct engines_visit *visit;
 	union scratch scratch;
-	u64 sp = PT_REGS_SP(ctx);
+	struct call *call;
+	int zero = 0;
 	u64 program;
 
 	if ((PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
 		return 0;
-#pragma clang loop unroll(disable)
-	for (int slot = 0; slot < CALLS; slot++) {
-		int key = slot;
-		struct call *call = answer_calls.lookup(&key);
-		struct engines_visit *visit;
-		if (!call || !returns_from(call->sp, sp))
-			continue;
-		visit = new_engines_visit(call->skb);
-		if (!visit)
-			return 0;
-		visit->record.refuser = call->function;
-		/* nf_hook_run_bpf has a struct bpf_prog first. What others have there is no program, and nobody asks. */
-		program = read_pointer(&scratch, call->registers + OFF_bpf_prog__aux);
-		visit->record.bpf_id = read_u32(&scratch, program + OFF_bpf_prog_aux__id);
-		bpf_probe_read_kernel_str(visit->record.bpf_name, NAME_BYTES,
-					  (void *)(program + OFF_bpf_prog_aux__name));
+	call = call_that_returns(answer_calls.lookup(&zero), ctx);
+	visit = call ? new_engines_visit(call->noted) : NULL;
+	if (!call || !visit)
 		return 0;
-	}
+	visit->record.refuser = call->function;
+	/* nf_hook_run_bpf has a struct bpf_prog first. What others have there is no program, and nobody asks. */
+	program = read_pointer(&scratch, call->first + OFF_bpf_prog__aux);
+	visit->record.bpf_id = read_u32(&scratch, program + OFF_bpf_prog_aux__id);
+	bpf_probe_read_kernel_str(visit->record.bpf_name, NAME_BYTES, (void *)(program + OFF_bpf_prog_aux__name));
 	return 0;
 }
+
+#define DEEPER 1024 /* bytes of stack between nf_conntrack_in and what it calls, at most */
 
 /* Called in nf_conntrack_in for a packet that begins a connection: its call is the one that lies a little further up
  * on this stack. */
 int on_conntrack_alloc_return(struct pt_regs *ctx)
 {
-	if (PT_REGS_RC(ctx) != NO_MEMORY)
+	int zero = 0;
+	struct calls *calls = answer_calls.lookup(&zero);
+
+	if (!calls || PT_REGS_RC(ctx) != NO_MEMORY)
 		return 0;
 #pragma clang loop unroll(disable)
-	for (int slot = 0; slot < CALLS; slot++) {
-		int key = slot;
-		struct call *call = answer_calls.lookup(&key);
-		u64 depth = call ? call->sp - PT_REGS_SP(ctx) : 0;
-		if (call && depth < 1024) {
-			struct engines_visit *visit = engines_visit_of(call->skb);
-			if (visit)
-				visit->record.table_full = 1;
-		}
+	for (int i = 0; i < CALLS; i++) {
+		struct engines_visit *visit = NULL;
+		if (calls->call[i].sp - PT_REGS_SP(ctx) < DEEPER)
+			visit = engines_visit_of(calls->call[i].noted);
+		if (visit)
+			visit->record.table_full = 1;
 	}
 	return 0;
 }
@@ -221,10 +211,7 @@ inline_always void send_engines(u64 skb, u64 now, union scratch *scratch)
 	visit->record.nat = 0;
 	if (connection && layout && layout->connection_status)
 		visit->record.nat = read_u32(scratch, connection + layout->connection_status) & IPS_NAT;
-	visit->record.header.time_ns = now;
-	visit->record.header.skb = skb;
-	visit->record.header.type = RECORD_ENGINES;
-	visit->record.header.size = sizeof(visit->record);
+	begin_record(&visit->record, now, skb, RECORD_ENGINES);
 	if (events.ringbuf_output(&visit->record, sizeof(visit->record), 0))
 		count_unsent(LOSS_DETAIL);
 }

@@ -3,22 +3,14 @@
 /* Who knows more of this death than can be told at once: enum record_type of the record that follows. */
 inline_always u32 netfilter_detail(u64 skb, u64 location, const struct netfilter_layout *layout)
 {
-#ifdef FAMILY_NFT
-	if (nft_has_detail(skb, location, layout))
+	if (HAS_NFT && nft_has_detail(skb, location, layout))
 		return RECORD_NFT;
-#endif
-#ifdef FAMILY_XT
-	if (xt_has_detail(skb, location, layout))
+	if (HAS_XT && xt_has_detail(skb, location, layout))
 		return RECORD_XT;
-#endif
-#ifdef FAMILY_EBT
-	if (ebt_visit_of(skb))
+	if (HAS_EBT && ebt_visit_of(skb))
 		return RECORD_EBT;
-#endif
-#ifdef FAMILY_HOOKS
-	if (nobody_refused(skb, location, layout))
+	if (HAS_HOOKS && nobody_refused(skb, location, layout))
 		return RECORD_HOOKS;
-#endif
 	return 0;
 }
 
@@ -27,6 +19,7 @@ inline_always void begin_death(u64 skb, u64 location, u64 receiver, union scratc
 {
 	struct netfilter_layout *layout = current_layout();
 	struct death *death = current_death();
+	u64 sock;
 
 	if (!death || !layout)
 		return;
@@ -36,14 +29,11 @@ inline_always void begin_death(u64 skb, u64 location, u64 receiver, union scratc
 	if (is_killer(layout, KILLER_HOOK_SLOW, location) || is_killer(layout, KILLER_DO_CHAIN, location) ||
 	    is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location))
 		death->detail = netfilter_detail(skb, location, layout);
-#ifdef FAMILY_SOCKET
-	u64 sock = refusing_socket(skb, receiver, scratch);
-
+	sock = HAS_SOCKET ? refusing_socket(skb, receiver, scratch) : 0;
 	if (sock && location && !death->detail) {
 		death->detail = RECORD_SOCKET;
 		death->object = sock;
 	}
-#endif
 }
 
 /* enum record_type of the record that follows the DROP record, 0: none */
@@ -54,33 +44,20 @@ inline_always u32 detail_to_come(void)
 	return death ? death->detail : 0;
 }
 
-#ifdef SUMMARY
 /* What did it, as far as it is known without a search, beside the record that follows. */
 inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
 {
 	struct death *death = current_death();
+	struct engines_visit *visit;
 
-	switch (death ? death->detail : 0) {
-#ifdef FAMILY_SOCKET
-	case RECORD_SOCKET:
+	if (HAS_SOCKET && death && death->detail == RECORD_SOCKET)
 		return death->object;
-#endif
-#ifdef FAMILY_NFT
-	case RECORD_NFT:
+	if (HAS_NFT && death && death->detail == RECORD_NFT)
 		return nft_object(buffer->address);
-#endif
-#ifdef FAMILY_XT
-	case RECORD_XT:
+	if (HAS_XT && death && death->detail == RECORD_XT)
 		return death->search == SEARCH_TOLD ? death->object : xt_object(buffer->address);
-#endif
-	}
-#ifdef FAMILY_ENGINES
-	struct engines_visit *visit = engines_visit_of(buffer->address);
-
-	if (visit && visit->record.refuser)
-		return visit->record.refuser;
-#endif
-	return receiver;
+	visit = HAS_ENGINES ? engines_visit_of(buffer->address) : NULL;
+	return visit && visit->record.refuser ? visit->record.refuser : receiver;
 }
 
 /* Counts the drop; not 0 when it is to be sent as well. */
@@ -91,36 +68,35 @@ inline_always int count_drop(struct row *row, const struct buffer *buffer, struc
 	row->proto = flow->proto;
 	row->detail = detail_to_come();
 	row->object = row_object(buffer, receiver);
-#ifdef FAMILY_XFRM
-	count_xfrm(row, buffer, scratch);
-#endif
+	if (HAS_XFRM)
+		count_xfrm(row, buffer, scratch);
 	forget(row, sizeof(*row));
 	if (flow->family)
 		count_flow(flow);
 	return count_row(row);
 }
-#endif
+
+/* The records of what is known at once: they come before the DROP record. */
+inline_always void send_notes(const struct buffer *buffer, u64 now, union scratch *scratch)
+{
+	if (HAS_XFRM)
+		send_xfrm(buffer, now, scratch);
+	if (HAS_ENGINES)
+		send_engines(buffer->address, now, scratch);
+}
 
 /* With the packet's death, asked for or not: the next packet may get its address, and must not get its guilt. What
  * the detail's program needs is left to it. */
 inline_always void end_visits(u64 skb, u32 detail)
 {
-#ifdef FAMILY_XFRM
-	end_visit(skb);
-#endif
-#ifdef FAMILY_ENGINES
-	end_engines_visit(skb);
-#endif
-#ifdef FAMILY_NFT
-	if (detail != RECORD_NFT)
+	if (HAS_XFRM)
+		end_xfrm_visit(skb);
+	if (HAS_ENGINES)
+		end_engines_visit(skb);
+	if (HAS_NFT && detail != RECORD_NFT)
 		end_nft_visit(skb);
-#endif
-#ifdef FAMILY_XT
-	if (detail != RECORD_XT)
+	if (HAS_XT && detail != RECORD_XT)
 		end_xt_visit(skb);
-#endif
-#ifdef FAMILY_EBT
-	if (detail != RECORD_EBT)
+	if (HAS_EBT && detail != RECORD_EBT)
 		end_ebt_visit(skb);
-#endif
 }

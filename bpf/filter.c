@@ -55,15 +55,10 @@ inline_always int flow_matches(const struct flow *flow, const struct settings *w
 /* 0: nobody asked for it, 1: it matches, 2: it may carry what was asked for. */
 inline_always int flow_wanted(struct flow *flow, const struct settings *wanted, u64 network, union scratch *scratch)
 {
-#ifdef SUMMARY
-	read_flow(flow, network, scratch);
+	if (SUMMARY || wanted->asks_flow)
+		read_flow(flow, network, scratch);
 	if (!wanted->asks_flow)
 		return 1;
-#else
-	if (!wanted->asks_flow)
-		return 1;
-	read_flow(flow, network, scratch);
-#endif
 	if (!flow->family)
 		return 0;
 	if (flow_matches(flow, wanted))

@@ -1,10 +1,7 @@
 /* Which functions are registered at netfilter's hooks, where a packet died in the loop over them and no probe saw one
  * of them answer drop. Which of them it can have been is for user space to see. */
 
-/* linux/netfilter.h, linux/if_ether.h */
-#define NFPROTO_IPV4 2
-#define NFPROTO_ARP 3
-#define NFPROTO_IPV6 10
+/* linux/if_ether.h */
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_ARP 0x0806
 #define ETHERTYPE_IPV6 0x86dd
@@ -13,12 +10,10 @@
 /* It died in the loop over the functions, and of those whose answers are watched none refused it. */
 inline_always int nobody_refused(u64 skb, u64 location, const struct netfilter_layout *layout)
 {
-#ifdef FAMILY_ENGINES
-	struct engines_visit *visit = engines_visit_of(skb);
+	struct engines_visit *visit = HAS_ENGINES ? engines_visit_of(skb) : NULL;
 
 	if (visit && visit->record.refuser)
 		return 0;
-#endif
 	return is_killer(layout, KILLER_HOOK_SLOW, location);
 }
 
@@ -104,10 +99,7 @@ int send_hooks(struct bpf_raw_tracepoint_args *ctx)
 		count_unsent(LOSS_DETAIL);
 		return out_of_hand();
 	}
-	record->header.time_ns = death->time;
-	record->header.skb = death->skb;
-	record->header.type = RECORD_HOOKS;
-	record->header.size = sizeof(*record);
+	begin_record(record, death->time, death->skb, RECORD_HOOKS);
 	net = net_of(ctx->args[0], wanted->netns_operations, &scratch);
 	family = hooked_family(bpf_ntohs(read_u16(&scratch, ctx->args[0] + OFF_sk_buff__protocol)));
 	record->family = family;

@@ -1,5 +1,5 @@
 /* The packets that a trace follows, by the address of their struct sk_buff. */
-#define JOURNEYS 16384
+#define JOURNEYS (TRACE ? 16384 : 1)
 
 struct journey {
 	u64 number;
@@ -35,9 +35,15 @@ inline_always void continue_journey(u64 from, u64 to)
 /* The number of the packet's journey, 0: it is not followed. */
 inline_always u64 journey_number(u64 skb)
 {
-	struct journey *journey = journeys.lookup(&skb);
+	struct journey *journey = TRACE ? journeys.lookup(&skb) : NULL;
 
 	return journey ? journey->number : 0;
+}
+
+inline_always void end_journey(u64 skb)
+{
+	if (TRACE)
+		journeys.delete(&skb);
 }
 
 inline_always int is_followed(u64 skb)

@@ -7,10 +7,7 @@ int on_module(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!record)
 		return 0;
-	record->header.time_ns = bpf_ktime_get_ns();
-	record->header.skb = 0;
-	record->header.type = RECORD_MODULE;
-	record->header.size = sizeof(*record);
+	begin_record(record, bpf_ktime_get_ns(), 0, RECORD_MODULE);
 	bpf_probe_read_kernel_str(record->name, sizeof(record->name), (void *)(ctx->args[0] + OFF_module__name));
 	events.ringbuf_submit(record, 0);
 	return 0;

@@ -2,9 +2,13 @@
  * address chooses; the packet's death takes the notes up. A slot that another packet took in between says nothing. */
 #include "layout.h"
 
-/* Bits of NF verdicts and NFPROTO_*: linux/netfilter.h. */
+/* linux/netfilter.h */
 #define NF_VERDICT_MASK 0xff
 #define NF_DROP 0
+#define NFPROTO_IPV4 2
+#define NFPROTO_ARP 3
+#define NFPROTO_BRIDGE 7
+#define NFPROTO_IPV6 10
 
 BPF_ARRAY(netfilter_layout, struct netfilter_layout, 1);
 /* Changes of the legacy tables that were seen, counted at their beginning and their end. User space maps it into its
@@ -15,10 +19,55 @@ BPF_F_TABLE("array", int, u64, xt_changes, 1, 1 << 10);
 #define SLOTS 8
 #define WAYS 2 /* places of a slot, where the packet of one must not be pushed out */
 
-/* The first way of a packet's slot. */
 inline_always u32 slot_of(u64 skb)
 {
-	return (skb >> 8 ^ skb >> 12) % SLOTS * WAYS;
+	return (skb >> 8 ^ skb >> 12) % SLOTS;
+}
+
+/* What a note begins with that has WAYS places. */
+struct visit {
+	u64 skb; /* 0: nobody's */
+	u64 verdict; /* address of what dropped the packet: an expression, a target's data; 0: nothing so far */
+};
+
+/* The note of this packet in its slot, NULL: there is none. `size`: of a whole note. */
+inline_always void *visit_in(void *slot, u32 size, u64 skb)
+{
+	struct visit *first = slot;
+	struct visit *second = slot + size;
+
+	if (!slot)
+		return NULL;
+	if (first->skb == skb)
+		return first;
+	return second->skb == skb ? second : NULL;
+}
+
+/* A place for a new note. What rejects a packet sends its answer through the rules before the packet itself dies: a note
+ * with a verdict is kept. What the other place may have of an earlier visit of this packet is not to be found any more. */
+inline_always void *new_visit_in(void *slot, u32 size, u64 skb)
+{
+	struct visit *first = slot;
+	struct visit *second = slot + size;
+
+	if (!slot)
+		return NULL;
+	if (first->skb != skb && first->verdict) {
+		second->skb = skb;
+		second->verdict = 0;
+		return second;
+	}
+	if (second->skb == skb)
+		second->skb = 0;
+	first->skb = skb;
+	first->verdict = 0;
+	return first;
+}
+
+inline_always void end_visit(struct visit *visit)
+{
+	visit->skb = 0;
+	visit->verdict = 0;
 }
 
 inline_always struct netfilter_layout *current_layout(void)

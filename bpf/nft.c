@@ -8,71 +8,51 @@
 #define NFT_GOTO ((u32)-4)
 
 struct nft_visit {
-	u64 skb;
+	struct visit of; /* its verdict: the expression that dropped it */
 	u64 packet; /* struct nft_pktinfo: on the stack of the caller, so it tells the traversals of one packet apart */
 	u64 base; /* the base chain */
-	u64 expression; /* that dropped it; 0: none yet */
-	u64 function; /* its eval function */
+	u64 function; /* the expression's eval function */
 	u32 is_dropped; /* nft_do_chain answered NF_DROP */
 	u32 visits; /* jumps and gotos taken */
 	u64 visited[NFT_VISITED]; /* their targets, as a ring */
 };
 
-BPF_PERCPU_ARRAY(nft_visits, struct nft_visit, SLOTS *WAYS);
-BPF_PERCPU_ARRAY(nft_chain_calls, struct call, CALLS);
-BPF_PERCPU_ARRAY(nft_eval_calls, struct call, CALLS);
+struct nft_slot {
+	struct nft_visit way[WAYS];
+};
+
+BPF_PERCPU_ARRAY(nft_visits, struct nft_slot, SLOTS);
+BPF_PERCPU_ARRAY(nft_chain_calls, struct calls, 1);
+BPF_PERCPU_ARRAY(nft_eval_calls, struct calls, 1);
 
 inline_always struct nft_visit *nft_visit_of(u64 skb)
 {
 	int slot = slot_of(skb);
-	struct nft_visit *visit = nft_visits.lookup(&slot);
-
-	if (visit && visit->skb == skb)
-		return visit;
-	slot++;
-	visit = nft_visits.lookup(&slot);
-	return visit && visit->skb == skb ? visit : NULL;
+	return visit_in(nft_visits.lookup(&slot), sizeof(struct nft_visit), skb);
 }
 
-/* A reject sends its answer through the rules before the packet itself dies: a place with a verdict is kept. What the
- * other place may have of an earlier visit of this packet is not to be found any more. */
 inline_always struct nft_visit *new_nft_visit(u64 skb)
 {
 	int slot = slot_of(skb);
-	struct nft_visit *first = nft_visits.lookup(&slot);
-	struct nft_visit *second;
-
-	slot++;
-	second = nft_visits.lookup(&slot);
-	if (!first || !second)
-		return NULL;
-	if (first->skb != skb && first->expression)
-		return second;
-	if (second->skb == skb)
-		second->skb = 0;
-	return first;
+	return new_visit_in(nft_visits.lookup(&slot), sizeof(struct nft_visit), skb);
 }
 
 int on_nft_do_chain(struct pt_regs *ctx)
 {
 	u64 packet = PT_REGS_PARM1(ctx);
-	u64 sp = PT_REGS_SP(ctx);
 	u64 skb = 0;
 	struct nft_visit *visit;
 	struct call *call;
-	int slot = call_slot(sp);
+	int zero = 0;
 
 	read_member(skb, packet, 0); /* struct nft_pktinfo begins with it */
 	visit = new_nft_visit(skb);
-	call = nft_chain_calls.lookup(&slot);
+	call = note_call(nft_chain_calls.lookup(&zero), ctx);
 	if (!visit || !call)
 		return 0;
-	call->sp = sp;
-	call->skb = skb;
-	visit->skb = skb;
+	call->noted = skb;
 	visit->packet = packet;
 	visit->base = PT_REGS_PARM2(ctx);
-	visit->expression = 0;
 	visit->is_dropped = 0;
 	visit->visits = 0;
 	return 0;
@@ -81,20 +61,16 @@ int on_nft_do_chain(struct pt_regs *ctx)
 /* Newer kernels free the packet in nft_do_chain and return NF_STOLEN. */
 int on_nft_do_chain_return(struct pt_regs *ctx)
 {
-	u64 sp = PT_REGS_SP(ctx);
+	int zero = 0;
+	struct nft_visit *visit;
+	struct call *call;
 
 	if ((PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
 		return 0;
-#pragma clang loop unroll(disable)
-	for (int slot = 0; slot < CALLS; slot++) {
-		int key = slot;
-		struct call *call = nft_chain_calls.lookup(&key);
-		if (call && returns_from(call->sp, sp)) {
-			struct nft_visit *visit = nft_visit_of(call->skb);
-			if (visit)
-				visit->is_dropped = 1;
-		}
-	}
+	call = call_that_returns(nft_chain_calls.lookup(&zero), ctx);
+	visit = call ? nft_visit_of(call->noted) : NULL;
+	if (visit)
+		visit->is_dropped = 1;
 	return 0;
 }
 
@@ -115,7 +91,7 @@ inline_always void note_verdict(struct nft_visit *visit, u32 code, u64 chain, u6
 		visit->visits++;
 		return;
 	}
-	visit->expression = expression;
+	visit->of.verdict = expression;
 	visit->function = function;
 }
 
@@ -157,20 +133,12 @@ int on_nft_reject_eval(struct pt_regs *ctx)
 	return 0;
 }
 
-/* Expressions that may give a verdict or not: known when they return. */
+/* Expressions that may give a verdict or not: known when they return. (expr, regs, pkt) */
 int on_nft_eval(struct pt_regs *ctx)
 {
-	u64 sp = PT_REGS_SP(ctx);
-	int slot = call_slot(sp);
-	struct call *call = nft_eval_calls.lookup(&slot);
+	int zero = 0;
 
-	if (!call)
-		return 0;
-	call->sp = sp;
-	call->function = PT_REGS_IP(ctx);
-	call->expression = PT_REGS_PARM1(ctx);
-	call->registers = PT_REGS_PARM2(ctx);
-	call->skb = PT_REGS_PARM3(ctx); /* struct nft_pktinfo */
+	note_call(nft_eval_calls.lookup(&zero), ctx);
 	return 0;
 }
 
@@ -181,22 +149,15 @@ int on_nft_eval_return(struct pt_regs *ctx)
 		u32 pad;
 		u64 chain;
 	} verdict;
-	u64 sp = PT_REGS_SP(ctx);
+	int zero = 0;
+	struct call *call = call_that_returns(nft_eval_calls.lookup(&zero), ctx);
+	struct nft_visit *visit;
 
-#pragma clang loop unroll(disable)
-	for (int slot = 0; slot < CALLS; slot++) {
-		int key = slot;
-		struct call *call = nft_eval_calls.lookup(&key);
-		struct nft_visit *visit;
-		if (!call || !returns_from(call->sp, sp))
-			continue;
-		if (read_member(verdict, call->registers, 0) || !is_noted(verdict.code))
-			return 0;
-		visit = nft_visit_with(call->skb);
-		if (visit)
-			note_verdict(visit, verdict.code, verdict.chain, call->expression, call->function);
+	if (!call || read_member(verdict, call->second, 0) || !is_noted(verdict.code))
 		return 0;
-	}
+	visit = nft_visit_with(call->third);
+	if (visit)
+		note_verdict(visit, verdict.code, verdict.chain, call->first, call->function);
 	return 0;
 }
 
@@ -207,7 +168,7 @@ inline_always int nft_has_detail(u64 skb, u64 location, const struct netfilter_l
 
 	if (!visit)
 		return 0;
-	return visit->expression || visit->is_dropped || is_killer(layout, KILLER_DO_CHAIN, location);
+	return visit->of.verdict || visit->is_dropped || is_killer(layout, KILLER_DO_CHAIN, location);
 }
 
 /* The expression that decided, else the chain whose policy held. */
@@ -217,15 +178,13 @@ inline_always u64 nft_object(u64 skb)
 
 	if (!visit)
 		return 0;
-	return visit->expression ? visit->expression : visit->base;
+	return visit->of.verdict ? visit->of.verdict : visit->base;
 }
 
 inline_always void end_nft_visit(u64 skb)
 {
 	struct nft_visit *visit = nft_visit_of(skb);
 
-	if (visit) {
-		visit->skb = 0;
-		visit->expression = 0;
-	}
+	if (visit)
+		end_visit(&visit->of);
 }

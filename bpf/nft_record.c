@@ -52,12 +52,12 @@ inline_always u64 read_way(struct nft_record *record, const struct nft_visit *vi
 			chain = 0;
 		if (chain)
 			read_chain(&record->visited[i], chain, layout, scratch);
-		if (chain && layout->chain_has_blob && visit->expression &&
-		    holds(chain, visit->expression, layout, scratch))
+		if (chain && layout->chain_has_blob && visit->of.verdict &&
+		    holds(chain, visit->of.verdict, layout, scratch))
 			found = chain;
 		end_of_body(i);
 	}
-	if (layout->chain_has_blob && visit->expression && holds(visit->base, visit->expression, layout, scratch))
+	if (layout->chain_has_blob && visit->of.verdict && holds(visit->base, visit->of.verdict, layout, scratch))
 		found = visit->base;
 	return found;
 }
@@ -80,12 +80,9 @@ int send_nft(struct bpf_raw_tracepoint_args *ctx)
 		count_unsent(LOSS_DETAIL);
 		goto out;
 	}
-	record->header.time_ns = death->time;
-	record->header.skb = death->skb;
-	record->header.type = RECORD_NFT;
-	record->header.size = sizeof(*record);
-	record->function = visit->expression ? visit->function : 0;
-	record->verdict = visit->expression ? NFT_RULE : NFT_NO_VERDICT;
+	begin_record(record, death->time, death->skb, RECORD_NFT);
+	record->function = visit->of.verdict ? visit->function : 0;
+	record->verdict = visit->of.verdict ? NFT_RULE : NFT_NO_VERDICT;
 	read_table(record, visit->base, layout, &scratch);
 	read_chain(&record->base, visit->base, layout, &scratch);
 	chain = read_way(record, visit, layout, &scratch);
@@ -97,7 +94,6 @@ int send_nft(struct bpf_raw_tracepoint_args *ctx)
 	events.ringbuf_submit(record, 0);
 out:
 	search->skb = 0;
-	visit->skb = 0;
-	visit->expression = 0;
+	end_visit(&visit->of);
 	return out_of_hand();
 }

@@ -23,8 +23,8 @@ inline_always void begin_search(volatile struct nft_search *search, const struct
 {
 	u64 table = read_pointer(scratch, visit->base + layout->chain_table);
 
-	search->skb = visit->skb;
-	search->at = visit->expression - sizeof(u64);
+	search->skb = visit->of.skb;
+	search->at = visit->of.verdict - sizeof(u64);
 	search->step = 0;
 	search->found = 0;
 	/* hgenerator stands before the table's own handle */
@@ -83,16 +83,18 @@ int search_nft(struct bpf_raw_tracepoint_args *ctx)
 	int zero = 0;
 	volatile struct nft_search *search = nft_searches.lookup(&zero);
 	union scratch scratch;
+	u64 expression;
 	int more = 1;
 
 	if (!layout || !visit || !search)
 		return out_of_hand();
-	if (search->skb != visit->skb)
+	if (search->skb != visit->of.skb)
 		begin_search(search, visit, layout, &scratch);
-	if (visit->expression) {
+	expression = visit->of.verdict; /* as a number: the verifier takes each place of a note for another pointer */
+	if (expression) {
 #pragma clang loop unroll(disable)
 		for (int i = 0; i < SEARCH_STEPS && more; i++) {
-			more = search_on(search, visit->expression, layout, &scratch);
+			more = search_on(search, expression, layout, &scratch);
 			end_of_body(i);
 		}
 		if (more)

@@ -11,10 +11,14 @@
 #define read_bytes(to, size, from) bpf_probe_read_kernel((to), (size), (void *)(from))
 #define read_member(to, base, offset) read_bytes(&(to), sizeof(to), (base) + (offset))
 
+/* A struct sk_buff is read in two halves: as a whole it would take half of the stack. Kernels have one of 224 or 232 bytes. */
+#define SKB_HALF 128
+_Static_assert(SIZE_sk_buff > SKB_HALF && SIZE_sk_buff <= 2 * SKB_HALF, "a struct sk_buff is two halves");
+
 /* Where helpers write to. The compiler gives each variable of an inlined function its own place on the stack, and
  * there are 512 bytes: what is needed only for a moment shares this. */
 union scratch {
-	u8 bytes[(SIZE_sk_buff + 15) / 16 * 8]; /* half of it: SKB_HALF */
+	u8 bytes[SKB_HALF];
 	u8 byte;
 	u16 half;
 	u32 word;
@@ -66,9 +70,6 @@ struct buffer {
 	u16 network; /* offset from head, 0: unset */
 	u8 active_extensions;
 };
-
-/* A struct sk_buff is read in two halves: as a whole it would take half of the stack. */
-#define SKB_HALF ((SIZE_sk_buff + 15) / 16 * 8)
 
 #define take(field, type, offset)                                                                                      \
 	do {                                                                                                           \
@@ -137,6 +138,15 @@ inline_always u32 netns_inode(u64 net, u64 netns_operations, union scratch *scra
 	if (netns_operations && read_pointer(scratch, common + OFF_ns_common__ops) != netns_operations)
 		return 0;
 	return read_u32(scratch, common + OFF_ns_common__inum);
+}
+
+/* Where it is asked of several pointers whether any is there, the compiler joins them with OR, which the verifier prohibits. */
+inline_always u64 is_there(const void *pointer)
+{
+	u64 there = !!pointer;
+
+	asm volatile("" : "+r"(there));
+	return there;
 }
 
 /* What the verifier knows of these bytes differs between the ways that lead here, and it checks all that follows once for

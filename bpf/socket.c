@@ -20,8 +20,7 @@ inline_always struct socket_visit *current_socket_visit(void)
 	return socket_visits.lookup(&zero);
 }
 
-#ifndef KFREE_SKB_SOCKET_ARGUMENT /* else the tracepoint names the socket, and delivered datagrams meet no probe */
-/* (struct sock *, struct sk_buff *) */
+/* (struct sock *, struct sk_buff *). Not attached where the tracepoint names the socket: delivered datagrams meet no probe. */
 int on_udp_enqueue(struct pt_regs *ctx)
 {
 	struct socket_visit *visit = current_socket_visit();
@@ -47,7 +46,6 @@ int on_udp_enqueue_return(struct pt_regs *ctx)
 		visit->skb = 0;
 	return 0;
 }
-#endif
 
 /* Asked once for every death: an address that is used again must not find an old note. 0: no socket of UDP is known. */
 inline_always u64 refusing_socket(u64 skb, u64 receiver, union scratch *scratch)
@@ -58,14 +56,14 @@ inline_always u64 refusing_socket(u64 skb, u64 receiver, union scratch *scratch)
 
 	if (!visit)
 		return 0;
-#ifdef KFREE_SKB_SOCKET_ARGUMENT
-	visit->error = 0;
-#else
-	if (visit->skb != skb || !visit->error)
-		return 0;
-	visit->skb = 0;
-	sock = visit->sock;
-#endif
+	if (KFREE_SKB_SOCKET_ARGUMENT) {
+		visit->error = 0;
+	} else {
+		if (visit->skb != skb || !visit->error)
+			return 0;
+		visit->skb = 0;
+		sock = visit->sock;
+	}
 	protocol = read_u16(scratch, sock + OFF_sock__sk_protocol);
 	return protocol == PROTO_UDP || protocol == PROTO_UDPLITE ? sock : 0;
 }
@@ -125,10 +123,7 @@ int send_socket(struct bpf_raw_tracepoint_args *ctx)
 		return out_of_hand();
 	}
 	sock = death->object;
-	record->header.time_ns = death->time;
-	record->header.skb = death->skb;
-	record->header.type = RECORD_SOCKET;
-	record->header.size = sizeof(*record);
+	begin_record(record, death->time, death->skb, RECORD_SOCKET);
 	record->error = visit->error;
 	record->inode = socket_inode(sock, &scratch);
 	read_queue(record, sock, &scratch);

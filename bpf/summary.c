@@ -1,7 +1,7 @@
 /* The summary: drops are counted here, by what they have in common, and of each sort only some are sent, from which user
  * space learns what the sort is. */
-#define ROWS 4096
-#define FLOWS 1024
+#define ROWS (SUMMARY ? 4096 : 1)
+#define FLOWS (SUMMARY ? 1024 : 1)
 
 struct row_count {
 	u64 packets;

@@ -20,42 +20,20 @@ inline_always int on_call(struct pt_regs *ctx, u64 skb, u64 socket, u32 may_begi
 	return 0;
 }
 
-int on_call_1(struct pt_regs *ctx)
-{
-	return on_call(ctx, PT_REGS_PARM1(ctx), 0, 0);
-}
+/* clang-format off */
+#define ON_CALL(program, skb, socket, may_begin) \
+	int program(struct pt_regs *ctx) { return on_call(ctx, skb, socket, may_begin); }
 
-int on_call_2(struct pt_regs *ctx)
-{
-	return on_call(ctx, PT_REGS_PARM2(ctx), 0, 0);
-}
-
+ON_CALL(on_call_1, PT_REGS_PARM1(ctx), 0, 0)
+ON_CALL(on_call_2, PT_REGS_PARM2(ctx), 0, 0)
+ON_CALL(on_call_3, PT_REGS_PARM3(ctx), 0, 0)
+ON_CALL(on_call_4, PT_REGS_PARM4(ctx), 0, 0)
+ON_CALL(on_call_5, PT_REGS_PARM5(ctx), 0, 0)
 /* (struct sock *, struct sk_buff *, ...) */
-int on_socket_call(struct pt_regs *ctx)
-{
-	return on_call(ctx, PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx), 0);
-}
-
-int on_call_3(struct pt_regs *ctx)
-{
-	return on_call(ctx, PT_REGS_PARM3(ctx), 0, 0);
-}
-
-int on_call_4(struct pt_regs *ctx)
-{
-	return on_call(ctx, PT_REGS_PARM4(ctx), 0, 0);
-}
-
-int on_call_5(struct pt_regs *ctx)
-{
-	return on_call(ctx, PT_REGS_PARM5(ctx), 0, 0);
-}
-
+ON_CALL(on_socket_call, PT_REGS_PARM2(ctx), PT_REGS_PARM1(ctx), 0)
 /* (struct net *, struct sock *, struct sk_buff *): sent by this host */
-int on_first_call(struct pt_regs *ctx)
-{
-	return on_call(ctx, PT_REGS_PARM3(ctx), PT_REGS_PARM2(ctx), 1);
-}
+ON_CALL(on_first_call, PT_REGS_PARM3(ctx), PT_REGS_PARM2(ctx), 1)
+/* clang-format on */
 
 /* Copies and segments. */
 inline_always void tell_copied(struct pt_regs *ctx, u64 from, u64 to)
@@ -98,8 +76,7 @@ int on_copied(struct pt_regs *ctx)
 /* What gives a list of segments back. */
 int on_segmented(struct pt_regs *ctx)
 {
-	watch_return(ctx, PT_REGS_PARM1(ctx), 1, 0, 0);
-	return 0;
+	return watch_return(ctx, PT_REGS_PARM1(ctx), 1, 0, 0);
 }
 
 /* ip_copy_metadata(to, from): a fragment is made of a packet */
@@ -127,40 +104,27 @@ int on_freed(struct pt_regs *ctx)
 }
 
 /* Tracepoints: the packet is the first argument. */
-inline_always void on_tracepoint(struct bpf_raw_tracepoint_args *ctx, u32 step, u32 may_begin)
+inline_always int on_tracepoint(struct bpf_raw_tracepoint_args *ctx, u32 step, u32 may_begin)
 {
 	struct step_seen *seen;
 
 	if (!may_begin && !is_followed(ctx->args[0]))
-		return;
+		return 0;
 	seen = new_step(step, step);
 	if (!seen)
-		return;
+		return 0;
 	seen->skb = ctx->args[0];
 	seen->may_begin = may_begin;
 	tell_of_tracepoint.call(ctx, 0);
-}
-
-int on_receive(struct bpf_raw_tracepoint_args *ctx)
-{
-	on_tracepoint(ctx, STEP_RECEIVE, 1);
 	return 0;
 }
 
-int on_queue(struct bpf_raw_tracepoint_args *ctx)
-{
-	on_tracepoint(ctx, STEP_QUEUE, 1);
-	return 0;
-}
+/* clang-format off */
+#define ON_TRACEPOINT(program, step, may_begin) \
+	int program(struct bpf_raw_tracepoint_args *ctx) { return on_tracepoint(ctx, step, may_begin); }
 
-int on_transmit(struct bpf_raw_tracepoint_args *ctx)
-{
-	on_tracepoint(ctx, STEP_TRANSMIT, 1);
-	return 0;
-}
-
-int on_consume(struct bpf_raw_tracepoint_args *ctx)
-{
-	on_tracepoint(ctx, STEP_CONSUMED, 0);
-	return 0;
-}
+ON_TRACEPOINT(on_receive, STEP_RECEIVE, 1)
+ON_TRACEPOINT(on_queue, STEP_QUEUE, 1)
+ON_TRACEPOINT(on_transmit, STEP_TRANSMIT, 1)
+ON_TRACEPOINT(on_consume, STEP_CONSUMED, 0)
+/* clang-format on */

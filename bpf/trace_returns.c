@@ -22,7 +22,7 @@ struct calls_here {
 BPF_TABLE("lru_hash", u64, struct calls_here, step_calls, STEP_CALLS);
 
 /* A call whose return is to be told. */
-inline_always void watch_return(struct pt_regs *ctx, u64 skb, u64 table, u32 family, u32 hook)
+inline_always int watch_return(struct pt_regs *ctx, u64 skb, u64 table, u32 family, u32 hook)
 {
 	struct journey *journey = journeys.lookup(&skb);
 	u64 sp = PT_REGS_SP(ctx);
@@ -32,10 +32,10 @@ inline_always void watch_return(struct pt_regs *ctx, u64 skb, u64 table, u32 fam
 	u32 at;
 
 	if (!journey)
-		return;
+		return 0;
 	here = step_calls.lookup_or_try_init(&sp, &none);
 	if (!here)
-		return;
+		return 0;
 	at = here->count < TAILS ? here->count : 0; /* so many are calls whose return was missed */
 	call = &here->call[at & (TAILS - 1)];
 	call->skb = skb;
@@ -45,37 +45,19 @@ inline_always void watch_return(struct pt_regs *ctx, u64 skb, u64 table, u32 fam
 	call->hook = hook;
 	call->family = family;
 	here->count = at + 1;
-}
-
-int on_watched_call_1(struct pt_regs *ctx)
-{
-	watch_return(ctx, PT_REGS_PARM1(ctx), 0, 0, 0);
 	return 0;
 }
 
-int on_watched_call_2(struct pt_regs *ctx)
-{
-	watch_return(ctx, PT_REGS_PARM2(ctx), 0, 0, 0);
-	return 0;
-}
+/* clang-format off */
+#define ON_WATCHED_CALL(program, skb) \
+	int program(struct pt_regs *ctx) { return watch_return(ctx, skb, 0, 0, 0); }
 
-int on_watched_call_3(struct pt_regs *ctx)
-{
-	watch_return(ctx, PT_REGS_PARM3(ctx), 0, 0, 0);
-	return 0;
-}
-
-int on_watched_call_4(struct pt_regs *ctx)
-{
-	watch_return(ctx, PT_REGS_PARM4(ctx), 0, 0, 0);
-	return 0;
-}
-
-int on_watched_call_5(struct pt_regs *ctx)
-{
-	watch_return(ctx, PT_REGS_PARM5(ctx), 0, 0, 0);
-	return 0;
-}
+ON_WATCHED_CALL(on_watched_call_1, PT_REGS_PARM1(ctx))
+ON_WATCHED_CALL(on_watched_call_2, PT_REGS_PARM2(ctx))
+ON_WATCHED_CALL(on_watched_call_3, PT_REGS_PARM3(ctx))
+ON_WATCHED_CALL(on_watched_call_4, PT_REGS_PARM4(ctx))
+ON_WATCHED_CALL(on_watched_call_5, PT_REGS_PARM5(ctx))
+/* clang-format on */
 
 /* The call that returns here: the machine has taken the return address, on some, and the trampoline may have put one. */
 inline_always int returning_call(struct pt_regs *ctx, struct step_call *found, u64 *sp)
@@ -105,10 +87,7 @@ inline_always void tell_returned(struct pt_regs *ctx, const struct step_call *ca
 	if (!record)
 		return;
 	__builtin_memset(record, 0, sizeof(*record));
-	record->header.time_ns = bpf_ktime_get_ns();
-	record->header.skb = call->skb;
-	record->header.type = RECORD_STEP;
-	record->header.size = sizeof(*record);
+	begin_record(record, bpf_ktime_get_ns(), call->skb, RECORD_STEP);
 	record->step = step;
 	record->journey = call->journey;
 	record->function = call->function;
@@ -137,12 +116,11 @@ int on_chain(struct pt_regs *ctx)
 	u64 skb = 0;
 
 	read_member(skb, packet, 0); /* struct nft_pktinfo begins with it */
-	watch_return(ctx, skb, PT_REGS_PARM2(ctx), 0, 0);
-	return 0;
+	return watch_return(ctx, skb, PT_REGS_PARM2(ctx), 0, 0);
 }
 
 /* struct nf_hook_state begins with the hook's number */
-inline_always void watch_table(struct pt_regs *ctx, u32 table_first, u32 family)
+inline_always int watch_table(struct pt_regs *ctx, u32 table_first, u32 family)
 {
 	struct netfilter_layout *layout = current_layout();
 	struct table_call call;
@@ -151,7 +129,7 @@ inline_always void watch_table(struct pt_regs *ctx, u32 table_first, u32 family)
 	read_table_call(&call, ctx, table_first);
 	if (layout && !family)
 		family = read_u8(&scratch, call.table + layout->xt_af);
-	watch_return(ctx, call.skb, call.table, family, read_u8(&scratch, call.state));
+	return watch_return(ctx, call.skb, call.table, family, read_u8(&scratch, call.state));
 }
 
 /* ipt_do_table, ip6t_do_table, arpt_do_table */
@@ -159,9 +137,7 @@ int on_table(struct pt_regs *ctx)
 {
 	struct netfilter_layout *layout = current_layout();
 
-	if (layout)
-		watch_table(ctx, layout->xt_table_first, 0);
-	return 0;
+	return layout ? watch_table(ctx, layout->xt_table_first, 0) : 0;
 }
 
 /* ebt_do_table */
@@ -169,9 +145,7 @@ int on_bridge_table(struct pt_regs *ctx)
 {
 	struct netfilter_layout *layout = current_layout();
 
-	if (layout)
-		watch_table(ctx, layout->ebt_table_first, NFPROTO_BRIDGE);
-	return 0;
+	return layout ? watch_table(ctx, layout->ebt_table_first, NFPROTO_BRIDGE) : 0;
 }
 
 int on_verdict(struct pt_regs *ctx)

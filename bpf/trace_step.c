@@ -18,8 +18,6 @@ struct step_seen {
 BPF_PERCPU_ARRAY(steps_seen, struct step_seen, STEPS);
 #define OF_PROBES 0
 
-#define NFPROTO_BRIDGE 7
-
 BPF_ARRAY(step_fields, struct step_field, STEP_FIELDS);
 BPF_PROG_ARRAY(tell_of_probe, 1);
 BPF_PROG_ARRAY(tell_of_tracepoint, 1);
@@ -83,8 +81,7 @@ inline_always void read_names(struct step_record *record, u64 table, u32 family,
 	record->family = family;
 	if (!layout || !table)
 		return;
-#ifdef FAMILY_NFT
-	if (!family) { /* a chain of nf_tables */
+	if (HAS_NFT && !family) { /* a chain of nf_tables */
 		bpf_probe_read_kernel_str(record->chain, sizeof(record->chain),
 					  (void *)read_pointer(scratch, table + layout->chain_name));
 		record->hook = read_u32(scratch, table - layout->base_chain + OFF_nf_hook_ops__hooknum);
@@ -94,7 +91,6 @@ inline_always void read_names(struct step_record *record, u64 table, u32 family,
 					  (void *)read_pointer(scratch, table + layout->table_name));
 		return;
 	}
-#endif
 	table += family == NFPROTO_BRIDGE ? layout->ebt_name : layout->xt_name;
 	bpf_probe_read_kernel_str(record->table, sizeof(record->table), (void *)table);
 }
@@ -108,6 +104,45 @@ inline_always struct step_record *new_record(void)
 	return record;
 }
 
+inline_always void put_step(struct step_record *record, const struct step_seen *seen, const struct journey *journey)
+{
+	begin_record(record, bpf_ktime_get_ns(), seen->skb, RECORD_STEP);
+	record->journey = journey->number;
+	record->fits = journey->fits;
+	record->function = seen->function;
+	record->sp = seen->sp;
+	record->value = seen->value;
+	record->step = seen->step;
+	record->cpu = bpf_get_smp_processor_id();
+	record->pid = bpf_get_current_pid_tgid() >> 32;
+	record->pad = 0;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+}
+
+/* The packet as it is at this step. */
+inline_always void put_packet(struct step_record *record, const struct buffer *buffer, const struct place *place,
+			      u64 network, union scratch *scratch)
+{
+	struct settings *wanted = current_settings();
+	u64 length = buffer->end > network ? buffer->end - network : 0;
+	struct place route = {};
+
+	if (wanted && buffer->dst)
+		use_device(&route, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev), wanted->netns_operations,
+			   scratch);
+	record->netns = place->netns;
+	record->ifindex = place->ifindex;
+	record->route_ifindex = route.ifindex;
+	record->length = buffer->length;
+	record->mark = buffer->mark;
+	record->protocol = buffer->protocol;
+	__builtin_memcpy(record->ifname, place->name, sizeof(record->ifname));
+	__builtin_memcpy(record->route_ifname, route.name, sizeof(record->route_ifname));
+	if (length > STEP_PACKET_BYTES)
+		length = STEP_PACKET_BYTES;
+	record->packet_length = read_bytes(record->packet, length, network) ? 0 : length;
+}
+
 inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 {
 	struct settings *wanted = current_settings();
@@ -115,10 +150,8 @@ inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 	struct journey *journey;
 	struct buffer buffer;
 	struct place place = {};
-	struct place route = {};
 	union scratch scratch;
 	u64 network;
-	u64 length;
 
 	if (!wanted || !seen || !read_buffer(&buffer, seen->skb, &scratch))
 		return;
@@ -128,47 +161,19 @@ inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 	if (!journey)
 		return;
 	record = new_record();
-	if (!record)
-		goto out;
-	if (buffer.dst)
-		use_device(&route, read_pointer(&scratch, buffer.dst + OFF_dst_entry__dev), wanted->netns_operations,
-			   &scratch);
-	record->header.time_ns = bpf_ktime_get_ns();
-	record->header.skb = buffer.address;
-	record->header.type = RECORD_STEP;
-	record->header.size = sizeof(*record);
-	record->journey = journey->number;
-	record->fits = journey->fits;
-	record->function = seen->function;
-	record->sp = seen->sp;
-	record->value = seen->value;
-	record->step = seen->step;
-	record->cpu = bpf_get_smp_processor_id();
-	record->pid = bpf_get_current_pid_tgid() >> 32;
-	record->is_task = is_on_task_stack(sp, &scratch);
-	record->netns = place.netns;
-	record->ifindex = place.ifindex;
-	record->route_ifindex = route.ifindex;
-	record->length = buffer.length;
-	record->mark = buffer.mark;
-	record->protocol = buffer.protocol;
-	record->pad = 0;
-	__builtin_memcpy(record->ifname, place.name, sizeof(record->ifname));
-	__builtin_memcpy(record->route_ifname, route.name, sizeof(record->route_ifname));
-	bpf_get_current_comm(record->comm, sizeof(record->comm));
-	read_names(record, seen->table, seen->family, seen->hook, &scratch);
-	read_fields(record, &buffer);
-	record->callers_bytes = 0;
+	if (record) {
+		put_step(record, seen, journey);
+		put_packet(record, &buffer, &place, network, &scratch);
+		record->is_task = is_on_task_stack(sp, &scratch);
+		read_names(record, seen->table, seen->family, seen->hook, &scratch);
+		read_fields(record, &buffer);
+		record->callers_bytes = 0;
+		if (seen->step == STEP_CONSUMED)
+			record->callers_bytes = bpf_get_stack(ctx, record->callers, sizeof(record->callers), 0);
+		events.ringbuf_submit(record, 0);
+	}
 	if (seen->step == STEP_CONSUMED)
-		record->callers_bytes = bpf_get_stack(ctx, record->callers, sizeof(record->callers), 0);
-	length = buffer.end > network ? buffer.end - network : 0;
-	if (length > STEP_PACKET_BYTES)
-		length = STEP_PACKET_BYTES;
-	record->packet_length = read_bytes(record->packet, length, network) ? 0 : length;
-	events.ringbuf_submit(record, 0);
-out:
-	if (seen->step == STEP_CONSUMED)
-		journeys.delete(&buffer.address);
+		end_journey(buffer.address);
 }
 
 int tell_probe(struct pt_regs *ctx)

@@ -3,14 +3,7 @@
  * xfrm_input ends in one kfree_skb for some twenty failures, without a reason (net/xfrm/xfrm_input.c). What it says
  * of them are its audit calls, made whether auditing is on or off, and the counter that it raises. */
 
-#define XFRM_COUNTERS ENUM___LINUX_MIB_XFRMMAX
-#define RTAX_MTU 2 /* linux/rtnetlink.h */
 #define POLICY_DIRECTION 3 /* XFRM_POLICY_MASK: the rest of the argument is a flag */
-
-struct xfrm_counters {
-	u64 address; /* of this CPU's counters in the packet's namespace, 0: unknown */
-	u64 before[XFRM_COUNTERS];
-};
 
 struct xfrm_visit {
 	u64 skb; /* the packet that xfrm_input has on this CPU; 0: none */
@@ -77,37 +70,6 @@ inline_always struct xfrm_waiting *current_waiting(void)
 	return xfrm_waitings.lookup(&zero);
 }
 
-inline_always void read_counters(struct xfrm_counters *counters, u64 skb, union scratch *scratch)
-{
-	struct settings *wanted = current_settings();
-	u64 cpu_offset;
-	u64 net;
-
-	counters->address = 0;
-	if (!wanted || !wanted->per_cpu_offset)
-		return;
-	net = read_pointer(scratch, read_pointer(scratch, skb + OFF_sk_buff__dev) + OFF_net_device__nd_net);
-	cpu_offset = wanted->per_cpu_offset + bpf_get_smp_processor_id() * sizeof(u64);
-	counters->address =
-		read_pointer(scratch, net + OFF_net__mib__xfrm_statistics) + read_pointer(scratch, cpu_offset);
-	if (read_bytes(counters->before, sizeof(counters->before), counters->address))
-		counters->address = 0;
-}
-
-/* Counters of this CPU that rose since they were read: softirqs do not nest, so it was this packet. */
-inline_always u64 risen_counters(const struct xfrm_counters *counters, union scratch *scratch)
-{
-	u64 risen = 0;
-
-	if (!counters->address)
-		return 0;
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < XFRM_COUNTERS; i++)
-		if (read_pointer(scratch, counters->address + i * sizeof(u64)) != counters->before[i])
-			risen |= 1ULL << i;
-	return risen;
-}
-
 /* Every entry starts a visit, also the second one after asynchronous decryption: nothing is left of the packet
  * that had this address before. */
 int on_xfrm_input(struct pt_regs *ctx)
@@ -151,47 +113,61 @@ int on_policy_check_return(struct pt_regs *ctx)
 	return 0;
 }
 
-inline_always struct xfrm_visit *visit_of(u64 skb, u32 audit)
+inline_always struct xfrm_visit *visit_of(u64 skb)
 {
 	struct xfrm_visit *visit = current_visit();
 
-	if (!visit || visit->skb != skb)
-		return NULL;
-	visit->audit |= audit;
-	return visit;
+	return visit && visit->skb == skb ? visit : NULL;
 }
 
-inline_always int is_visiting(u64 skb)
+/* The policy check that refused this packet; NULL: none did. */
+inline_always struct xfrm_check *refusing_check_of(u64 skb)
 {
-	struct xfrm_visit *visit = current_visit();
+	struct xfrm_check *check = current_check();
 
-	return visit && visit->skb == skb;
+	return check && check->skb == skb && check->is_refused ? check : NULL;
+}
+
+inline_always struct xfrm_refusal *refusal_of(u64 skb)
+{
+	struct xfrm_refusal *refusal = current_refusal();
+
+	return refusal && refusal->skb == skb ? refusal : NULL;
 }
 
 /* With the packet's death, asked for or not: the next packet may get its address, and must not get its guilt. */
-inline_always void end_visit(u64 skb)
+inline_always void end_xfrm_visit(u64 skb)
 {
-	struct xfrm_visit *visit = current_visit();
+	struct xfrm_visit *visit = visit_of(skb);
 	struct xfrm_check *check = current_check();
-	struct xfrm_refusal *refusal = current_refusal();
+	struct xfrm_refusal *refusal = refusal_of(skb);
 
-	if (visit && visit->skb == skb)
+	if (visit)
 		visit->skb = 0;
 	if (check && check->skb == skb)
 		check->skb = 0;
-	if (refusal && refusal->skb == skb)
+	if (refusal)
 		refusal->skb = 0;
+}
+
+inline_always struct xfrm_visit *note_audit(u64 skb, u32 audit)
+{
+	struct xfrm_visit *visit = visit_of(skb);
+
+	if (visit)
+		visit->audit |= audit;
+	return visit;
 }
 
 int on_xfrm_audit_state_icvfail(struct pt_regs *ctx)
 {
-	visit_of(PT_REGS_PARM2(ctx), XFRM_AUDIT_ICVFAIL);
+	note_audit(PT_REGS_PARM2(ctx), XFRM_AUDIT_ICVFAIL);
 	return 0;
 }
 
 int on_xfrm_audit_state_notfound(struct pt_regs *ctx)
 {
-	struct xfrm_visit *visit = visit_of(PT_REGS_PARM1(ctx), XFRM_AUDIT_NOTFOUND);
+	struct xfrm_visit *visit = note_audit(PT_REGS_PARM1(ctx), XFRM_AUDIT_NOTFOUND);
 	u32 spi = PT_REGS_PARM3(ctx);
 	u32 seq = PT_REGS_PARM4(ctx);
 
@@ -204,7 +180,7 @@ int on_xfrm_audit_state_notfound(struct pt_regs *ctx)
 
 int on_xfrm_audit_state_replay(struct pt_regs *ctx)
 {
-	struct xfrm_visit *visit = visit_of(PT_REGS_PARM2(ctx), XFRM_AUDIT_REPLAY);
+	struct xfrm_visit *visit = note_audit(PT_REGS_PARM2(ctx), XFRM_AUDIT_REPLAY);
 	u32 seq = PT_REGS_PARM3(ctx);
 
 	if (visit)

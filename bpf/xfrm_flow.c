@@ -4,37 +4,28 @@
 #define AF_INET6 10
 #define FLOW_HEADER_BYTES 44 /* of IPv6 with two ports */
 
-struct xfrm_lookup {
-	u64 sp;
-	u64 net;
-	u64 dst;
-	u64 flow; /* struct flowi */
-	u64 function;
-	u32 if_id;
-	u32 pad;
-};
-
-inline_always int read_flowi(struct flow *flow, const struct xfrm_lookup *lookup, union scratch *scratch)
+/* `flowi`: a struct flowi. Which family it is of is told by the route that is asked about. */
+inline_always int read_flowi(struct flow *flow, u64 flowi, u64 route, union scratch *scratch)
 {
-	u64 operations = read_pointer(scratch, lookup->dst + OFF_dst_entry__ops);
+	u64 operations = read_pointer(scratch, route + OFF_dst_entry__ops);
 	u16 family = read_u16(scratch, operations + OFF_dst_ops__family);
 	u64 upper;
 
 	if (family == AF_INET) {
 		flow->family = 4;
 		flow->saddr[2] = flow->daddr[2] = bpf_htonl(0xffff);
-		flow->saddr[3] = read_u32(scratch, lookup->flow + OFF_flowi4__saddr);
-		flow->daddr[3] = read_u32(scratch, lookup->flow + OFF_flowi4__daddr);
-		upper = lookup->flow + OFF_flowi4__uli;
+		flow->saddr[3] = read_u32(scratch, flowi + OFF_flowi4__saddr);
+		flow->daddr[3] = read_u32(scratch, flowi + OFF_flowi4__daddr);
+		upper = flowi + OFF_flowi4__uli;
 	} else if (family == AF_INET6) {
 		flow->family = 6;
-		read_member(flow->saddr, lookup->flow, OFF_flowi6__saddr);
-		read_member(flow->daddr, lookup->flow, OFF_flowi6__daddr);
-		upper = lookup->flow + OFF_flowi6__uli;
+		read_member(flow->saddr, flowi, OFF_flowi6__saddr);
+		read_member(flow->daddr, flowi, OFF_flowi6__daddr);
+		upper = flowi + OFF_flowi6__uli;
 	} else {
 		return 0;
 	}
-	flow->proto = read_u8(scratch, lookup->flow + OFF_flowi_common__flowic_proto);
+	flow->proto = read_u8(scratch, flowi + OFF_flowi_common__flowic_proto);
 	switch (flow->proto) {
 	case PROTO_UDP:
 	case PROTO_TCP:

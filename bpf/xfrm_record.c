@@ -8,10 +8,7 @@ inline_always struct xfrm_record *begin_xfrm_record(u64 skb, u64 now, enum recor
 		count_unsent(LOSS_DETAIL);
 		return NULL;
 	}
-	record->header.time_ns = now;
-	record->header.skb = skb;
-	record->header.type = type;
-	record->header.size = sizeof(*record);
+	begin_record(record, now, skb, type);
 	record->audit = 0;
 	record->counters = 0;
 	record->has_state = 0;
@@ -30,47 +27,51 @@ inline_always struct xfrm_record *begin_xfrm_record(u64 skb, u64 now, enum recor
 	return record;
 }
 
-/* Sends what is known of the packet's IPsec side, just before its DROP record. */
-inline_always void send_xfrm(const struct buffer *buffer, u64 now, union scratch *scratch)
+inline_always void put_notes(struct xfrm_record *record, const struct xfrm_visit *visit, const struct xfrm_check *check,
+			     const struct xfrm_refusal *refusal, union scratch *scratch)
 {
-	struct xfrm_visit *visit = current_visit();
-	struct xfrm_check *check = current_check();
-	struct xfrm_refusal *refusal = current_refusal();
-	int visiting = visit && visit->skb == buffer->address;
-	int refused = check && check->skb == buffer->address && check->is_refused;
-	int stays = refusal && refusal->skb == buffer->address;
-	struct xfrm_waiting *waiting = current_waiting();
-	u64 state = last_state(buffer, scratch);
-	u64 route = waiting && waiting->skb == buffer->address && waiting->route ? waiting->route : buffer->dst;
-	u64 through = route ? read_pointer(scratch, route + OFF_dst_entry__xfrm) : 0;
-	int blackholed = is_blackhole(buffer->dst, scratch);
-	struct xfrm_record *record;
-
-	/* the SA of its route only counts once it is beyond what it came through */
-	if (visiting || refused)
-		through = 0;
-	if (!state && !visiting && !refused && !stays && !through && !blackholed)
-		return;
-	record = begin_xfrm_record(buffer->address, now, RECORD_XFRM);
-	if (!record)
-		return;
-	if (visit && visiting) {
+	if (visit) {
 		record->audit = visit->audit;
 		__builtin_memcpy(record->spi_seen, visit->spi, sizeof(visit->spi));
 		__builtin_memcpy(record->seq_seen, visit->seq, sizeof(visit->seq));
 		record->counters = risen_counters(&visit->counters, scratch);
 	}
-	if (check && refused) {
+	if (check) {
 		record->is_refused = 1;
 		record->check_dir = check->direction;
 		record->check_mark = check->mark;
 		record->check_counters = check->risen;
 	}
-	if (refusal && stays) {
+	if (refusal) {
 		record->audit |= refusal->audit;
 		record->lookup_errno = refusal->lookup_errno;
 		record->lookup_if_id = refusal->if_id;
 	}
+}
+
+/* Sends what is known of the packet's IPsec side, just before its DROP record. */
+inline_always void send_xfrm(const struct buffer *buffer, u64 now, union scratch *scratch)
+{
+	struct xfrm_visit *visit = visit_of(buffer->address);
+	struct xfrm_check *check = refusing_check_of(buffer->address);
+	struct xfrm_refusal *refusal = refusal_of(buffer->address);
+	struct xfrm_waiting *waiting = current_waiting();
+	u64 state = last_state(buffer, scratch);
+	u64 route = waiting && waiting->skb == buffer->address && waiting->route ? waiting->route : buffer->dst;
+	u64 through = route ? read_pointer(scratch, route + OFF_dst_entry__xfrm) : 0;
+	int blackholed = is_blackhole(buffer->dst, scratch);
+	int came_in = is_there(visit) || is_there(check);
+	struct xfrm_record *record;
+
+	/* the SA of its route only counts once it is beyond what it came through */
+	if (came_in)
+		through = 0;
+	if (!state && !came_in && !is_there(refusal) && !through && !blackholed)
+		return;
+	record = begin_xfrm_record(buffer->address, now, RECORD_XFRM);
+	if (!record)
+		return;
+	put_notes(record, visit, check, refusal, scratch);
 	record->is_blackholed = blackholed;
 	if (through) {
 		record->is_outbound = 1;
@@ -83,21 +84,20 @@ inline_always void send_xfrm(const struct buffer *buffer, u64 now, union scratch
 	events.ringbuf_submit(record, 0);
 }
 
-#ifdef SUMMARY
 /* An SA is an object too; what was noted of the packet tells its causes apart. */
 inline_always void count_xfrm(struct row *row, const struct buffer *buffer, union scratch *scratch)
 {
-	struct xfrm_visit *visit = current_visit();
-	struct xfrm_check *check = current_check();
-	struct xfrm_refusal *refusal = current_refusal();
+	struct xfrm_visit *visit = visit_of(buffer->address);
+	struct xfrm_check *check = refusing_check_of(buffer->address);
+	struct xfrm_refusal *refusal = refusal_of(buffer->address);
 
-	if (visit && visit->skb == buffer->address) {
+	if (visit) {
 		row->bits = risen_counters(&visit->counters, scratch);
 		row->notes |= visit->audit << 8;
 	}
-	if (check && check->skb == buffer->address && check->is_refused)
+	if (check)
 		row->bits = check->risen | 1ULL << 63;
-	if (refusal && refusal->skb == buffer->address) {
+	if (refusal) {
 		row->bits = (u32)refusal->lookup_errno;
 		row->notes |= refusal->audit << 8;
 	}
@@ -106,7 +106,6 @@ inline_always void count_xfrm(struct row *row, const struct buffer *buffer, unio
 	if (!row->object && buffer->dst)
 		row->object = read_pointer(scratch, buffer->dst + OFF_dst_entry__xfrm);
 }
-#endif
 
 /* (x): whoever does it, for whatever reason. An SA that has been deleted already is passed over. */
 int on_state_delete(struct pt_regs *ctx)

@@ -1,5 +1,7 @@
 /* An SA (struct xfrm_state) and the route that leads through one, as records have them. */
 
+#define RTAX_MTU 2 /* linux/rtnetlink.h */
+
 /* The SA that the packet went through last, from its secpath (struct sec_path, include/net/xfrm.h); 0: none. */
 inline_always u64 last_state(const struct buffer *buffer, union scratch *scratch)
 {

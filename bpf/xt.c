@@ -12,45 +12,30 @@ enum xt_family {
 };
 
 struct xt_visit {
-	u64 skb;
+	struct visit of; /* its verdict: struct xt_entry_target's data of the target that was called and drops */
 	u64 table;
 	u64 private;
-	u64 exact; /* struct xt_entry_target's data of the target that was called and drops, 0: none */
 	u64 function; /* that target's */
 	u32 family; /* enum xt_family */
 	u32 hook;
 };
 
-BPF_PERCPU_ARRAY(xt_visits, struct xt_visit, SLOTS *WAYS);
+struct xt_slot {
+	struct xt_visit way[WAYS];
+};
+
+BPF_PERCPU_ARRAY(xt_visits, struct xt_slot, SLOTS);
 
 inline_always struct xt_visit *xt_visit_of(u64 skb)
 {
 	int slot = slot_of(skb);
-	struct xt_visit *visit = xt_visits.lookup(&slot);
-
-	if (visit && visit->skb == skb)
-		return visit;
-	slot++;
-	visit = xt_visits.lookup(&slot);
-	return visit && visit->skb == skb ? visit : NULL;
+	return visit_in(xt_visits.lookup(&slot), sizeof(struct xt_visit), skb);
 }
 
-/* REJECT sends its answer through the tables before the packet itself dies. */
 inline_always struct xt_visit *new_xt_visit(u64 skb)
 {
 	int slot = slot_of(skb);
-	struct xt_visit *first = xt_visits.lookup(&slot);
-	struct xt_visit *second;
-
-	slot++;
-	second = xt_visits.lookup(&slot);
-	if (!first || !second)
-		return NULL;
-	if (first->skb != skb && first->exact)
-		return second;
-	if (second->skb == skb)
-		second->skb = 0;
-	return first;
+	return new_visit_in(xt_visits.lookup(&slot), sizeof(struct xt_visit), skb);
 }
 
 inline_always int xt_has_detail(u64 skb, u64 location, const struct netfilter_layout *layout)
@@ -65,15 +50,13 @@ inline_always u64 xt_object(u64 skb)
 
 	if (!visit)
 		return 0;
-	return visit->exact ? visit->exact : visit->private + visit->hook;
+	return visit->of.verdict ? visit->of.verdict : visit->private + visit->hook;
 }
 
 inline_always void end_xt_visit(u64 skb)
 {
 	struct xt_visit *visit = xt_visit_of(skb);
 
-	if (visit) {
-		visit->skb = 0;
-		visit->exact = 0;
-	}
+	if (visit)
+		end_visit(&visit->of);
 }

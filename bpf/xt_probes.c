@@ -1,6 +1,6 @@
 /* The legacy tables: what a packet meets before it dies: the table, and targets that may drop it. */
 
-BPF_PERCPU_ARRAY(target_calls, struct call, CALLS);
+BPF_PERCPU_ARRAY(target_calls, struct calls, 1);
 BPF_PROG_ARRAY(xt_first, 1);
 
 int read_first(struct pt_regs *ctx)
@@ -15,10 +15,10 @@ int read_first(struct pt_regs *ctx)
 	return 0;
 }
 
-/* Of the NFPROTO_* that a struct xt_table has (linux/netfilter.h). */
+/* Of the NFPROTO_* that a struct xt_table has. */
 inline_always u32 family_of(u8 protocol)
 {
-	return protocol == 2 ? XT_IP : protocol == 10 ? XT_IP6 : XT_ARP;
+	return protocol == NFPROTO_IPV4 ? XT_IP : protocol == NFPROTO_IPV6 ? XT_IP6 : XT_ARP;
 }
 
 /* Not 0 when the table's counters must be read for the first time. */
@@ -36,10 +36,8 @@ inline_always int visit_table(struct pt_regs *ctx, union scratch *scratch)
 	visit = new_xt_visit(call.skb);
 	if (!visit)
 		return 0;
-	visit->skb = call.skb;
 	visit->table = call.table;
 	visit->private = read_pointer(scratch, visit->table + layout->xt_private);
-	visit->exact = 0;
 	visit->function = 0;
 	visit->family = family_of(read_u8(scratch, call.table + layout->xt_af));
 	/* struct nf_hook_state begins with the hook: an int, on newer kernels a u8 */
@@ -68,23 +66,21 @@ inline_always void note_target(u64 skb, u64 parameters, u64 function, union scra
 	struct netfilter_layout *layout = current_layout();
 	struct xt_visit *visit = xt_visit_of(skb);
 	u64 data = read_pointer(scratch, parameters + sizeof(u64));
+	struct nft_visit *nft;
 
 	if (layout && visit) {
 		u64 entries = visit->private + layout->xt_entries;
 		if (data - entries < read_u32(scratch, visit->private + layout->xt_size)) {
-			visit->exact = data;
+			visit->of.verdict = data;
 			visit->function = function;
 			return;
 		}
 	}
-#ifdef FAMILY_NFT
-	struct nft_visit *nft = nft_visit_of(skb);
-
+	nft = HAS_NFT ? nft_visit_of(skb) : NULL;
 	if (nft) {
-		nft->expression = data - sizeof(u64);
+		nft->of.verdict = data - sizeof(u64);
 		nft->function = function;
 	}
-#endif
 }
 
 /* reject_tg and reject_tg6 always drop, after they have answered. */
@@ -99,34 +95,22 @@ int on_drop_target(struct pt_regs *ctx)
 /* Others may drop or not. */
 int on_target(struct pt_regs *ctx)
 {
-	u64 sp = PT_REGS_SP(ctx);
-	int slot = call_slot(sp);
-	struct call *call = target_calls.lookup(&slot);
+	int zero = 0;
 
-	if (!call)
-		return 0;
-	call->sp = sp;
-	call->function = PT_REGS_IP(ctx);
-	call->skb = PT_REGS_PARM1(ctx);
-	call->registers = PT_REGS_PARM2(ctx);
+	note_call(target_calls.lookup(&zero), ctx);
 	return 0;
 }
 
 int on_target_return(struct pt_regs *ctx)
 {
 	union scratch scratch;
-	u64 sp = PT_REGS_SP(ctx);
+	int zero = 0;
+	struct call *call;
 
 	if ((u32)PT_REGS_RC(ctx) == XT_CONTINUE || (PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
 		return 0;
-#pragma clang loop unroll(disable)
-	for (int slot = 0; slot < CALLS; slot++) {
-		int key = slot;
-		struct call *call = target_calls.lookup(&key);
-		if (call && returns_from(call->sp, sp)) {
-			note_target(call->skb, call->registers, call->function, &scratch);
-			return 0;
-		}
-	}
+	call = call_that_returns(target_calls.lookup(&zero), ctx);
+	if (call)
+		note_target(call->first, call->second, call->function, &scratch);
 	return 0;
 }

@@ -7,7 +7,7 @@ inline_always void fill_xt(struct xt_record *record, const struct xt_scan *scan,
 	u64 length;
 	u64 entry;
 
-	record->function = visit->exact ? visit->function : 0;
+	record->function = visit->of.verdict ? visit->function : 0;
 	record->family = visit->family;
 	record->hook = visit->hook;
 	record->entries = read_u32(scratch, visit->private + layout->xt_number);
@@ -33,6 +33,25 @@ inline_always void fill_xt(struct xt_record *record, const struct xt_scan *scan,
 		record->jump[i] = read_pointer(scratch, jumpstack + i * sizeof(u64)) - scan->entries;
 }
 
+/* The counters have been read: from here on packets are unaccounted for again, and reading takes a rest. */
+inline_always void end_scan(struct xt_scan *scan)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct xt_chunk *chunk;
+	u64 from;
+
+	scan->skb = 0;
+	scan->key.chunk = 0;
+	chunk = xt_chunks.lookup(&scan->key);
+	if (!chunk)
+		return;
+	from = chunk->pause_until > now ? chunk->pause_until : now;
+	if (from > now + XT_BURST_NS)
+		from = now + XT_BURST_NS;
+	chunk->unaccounted = 0;
+	chunk->pause_until = from + (now - scan->begun) * XT_PAUSE;
+}
+
 int send_xt(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct netfilter_layout *layout = current_layout();
@@ -41,45 +60,27 @@ int send_xt(struct bpf_raw_tracepoint_args *ctx)
 	int zero = 0;
 	struct xt_scan *scan = xt_scans.lookup(&zero);
 	struct xt_record *record = NULL;
-	struct xt_chunk *chunk;
 	union scratch scratch;
-	u64 now = bpf_ktime_get_ns();
 
 	if (!layout || !death || !scan || !visit || scan->skb != ctx->args[0])
 		return out_of_hand();
-	scan->skb = 0;
-	scan->key.chunk = 0;
-	chunk = xt_chunks.lookup(&scan->key);
-	if (chunk) {
-		u64 from = chunk->pause_until > now ? chunk->pause_until : now;
-
-		if (from > now + XT_BURST_NS)
-			from = now + XT_BURST_NS;
-		chunk->unaccounted = 0;
-		chunk->pause_until = from + (now - scan->begun) * XT_PAUSE;
-	}
-#ifdef FAMILY_HOOKS
-	if (death->is_sent && !scan->is_exact && !scan->candidates && !scan->incomplete && !was_interrupted()) {
-		visit->skb = 0;
-		visit->exact = 0;
+	end_scan(scan);
+	if (HAS_HOOKS && death->is_sent && !scan->is_exact && !scan->candidates && !scan->incomplete &&
+	    !was_interrupted()) {
+		end_visit(&visit->of);
 		drop_details.call(ctx, RECORD_HOOKS); /* its rules did not do it */
 	}
-#endif
 	if (death->is_sent) {
 		record = events.ringbuf_reserve(sizeof(*record));
 		if (!record)
 			count_unsent(LOSS_DETAIL);
 	}
 	if (record) {
-		record->header.time_ns = death->time;
-		record->header.skb = death->skb;
-		record->header.type = RECORD_XT;
-		record->header.size = sizeof(*record);
+		begin_record(record, death->time, death->skb, RECORD_XT);
 		record->unaccounted = scan->unaccounted;
 		fill_xt(record, scan, visit, layout, &scratch);
 		events.ringbuf_submit(record, 0);
 	}
-	visit->skb = 0;
-	visit->exact = 0;
+	end_visit(&visit->of);
 	return out_of_hand();
 }

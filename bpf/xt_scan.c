@@ -6,13 +6,8 @@
 #define XT_CONTINUE 0xffffffff /* the next rule decides: linux/netfilter/x_tables.h */
 #define XT_DROP (-NF_DROP - 1) /* as struct xt_standard_target has it */
 /* Packets that are not shown may take one part of XT_PAUSE of a CPU's time, that of XT_BURST_NS in advance. */
-#ifdef SUMMARY
-#define XT_PAUSE 8
-#define XT_BURST_NS 1000000000ull
-#else
-#define XT_PAUSE 16
-#define XT_BURST_NS 0ull
-#endif
+#define XT_PAUSE (SUMMARY ? 8 : 16)
+#define XT_BURST_NS (SUMMARY ? 1000000000ull : 0ull)
 
 struct xt_chunk_key {
 	u64 private;
@@ -66,7 +61,7 @@ inline_always void begin_scan(struct xt_scan *scan, const struct xt_visit *visit
 {
 	scan->begun = bpf_ktime_get_ns();
 	scan->entries = visit->private + layout->xt_entries;
-	scan->exact = visit->exact;
+	scan->exact = visit->of.verdict;
 	set_key(&scan->key, visit);
 	scan->size = read_u32(scratch, visit->private + layout->xt_size);
 	scan->offset = 0;
@@ -95,6 +90,23 @@ inline_always void add_candidate(struct xt_scan *scan, u32 offset)
 	scan->candidates = place + 1;
 }
 
+/* What was read of the entries before; of one that is new there is nothing to compare with. */
+inline_always struct xt_chunk *chunk_of(struct xt_scan *scan, u32 *is_new)
+{
+	struct xt_chunk *chunk = xt_chunks.lookup(&scan->key);
+	struct xt_chunk *blank;
+	int zero = 0;
+
+	if (chunk)
+		return chunk;
+	*is_new = 1;
+	scan->incomplete = 1;
+	blank = xt_blank.lookup(&zero);
+	if (blank)
+		xt_chunks.update(&scan->key, blank);
+	return xt_chunks.lookup(&scan->key);
+}
+
 /* One chunk of entries against what was read of them before. Not 0 when there are more. */
 inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout *layout, u64 cpu_offset,
 			     union scratch *scratch)
@@ -103,17 +115,9 @@ inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout
 	u32 offsets = layout->xt_entry[family].offsets;
 	u32 counters = layout->xt_entry[family].counters;
 	u32 offset = scan->offset;
-	struct xt_chunk *chunk = xt_chunks.lookup(&scan->key);
-	int is_new = !chunk;
+	u32 is_new = 0;
+	struct xt_chunk *chunk = chunk_of(scan, &is_new);
 
-	if (is_new) {
-		int zero = 0;
-		struct xt_chunk *blank = xt_blank.lookup(&zero);
-		if (blank)
-			xt_chunks.update(&scan->key, blank);
-		chunk = xt_chunks.lookup(&scan->key);
-		scan->incomplete = 1;
-	}
 	if (!chunk)
 		return 0;
 #pragma clang loop unroll(disable)

@@ -8,8 +8,8 @@ from dropwatch.wire.socket import RECORD_SOCKET, SOCKET_NOTE
 
 XFRM = Family(
     name="ipsec",
-    files=("xfrm.c", "xfrm_state.c", "xfrm_record.c"),
-    flag="FAMILY_XFRM",
+    files=("xfrm_counters.c", "xfrm.c", "xfrm_state.c", "xfrm_record.c"),
+    flag="HAS_XFRM",
     hooks=(
         Hook("xfrm_input", "on_xfrm_input"),
         Hook("xfrm_audit_state_icvfail", "on_xfrm_audit_state_icvfail"),
@@ -26,7 +26,7 @@ XFRM = Family(
 XFRM_OUTPUT = Family(
     name="ipsec output",
     files=("xfrm_flow.c", "xfrm_output.c"),
-    flag="FAMILY_XFRM_OUTPUT",
+    flag="HAS_XFRM_OUTPUT",
     hooks=(
         Hook("xfrm_lookup_with_ifid", "on_xfrm_lookup", "on_xfrm_lookup_return"),
         *both("on_waiting_first", "on_waiting_return", "__xfrm_route_forward"),
@@ -42,14 +42,14 @@ XFRM_OUTPUT = Family(
 TCP = Family(
     name="tcp",
     files=("tcp.c",),
-    flag="FAMILY_TCP",
+    flag="HAS_TCP",
     hooks=(Hook("tcp_timewait_state_process", "on_tcp_timewait", "on_tcp_timewait_return"),),
 )
 
 SOCKET = Family(
     name="socket",
     files=("socket.c",),
-    flag="FAMILY_SOCKET",
+    flag="HAS_SOCKET",
     hooks=(
         Hook(
             "__udp_enqueue_schedule_skb",
@@ -80,7 +80,7 @@ _TARGETS = (
 NFT = Family(
     name="nf_tables",
     files=("nft.c", "nft_search.c", "nft_record.c"),
-    flag="FAMILY_NFT",
+    flag="HAS_NFT",
     hooks=(
         Hook("nft_do_chain", "on_nft_do_chain", "on_nft_do_chain_return"),
         Hook("nft_immediate_eval", "on_nft_immediate_eval"),
@@ -95,7 +95,7 @@ NFT = Family(
 XT = Family(
     name="iptables",
     files=("xt.c", "xt_scan.c", "xt_probes.c", "xt_search.c", "xt_record.c"),
-    flag="FAMILY_XT",
+    flag="HAS_XT",
     hooks=(
         *both("on_table_change", "on_table_change", "xt_replace_table"),
         *both("on_table_change", "on_table_change", "do_ipt_set_ctl", "do_ip6t_set_ctl", "do_arpt_set_ctl"),
@@ -115,7 +115,7 @@ XT = Family(
 EBT = Family(
     name="ebtables",
     files=("ebt.c",),
-    flag="FAMILY_EBT",
+    flag="HAS_EBT",
     hooks=(
         Hook("ebt_do_table", "on_ebt_do_table"),
         Hook("do_ebt_set_ctl", "on_table_change", "on_table_change"),
@@ -137,7 +137,7 @@ _HOOK_FUNCTIONS = (
 ENGINES = Family(
     name="conntrack",
     files=("engines.c",),
-    flag="FAMILY_ENGINES",
+    flag="HAS_ENGINES",
     hooks=(
         Hook("nf_conntrack_in", "on_conntrack_in", "on_answer_return"),
         Hook("__nf_conntrack_confirm", "on_answer", "on_answer_return"),
@@ -156,7 +156,7 @@ ENGINES = Family(
 AT_HOOKS = Family(
     name="functions at hooks",
     files=("hooks.c",),
-    flag="FAMILY_HOOKS",
+    flag="HAS_HOOKS",
     tail_calls=(TailCall("drop_details", RECORD_HOOKS, "send_hooks"),),
     notes=(HOOKS_NOTE,),
 )

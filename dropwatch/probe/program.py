@@ -25,9 +25,20 @@ _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
 
 
 HEADERS = ("read.h",)
-BASE_FILES = ("maps.c", "flow.c", "filter.c", "place.c", "death.c", "calls.c", "netfilter.c", "modules.c")
-SUMMARY_FILES = ("summary.c",)
-JOURNEY_FILES = ("journey.c",)
+BASE_FILES = (
+    *(
+        "maps.c",
+        "records.c",
+        "flow.c",
+        "filter.c",
+        "place.c",
+        "death.c",
+        "calls.c",
+        "netfilter.c",
+        "modules.c",
+    ),
+    *("summary.c", "journey.c"),
+)
 DROP_FILES = ("families.c", "drop.c")
 TRACE_FILES = ("trace_step.c", "trace_returns.c", "trace.c")
 
@@ -46,13 +57,15 @@ def build(
     families: tuple[Family, ...],
     directory: Path | None = None,
     *,
+    without: tuple[Family, ...] = (),
     summary: bool = False,
     trace: bool = False,
 ) -> Program:
-    """Joins the files of the families whose structs this kernel has. Raises CannotRunHere without BTF.
+    """Joins the files, and switches on the families whose structs this kernel has. Raises CannotRunHere without BTF.
 
-    With `summary` the program counts the drops and sends only samples of them; with `trace` there are the programs
-    that follow packets as well.
+    The text of a family that is switched off is there too, but nothing calls it: the numbers that this kernel does not
+    have are zero in it. With `summary` the program counts the drops and sends only samples of them; with `trace` there
+    are the programs that follow packets as well.
     """
     directory = directory or resource_dir("bpf")
     defined: dict[str, int] = {}
@@ -63,64 +76,59 @@ def build(
     left_out = {}
     for family in families:
         found, missing = _resolve("".join((directory / name).read_text() for name in family.files))
+        defined |= found | dict.fromkeys(missing, 0)
+        if family in without:
+            continue
         if family.needs is not None and family.needs not in [there.name for there in chosen]:
             left_out[family.name] = f"it leans on what the family {family.needs} notes"
         elif missing:
-            left_out[family.name] = f"this kernel's BTF has no {', '.join(sorted(missing))}"
+            left_out[family.name] = f"this kernel's BTF has no {', '.join(sorted(missing.values()))}"
         else:
             chosen.append(family)
-            defined |= found
-    counting = SUMMARY_FILES if summary else ()
-    before = JOURNEY_FILES if trace else ()
-    own = (name for family in chosen for name in family.files)
-    files = (*BASE_FILES, *counting, *before, *own, *DROP_FILES, *following)
+    own = (name for family in families for name in family.files)
+    files = (*BASE_FILES, *own, *DROP_FILES, *following)
     text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
-    pages = (TRACE_RING_BYTES if trace else RING_BYTES) // resource.getpagesize()
-    flags = [f"-D{name}={value}" for name, value in sorted(defined.items())]
-    flags += [f"-D{family.flag}" for family in chosen]
-    flags += ["-DSUMMARY"] if summary else []
-    flags += ["-DTRACE"] if trace else []
-    flags += [f"-DPAGE_SIZE={resource.getpagesize()}", f"-DRING_PAGES={pages}", *_tracepoint_flags()]
-    flags.append(f"-DXT_CHUNKS={_XT_CHUNKS_PER_CPU * possible_cpus()}")
-    return Program(text, tuple(flags), tuple(_without_spared(family, flags) for family in chosen), left_out)
+    defined |= {family.flag: family in chosen for family in families}
+    defined |= {"SUMMARY": summary, "TRACE": trace, **_tracepoint_arguments()}
+    defined["PAGE_SIZE"] = resource.getpagesize()
+    defined["RING_PAGES"] = (TRACE_RING_BYTES if trace else RING_BYTES) // resource.getpagesize()
+    defined["XT_CHUNKS"] = _XT_CHUNKS_PER_CPU * possible_cpus()
+    flags = tuple(f"-D{name}={int(value)}" for name, value in sorted(defined.items()))
+    return Program(text, flags, tuple(_without_spared(family, defined) for family in chosen), left_out)
 
 
-def _without_spared(family: Family, flags: list[str]) -> Family:
+def _without_spared(family: Family, defined: dict[str, int]) -> Family:
     """With the hooks that it needs here: some learn what the tracepoint says by itself on other kernels."""
-    defined = {flag.removeprefix("-D").partition("=")[0] for flag in flags}
-    return replace(family, hooks=tuple(hook for hook in family.hooks if hook.unless not in defined))
+    needed = tuple(hook for hook in family.hooks if hook.unless is None or not defined[hook.unless])
+    return replace(family, hooks=needed)
 
 
-def _tracepoint_flags() -> list[str]:
-    """Which argument of skb:kfree_skb is what: it has grown twice, and stable kernels took the change too."""
+def _tracepoint_arguments() -> dict[str, int]:
+    """Which argument of skb:kfree_skb is what, 0: none. It has grown twice, and stable kernels took the change too."""
     arguments = btf.vmlinux().tracepoint_arguments("kfree_skb") or []
-    flags = []
-    if "skb_drop_reason" in arguments:
-        flags.append(f"-DKFREE_SKB_REASON_ARGUMENT={arguments.index('skb_drop_reason')}")
-    if "sock" in arguments:
-        flags.append(f"-DKFREE_SKB_SOCKET_ARGUMENT={arguments.index('sock')}")
-    return flags
+    names = {"KFREE_SKB_REASON_ARGUMENT": "skb_drop_reason", "KFREE_SKB_SOCKET_ARGUMENT": "sock"}
+    return {flag: arguments.index(name) if name in arguments else 0 for flag, name in names.items()}
 
 
 def _require(file: str, text: str) -> dict[str, int]:
     found, missing = _resolve(text)
     if missing:
         raise CannotRunHere(
-            f"this kernel's BTF has no {', '.join(sorted(missing))}, which bpf/{file} needs",
+            f"this kernel's BTF has no {', '.join(sorted(missing.values()))}, which bpf/{file} needs",
             "whydrop check says what this machine can do; please report this kernel",
         )
     return found
 
 
-def _resolve(text: str) -> tuple[dict[str, int], set[str]]:
+def _resolve(text: str) -> tuple[dict[str, int], dict[str, str]]:
     """Values of the names in a text, and what of them this kernel lacks (as `struct.member`)."""
     found: dict[str, int] = {}
-    missing: set[str] = set()
+    missing: dict[str, str] = {}
     for kind, rest in set(_NAMES.findall(text)):
         path = _path(rest) if kind in ("OFF", "BIT") else (rest,)
         value = _value(kind, path)
         if value is None:
-            missing.add(".".join(path))
+            missing[f"{kind}_{rest}"] = ".".join(path)
         else:
             found[f"{kind}_{rest}"] = value
     return found, missing

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Self
 
 from dropwatch.errors import CannotRunHere
@@ -190,20 +189,21 @@ class Tracer:
     def _start_with_what_is_accepted(self) -> None:
         """Families have a part in the program that sees the drops: if it is refused, the one at fault is left out."""
         why = ""
-        for families in (FAMILIES, *combinations(FAMILIES, len(FAMILIES) - 1), ()):
-            left_out = [family.name for family in FAMILIES if family not in families]
-            self._blind_spots = [f"probe {name}: not attached: {why}" for name in left_out]
+        for without in ((), *((family,) for family in reversed(FAMILIES)), FAMILIES):
+            self._blind_spots = [f"probe {family.name}: not attached: {why}" for family in without]
             try:
-                self._start(families)
+                self._start(without)
                 return
             except Refused as refused:
-                if not families:
+                if without == FAMILIES:
                     raise
                 self.close()
                 why = refused.message
 
-    def _start(self, families: tuple[Family, ...]) -> None:
-        built = program.build(families, summary=self._summary, trace=self._follow is not None)
+    def _start(self, without: tuple[Family, ...]) -> None:
+        built = program.build(
+            FAMILIES, without=without, summary=self._summary, trace=self._follow is not None
+        )
         for name, why in built.left_out.items():
             self._note(f"probe {name}: not attached: {why}")
         self._compile(built)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import socket
+from typing import Any
 
 import pytest
 from scenarios import esp
@@ -21,7 +22,7 @@ FORBIDDEN = "*(volatile u64 *)skb = 1;"  # a store into the packet's memory
 def test_the_rest_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = program.build
 
-    def spoilt(families: tuple[Family, ...], **more: bool) -> program.Program:
+    def spoilt(families: tuple[Family, ...], **more: Any) -> program.Program:
         built = honest(families, **more)
         return dataclasses.replace(built, text=built.text.replace(LAST_LINE, f"{FORBIDDEN} {LAST_LINE}"))
 
