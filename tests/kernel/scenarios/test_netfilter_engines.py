@@ -23,6 +23,8 @@ from dropwatch.enrich.drop import Enricher
 from dropwatch.host.host import Host
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
+from dropwatch.model.culprits import HookFunction
+from dropwatch.model.drop import Event
 from dropwatch.model.filter import Filter
 from dropwatch.probe import tracer
 from dropwatch.probe.families import AT_HOOKS, ENGINES, XT
@@ -301,7 +303,7 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
         traffic.datagrams(lab.a, lab.b.v4, [5821] * 5)
         for port in (5820, 5821):
             explained(deaths(whydrop, lab.b, 5, port), "netfilter.hook-other", "IPVS", "ip_vs_")
-        events = []
+        events: list[Event] = []
         while len(events) < 10:
             batch = second.read(60_000)
             assert batch, "no drop came"
@@ -312,6 +314,6 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
         cause, verdict = diagnose(enrich(event), answers.host)
         assert cause is not None, event.netfilter
         assert (cause.id, verdict.confidence) == ("netfilter.hook-other", "likely"), event.netfilter
-        assert verdict.culprit is not None, event.netfilter
+        assert isinstance(verdict.culprit, HookFunction), event.netfilter
         assert verdict.culprit.function in ipvs.REQUEST_HOOKS
         assert verdict.culprit.module == "ip_vs"

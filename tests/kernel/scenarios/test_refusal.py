@@ -9,6 +9,7 @@ from scenarios import esp
 from scenarios.namespaces import Lab
 
 from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.model.drop import Event
 from dropwatch.model.filter import Filter
 from dropwatch.probe import program, tracer
 from dropwatch.probe.families import AT_HOOKS
@@ -26,14 +27,14 @@ def test_the_rest_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         built = honest(families, **more)
         return dataclasses.replace(built, text=built.text.replace(LAST_LINE, f"{FORBIDDEN} {LAST_LINE}"))
 
-    monkeypatch.setattr(tracer.program, "build", spoilt)
+    monkeypatch.setattr(program, "build", spoilt)
     wanted = Filter(protos=frozenset({socket.IPPROTO_UDP}), dport=((9, 9),))
     with tracer.Tracer(wanted, Kallsyms(), send_all=False) as running:
         (why,) = running.blind_spots
         refused = f"probe {AT_HOOKS.name}: not attached: the program on_kfree_skb was refused"
         assert why.startswith(refused), why
         esp.send(lab.a, lab.b.v4, 3, port=9)
-        found = []
+        found: list[Event] = []
         while len(found) < 3:
             batch = running.read(60_000)
             assert batch, "no drop came"

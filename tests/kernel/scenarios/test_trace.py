@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from scenarios.esp import OTHER_KEY, aead
 from scenarios.firewalls import legacy, load_modules, nft
 from scenarios.namespaces import Lab, Namespace, joined_pair
 from scenarios.roads import bridge, through_the_bridge
-from scenarios.whydrop_process import PATIENCE, WHYDROP, Whydrop, as_promised, keep, replayed
+from scenarios.whydrop_process import PATIENCE, WHYDROP, Line, Whydrop, as_promised, keep, replayed
 
 DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT, LARGE_PORT = 5000, 6000, 6001, 6002, 6003
 PASSED_PORT, NFT_PORT, EBT_PORT, UNHEARD_PORT = 6004, 6005, 6006, 6007
@@ -121,13 +121,13 @@ def reader(end: Namespace, port: int) -> Iterator[socket.socket]:
         yield made
 
 
-def journeys_to(trace: Whydrop, port: int, count: int):
+def journeys_to(trace: Whydrop, port: int, count: int) -> list[Line]:
     found = trace.wait_for(lambda line: line["type"] == "journey" and line["packet"]["dport"] == port, count)
     assert len(found) == count, found
     return found
 
 
-def journey_to(trace: Whydrop, port: int):
+def journey_to(trace: Whydrop, port: int) -> Line:
     (found,) = journeys_to(trace, port, 1)
     return found
 
@@ -192,7 +192,7 @@ def test_what_dies_on_the_way_has_its_finding(road: Road, trace: Whydrop) -> Non
 def test_ping_there_and_back(road: Road, trace: Whydrop) -> None:
     road.a.run(f"ping -c 1 -W 60 {road.far}")
 
-    def echo(kind: int):
+    def echo(kind: int) -> Callable[[Line], bool]:
         return lambda line: line["type"] == "journey" and line["packet"]["icmp_type"] == kind
 
     (request,) = [one for one in trace.wait_for(echo(8)) if one["packet"]["daddr"] == road.far]
@@ -322,6 +322,7 @@ def test_the_run_ends_with_what_it_followed(trace: Whydrop, recording: Path) -> 
     done = trace.finish()
     keep(recording, done)
     assert (done.status, done.refused) == (0, []), done.stderr
+    assert done.end is not None
     assert done.end["events_lost"] == 0
     told = [line for line in done.lines if line["type"] == "journey"]
     assert sum(done.end["journeys"].values()) == len(told)
