@@ -23,13 +23,9 @@ _Verdict = tuple[int, int | None, str | None]  # base chain, rule, policy
 RULE_GONE = "the rule was deleted or replaced since"
 
 
-def nft_rule(inode: int, note: NftNote) -> ListedRule:
-    """The rule or policy as it is listed now. Raises FileNotFoundError when the namespace is gone, else OSError."""
-    return NftListings().rule(inode, note, time.monotonic_ns())
-
-
 def nft_tables(inode: int) -> tuple[str, ...]:
-    """The tables of a namespace, as `inet filter` or `ip filter (iptables-nft)`. Raises like `nft_rule`."""
+    """The tables of a namespace, as `inet filter` or `ip filter (iptables-nft)`. Raises FileNotFoundError when it is
+    gone, else OSError."""
     names = []
     for table, base_chains in read_tables(inode):
         tool = tool_of(table.family, table.name, (chain.name for chain in base_chains))

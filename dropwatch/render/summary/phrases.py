@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dropwatch.model.drop import Netns
 from dropwatch.model.summary import FlowCount, Outside, Summary, SummaryRow
 from dropwatch.render.finding import phrases
-from dropwatch.render.layout import printable
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = ".:-=+*%#"
@@ -116,7 +115,3 @@ def headline(summary: Summary) -> str:
         return f"nothing dropped here in {elapsed}"
     per_second = rate(sum(row.rate for row in summary.rows))
     return f"{number(total)} dropped in {elapsed}, {number(new)} new ({per_second}/s)"
-
-
-def safe(text: str) -> str:
-    return printable(text)
