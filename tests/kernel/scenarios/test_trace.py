@@ -163,7 +163,7 @@ def test_through_three_namespaces_nat_and_a_tunnel(road: Road, trace: Whydrop) -
     assert ("iptables", "mangle", "INPUT", "accept") in answers, answers
     changed = [step["changed"] for step in steps if step["changed"]]
     assert any(f"> {road.far}:{INNER_PORT}" in text for text in changed), changed
-    assert any("protected" in text and "0x00004242" in text for text in changed), changed
+    assert any("IPsec applied" in text and "0x00004242" in text for text in changed), changed
     assert any("IPsec removed" in text for text in changed), changed
     assert found["end"] == "delivered", found["end_text"]
     assert found["process"]["comm"].startswith("pytest") or found["process"]["comm"].startswith("python"), (
