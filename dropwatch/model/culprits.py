@@ -243,7 +243,7 @@ class XfrmPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """A socket of UDP, as it was when the packet was dropped; who held it then is the finding's `process`."""
+    """A socket of UDP, as it was at the drop; who holds it, read after the drop, is the finding's `process`."""
 
     kind: ClassVar[Literal["socket"]] = "socket"
     text: Text
