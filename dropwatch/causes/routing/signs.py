@@ -31,11 +31,7 @@ def martian_source(drop: Drop, host: Host) -> Verdict | None:
     if wrong is None:
         return None
     fact = Evidence("packet", f"source {drop.packet.saddr}: {wrong}")
-    if drop.reason == "IP_LOCALNET" or (
-        drop.reason == "IP_INHDR" and kernel_word.place(drop) in _CHECKING_IPV6
-    ):
-        return kernel_word.certain(drop, fact)
-    return kernel_word.likely(drop, fact) if _refused_by_routing(drop) else None
+    return _martian(drop, fact)
 
 
 def martian_destination(drop: Drop, host: Host) -> Verdict | None:
@@ -44,6 +40,10 @@ def martian_destination(drop: Drop, host: Host) -> Verdict | None:
     if wrong is None or _wrong_source(drop) is not None:
         return None
     fact = Evidence("packet", f"destination {drop.packet.daddr}: {wrong}")
+    return _martian(drop, fact)
+
+
+def _martian(drop: Drop, fact: Evidence) -> Verdict | None:
     if drop.reason == "IP_LOCALNET" or (
         drop.reason == "IP_INHDR" and kernel_word.place(drop) in _CHECKING_IPV6
     ):

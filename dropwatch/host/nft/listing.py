@@ -24,8 +24,10 @@ RULE_GONE = "the rule was deleted or replaced since"
 
 
 def nft_tables(inode: int) -> tuple[str, ...]:
-    """The tables of a namespace, as `inet filter` or `ip filter (iptables-nft)`. Raises FileNotFoundError when it is
-    gone, else OSError."""
+    """The tables of a namespace, as `inet filter` or `ip filter (iptables-nft)`.
+
+    Raises FileNotFoundError when the namespace is gone, else OSError.
+    """
     names = []
     for table, base_chains in read_tables(inode):
         tool = tool_of(table.family, table.name, (chain.name for chain in base_chains))
