@@ -1,4 +1,4 @@
-# make setup | test | demo | bench | recordings | shell | run | docs | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+# make setup | test | demo | bench | recordings | shell | run | docs | programs | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
 # What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
 KERNELS ?=
@@ -19,7 +19,7 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo bench recordings shell run docs lint
+.PHONY: help packages setup test demo bench recordings shell run docs programs lint
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench [KERNEL=6.12]    what whydrop costs a packet, beside bpftrace and dropwatch in the same guest'
 	@echo 'make recordings KERNEL=6.12 what its scenarios find, recorded for tests/replay'
 	@echo 'make shell KERNEL=6.12      a root shell in one of these kernels; make run CMD=... for one command'
+	@echo 'make programs               bpf/programs.MACHINE, after a change in bpf/: compiled once for every kernel'
 	@echo 'make docs                   docs/json.md and docs/schema.json, from the types of the lines'
 	@echo 'make lint                   ruff, mypy, clang-format'
 
@@ -87,6 +88,9 @@ run: setup
 docs: setup
 	@$(PYTHON) -c 'from dropwatch.render.lines.page import page; print(page(), end="")' >docs/json.md
 	@.venv/bin/whydrop schema >docs/schema.json
+
+programs: setup
+	@$(PYTHON) -m dropwatch.probe.programs.release
 
 lint: setup
 	@$(PYTHON) -m ruff check --quiet .

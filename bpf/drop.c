@@ -174,9 +174,9 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	u32 detail;
 
 	if (KFREE_SKB_REASON_ARGUMENT)
-		reason = (u32)ctx->args[KFREE_SKB_REASON_ARGUMENT];
+		reason = (u32)ctx->args[2];
 	if (KFREE_SKB_SOCKET_ARGUMENT)
-		receiver = ctx->args[KFREE_SKB_SOCKET_ARGUMENT];
+		receiver = ctx->args[3];
 	if (SUMMARY && death && death->skb == ctx->args[0] && death->search == SEARCH_DONE) {
 		death->search = SEARCH_TOLD;
 		notes = death->notes;

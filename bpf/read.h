@@ -1,5 +1,5 @@
 /* Explicit readers of kernel memory. The names that begin with OFF, SIZE and ENUM come from the running
- * kernel's BTF: dropwatch/probe/program.py finds the names in this text and defines them. */
+ * kernel's BTF: dropwatch/probe/programs/numbers.py finds the names in this text and defines them. */
 #ifndef WHYDROP_READ_H
 #define WHYDROP_READ_H
 
@@ -13,7 +13,6 @@
 
 /* A struct sk_buff is read in two halves: as a whole it would take half of the stack. Kernels have one of 224 or 232 bytes. */
 #define SKB_HALF 128
-_Static_assert(SIZE_sk_buff > SKB_HALF && SIZE_sk_buff <= 2 * SKB_HALF, "a struct sk_buff is two halves");
 
 /* Where helpers write to. The compiler gives each variable of an inlined function its own place on the stack, and
  * there are 512 bytes: what is needed only for a moment shares this. */

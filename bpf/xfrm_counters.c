@@ -28,12 +28,13 @@ inline_always void read_counters(struct xfrm_counters *counters, u64 skb, union 
 /* Counters of this CPU that rose since they were read: softirqs do not nest, so it was this packet. */
 inline_always u64 risen_counters(const struct xfrm_counters *counters, union scratch *scratch)
 {
+	int number = XFRM_COUNTERS;
 	u64 risen = 0;
 
 	if (!counters->address)
 		return 0;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < XFRM_COUNTERS; i++)
+	for (int i = 0; i < number; i++)
 		if (read_pointer(scratch, counters->address + i * sizeof(u64)) != counters->before[i])
 			risen |= 1ULL << i;
 	return risen;

@@ -1,25 +1,18 @@
 """Attaches the programs of one run to functions and tracepoints, and takes off what went with its module."""
 
-import contextlib
 import ctypes
-import os
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe.family import Hook, TailCall
-
-KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
-NO_KPROBES = "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
+from dropwatch.probe.programs.loader import KPROBE_PMU, NO_KPROBES, Kind, Loader
 
 
 class Probes:
-    """What is attached of one loaded program (an object of bcc), whoever wants it."""
+    """What is attached of the programs of one run, whoever wants it."""
 
-    def __init__(self, bpf: Any, symbols: Kallsyms) -> None:
-        self._bpf = bpf
+    def __init__(self, loader: Loader, symbols: Kallsyms) -> None:
+        self._loader = loader
         self._symbols = symbols
         self._attached: dict[Hook, str | None] = {}  # with the module of its function
         self._refused: dict[Hook, str] = {}  # why
@@ -47,45 +40,24 @@ class Probes:
 
     def load(self, call: TailCall) -> str | None:
         """Puts a program where others jump to it. None, or why the kernel refuses it."""
-        from bcc import BPF
-
-        kind = BPF.KPROBE if call.is_kprobe else BPF.RAW_TRACEPOINT
-        with quiet() as said:
-            try:
-                program = self._bpf.load_func(call.program.encode(), kind)
-                self.write(call.table, call.index, ctypes.c_int(program.fd))
-            except Exception as error:
-                return said() or str(error)
+        kind = Kind.KPROBE if call.is_kprobe else Kind.RAW_TRACEPOINT
+        try:
+            self._loader.write(call.table, call.index, ctypes.c_int(self._loader.load(call.program, kind)))
+        except OSError as error:
+            return error.strerror
         return None
 
     def attach_tracepoint(self, tracepoint: str, program: str) -> str | None:
-        """None when it is attached, else why not. A tracepoint takes one program in this way."""
-        with quiet() as said:
-            try:
-                self._bpf.attach_raw_tracepoint(tp=tracepoint.encode(), fn_name=program.encode())
-            except Exception as error:
-                return said() or str(error)
-        return None
-
-    def attach_second(self, tracepoint: str, program: str) -> str | None:
-        """One more program at a tracepoint, run after the first: bcc itself attaches only one."""
-        from bcc import BPF
-        from bcc.libbcc import lib
-
-        with quiet() as said:
-            try:
-                second = self._bpf.load_func(program.encode(), BPF.RAW_TRACEPOINT)
-            except Exception as error:
-                return said() or str(error)
-            attached = lib.bpf_attach_raw_tracepoint(second.fd, tracepoint.encode())
-        if attached < 0:
-            return "the tracepoint takes no second program"
-        self._bpf.raw_tracepoint_fds[f"{tracepoint}, again".encode()] = attached
+        """None when it is attached, else why not. Of several programs the first attached runs first."""
+        try:
+            self._loader.attach_tracepoint(tracepoint, program)
+        except OSError as error:
+            return error.strerror
         return None
 
     def write(self, table: str, index: int, value: Any) -> None:
         """One element of an array map, whatever its type. Raises OSError."""
-        write(self._bpf, table, index, value)
+        self._loader.write(table, index, value)
 
     def modules_changed(self, names: set[str]) -> None:
         """Modules have come or gone. A probe is dead when its module went, also if that has come back since."""
@@ -96,61 +68,20 @@ class Probes:
 
     def _try(self, hook: Hook) -> str | None:
         """The return first, so that no entry waits for one that is not seen."""
-        if not KPROBE_PMU.exists():  # bcc would write to tracefs instead: a killed process leaves it behind
+        if not KPROBE_PMU.exists():  # tracefs would do, but what a killed process made there stays
             return NO_KPROBES
-        event = hook.function.encode()
-        with quiet() as said:
-            try:
-                if hook.back is not None:
-                    self._bpf.attach_kretprobe(event=event, fn_name=hook.back.encode())
-                if hook.entry is not None:
-                    self._bpf.attach_kprobe(event=event, fn_name=hook.entry.encode())
-            except Exception as error:
-                why = said() or str(error)
-                self._detach(hook)
-                return why
+        try:
+            if hook.back is not None:
+                self._loader.attach_kprobe(hook.function, hook.back, at_return=True)
+            if hook.entry is not None:
+                self._loader.attach_kprobe(hook.function, hook.entry)
+        except OSError as error:
+            self._detach(hook)
+            return error.strerror
         return None
 
     def _detach(self, hook: Hook) -> None:
-        event = hook.function.encode()
-        with quiet(), contextlib.suppress(Exception):
-            if hook.entry is not None:
-                self._bpf.detach_kprobe(event=event, fn_name=hook.entry.encode())
-        with quiet(), contextlib.suppress(Exception):
-            if hook.back is not None:
-                self._bpf.detach_kretprobe(event=event, fn_name=hook.back.encode())
-
-
-def write(bpf: Any, table: str, index: int, value: Any) -> None:
-    """One element of an array map, whatever its type. Raises OSError."""
-    from bcc.libbcc import lib
-
-    key = ctypes.c_int(index)
-    if lib.bpf_update_elem(bpf[table.encode()].map_fd, ctypes.byref(key), ctypes.byref(value), 0):
-        raise OSError(ctypes.get_errno(), f"cannot write to the BPF map {table}")
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[Any]:
-    """bcc and clang write to file descriptors 1 and 2; stdout carries data only. Gives a function: what they said."""
-    with tempfile.TemporaryFile() as file:
-        saved = os.dup(1), os.dup(2)
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-
-        def said() -> str:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 400))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-            told = [
-                line for line in lines if line and not line.startswith("processed ")
-            ]  # the verifier's statistics
-            return " ".join([line for line in told if "error:" in line][:2] or told[-2:])
-
-        try:
-            yield said
-        finally:
-            os.dup2(saved[0], 1)
-            os.dup2(saved[1], 2)
-            os.close(saved[0])
-            os.close(saved[1])
+        if hook.entry is not None:
+            self._loader.detach_kprobe(hook.function, hook.entry)
+        if hook.back is not None:
+            self._loader.detach_kprobe(hook.function, hook.back, at_return=True)

@@ -20,7 +20,7 @@ def attach_drop(probes: Probes, summary: bool, note: Callable[[str], None]) -> s
     if btf.vmlinux().offset("bpf_prog", ("active",)) is None:
         return None  # programs run again on their CPU
     # What dies in an interrupt of on_kfree_skb.
-    why = probes.load(_INTERRUPTING) or probes.attach_second("kfree_skb", _AGAIN)
+    why = probes.load(_INTERRUPTING) or probes.attach_tracepoint("kfree_skb", _AGAIN)
     if why is not None:
         note(f"probe {_AGAIN}: not attached: {why}")
     return None

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dropwatch.kernel.skb_fields import SkbField
-from dropwatch.probe.attach import KPROBE_PMU, NO_KPROBES, Probes
+from dropwatch.probe.attach import Probes
 from dropwatch.probe.family import Hook, TailCall, both, entries
+from dropwatch.probe.programs.loader import KPROBE_PMU, NO_KPROBES
 from dropwatch.probe.skb_functions import Chosen
 from dropwatch.wire.trace import StepField
 

@@ -10,7 +10,7 @@ from dropwatch.wire.note import Note
 class Hook:
     """A kernel function with the BPF programs that run at its entry and at its return; one of them may be missing.
 
-    It is not attached where `unless` is not 0 (probe/program.py): the programs know without it what it would tell.
+    It is not attached where the number `unless` is not 0: the programs know without it what it would tell.
     """
 
     function: str

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.model.netfilter import HookFunction
-from dropwatch.probe import program
+from dropwatch.probe.programs import numbers
 from dropwatch.wire.note import KernelNames
 
 
@@ -21,7 +21,7 @@ def kernel_names(symbols: Kallsyms, watches: Callable[[str], bool]) -> KernelNam
 
 def _state_names() -> dict[int, str]:
     """Words for xfrm_state.km.state: an enum without a name (include/net/xfrm.h)."""
-    found = program.xfrm_states()
+    found = numbers.xfrm_states()
     return {number: name.removeprefix("XFRM_STATE_").lower() for name, number in found.items()}
 
 
@@ -32,7 +32,7 @@ def _counter_names() -> dict[int, str]:
         shown = {line.split()[0].upper(): line.split()[0] for line in lines if line.strip()}
     except OSError:
         shown = {}
-    names = {number: name.removeprefix("LINUX_MIB_") for name, number in program.xfrm_counters().items()}
+    names = {number: name.removeprefix("LINUX_MIB_") for name, number in numbers.xfrm_counters().items()}
     return {
         number: shown.get(name, name)
         for number, name in names.items()

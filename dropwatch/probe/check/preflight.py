@@ -10,11 +10,13 @@ from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.model.fact import Fact
-from dropwatch.probe import program
 from dropwatch.probe.check import trial
 from dropwatch.probe.check.bcc_package import find_bcc
 from dropwatch.probe.check.lockdown import lockdown_mode
 from dropwatch.probe.families import FAMILIES
+from dropwatch.probe.programs import numbers
+from dropwatch.probe.programs.release import carried
+from dropwatch.probe.programs.text import MODES, join
 
 # linux/capability.h
 CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYSLOG, CAP_PERFMON, CAP_BPF = 12, 21, 34, 38, 39
@@ -60,7 +62,7 @@ def vital_facts(user: User) -> Iterator[Fact]:
     """What a live run cannot do without, in the order in which a user can do something about them."""
     may = user.has(CAP_BPF, CAP_PERFMON)
     yield _privilege(user, may)
-    yield _bcc()
+    yield _programs()
     yield _libbpf()
     yield _btf()
     if may:
@@ -87,11 +89,20 @@ def _user_name(uid: int) -> str:
         return f"user {uid}"
 
 
-def _bcc() -> Fact:
+def _programs() -> Fact:
+    """What a release carries fits its own text on its architecture; bcc is needed for any other."""
+    machine = platform.machine()
+    if all(carried(join(FAMILIES, mode)) is not None for mode in MODES):
+        return Fact("programs", True, f"compiled already, for every kernel on {machine}", vital=True)
     found = find_bcc()
     if found.problem is not None:
-        return Fact("bcc", False, found.problem, found.todo, vital=True)
-    return Fact("bcc", True, f"{found.version or 'version unknown'}, in {found.directory}", vital=True)
+        text = f"whydrop carries none that fit ({machine}), and bcc cannot compile them here: {found.problem}"
+        return Fact("programs", False, text, found.todo, vital=True)
+    bcc = f"bcc {found.version or ''}".strip()
+    text = (
+        f"whydrop carries none that fit ({machine}): {bcc} in {found.directory} compiles them at each start"
+    )
+    return Fact("programs", True, text, vital=True)
 
 
 def _libbpf() -> Fact:
@@ -106,7 +117,7 @@ def _libbpf() -> Fact:
 def _btf() -> Fact:
     """Whether the kernel tells where its fields are: those that every run reads."""
     try:
-        left_out = program.build(FAMILIES).left_out
+        left_out = numbers.build(FAMILIES).left_out
     except CannotRunHere as error:
         return Fact("BTF", False, error.message, error.hint, vital=True)
     text = "this kernel tells the layout of its structures"

@@ -1,33 +1,24 @@
 """Tries the smallest BPF programs and probes on the running kernel, and takes them away again.
 
-Asks the system calls directly: it must work where bcc and libbpf are missing. The numbers are UAPI:
-linux/bpf.h, linux/perf_event.h and the architectures' unistd.h.
+Asks the system calls directly: it must work where libbpf is missing. The numbers are UAPI: linux/bpf.h.
 """
 
 import ctypes
 import errno
 import os
-import platform
 import resource
 import struct
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-_CALLS = {  # machine: bpf(2), perf_event_open(2)
-    "x86_64": (321, 298),
-    "aarch64": (280, 241),
-    "riscv64": (280, 241),
-    "loongarch64": (280, 241),
-    "ppc64le": (361, 319),
-    "s390x": (351, 331),
-}
+from dropwatch.kernel import system_calls
+
 _MAP_CREATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 5, 17
 _MAP_TYPE_RINGBUF = 27
 _PROG_TYPE_RAW_TRACEPOINT = 17
 _FUNC_PROBE_READ_KERNEL = 113
-_PERF_FLAG_FD_CLOEXEC = 8
-_ATTR_BYTES = 72  # union bpf_attr as far as used here, and PERF_ATTR_SIZE_VER1
 _LOG_BYTES = 16384
 _KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 
@@ -93,8 +84,8 @@ def kprobe(function: str) -> Outcome:
         return Outcome(errno.ENODEV)
     name = ctypes.create_string_buffer(function.encode())
     # struct perf_event_attr: type, size, config, sample period, three masks, wakeup, bp_type, config1, config2
-    attr = struct.pack("=IIQQQQQIIQQ", pmu, _ATTR_BYTES, 0, 1, 0, 0, 0, 1, 0, ctypes.addressof(name), 0)
-    fd, error = _call(1, ctypes.create_string_buffer(attr, _ATTR_BYTES), -1, 0, -1, _PERF_FLAG_FD_CLOEXEC)
+    attr = struct.pack("=IIQQQQQIIQQ", pmu, 0, 0, 1, 0, 0, 0, 1, 0, ctypes.addressof(name), 0)
+    fd, error = _tried(lambda: system_calls.perf_event_open(attr, cpu=0))
     _close(fd)
     return Outcome(error)
 
@@ -129,7 +120,7 @@ def _load(*, reading: bool) -> tuple[int, Outcome]:
         ctypes.addressof(log),
     )
     fd, error = _bpf(_PROG_LOAD, attr)
-    if error == errno.EPERM and _lift_memlock():
+    if error == errno.EPERM and system_calls.lift_memlock():
         fd, error = _bpf(_PROG_LOAD, attr)
     told = [
         line for line in log.value.decode(errors="replace").splitlines() if not line.startswith("processed")
@@ -137,29 +128,18 @@ def _load(*, reading: bool) -> tuple[int, Outcome]:
     return fd, Outcome(error, told[-1] if told else "")
 
 
-def _lift_memlock() -> bool:
-    """Before 5.11 BPF memory counts as locked memory, of which little is allowed."""
-    try:
-        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def _bpf(command: int, attr: bytes) -> tuple[int, int | None]:
-    return _call(0, command, ctypes.create_string_buffer(attr, _ATTR_BYTES), _ATTR_BYTES)
+    return _tried(lambda: system_calls.bpf(command, attr))
 
 
-def _call(which: int, *arguments: object) -> tuple[int, int | None]:
+def _tried(call: Callable[[], int]) -> tuple[int, int | None]:
     """(descriptor, 0), (-1, errno), or (-1, None) where the number of the system call is unknown."""
-    calls = _CALLS.get(platform.machine()) if sys.maxsize > 2**32 else None
-    if calls is None:
+    if not system_calls.are_known():
         return -1, None
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    native = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
-    fd = libc.syscall(ctypes.c_long(calls[which]), *native)
-    return (fd, 0) if fd >= 0 else (-1, ctypes.get_errno())
+    try:
+        return call(), 0
+    except OSError as error:
+        return -1, error.errno
 
 
 def _close(fd: int) -> None:

@@ -235,7 +235,7 @@ def test_check_says_the_same_in_words_and_in_json_and_with_its_exit_code(whydrop
     assert (as_json, err) == (code, "")
     assert found["complete"] is (code == 0)
     assert found["works"] is can_watch
-    assert {"kernel", "user", "bcc", "libbpf", "BTF", "lockdown", "kprobes", "tracefs"} <= {
+    assert {"kernel", "user", "programs", "libbpf", "BTF", "lockdown", "kprobes", "tracefs"} <= {
         fact["name"] for fact in found["facts"]
     }
 

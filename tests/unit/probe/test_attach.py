@@ -1,6 +1,6 @@
 """Which functions get probes, and when: those that are there now, those of modules that come, those that come again."""
 
-from functools import partialmethod
+import errno
 from pathlib import Path
 
 import pytest
@@ -11,29 +11,34 @@ from dropwatch.probe.attach import Probes
 from dropwatch.probe.attach_families import FamilyProbes
 from dropwatch.probe.families import ENGINES, XFRM, XFRM_OUTPUT
 from dropwatch.probe.family import Family
+from dropwatch.probe.programs.loader import Kind, Loader
 
 TEXT, MODULES = 0xFFFFFFFF81000000, 0xFFFFFFFFC0000000
 CORE = f"{TEXT:x} T _stext\n{TEXT + 16:x} T nf_queue\n{TEXT + 64:x} T _etext\n"
 CONNTRACK = [("nf_conntrack_in", "on_answer_return", True), ("nf_conntrack_in", "on_conntrack_in", False)]
 
 
-class Bpf:
+class Kernel(Loader):
     """Notes what is attached, as (function, program, at return); refuses what it is told to, functions or programs."""
 
     def __init__(self) -> None:
         self.attached: list[tuple[str, str, bool]] = []
         self.refused: set[str] = set()
 
-    def attach_kprobe(self, event: bytes, fn_name: bytes, at_return: bool = False) -> None:
-        if {event.decode(), fn_name.decode()} & self.refused:
-            raise OSError("no")
-        self.attached.append((event.decode(), fn_name.decode(), at_return))
+    def attach_kprobe(self, function: str, program: str, *, at_return: bool = False) -> None:
+        if {function, program} & self.refused:
+            raise OSError(errno.EINVAL, "no")
+        self.attached.append((function, program, at_return))
 
-    def detach_kprobe(self, event: bytes, fn_name: bytes, at_return: bool = False) -> None:
-        self.attached.remove((event.decode(), fn_name.decode(), at_return))
+    def detach_kprobe(self, function: str, program: str, *, at_return: bool = False) -> None:
+        if (function, program, at_return) in self.attached:
+            self.attached.remove((function, program, at_return))
 
-    attach_kretprobe = partialmethod(attach_kprobe, at_return=True)
-    detach_kretprobe = partialmethod(detach_kprobe, at_return=True)
+    def load(self, program: str, kind: Kind) -> int:
+        return 3
+
+    def write(self, table: str, index: int, value: object) -> None:
+        pass
 
 
 class Machine:
@@ -41,7 +46,7 @@ class Machine:
         self.kallsyms, self.modules = directory / "kallsyms", directory / "modules"
         self.has()
         self.symbols = Kallsyms(self.kallsyms, self.modules)
-        self.bpf = Bpf()
+        self.kernel = Kernel()
         self.notes: list[str] = []
 
     def has(self, *functions: str) -> None:
@@ -50,19 +55,18 @@ class Machine:
         self.modules.write_text(f"nf_conntrack 4096 0 - Live {MODULES:#x}\n" if functions else "")
 
     def start(self, *families: Family) -> FamilyProbes:
-        probes = Probes(self.bpf, self.symbols)
+        probes = Probes(self.kernel, self.symbols)
         started = FamilyProbes(probes, families, self.symbols, self.notes.append)
         started.start()
         return started
 
     @property
     def functions(self) -> set[str]:
-        return {function for function, _, _ in self.bpf.attached}
+        return {function for function, _, _ in self.kernel.attached}
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    monkeypatch.setattr(attach, "write", lambda *_: None)
     monkeypatch.setattr(attach_families, "read_layout", lambda _: None)
     monkeypatch.setattr(attach, "KPROBE_PMU", tmp_path)
     return Machine(tmp_path)
@@ -75,7 +79,7 @@ def test_what_is_not_loaded_is_no_lack(machine: Machine) -> None:
 
 
 def test_what_every_kernel_should_have_is_one(machine: Machine) -> None:
-    machine.bpf.refused = {"xfrm_input"}
+    machine.kernel.refused = {"xfrm_input"}
     machine.start(XFRM)
     assert machine.functions == set(), "the others lean on the first"
     assert machine.notes == ["probe xfrm_input: not attached: no"]
@@ -86,7 +90,7 @@ def test_a_module_that_comes_gets_its_probes(machine: Machine) -> None:
     machine.has("nf_conntrack_in")
     attached.modules_changed({"nf_conntrack"})
     attached.modules_changed({"other"})
-    assert sorted(machine.bpf.attached) == sorted([("nf_queue", "on_nf_queue", False), *CONNTRACK]), (
+    assert sorted(machine.kernel.attached) == sorted([("nf_queue", "on_nf_queue", False), *CONNTRACK]), (
         "once each"
     )
 
@@ -97,19 +101,19 @@ def test_a_module_that_comes_again_gets_them_again(machine: Machine, seen_withou
     machine.has("nf_conntrack_in")
     machine.symbols.refresh()
     attached = machine.start(ENGINES)
-    first = list(machine.bpf.attached)
+    first = list(machine.kernel.attached)
     if seen_without:
         machine.has()
         attached.modules_changed({"nf_conntrack"})
         assert machine.functions == {"nf_queue"}
         machine.has("nf_conntrack_in")
-    machine.bpf.attached = [hook for hook in first if hook[0] == "nf_queue" or not seen_without]
+    machine.kernel.attached = [hook for hook in first if hook[0] == "nf_queue" or not seen_without]
     attached.modules_changed({"nf_conntrack"})
-    assert sorted(machine.bpf.attached) == sorted(first)
+    assert sorted(machine.kernel.attached) == sorted(first)
 
 
 def test_a_function_that_takes_no_probe_is_told_once(machine: Machine) -> None:
-    machine.bpf.refused = {"nf_conntrack_in"}
+    machine.kernel.refused = {"nf_conntrack_in"}
     machine.has("nf_conntrack_in")
     machine.symbols.refresh()
     attached = machine.start(ENGINES)
@@ -135,7 +139,7 @@ def test_half_a_probe_is_none(machine: Machine, refused: str) -> None:
     """The return of a call whose entry was not seen says nothing, nor the other way round."""
     machine.has("ip_vs_in_hook")
     machine.symbols.refresh()
-    machine.bpf.refused.add(refused)
+    machine.kernel.refused.add(refused)
     assert not machine.start(ENGINES).watches("ip_vs_in_hook")
     assert machine.functions == {"nf_queue"}
 

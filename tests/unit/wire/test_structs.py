@@ -9,7 +9,7 @@ import pytest
 
 from dropwatch.model.netfilter import FAMILIES
 from dropwatch.names import xfrm_abi
-from dropwatch.probe import tracer
+from dropwatch.probe.programs import loader
 from dropwatch.resources import resource_dir
 from dropwatch.wire import decoder, drop, header, ipsec, layout, netfilter, settings, socket, trace
 
@@ -199,7 +199,7 @@ GRANTED = {
     "offsetof(struct xfrm_stats, replay_window)": 0,
     "offsetof(struct xfrm_stats, replay)": 4,
     "offsetof(struct xfrm_stats, integrity_failed)": 8,
-    "offsetof(struct bpf_prog_info, recursion_misses)": tracer._RECURSION_MISSES_OFFSET,
+    "offsetof(struct bpf_prog_info, recursion_misses)": loader._RECURSION_MISSES_OFFSET,
 }
 
 

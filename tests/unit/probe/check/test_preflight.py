@@ -11,7 +11,6 @@ import pytest
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.model.fact import Fact
-from dropwatch.probe import program
 from dropwatch.probe.check import preflight, trial
 from dropwatch.probe.check.bcc_package import BccPackage
 from dropwatch.probe.check.preflight import (
@@ -23,7 +22,9 @@ from dropwatch.probe.check.preflight import (
     vital_facts,
 )
 from dropwatch.probe.family import Family
-from dropwatch.probe.program import Program
+from dropwatch.probe.programs import numbers
+from dropwatch.probe.programs.numbers import Program
+from dropwatch.probe.programs.text import join
 
 ROOT = User(0, (1 << 41) - 1, in_user_namespace=False)
 NOBODY = User(65534, 0, in_user_namespace=False)
@@ -31,11 +32,13 @@ NOBODY = User(65534, 0, in_user_namespace=False)
 
 @pytest.fixture(autouse=True)
 def furnished_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """bcc, libbpf and BTF are there, whatever this machine has; a test says what is not."""
+    """Compiled programs, bcc, libbpf and BTF are there, whatever this machine has; a test says what is not."""
+    monkeypatch.setattr(preflight, "carried", lambda text: text)
     monkeypatch.setattr(preflight, "find_bcc", lambda: BccPackage("0.26.0"))
     monkeypatch.setattr(ctypes, "CDLL", lambda name: None)
     monkeypatch.setattr(preflight, "lockdown_mode", lambda: "none")
-    monkeypatch.setattr(program, "build", lambda families: Program("", (), families, {}))
+    text = join((), "findings")
+    monkeypatch.setattr(numbers, "build", lambda families: Program(text, {}, {}, families, {}))
 
 
 @pytest.fixture
@@ -138,11 +141,12 @@ def test_the_obstacles_come_in_the_order_in_which_a_user_can_remove_them(
         return error.message if error else None
 
     monkeypatch.setattr(trial, "program", lambda *, reading: trial.Outcome(errno.EPERM))
+    monkeypatch.setattr(preflight, "carried", lambda text: None)
     monkeypatch.setattr(preflight, "find_bcc", lambda: BccPackage(problem="no bcc", todo="get it"))
     monkeypatch.setattr(preflight, "read_user", lambda: NOBODY)
     assert obstacle() == "nobody may not load BPF programs"
     monkeypatch.setattr(preflight, "read_user", lambda: ROOT)
-    assert obstacle() == "no bcc"
+    assert (obstacle() or "").endswith("and bcc cannot compile them here: no bcc")
     monkeypatch.setattr(preflight, "find_bcc", lambda: BccPackage("0.26.0"))
     assert "refuses to load" in (obstacle() or "")
     monkeypatch.setattr(trial, "program", lambda *, reading: trial.Outcome(0))
@@ -158,7 +162,7 @@ def test_without_btf_or_libbpf_nothing_can_be_read(
     def no_library(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(program, "build", no_btf)
+    monkeypatch.setattr(numbers, "build", no_btf)
     monkeypatch.setattr(ctypes, "CDLL", no_library)
     found = failing(ROOT)
     assert (found["BTF"].text, found["BTF"].todo) == ("this kernel carries no BTF", "run another")
@@ -169,7 +173,9 @@ def test_a_family_that_btf_does_not_know_is_told_but_no_obstacle(
     capable_kernel: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left_out = {"ipsec input": "this kernel's BTF has no xfrm_state"}
-    monkeypatch.setattr(program, "build", lambda families: Program("", (), (), left_out))
+    monkeypatch.setattr(
+        numbers, "build", lambda families: Program(join((), "findings"), {}, {}, (), left_out)
+    )
     btf = next(fact for fact in vital_facts(ROOT) if fact.name == "BTF")
     assert btf.works
     assert "not for ipsec input: this kernel's BTF has no xfrm_state" in btf.text

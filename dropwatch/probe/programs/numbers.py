@@ -1,13 +1,5 @@
-"""Joins the BPF program text and finds the numbers it needs in the running kernel's BTF.
+"""The numbers that the programs need of the running kernel, from its BTF, and the families that it has room for."""
 
-The text is never edited: Python chooses which files, and defines names. `OFF_sk_buff__mark` is the offset of a
-member, `BIT_sock__sk_userlocks` that of a bit field in bits, `SIZE_sk_buff` the size of a struct,
-`ENUM_SKB_EXT_SEC_PATH` an enumerator. Two underscores part the
-steps of a path; a name that begins with two itself gives four (`OFF_sock____sk_common__skc_net`).
-"""
-
-import re
-import resource
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,39 +8,25 @@ from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.probe.family import Family
+from dropwatch.probe.programs.text import NAMES, TRACEPOINT_NAMES, Mode, Text, common_files, join
 from dropwatch.resources import resource_dir
 
-_NAMES = re.compile(r"\b(OFF|BIT|SIZE|ENUM)_(\w+)\b")
 _ENUMS = ("skb_ext_id", "tcp_tw_status")
+_READ_OF_SK_BUFF = 256  # bytes, twice SKB_HALF of bpf/read.h
 RING_BYTES, TRACE_RING_BYTES = 8 << 20, 32 << 20
 _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
 
 
-HEADERS = ("read.h",)
-BASE_FILES = (
-    *(
-        "maps.c",
-        "records.c",
-        "flow.c",
-        "filter.c",
-        "place.c",
-        "death.c",
-        "calls.c",
-        "netfilter.c",
-        "modules.c",
-    ),
-    *("summary.c", "journey.c"),
-)
-DROP_FILES = ("families.c", "drop.c")
-TRACE_FILES = ("trace_step.c", "trace_returns.c", "trace.c")
-
-
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What BCC gets: one text and its flags; and the families that this kernel has no room for, with the reason."""
+    """What the loader gets: a text, a number for each of its names, and the entries of maps whose size differs.
 
-    text: str
-    flags: tuple[str, ...]
+    `families` are those that work here; `left_out` has the others that this kernel has no room for, with the reason.
+    """
+
+    text: Text
+    numbers: dict[str, int]
+    entries: dict[str, int]
     families: tuple[Family, ...]
     left_out: dict[str, str]
 
@@ -58,25 +36,23 @@ def build(
     directory: Path | None = None,
     *,
     without: tuple[Family, ...] = (),
-    summary: bool = False,
-    trace: bool = False,
+    mode: Mode = "findings",
 ) -> Program:
-    """Joins the files, and switches on the families whose structs this kernel has. Raises CannotRunHere without BTF.
+    """Switches on the families whose structs this kernel has. Raises CannotRunHere without BTF.
 
     The text of a family that is switched off is there too, but nothing calls it: the numbers that this kernel does not
-    have are zero in it. With `summary` the program counts the drops and sends only samples of them; with `trace` there
-    are the programs that follow packets as well.
+    have are zero in it.
     """
     directory = directory or resource_dir("bpf")
-    defined: dict[str, int] = {}
-    following = TRACE_FILES if trace else ()
-    for name in (*HEADERS, *BASE_FILES, *DROP_FILES, *following):
-        defined |= _require(name, (directory / name).read_text())
+    numbers: dict[str, int] = {}
+    for name in common_files(mode):
+        numbers |= _require(name, (directory / name).read_text())
+    _check_size(numbers["SIZE_sk_buff"])
     chosen: list[Family] = []
     left_out = {}
     for family in families:
         found, missing = _resolve("".join((directory / name).read_text() for name in family.files))
-        defined |= found | dict.fromkeys(missing, 0)
+        numbers |= found | dict.fromkeys(missing, 0)
         if family in without:
             continue
         if family.needs is not None and family.needs not in [there.name for there in chosen]:
@@ -85,29 +61,41 @@ def build(
             left_out[family.name] = f"this kernel's BTF has no {', '.join(sorted(missing.values()))}"
         else:
             chosen.append(family)
-    own = (name for family in families for name in family.files)
-    files = (*BASE_FILES, *own, *DROP_FILES, *following)
-    text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
-    defined |= {family.flag: family in chosen for family in families}
-    defined |= {"SUMMARY": summary, "TRACE": trace, **_tracepoint_arguments()}
-    defined["PAGE_SIZE"] = resource.getpagesize()
-    defined["RING_PAGES"] = (TRACE_RING_BYTES if trace else RING_BYTES) // resource.getpagesize()
-    defined["XT_CHUNKS"] = _XT_CHUNKS_PER_CPU * possible_cpus()
-    flags = tuple(f"-D{name}={int(value)}" for name, value in sorted(defined.items()))
-    return Program(text, flags, tuple(_without_spared(family, defined) for family in chosen), left_out)
+    numbers |= {family.flag: int(family in chosen) for family in families}
+    numbers |= _tracepoint_arguments()
+    entries = {
+        "events": TRACE_RING_BYTES if mode == "trace" else RING_BYTES,
+        "xt_chunks": _XT_CHUNKS_PER_CPU * possible_cpus(),
+    }
+    working = tuple(_without_spared(family, numbers) for family in chosen)
+    return Program(join(families, mode, directory), numbers, entries, working, left_out)
 
 
-def _without_spared(family: Family, defined: dict[str, int]) -> Family:
+def _check_size(size: int) -> None:
+    if not _READ_OF_SK_BUFF // 2 < size <= _READ_OF_SK_BUFF:
+        raise CannotRunHere(
+            f"a struct sk_buff of this kernel has {size} bytes, and whydrop reads {_READ_OF_SK_BUFF} at most",
+            "please report this kernel",
+        )
+
+
+def _without_spared(family: Family, numbers: dict[str, int]) -> Family:
     """With the hooks that it needs here: some learn what the tracepoint says by itself on other kernels."""
-    needed = tuple(hook for hook in family.hooks if hook.unless is None or not defined[hook.unless])
+    needed = tuple(hook for hook in family.hooks if hook.unless is None or not numbers[hook.unless])
     return replace(family, hooks=needed)
 
 
 def _tracepoint_arguments() -> dict[str, int]:
-    """Which argument of skb:kfree_skb is what, 0: none. It has grown twice, and stable kernels took the change too."""
+    """Index of an argument of skb:kfree_skb, 0: there is none. It has grown twice, in stable kernels too.
+
+    The programs read them at these places only: a context cannot be read at an index that the compiler does not know.
+    """
     arguments = btf.vmlinux().tracepoint_arguments("kfree_skb") or []
-    names = {"KFREE_SKB_REASON_ARGUMENT": "skb_drop_reason", "KFREE_SKB_SOCKET_ARGUMENT": "sock"}
-    return {flag: arguments.index(name) if name in arguments else 0 for flag, name in names.items()}
+    expected = ((2, "skb_drop_reason"), (3, "sock"))
+    return {
+        flag: index if name in arguments[index : index + 1] else 0
+        for flag, (index, name) in zip(TRACEPOINT_NAMES, expected, strict=True)
+    }
 
 
 def _require(file: str, text: str) -> dict[str, int]:
@@ -124,7 +112,7 @@ def _resolve(text: str) -> tuple[dict[str, int], dict[str, str]]:
     """Values of the names in a text, and what of them this kernel lacks (as `struct.member`)."""
     found: dict[str, int] = {}
     missing: dict[str, str] = {}
-    for kind, rest in set(_NAMES.findall(text)):
+    for kind, rest in set(NAMES.findall(text)):
         path = _path(rest) if kind in ("OFF", "BIT") else (rest,)
         value = _value(kind, path)
         if value is None:

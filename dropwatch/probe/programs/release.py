@@ -1,0 +1,73 @@
+"""What a release carries: the programs of all modes, compiled once for every kernel of one machine architecture.
+
+python -m dropwatch.probe.programs.release      writes bpf/programs.MACHINE (`make programs`)
+"""
+
+import platform
+import zlib
+from pathlib import Path
+
+from dropwatch.errors import WhydropError
+from dropwatch.probe.families import FAMILIES
+from dropwatch.probe.programs.compiled import (
+    PLACEHOLDERS,
+    Compiled,
+    immediate,
+    pack,
+    placeholders,
+    set_immediate,
+    unpack,
+)
+from dropwatch.probe.programs.compiler import compile_here
+from dropwatch.probe.programs.text import MODES, Text, join
+from dropwatch.resources import resource_dir
+
+_OTHER_PLACEHOLDERS = 0x3C3C0000  # for the proof
+
+
+def carried(text: Text) -> Compiled | None:
+    """The programs of this text for this machine; None when the release has none, or they were made of another text."""
+    try:
+        found = unpack(_path(text.directory).read_bytes())[text.mode]
+    except (OSError, ValueError, KeyError, TypeError, zlib.error):
+        return None
+    return found if found.digest == text.digest else None
+
+
+def compile_all() -> dict[str, Compiled]:
+    """By mode, and proven: compiled once more with other placeholders, only these differ. Raises WhydropError."""
+    texts = [join(FAMILIES, mode) for mode in MODES]
+    made = compile_here(texts)
+    again = compile_here(texts, placeholders=_OTHER_PLACEHOLDERS)
+    for mode, compiled in made.items():
+        for name, code in compiled.programs.items():
+            if _moved(code, compiled.names) != again[mode].programs[name]:
+                raise WhydropError(
+                    f"{name} ({mode}) has another shape with other placeholders",
+                    "a number of the kernel's stands where the compiler folds it: see bpf/README.md",
+                )
+    return made
+
+
+def _moved(code: bytes, names: tuple[str, ...]) -> bytes:
+    """With the other placeholders where the code has its own."""
+    moved = bytearray(code)
+    for at in placeholders(code, names):
+        set_immediate(moved, at, immediate(code, at) - PLACEHOLDERS + _OTHER_PLACEHOLDERS)
+    return bytes(moved)
+
+
+def _path(directory: Path) -> Path:
+    return directory / f"programs.{platform.machine()}"
+
+
+def main() -> None:
+    try:
+        made = compile_all()
+    except WhydropError as error:
+        raise SystemExit(f"{error.message}\n{error.hint}") from error
+    _path(resource_dir("bpf")).write_bytes(pack(made))
+
+
+if __name__ == "__main__":
+    main()

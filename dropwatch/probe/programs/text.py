@@ -1,0 +1,84 @@
+"""Joins the text of the BPF programs, and finds the names in it that stand for numbers of the running kernel.
+
+The text is never edited: Python chooses which files. `OFF_sk_buff__mark` is the offset of a member,
+`BIT_sock__sk_userlocks` that of a bit field in bits, `SIZE_sk_buff` the size of a struct, `ENUM_SKB_EXT_SEC_PATH` an
+enumerator. Two underscores part the steps of a path; a name that begins with two itself gives four
+(`OFF_sock____sk_common__skc_net`).
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from dropwatch.probe.family import Family
+from dropwatch.resources import resource_dir
+
+Mode = Literal["findings", "summary", "trace"]
+MODES: tuple[Mode, ...] = ("findings", "summary", "trace")
+NAMES = re.compile(r"\b(OFF|BIT|SIZE|ENUM)_(\w+)\b")
+TRACEPOINT_NAMES = ("KFREE_SKB_REASON_ARGUMENT", "KFREE_SKB_SOCKET_ARGUMENT")
+HEADERS = ("read.h",)
+BASE_FILES = (
+    *(
+        "maps.c",
+        "records.c",
+        "flow.c",
+        "filter.c",
+        "place.c",
+        "death.c",
+        "calls.c",
+        "netfilter.c",
+        "modules.c",
+    ),
+    *("summary.c", "journey.c"),
+)
+DROP_FILES = ("families.c", "drop.c")
+TRACE_FILES = ("trace_step.c", "trace_returns.c", "trace.c")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is compiled for one mode, the same on every kernel. `names` are those that the loader has numbers for."""
+
+    mode: Mode
+    text: str
+    names: tuple[str, ...]
+    directory: Path
+    flags: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        modes = {"SUMMARY": self.mode == "summary", "TRACE": self.mode == "trace"}
+        # the loader gives these maps the size that this machine and this run need
+        sizes = {"RING_PAGES": 1, "XT_CHUNKS": 1}
+        flags = tuple(f"-D{name}={int(value)}" for name, value in (modes | sizes).items())
+        object.__setattr__(self, "flags", flags)
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides what the compiler makes of it, but for the compiler."""
+        parts = [self.text, *self.names, *self.flags]
+        parts += [path.read_text() for path in sorted(self.directory.rglob("*.h"))]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def own_files(families: tuple[Family, ...]) -> tuple[str, ...]:
+    return tuple(name for family in families for name in family.files)
+
+
+def common_files(mode: Mode) -> tuple[str, ...]:
+    """What every run of the mode needs, whatever the kernel has."""
+    return (*HEADERS, *BASE_FILES, *DROP_FILES, *(TRACE_FILES if mode == "trace" else ()))
+
+
+def join(families: tuple[Family, ...], mode: Mode, directory: Path | None = None) -> Text:
+    """All families' files, in the order in which they lean on one another."""
+    directory = directory or resource_dir("bpf")
+    following = TRACE_FILES if mode == "trace" else ()
+    files = (*BASE_FILES, *own_files(families), *DROP_FILES, *following)
+    text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
+    headers = "".join((directory / name).read_text() for name in HEADERS)
+    found = {f"{kind}_{rest}" for kind, rest in NAMES.findall(headers + text)}
+    names = {*found, *(family.flag for family in families), *TRACEPOINT_NAMES}
+    return Text(mode, text, tuple(sorted(names)), directory)

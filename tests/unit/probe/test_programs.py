@@ -1,0 +1,438 @@
+"""The programs: every number found in this kernel's BTF, what is missing told, and compiled as the release has them."""
+
+import importlib.util
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dropwatch.errors import CannotRunHere, WhydropError
+from dropwatch.kernel import btf
+from dropwatch.probe.attach_drop import COUNTING
+from dropwatch.probe.families import FAMILIES, TCP, XFRM, XFRM_OUTPUT
+from dropwatch.probe.family import Family, Hook
+from dropwatch.probe.programs import numbers, release
+from dropwatch.probe.programs.compiled import (
+    PLACEHOLDERS,
+    Compiled,
+    MapShape,
+    immediate,
+    pack,
+    placeholders,
+    unpack,
+)
+from dropwatch.probe.programs.compiler import compile_here
+from dropwatch.probe.programs.text import BASE_FILES, DROP_FILES, HEADERS, MODES, Mode, join
+from dropwatch.resources import resource_dir
+from dropwatch.wire.ipsec import XfrmRecord
+
+BPF_STACK = 512  # bytes
+BPF_JMP, BPF_JMP32, BPF_JA, BPF_CALL, BPF_EXIT = 5, 6, 0x00, 0x80, 0x90
+BPF_ST, BPF_STX, BPF_ADD_IMMEDIATE, FRAME_POINTER = 2, 3, 0x07, 10  # linux/bpf.h
+NAME = re.compile(r"\b((?:OFF|BIT|SIZE|ENUM)_\w+)\b")
+pytestmark = pytest.mark.skipif(
+    not Path("/sys/kernel/btf/vmlinux").exists(), reason="feature BTF: this kernel has none"
+)
+
+
+@pytest.fixture
+def bpf(tmp_path: Path) -> Path:
+    """A copy of bpf/ to spoil."""
+    return Path(shutil.copytree(resource_dir("bpf"), tmp_path / "bpf"))
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [
+        ("sk_buff__mark", ("sk_buff", "mark")),
+        ("sk_buff___skb_refdst", ("sk_buff", "_skb_refdst")),
+        ("sock____sk_common__skc_net", ("sock", "__sk_common", "skc_net")),
+        ("xfrm_state__props__replay_window", ("xfrm_state", "props", "replay_window")),
+        ("net__mib__xfrm_statistics", ("net", "mib", "xfrm_statistics")),
+        ("xfrm_state__id", ("xfrm_state", "id")),
+    ],
+)
+def test_a_name_gives_a_path(name: str, steps: tuple[str, ...]) -> None:
+    assert numbers._path(name) == steps
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_name_in_the_text_has_a_number(mode: Mode) -> None:
+    built = numbers.build(FAMILIES, mode=mode)
+    names = set(NAME.findall(built.text.text)) | set(
+        NAME.findall((resource_dir("bpf") / "read.h").read_text())
+    )
+    assert len(names) > 40
+    assert {name for name in built.numbers if NAME.fullmatch(name)} == names
+    assert set(built.text.names) <= built.numbers.keys()
+
+
+def test_the_values_are_this_kernels() -> None:
+    kernel, found = btf.vmlinux(), numbers.build(FAMILIES).numbers
+    for name, *path in (
+        ("OFF_sk_buff__mark", "sk_buff", "mark"),
+        ("OFF_sk_buff___skb_refdst", "sk_buff", "_skb_refdst"),
+        ("OFF_sock____sk_common__skc_net", "sock", "__sk_common", "skc_net"),
+        ("OFF_xfrm_state__id__spi", "xfrm_state", "id", "spi"),
+    ):
+        assert found[name] == kernel.offset(path[0], tuple(path[1:])), name
+    assert found["SIZE_sk_buff"] == kernel.size("sk_buff")
+    assert found["ENUM_SKB_EXT_SEC_PATH"] == (kernel.enum("skb_ext_id") or {})["SKB_EXT_SEC_PATH"]
+
+
+@pytest.mark.parametrize("size", [128, 264])
+def test_a_packet_that_is_not_read_whole_is_not_read(size: int) -> None:
+    with pytest.raises(CannotRunHere, match=f"has {size} bytes"):
+        numbers._check_size(size)
+
+
+def width(name: str) -> int:
+    """Bytes of the member that an OFF_ name is about."""
+    kernel = btf.vmlinux()
+    struct, *path = numbers._path(name)
+    found = kernel._find(struct, btf._KIND_STRUCT)
+    for step in path:
+        assert found is not None
+        member = kernel._member(found, step)
+        assert member is not None, name
+        found = member[0]
+    assert found is not None
+    return 8 if found.kind == btf._KIND_PTR else int(found.size_or_type)
+
+
+def text_of_all() -> str:
+    return join(FAMILIES, "findings").text + (resource_dir("bpf") / "read.h").read_text()
+
+
+def test_members_are_read_in_their_full_width() -> None:
+    """A member that another kernel has wider or narrower would be read wrongly, and nothing else would tell."""
+    text = text_of_all()
+    place = r"[\w>.-]+ \+ OFF_(\w+)\)"
+    reads = [(int(bits) // 8, name) for bits, name in re.findall(r"member\(copy, u(\d+), OFF_(\w+)\)", text)]
+    reads += [(int(bits) // 8, name) for bits, name in re.findall(rf"read_u(\d+)\(&?scratch, {place}", text)]
+    reads += [(8, name) for name in re.findall(rf"read_pointer\(&?scratch, {place}", text)]
+    assert len(reads) > 25
+    wider = {name for size, name in reads if size > width(name)}
+    narrower = {name for size, name in reads if size < width(name)}
+    assert wider == set()
+    assert narrower <= {"sec_path__len"}, "told in bpf/xfrm_state.c"
+
+
+def test_members_are_copied_no_further_than_they_go() -> None:
+    copies = re.findall(r"read_member\(record->(\w+), state, OFF_(\w+)\)", text_of_all())
+    assert len(copies) > 10
+    for field, name in copies:
+        assert getattr(XfrmRecord, field).size <= width(name), f"{field} from {name}"
+
+
+def test_counters_are_as_many_as_the_kernel_lists() -> None:
+    try:
+        lines = Path("/proc/net/xfrm_stat").read_text().splitlines()
+    except OSError:
+        pytest.skip("feature XFRM_STATISTICS: /proc/net/xfrm_stat cannot be read")
+    counters = numbers.xfrm_counters()
+    received = {f"LINUX_MIB_{line.split()[0].upper()}" for line in lines if line.startswith("XfrmIn")}
+    assert len(received) > 10
+    assert received <= counters.keys()
+    assert counters["__LINUX_MIB_XFRMMAX"] == len(lines) + 1, "the first one, XFRMNUM, is not shown"
+
+
+def test_arguments_of_the_tracepoint() -> None:
+    """Where the kernel has drop reasons, its tracepoint has an argument for them: the third so far."""
+    found, kernel = numbers.build(FAMILIES).numbers, btf.vmlinux()
+    assert (found["KFREE_SKB_REASON_ARGUMENT"] != 0) == (kernel.enum("skb_drop_reason") is not None)
+    arguments = kernel.tracepoint_arguments("kfree_skb")
+    assert arguments is not None
+    for name, type_name in (("REASON", "skb_drop_reason"), ("SOCKET", "sock")):
+        number = found[f"KFREE_SKB_{name}_ARGUMENT"]
+        assert (number != 0) == (type_name in arguments)
+        assert not number or arguments[number] == type_name
+
+
+@pytest.mark.parametrize("size", [numbers.RING_BYTES, numbers.TRACE_RING_BYTES])
+def test_the_ring_has_a_size_that_a_ring_can_have(size: int) -> None:
+    assert size.bit_count() == 1
+    assert size % (1 << 16) == 0, "pages of arm64 may have 64 KiB"
+
+
+def test_families_are_switched_off_in_the_same_text() -> None:
+    with_all, without = numbers.build(FAMILIES), numbers.build(FAMILIES, without=FAMILIES)
+    assert without.families == ()
+    assert without.left_out == {}
+    assert without.text == with_all.text
+    flags = {family.flag for family in FAMILIES}
+    switched = set(with_all.numbers.items()) ^ set(without.numbers.items())
+    assert switched == {(flag, value) for flag in flags for value in (0, 1)}
+    assert flags == set(re.findall(r"\bHAS_\w+", with_all.text.text)) | {XFRM_OUTPUT.flag}
+
+
+def test_a_family_that_this_kernel_cannot_have_is_left_out_and_told(bpf: Path) -> None:
+    spoilt = "\nint x = OFF_no_such_struct__member + SIZE_nor_this + ENUM_NOR_THAT + OFF_sk_buff__no_such_member;\n"
+    (bpf / "spoilt.c").write_text(spoilt)
+    family = Family("a spoilt one", ("xfrm.c", "spoilt.c"), "HAS_SPOILT")
+    built = numbers.build((*FAMILIES, family), bpf)
+    assert [family.name for family in built.families] == [family.name for family in FAMILIES]
+    assert built.left_out == {
+        "a spoilt one": "this kernel's BTF has no NOR_THAT, no_such_struct.member, nor_this, sk_buff.no_such_member"
+    }
+    missing = dict.fromkeys((*NAME.findall(spoilt), "HAS_SPOILT"), 0)
+    assert built.numbers == numbers.build(FAMILIES, bpf).numbers | missing
+
+
+@pytest.mark.parametrize("file", [*HEADERS, *BASE_FILES, *DROP_FILES])
+def test_what_every_run_needs_must_be_there(file: str, bpf: Path) -> None:
+    with (bpf / file).open("a") as text:
+        text.write("\nint x = OFF_sk_buff__no_such_member;\n")
+    with pytest.raises(CannotRunHere, match=f"no sk_buff.no_such_member, which bpf/{file} needs"):
+        numbers.build(FAMILIES, bpf)
+
+
+BASE = {"on_table_change"}  # in netfilter.c: for the families of legacy tables
+
+
+def test_every_tail_call_has_a_place_of_its_own() -> None:
+    calls = [COUNTING, *(call for family in FAMILIES for call in family.tail_calls)]
+    assert len({(call.table, call.index) for call in calls}) == len(calls)
+    text = (resource_dir("bpf") / "death.c").read_text()
+    steps = [int(place) for place in re.findall(r"^\tDETAIL_\w+ = (\d+),$", text, re.M)]
+    followed = [note.kind for family in FAMILIES for note in family.notes if note.follows]
+    assert sorted([*steps, *followed]) == sorted(c.index for c in calls if c.table == "drop_details")
+    assert len(steps) == 3
+    assert min(steps) > max(followed)
+
+
+def test_hooks_and_functions_belong_together() -> None:
+    """A hook of the table names a function of its family's files, and no function is forgotten."""
+    dying = "".join((resource_dir("bpf") / file).read_text() for file in DROP_FILES)
+    for family in FAMILIES:
+        text = "".join((resource_dir("bpf") / file).read_text() for file in family.files)
+        used = {program for hook in family.hooks for program in hook.programs}
+        used |= {call.program for call in family.tail_calls}
+        assert set(re.findall(r"^int (\w+)\(struct (?:pt_regs|bpf_raw)", text, re.M)) == used - BASE
+        assert family.needs or f"{family.flag} &&" in dying or f"({family.flag})" in dying
+
+
+# Parameters that the programs take, by their place in the registers.
+PARAMETERS = {
+    "xfrm_input": {"skb": 1},
+    "xfrm_audit_state_icvfail": {"skb": 2},
+    "xfrm_audit_state_notfound": {"skb": 1, "net_spi": 3, "net_seq": 4},
+    "xfrm_audit_state_replay": {"skb": 2, "net_seq": 3},
+    "xfrm_audit_state_replay_overflow": {"skb": 2},
+    "__xfrm_policy_check": {"dir": 2, "skb": 3},
+    "__xfrm_state_delete": {"x": 1},
+    "tcp_timewait_state_process": {"skb": 2},
+}
+
+
+def body_of(function: str) -> str:
+    found = re.search(rf"^int {function}\(.*?^}}", join(FAMILIES, "findings").text, re.M | re.S)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("hook", [*XFRM.hooks, *TCP.hooks], ids=lambda hook: hook.function)
+def test_parameters_are_where_the_program_takes_them(hook: Hook) -> None:
+    for name in hook.programs:
+        body = body_of(name)
+        taken = {int(number) for number in re.findall(r"PT_REGS_PARM(\d)\(ctx\)", body)}
+        assert taken == (set() if name == hook.back else set(PARAMETERS[hook.function].values()))
+        assert ("PT_REGS_RC(ctx)" in body) <= (name == hook.back), "only a return has a value"
+    kernel = btf.vmlinux()
+    function = kernel._find(hook.function, 12)  # BTF_KIND_FUNC
+    if function is None:
+        pytest.skip(f"feature {hook.function}: this kernel has no such function")
+    prototype = kernel._by_id(function.size_or_type)
+    assert prototype is not None
+    names = [kernel._name(name) for name, _ in prototype.words(2)]
+    for name, number in PARAMETERS[hook.function].items():
+        assert names[number - 1] == name
+
+
+def test_the_current_directory_is_of_no_account(tmp_path: Path) -> None:
+    """It may belong to anybody, and the program runs as root."""
+    for name in ("bpf", "symbols", "dropwatch", "linux", "bcc"):
+        (tmp_path / name).mkdir()
+    for name in ("bpf/maps.c", "bpf/drop.c", "event.h", "read.h", "symbols/reasons.toml", "linux/types.h"):
+        (tmp_path / name).write_text("#error from the current directory\n")
+    code = (
+        "from dropwatch.probe import families; from dropwatch.probe.programs import text; "
+        "print(text.join(families.FAMILIES, 'findings').text)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(resource_dir("bpf").parent), "PYTHONSAFEPATH": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.rstrip("\n") == join(FAMILIES, "findings").text.rstrip("\n")
+
+
+def stack_bytes(code: bytes) -> int:
+    """The deepest place below the frame pointer that instructions write to, or take the address of."""
+    deepest = 0
+    for at in range(0, len(code), 8):
+        operation, registers, offset, immediate = struct.unpack_from("=BBhi", code, at)
+        if operation & 7 in (BPF_ST, BPF_STX) and registers & 15 == FRAME_POINTER:
+            deepest = min(deepest, offset)
+        if operation == BPF_ADD_IMMEDIATE and immediate < 0:
+            deepest = min(deepest, max(immediate, -BPF_STACK))
+    return -deepest
+
+
+# Beyond the limit clang ends the process, without a word that anybody sees; other compilers need other bytes.
+LEFT = {"findings": 64, "summary": 48, "trace": 64}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_release_carries_programs_that_every_kernel_can_take(mode: Mode) -> None:
+    """Made of the text of today (`make programs`), no longer than old kernels allow, and every one that is attached."""
+    carried = release.carried(join(FAMILIES, mode))
+    assert carried is not None, "bpf/ or a name has changed: make programs"
+    hooks = {name for family in FAMILIES for hook in family.hooks for name in hook.programs}
+    calls = {call.program for family in FAMILIES for call in family.tail_calls}
+    following = {"tell_probe", "tell_tracepoint", "on_copied", "on_table"} if mode == "trace" else set()
+    assert carried.programs.keys() >= {
+        "on_kfree_skb",
+        "on_kfree_skb_again",
+        "on_module",
+        *hooks,
+        *calls,
+        *following,
+    }
+    for name, code in carried.programs.items():
+        assert 0 < len(code) // 8 < 4096, f"{name} is longer than kernels before 5.2 would take"
+        assert stack_bytes(code) <= BPF_STACK - LEFT[mode], name
+        assert loop_without_end(code) is None, f"{name}: see end_of_body() in bpf/read.h"
+        alike = [at for at in range(0, len(code), 8) if 0 <= immediate(code, at) - PLACEHOLDERS < 0x10000]
+        assert alike == list(placeholders(code, carried.names)), name
+
+
+def loop_without_end(code: bytes) -> tuple[int, int] | None:
+    """A way back that no jump makes: from, to. Kernels before 5.13 refuse it (check_cfg in kernel/bpf/verifier.c)."""
+    instructions = [struct.unpack_from("=BBhi", code, at) for at in range(0, len(code), 8)]
+
+    def ways(at: int) -> Iterator[tuple[int, bool]]:
+        """Where it goes on, and whether by a jump; deeper first, as the kernel's stack has it."""
+        operation, _, offset, _ = instructions[at]
+        is_jump = operation & 7 in (BPF_JMP, BPF_JMP32) and operation & 0xF0 != BPF_CALL
+        if operation == BPF_JMP | BPF_EXIT:
+            return
+        if operation != BPF_JMP | BPF_JA:
+            yield at + 1, is_jump
+        if is_jump:
+            yield at + offset + 1, True
+
+    open_ways = {0: ways(0)}
+    done: set[int] = set()
+    path = [0]
+    while path:
+        for there, by_jump in open_ways[path[-1]]:
+            if there in open_ways and there not in done and not by_jump:
+                return path[-1], there
+            if there not in open_ways:
+                open_ways[there] = ways(there)
+                path.append(there)
+                break
+        else:
+            done.add(path.pop())
+    return None
+
+
+@pytest.fixture
+def bcc() -> None:
+    if importlib.util.find_spec("bcc") is None:
+        pytest.skip("feature bcc: not installed for this Python")
+    if os.geteuid() != 0:
+        pytest.skip("feature root: bcc makes the maps while it compiles")
+
+
+@pytest.mark.usefixtures("bcc")
+def test_what_the_release_carries_is_what_the_compiler_makes_of_the_text() -> None:
+    """Byte for byte with the compiler of the release (Debian 12); and nothing but the placeholders depends on them."""
+    made = release.compile_all()
+    for mode in MODES:
+        assert made[mode] == release.carried(join(FAMILIES, mode)), mode
+
+
+STRICT = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-sign-compare")
+
+
+@pytest.mark.usefixtures("bcc")
+def test_the_text_compiles_without_a_warning() -> None:
+    made = compile_here([join(FAMILIES, mode) for mode in MODES], flags=STRICT)
+    assert made.keys() == set(MODES)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_number_that_the_compiler_folds_is_found(folded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the programs differ by more than their placeholders."""
+
+    def compiled(_: object, *, placeholders: int = PLACEHOLDERS) -> dict[str, Compiled]:
+        code = instruction(0xB7, placeholders + 1) + instruction(0xB7, placeholders // 2 if folded else 7)
+        return {"findings": Compiled("digest", ("X", "Y"), (), {"on_spoilt": code})}
+
+    monkeypatch.setattr(release, "compile_here", compiled)
+    if folded:
+        with pytest.raises(WhydropError, match=r"on_spoilt \(findings\) has another shape"):
+            release.compile_all()
+    else:
+        assert release.compile_all() == compiled(None)
+
+
+@pytest.mark.usefixtures("bcc")
+def test_a_text_that_does_not_compile_is_an_error_in_the_compilers_words(bpf: Path) -> None:
+    (bpf / "modules.c").write_text("int on_nothing(struct pt_regs *ctx) { return nothing; }\n")
+    with pytest.raises(
+        CannotRunHere, match=r"do not compile: .*error: use of undeclared identifier 'nothing'"
+    ):
+        compile_here([join(FAMILIES, "findings", bpf)])
+
+
+def test_another_text_is_not_what_the_release_carries(bpf: Path) -> None:
+    assert release.carried(join(FAMILIES, "findings", bpf)) is not None
+    (bpf / "event.h").write_text((bpf / "event.h").read_text() + "/* changed */\n")
+    assert release.carried(join(FAMILIES, "findings", bpf)) is None
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"nonsense", pack({})])
+def test_a_file_that_is_damaged_is_as_good_as_none(spoilt: bytes, bpf: Path) -> None:
+    (carried,) = bpf.glob("programs.*")
+    carried.write_bytes(spoilt)
+    assert release.carried(join(FAMILIES, "findings", bpf)) is None
+
+
+def instruction(operation: int, number: int, source: int = 0) -> bytes:
+    registers = source << 4 if sys.byteorder == "little" else source
+    return struct.pack("=BBhi", operation, registers, 0, number)
+
+
+def test_numbers_and_maps_take_their_places() -> None:
+    move, other, wide = 0xB7, 0xB4, 0x18
+    code = b"".join(
+        (
+            instruction(move, PLACEHOLDERS + 1),
+            instruction(move, 7),
+            instruction(other, PLACEHOLDERS),
+            instruction(move, PLACEHOLDERS + 2),
+            instruction(wide, 1, source=1) + instruction(0, 0),
+            instruction(wide, 1) + instruction(0, 0),
+        )
+    )
+    shapes = (MapShape("a", 2, 4, 8, 1, 0), MapShape("b", 2, 4, 8, 1, 0))
+    compiled = Compiled("digest", ("X", "Y"), shapes, {"on": code})
+    assert unpack(pack({"findings": compiled})) == {"findings": compiled}
+    filled = compiled.instructions("on", {"X": 1, "Y": 232}, {"a": 4, "b": 5})
+    immediates = [immediate(filled, at) for at in range(0, len(filled), 8)]
+    assert immediates == [232, 7, PLACEHOLDERS, PLACEHOLDERS + 2, 5, 0, 1, 0]
+    with pytest.raises(KeyError):
+        compiled.instructions("on", {"X": 1}, {"a": 4, "b": 5})
