@@ -22,9 +22,8 @@ from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.family import Family
 from dropwatch.probe.kernel_names import kernel_names
 from dropwatch.probe.programs import numbers
-from dropwatch.probe.programs.compiler import compile_here
 from dropwatch.probe.programs.loader import Loader
-from dropwatch.probe.programs.release import carried
+from dropwatch.probe.programs.release import programs
 from dropwatch.probe.programs.ring import Ring
 from dropwatch.probe.programs.text import Mode
 from dropwatch.probe.settings import settings
@@ -201,8 +200,7 @@ class Tracer:
         built = numbers.build(FAMILIES, without=without, mode=self._mode)
         for name, why in built.left_out.items():
             self._note(f"probe {name}: not attached: {why}")
-        compiled = carried(built.text) or compile_here([built.text])[self._mode]
-        self._loader = Loader(compiled, built.numbers, built.entries)
+        self._loader = Loader(programs(built.text), built.numbers, built.entries)
         self._open.callback(self._loader.close)
         self._loader.write("configuration", 0, settings(self._wanted, self._symbols.address, self._send_all))
         changes = mmap.mmap(self._loader.map("xt_changes"), mmap.PAGESIZE, prot=mmap.PROT_READ)

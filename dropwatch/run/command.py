@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from dropwatch.errors import WrongUsage
 
@@ -27,7 +28,8 @@ class Command:
 
     Its standard output goes to our standard error: our standard output carries findings only. In the
     foreground of a terminal it shares our process group, so that Ctrl-C and Ctrl-Z reach both, as with `time`
-    or `strace`; otherwise it gets a group of its own, so that whatever it started ends with it.
+    or `strace`, and what it leaves in the background stays. Otherwise it gets a group of its own, which ends with the
+    run: what it left in the background, too, unless that made itself a group.
     """
 
     def __init__(self, argv: tuple[str, ...]) -> None:
@@ -48,19 +50,26 @@ class Command:
             ) from error
 
     def ended(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
+        """Its number, and its group's, stay taken until stop()."""
+        return self._process is not None and (
+            self._process.returncode is not None or not _runs(self._process.pid)
+        )
 
     def stop(self, impatient: Callable[[], bool]) -> None:
-        """End it if it still runs: SIGTERM, then SIGKILL after a grace that `impatient` can cut short."""
-        if self._process is None or self.ended():
+        """End what still runs: SIGTERM, then SIGKILL after a grace that `impatient` can cut short."""
+        if self._process is None or self._process.returncode is not None:
             return
-        self._ended_by_us = True
-        self._signal(self._process, signal.SIGTERM)
-        until = time.monotonic() + _GRACE_SECONDS
-        while _runs(self._process.pid) and time.monotonic() < until and not impatient():
-            time.sleep(_LOOK_EVERY_SECONDS)
-        self._signal(self._process, signal.SIGKILL)
+        self._ended_by_us = not self.ended()
+        if self._is_left(self._process.pid):
+            self._signal(self._process, signal.SIGTERM)
+            until = time.monotonic() + _GRACE_SECONDS
+            while self._is_left(self._process.pid) and time.monotonic() < until and not impatient():
+                time.sleep(_LOOK_EVERY_SECONDS)
+            self._signal(self._process, signal.SIGKILL)
         self._process.wait()
+
+    def _is_left(self, pid: int) -> bool:
+        return _runs(pid) or (self._own_group and _group_runs(pid))
 
     def _signal(self, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
         """Not after it was waited for: until then its number, and its group's, belong to nobody else."""
@@ -82,6 +91,18 @@ class Command:
 def _runs(pid: int) -> bool:
     """Looks without waiting for it, so that the number stays taken."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
+def _group_runs(group: int) -> bool:
+    """Whether any process of the group has not ended: proc_pid_stat(5), after the name its state, parent and group."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, its_group = stat.read_bytes().rpartition(b")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue  # gone meanwhile
+        if int(its_group) == group and state not in (b"Z", b"X"):
+            return True
+    return False
 
 
 def _signal_name(number: int) -> str:

@@ -1,6 +1,7 @@
 """The read loop: takes events until the user, the count, the clock or the command ends it, then the rest."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 
 _POLL_MS = 100
+_SHOW_EVERY_SECONDS = 0.05  # of judging: nobody waits longer to see a finding, or for a stop
 _LINGER_SECONDS = 1.0
 
 
@@ -62,31 +64,39 @@ class Watch:
         self._listener = listener or Listener()
         self._end = float("inf")
         self._linger_until: float | None = None
+        self._pending: deque[Event] = deque()
         self.reported = 0
         self.unread = 0
 
     def run(self, is_ready: Callable[[], None]) -> Generator[Finding, None, None]:
-        """Gives the findings when their batch has been shown; at the end the source is detached and read to its end.
+        """Gives the findings when they have been shown; at the end the source is detached and read to its end.
 
-        `is_ready` is called once events are being read.
+        `is_ready` is called once events are being read. A command is not started when the run is to end already.
         """
         try:
-            batch = self._source.read(0)
+            self._read(0)
             is_ready()
-            if self._command is not None:
+            if self._command is not None and not self._stop.asked:
                 self._command.start()
             self._end = self._clock() + (self._options.duration or float("inf"))
-            yield from self._take(batch)
-            while not self._over(quiet=not batch):
-                batch = self._source.read(self._patience_ms())
-                yield from self._take(batch)
+            quiet = not self._pending
+            yield from self._take()
+            while not self._over(quiet=quiet):
+                if not self._pending:
+                    self._read(self._patience_ms())
+                    quiet = not self._pending
+                yield from self._take()
             self._source.detach()
         finally:
             if self._command is not None:
                 self._command.stop(impatient=self._impatient)
         # What was in the ring when the probes went. A ring that nobody fills is empty after a few reads.
-        while not self._output.reader_left and (batch := self._source.read(0)):
-            yield from self._take(batch)
+        while not self._output.reader_left:
+            if not self._pending:
+                self._read(0)
+            if not self._pending:
+                break
+            yield from self._take()
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
@@ -103,14 +113,19 @@ class Watch:
         )
         return (f"{events} not looked at: {why}",)
 
-    def _take(self, batch: list[Event]) -> list[Finding]:
-        """Judge and show; what comes after the last finding that was asked for stays unread."""
+    def _read(self, timeout_ms: int) -> None:
+        self._pending.extend(self._source.read(timeout_ms))
+
+    def _take(self) -> list[Finding]:
+        """Judge and show some; what comes after the last finding that was asked for stays unread."""
         texts, found = [], []
-        for taken, event in enumerate(batch):
+        until = self._clock() + _SHOW_EVERY_SECONDS
+        while self._pending and self._clock() <= until:
             if self._enough() or self._impatient():
-                self.unread += len(batch) - taken
+                self.unread += len(self._pending)
+                self._pending.clear()
                 break
-            finding = self._judge(event)
+            finding = self._judge(self._pending.popleft())
             if finding is not None:
                 self.reported += 1
                 found.append(finding)

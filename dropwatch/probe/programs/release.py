@@ -5,6 +5,7 @@ python -m dropwatch.probe.programs.release      writes bpf/programs.MACHINE (`ma
 
 import platform
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 from dropwatch.errors import WhydropError
@@ -32,6 +33,16 @@ def carried(text: Text) -> Compiled | None:
     except (OSError, ValueError, KeyError, TypeError, zlib.error):
         return None
     return found if found.digest == text.digest else None
+
+
+def programs(text: Text) -> Compiled:
+    """Those that the release carries, else compiled here, once for each text. Raises CannotRunHere when that fails."""
+    return carried(text) or _compiled_here(text)
+
+
+@lru_cache(maxsize=1)
+def _compiled_here(text: Text) -> Compiled:
+    return compile_here([text])[text.mode]
 
 
 def compile_all() -> dict[str, Compiled]:

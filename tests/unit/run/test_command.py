@@ -39,6 +39,10 @@ def has_ended(pid: int) -> bool:
         return bool(select.select([descriptor], [], [], 10)[0])
 
 
+def has_ended_now(pid: int) -> bool:
+    return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
 def test_a_missing_program_is_refused_before_anything_starts(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("#!/bin/sh\n")
@@ -115,6 +119,22 @@ def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
     grandchild = int(pid_file.read_text())
     command.stop(patient)
     assert has_ended(grandchild)
+
+
+def test_what_it_left_in_the_background_ends_with_the_run(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    os.mkfifo(pid_file)
+    command = Command(("sh", "-c", f"sleep 60 & echo $! > {pid_file}; exit 7"))
+    command._own_group = True
+    command.start()
+    left = int(pid_file.read_text())
+    assert command._process is not None
+    os.waitid(os.P_PID, command._process.pid, os.WEXITED | os.WNOWAIT)
+    assert command.ended()
+    assert not has_ended_now(left)
+    command.stop(patient)
+    assert has_ended(left)
+    assert command.failure() == "the command 'sh' ended with exit code 7"
 
 
 def test_nothing_to_stop_is_fine() -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,6 +168,36 @@ def test_a_second_signal_cuts_it_short_and_the_rest_is_counted(clock: Clock, lin
     assert lines.shown == ["a"]
     assert run.unread == 3
     assert "told to stop at once" in run.blind_spots[0]
+
+
+def test_nobody_waits_for_a_whole_batch(clock: Clock, lines: Lines) -> None:
+    """A stop that comes while many events are judged takes the probes off before the rest is judged."""
+    stop = Stop()
+    ring = Ring(clock, [[], list(range(100))], left=[["last"]])
+    seen: list[tuple[int, bool]] = []  # how many lines are out, and whether the probes are on
+
+    def judge(event: object) -> object:
+        clock.now += 0.01
+        seen.append((len(lines.shown), ring.attached))
+        if event == 20:
+            stop.ask()
+        return event
+
+    run = watch(ring, lines, stop=stop, judge=judge)
+    list(run.run(lambda: None))
+    assert lines.shown == [*map(str, range(100)), "last"], "what had come is still told"
+    assert max(at - shown for at, (shown, _) in enumerate(seen)) <= 7
+    assert [on for _, on in seen].index(False) <= 30
+
+
+def test_who_is_to_end_before_it_began_starts_no_command(clock: Clock, lines: Lines, tmp_path: Path) -> None:
+    stop = Stop()
+    stop.ask()
+    command = Command(("touch", str(tmp_path / "started")))
+    list(watch(Ring(clock, [["a"]]), lines, stop=stop, command=command).run(lambda: None))
+    assert lines.shown == ["a"]
+    assert not (tmp_path / "started").exists()
+    assert command.failure() is None
 
 
 def test_a_reader_that_left_ends_it(clock: Clock, lines: Lines) -> None:
