@@ -65,7 +65,7 @@ test_ipsec_policies.py,test_netfilter_nft.py,test_netfilter_engines.py \
     further:test_ipsec_gone.py,test_netfilter_legacy.py
 recordings: setup
 	@set -e; for run in $(RECORDED); do \
-	    $(LAB) run --kernel $(KERNEL) --timeout 1800 -- sh -c "mkdir /tmp/recordings && cd tests/kernel/scenarios && \
+	    $(LAB) run --kernel $(KERNEL) --timeout 3600 -- sh -c "mkdir /tmp/recordings && cd tests/kernel/scenarios && \
 	        WHYDROP_GUEST=1 WHYDROP_RECORDINGS=/tmp/recordings WHYDROP_RECORDED_AS=$${run%%:*} PYTHONPATH=.. \
 	        $(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $$(echo $${run#*:} | tr , ' ') >&2 && \
 	        tar -c -C /tmp/recordings ." | tar -x -C tests/replay/recordings; \
