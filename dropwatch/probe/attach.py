@@ -1,11 +1,17 @@
 """Attaches the programs of one run to functions and tracepoints, and takes off what went with its module."""
 
 import ctypes
+import errno
 from typing import Any
 
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe.family import Hook, TailCall
 from dropwatch.probe.programs.loader import KPROBE_PMU, NO_KPROBES, Kind, Loader
+
+_WHY_NO_KPROBE = {
+    errno.ENOENT: "this kernel has no such function",
+    errno.EADDRNOTAVAIL: "this kernel has several functions of that name",  # since 6.6: kernel/trace/trace_kprobe.c
+}
 
 
 class Probes:
@@ -51,6 +57,8 @@ class Probes:
         """None when it is attached, else why not. Of several programs the first attached runs first."""
         try:
             self._loader.attach_tracepoint(tracepoint, program)
+        except FileNotFoundError:
+            return "this kernel has no such tracepoint"
         except OSError as error:
             return error.strerror
         return None
@@ -77,7 +85,7 @@ class Probes:
                 self._loader.attach_kprobe(hook.function, hook.entry)
         except OSError as error:
             self._detach(hook)
-            return error.strerror
+            return _WHY_NO_KPROBE.get(error.errno or 0, error.strerror)
         return None
 
     def _detach(self, hook: Hook) -> None:
