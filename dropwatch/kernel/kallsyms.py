@@ -6,10 +6,11 @@ BPF programs, which follow in any order, are parsed.
 """
 
 import bisect
+import io
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from dropwatch.model.drop import Frame
@@ -18,6 +19,7 @@ _PATH = Path("/proc/kallsyms")
 _MODULES = Path("/proc/modules")
 _MODULE_LINE = re.compile(rb"^([0-9a-f]+) ([a-zA-Z]) (\S+)\t\[(\S+)\]$", re.MULTILINE)
 _CORE_FUNCTION = re.compile(rb"([0-9a-f]+) [tTwW] (\S+)\n")
+_NAME_AT = 19  # of a line: 16 digits, a space, the kind, a space
 _CODE = frozenset(b"tTwW")
 _BPF_PROGRAM_BYTES = 1 << 16  # BPF programs and trampolines are listed like modules, but without a size
 _PAUSE_SECONDS = 1.0
@@ -93,6 +95,15 @@ class Kallsyms:
                 self._core_names[name] = self.address(name)
             found = self._core_names[name]
         return found
+
+    def look_up(self, names: Iterable[str]) -> None:
+        """Finds many of the kernel's own symbols in one pass, for find(): a search for each takes ten times as long."""
+        wanted = {name.encode(): name for name in names if name not in self._core_names}
+        self._core_names |= dict.fromkeys(wanted.values())
+        for line in io.BytesIO(self._core):
+            name = wanted.pop(line[_NAME_AT:-1], None)
+            if name is not None:
+                self._core_names[name] = int(line[: _NAME_AT - 3], 16) or None
 
     def occurrences(self, names: Collection[str]) -> Counter[str]:
         """How many functions have each of these names, in the kernel and its modules, as read last.

@@ -23,6 +23,7 @@ class FamilyProbes:
         self._configured: set[str] = set()  # families whose subsystem has been configured
 
     def start(self) -> None:
+        self._symbols.look_up(hook.function for family in self._families for hook in family.hooks)
         self._write_layout()
         for family in self._families:
             if not family.comes_and_goes:

@@ -11,12 +11,12 @@ from pathlib import Path
 from dropwatch.errors import CannotRunHere
 from dropwatch.model.fact import Fact
 from dropwatch.probe.check import trial
-from dropwatch.probe.check.bcc_package import find_bcc
 from dropwatch.probe.check.lockdown import lockdown_mode
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.programs import numbers
+from dropwatch.probe.programs.bcc_package import find_bcc
 from dropwatch.probe.programs.release import carried
-from dropwatch.probe.programs.text import MODES, join
+from dropwatch.probe.programs.text import MODES, Mode, join
 
 # linux/capability.h
 CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYSLOG, CAP_PERFMON, CAP_BPF = 12, 21, 34, 38, 39
@@ -52,17 +52,17 @@ def read_user(process: Path = Path("/proc/self")) -> User:
 
 def first_obstacle() -> CannotRunHere | None:
     """What keeps a live run from starting, the one to remove first; None when nothing is in sight."""
-    for fact in vital_facts(read_user()):
+    for fact in vital_facts(read_user(), MODES[:1]):
         if fact.works is False:
             return CannotRunHere(fact.text, fact.todo or "run whydrop check")
     return None
 
 
-def vital_facts(user: User) -> Iterator[Fact]:
+def vital_facts(user: User, modes: tuple[Mode, ...] = MODES) -> Iterator[Fact]:
     """What a live run cannot do without, in the order in which a user can do something about them."""
     may = user.has(CAP_BPF, CAP_PERFMON)
     yield _privilege(user, may)
-    yield _programs()
+    yield _programs(modes)
     yield _libbpf()
     yield _btf()
     if may:
@@ -89,10 +89,10 @@ def _user_name(uid: int) -> str:
         return f"user {uid}"
 
 
-def _programs() -> Fact:
+def _programs(modes: tuple[Mode, ...]) -> Fact:
     """What a release carries fits its own text on its architecture; bcc is needed for any other."""
     machine = platform.machine()
-    if all(carried(join(FAMILIES, mode)) is not None for mode in MODES):
+    if all(carried(join(FAMILIES, mode)) is not None for mode in modes):
         return Fact("programs", True, f"compiled already, for every kernel on {machine}", vital=True)
     found = find_bcc()
     if found.problem is not None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import system_calls
-from dropwatch.probe.check.bcc_package import find_bcc
+from dropwatch.probe.programs.bcc_package import find_bcc
 from dropwatch.probe.programs.compiled import (
     PLACEHOLDERS,
     Compiled,

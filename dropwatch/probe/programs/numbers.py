@@ -8,7 +8,7 @@ from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.probe.family import Family
-from dropwatch.probe.programs.text import NAMES, TRACEPOINT_NAMES, Mode, Text, common_files, join
+from dropwatch.probe.programs.text import TRACEPOINT_NAMES, Mode, Text, common_files, join, names_in
 from dropwatch.resources import resource_dir
 
 _ENUMS = ("skb_ext_id", "tcp_tw_status")
@@ -46,12 +46,12 @@ def build(
     directory = directory or resource_dir("bpf")
     numbers: dict[str, int] = {}
     for name in common_files(mode):
-        numbers |= _require(name, (directory / name).read_text())
+        numbers |= _require(directory / name)
     _check_size(numbers["SIZE_sk_buff"])
     chosen: list[Family] = []
     left_out = {}
     for family in families:
-        found, missing = _resolve("".join((directory / name).read_text() for name in family.files))
+        found, missing = _resolve(*(directory / name for name in family.files))
         numbers |= found | dict.fromkeys(missing, 0)
         if family in without:
             continue
@@ -98,21 +98,21 @@ def _tracepoint_arguments() -> dict[str, int]:
     }
 
 
-def _require(file: str, text: str) -> dict[str, int]:
-    found, missing = _resolve(text)
+def _require(file: Path) -> dict[str, int]:
+    found, missing = _resolve(file)
     if missing:
         raise CannotRunHere(
-            f"this kernel's BTF has no {', '.join(sorted(missing.values()))}, which bpf/{file} needs",
+            f"this kernel's BTF has no {', '.join(sorted(missing.values()))}, which bpf/{file.name} needs",
             "whydrop check says what this machine can do; please report this kernel",
         )
     return found
 
 
-def _resolve(text: str) -> tuple[dict[str, int], dict[str, str]]:
-    """Values of the names in a text, and what of them this kernel lacks (as `struct.member`)."""
+def _resolve(*files: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """Values of the names in these files, and what of them this kernel lacks (as `struct.member`)."""
     found: dict[str, int] = {}
     missing: dict[str, str] = {}
-    for kind, rest in set(NAMES.findall(text)):
+    for kind, rest in {name for file in files for name in names_in(file)}:
         path = _path(rest) if kind in ("OFF", "BIT") else (rest,)
         value = _value(kind, path)
         if value is None:
@@ -122,6 +122,7 @@ def _resolve(text: str) -> tuple[dict[str, int], dict[str, str]]:
     return found, missing
 
 
+@cache
 def _value(kind: str, path: tuple[str, ...]) -> int | None:
     kernel = btf.vmlinux()
     if kind == "OFF":
@@ -140,11 +141,13 @@ def _enumerators() -> dict[str, int]:
     return {name: value for enum in named for name, value in enum.items()} | xfrm_counters() | xfrm_states()
 
 
+@cache
 def xfrm_states() -> dict[str, int]:
     """Enumerators of struct xfrm_state.km.state (include/net/xfrm.h)."""
     return btf.anonymous_enum("XFRM_STATE_VOID", "XFRM_STATE_")
 
 
+@cache
 def xfrm_counters() -> dict[str, int]:
     """Enumerators of the xfrm statistics (include/uapi/linux/snmp.h), and `__LINUX_MIB_XFRMMAX`, their number."""
     names = btf.anonymous_enum("LINUX_MIB_XFRMNUM", "LINUX_MIB_XFRM")

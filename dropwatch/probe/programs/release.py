@@ -5,7 +5,7 @@ python -m dropwatch.probe.programs.release      writes bpf/programs.MACHINE (`ma
 
 import platform
 import zlib
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from dropwatch.errors import WhydropError
@@ -28,11 +28,16 @@ _OTHER_PLACEHOLDERS = 0x3C3C0000  # for the proof
 
 def carried(text: Text) -> Compiled | None:
     """The programs of this text for this machine; None when the release has none, or they were made of another text."""
+    found = _carried(_path(text.directory)).get(text.mode)
+    return found if found is not None and found.digest == text.digest else None
+
+
+@cache
+def _carried(path: Path) -> dict[str, Compiled]:
     try:
-        found = unpack(_path(text.directory).read_bytes())[text.mode]
+        return unpack(path.read_bytes())
     except (OSError, ValueError, KeyError, TypeError, zlib.error):
-        return None
-    return found if found.digest == text.digest else None
+        return {}
 
 
 def programs(text: Text) -> Compiled:

@@ -9,6 +9,7 @@ enumerator. Two underscores part the steps of a path; a name that begins with tw
 import hashlib
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -59,8 +60,20 @@ class Text:
     def digest(self) -> str:
         """Of all that decides what the compiler makes of it, but for the compiler."""
         parts = [self.text, *self.names, *self.flags]
-        parts += [path.read_text() for path in sorted(self.directory.rglob("*.h"))]
+        parts += [read(path) for path in sorted(self.directory.rglob("*.h"))]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@cache
+def read(path: Path) -> str:
+    """A file of the programs, as it is at the first look: one run reads them for several purposes."""
+    return path.read_text()
+
+
+@cache
+def names_in(path: Path) -> frozenset[tuple[str, str]]:
+    """Kind (`OFF`, ...) and rest of each name in a file that stands for a number."""
+    return frozenset(NAMES.findall(read(path)))
 
 
 def own_files(families: tuple[Family, ...]) -> tuple[str, ...]:
@@ -77,8 +90,7 @@ def join(families: tuple[Family, ...], mode: Mode, directory: Path | None = None
     directory = directory or resource_dir("bpf")
     following = TRACE_FILES if mode == "trace" else ()
     files = (*BASE_FILES, *own_files(families), *DROP_FILES, *following)
-    text = "\n".join(f'#line 1 "bpf/{name}"\n{(directory / name).read_text()}' for name in files)
-    headers = "".join((directory / name).read_text() for name in HEADERS)
-    found = {f"{kind}_{rest}" for kind, rest in NAMES.findall(headers + text)}
+    text = "\n".join(f'#line 1 "bpf/{name}"\n{read(directory / name)}' for name in files)
+    found = {f"{kind}_{rest}" for name in (*HEADERS, *files) for kind, rest in names_in(directory / name)}
     names = {*found, *(family.flag for family in families), *TRACEPOINT_NAMES}
     return Text(mode, text, tuple(sorted(names)), directory)

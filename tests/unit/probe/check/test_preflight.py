@@ -12,7 +12,6 @@ import pytest
 from dropwatch.errors import CannotRunHere
 from dropwatch.model.fact import Fact
 from dropwatch.probe.check import preflight, trial
-from dropwatch.probe.check.bcc_package import BccPackage
 from dropwatch.probe.check.preflight import (
     CAP_BPF,
     CAP_NET_ADMIN,
@@ -23,6 +22,7 @@ from dropwatch.probe.check.preflight import (
 )
 from dropwatch.probe.family import Family
 from dropwatch.probe.programs import numbers
+from dropwatch.probe.programs.bcc_package import BccPackage
 from dropwatch.probe.programs.numbers import Program
 from dropwatch.probe.programs.text import join
 

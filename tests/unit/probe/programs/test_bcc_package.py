@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch.probe.check.bcc_package import find_bcc
+from dropwatch.probe.programs.bcc_package import find_bcc
 
 GOOD = "class BPF:\n    def ring_buffer_poll(self): ...\n    def attach_raw_tracepoint(self): ...\n"
 
@@ -52,7 +52,7 @@ def test_a_version_that_is_not_told_is_no_obstacle(package: Path) -> None:
 def test_without_site_packages_there_is_none() -> None:
     script = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "from dropwatch.probe.check.bcc_package import find_bcc\n"
+        "from dropwatch.probe.programs.bcc_package import find_bcc\n"
         "found = find_bcc(); print(found.problem, '|', found.todo)"
     )
     root = __file__.partition("/tests/")[0]

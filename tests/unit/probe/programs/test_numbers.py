@@ -1,40 +1,24 @@
-"""The programs: every number found in this kernel's BTF, what is missing told, and compiled as the release has them."""
+"""The numbers of the programs: found in this kernel's BTF, what is missing told; and the text that has their names."""
 
-import importlib.util
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dropwatch.errors import CannotRunHere, WhydropError
+from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.probe.attach_drop import COUNTING
 from dropwatch.probe.families import FAMILIES, TCP, XFRM, XFRM_OUTPUT
 from dropwatch.probe.family import Family, Hook
-from dropwatch.probe.programs import numbers, release
-from dropwatch.probe.programs.compiled import (
-    PLACEHOLDERS,
-    Compiled,
-    MapShape,
-    immediate,
-    pack,
-    placeholders,
-    unpack,
-)
-from dropwatch.probe.programs.compiler import compile_here
+from dropwatch.probe.programs import numbers
 from dropwatch.probe.programs.text import BASE_FILES, DROP_FILES, HEADERS, MODES, Mode, join
 from dropwatch.resources import resource_dir
 from dropwatch.wire.ipsec import XfrmRecord
 
-BPF_STACK = 512  # bytes
-BPF_JMP, BPF_JMP32, BPF_JA, BPF_CALL, BPF_EXIT = 5, 6, 0x00, 0x80, 0x90
-BPF_ST, BPF_STX, BPF_ADD_IMMEDIATE, FRAME_POINTER = 2, 3, 0x07, 10  # linux/bpf.h
 NAME = re.compile(r"\b((?:OFF|BIT|SIZE|ENUM)_\w+)\b")
 pytestmark = pytest.mark.skipif(
     not Path("/sys/kernel/btf/vmlinux").exists(), reason="feature BTF: this kernel has none"
@@ -275,164 +259,3 @@ def test_the_current_directory_is_of_no_account(tmp_path: Path) -> None:
         check=True,
     )
     assert ran.stdout.rstrip("\n") == join(FAMILIES, "findings").text.rstrip("\n")
-
-
-def stack_bytes(code: bytes) -> int:
-    """The deepest place below the frame pointer that instructions write to, or take the address of."""
-    deepest = 0
-    for at in range(0, len(code), 8):
-        operation, registers, offset, immediate = struct.unpack_from("=BBhi", code, at)
-        if operation & 7 in (BPF_ST, BPF_STX) and registers & 15 == FRAME_POINTER:
-            deepest = min(deepest, offset)
-        if operation == BPF_ADD_IMMEDIATE and immediate < 0:
-            deepest = min(deepest, max(immediate, -BPF_STACK))
-    return -deepest
-
-
-# Beyond the limit clang ends the process, without a word that anybody sees; other compilers need other bytes.
-LEFT = {"findings": 64, "summary": 48, "trace": 64}
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_the_release_carries_programs_that_every_kernel_can_take(mode: Mode) -> None:
-    """Made of the text of today (`make programs`), no longer than old kernels allow, and every one that is attached."""
-    carried = release.carried(join(FAMILIES, mode))
-    assert carried is not None, "bpf/ or a name has changed: make programs"
-    hooks = {name for family in FAMILIES for hook in family.hooks for name in hook.programs}
-    calls = {call.program for family in FAMILIES for call in family.tail_calls}
-    following = {"tell_probe", "tell_tracepoint", "on_copied", "on_table"} if mode == "trace" else set()
-    assert carried.programs.keys() >= {
-        "on_kfree_skb",
-        "on_kfree_skb_again",
-        "on_module",
-        *hooks,
-        *calls,
-        *following,
-    }
-    for name, code in carried.programs.items():
-        assert 0 < len(code) // 8 < 4096, f"{name} is longer than kernels before 5.2 would take"
-        assert stack_bytes(code) <= BPF_STACK - LEFT[mode], name
-        assert loop_without_end(code) is None, f"{name}: see end_of_body() in bpf/read.h"
-        alike = [at for at in range(0, len(code), 8) if 0 <= immediate(code, at) - PLACEHOLDERS < 0x10000]
-        assert alike == list(placeholders(code, carried.names)), name
-
-
-def loop_without_end(code: bytes) -> tuple[int, int] | None:
-    """A way back that no jump makes: from, to. Kernels before 5.13 refuse it (check_cfg in kernel/bpf/verifier.c)."""
-    instructions = [struct.unpack_from("=BBhi", code, at) for at in range(0, len(code), 8)]
-
-    def ways(at: int) -> Iterator[tuple[int, bool]]:
-        """Where it goes on, and whether by a jump; deeper first, as the kernel's stack has it."""
-        operation, _, offset, _ = instructions[at]
-        is_jump = operation & 7 in (BPF_JMP, BPF_JMP32) and operation & 0xF0 != BPF_CALL
-        if operation == BPF_JMP | BPF_EXIT:
-            return
-        if operation != BPF_JMP | BPF_JA:
-            yield at + 1, is_jump
-        if is_jump:
-            yield at + offset + 1, True
-
-    open_ways = {0: ways(0)}
-    done: set[int] = set()
-    path = [0]
-    while path:
-        for there, by_jump in open_ways[path[-1]]:
-            if there in open_ways and there not in done and not by_jump:
-                return path[-1], there
-            if there not in open_ways:
-                open_ways[there] = ways(there)
-                path.append(there)
-                break
-        else:
-            done.add(path.pop())
-    return None
-
-
-@pytest.fixture
-def bcc() -> None:
-    if importlib.util.find_spec("bcc") is None:
-        pytest.skip("feature bcc: not installed for this Python")
-    if os.geteuid() != 0:
-        pytest.skip("feature root: bcc makes the maps while it compiles")
-
-
-@pytest.mark.usefixtures("bcc")
-def test_what_the_release_carries_is_what_the_compiler_makes_of_the_text() -> None:
-    """Byte for byte with the compiler of the release (Debian 12); and nothing but the placeholders depends on them."""
-    made = release.compile_all()
-    for mode in MODES:
-        assert made[mode] == release.carried(join(FAMILIES, mode)), mode
-
-
-STRICT = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-sign-compare")
-
-
-@pytest.mark.usefixtures("bcc")
-def test_the_text_compiles_without_a_warning() -> None:
-    made = compile_here([join(FAMILIES, mode) for mode in MODES], flags=STRICT)
-    assert made.keys() == set(MODES)
-
-
-@pytest.mark.parametrize("folded", [False, True])
-def test_a_number_that_the_compiler_folds_is_found(folded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then the programs differ by more than their placeholders."""
-
-    def compiled(_: object, *, placeholders: int = PLACEHOLDERS) -> dict[str, Compiled]:
-        code = instruction(0xB7, placeholders + 1) + instruction(0xB7, placeholders // 2 if folded else 7)
-        return {"findings": Compiled("digest", ("X", "Y"), (), {"on_spoilt": code})}
-
-    monkeypatch.setattr(release, "compile_here", compiled)
-    if folded:
-        with pytest.raises(WhydropError, match=r"on_spoilt \(findings\) has another shape"):
-            release.compile_all()
-    else:
-        assert release.compile_all() == compiled(None)
-
-
-@pytest.mark.usefixtures("bcc")
-def test_a_text_that_does_not_compile_is_an_error_in_the_compilers_words(bpf: Path) -> None:
-    (bpf / "modules.c").write_text("int on_nothing(struct pt_regs *ctx) { return nothing; }\n")
-    with pytest.raises(
-        CannotRunHere, match=r"do not compile: .*error: use of undeclared identifier 'nothing'"
-    ):
-        compile_here([join(FAMILIES, "findings", bpf)])
-
-
-def test_another_text_is_not_what_the_release_carries(bpf: Path) -> None:
-    assert release.carried(join(FAMILIES, "findings", bpf)) is not None
-    (bpf / "event.h").write_text((bpf / "event.h").read_text() + "/* changed */\n")
-    assert release.carried(join(FAMILIES, "findings", bpf)) is None
-
-
-@pytest.mark.parametrize("spoilt", [b"", b"nonsense", pack({})])
-def test_a_file_that_is_damaged_is_as_good_as_none(spoilt: bytes, bpf: Path) -> None:
-    (carried,) = bpf.glob("programs.*")
-    carried.write_bytes(spoilt)
-    assert release.carried(join(FAMILIES, "findings", bpf)) is None
-
-
-def instruction(operation: int, number: int, source: int = 0) -> bytes:
-    registers = source << 4 if sys.byteorder == "little" else source
-    return struct.pack("=BBhi", operation, registers, 0, number)
-
-
-def test_numbers_and_maps_take_their_places() -> None:
-    move, other, wide = 0xB7, 0xB4, 0x18
-    code = b"".join(
-        (
-            instruction(move, PLACEHOLDERS + 1),
-            instruction(move, 7),
-            instruction(other, PLACEHOLDERS),
-            instruction(move, PLACEHOLDERS + 2),
-            instruction(wide, 1, source=1) + instruction(0, 0),
-            instruction(wide, 1) + instruction(0, 0),
-        )
-    )
-    shapes = (MapShape("a", 2, 4, 8, 1, 0), MapShape("b", 2, 4, 8, 1, 0))
-    compiled = Compiled("digest", ("X", "Y"), shapes, {"on": code})
-    assert unpack(pack({"findings": compiled})) == {"findings": compiled}
-    filled = compiled.instructions("on", {"X": 1, "Y": 232}, {"a": 4, "b": 5})
-    immediates = [immediate(filled, at) for at in range(0, len(filled), 8)]
-    assert immediates == [232, 7, PLACEHOLDERS, PLACEHOLDERS + 2, 5, 0, 1, 0]
-    with pytest.raises(KeyError):
-        compiled.instructions("on", {"X": 1}, {"a": 4, "b": 5})
