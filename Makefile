@@ -58,18 +58,9 @@ test: setup lint
 demo: setup
 	@$(LAB) run --kernel 6.1 -- $(PYTHON) tests/kernel/demo.py
 
-# What whydrop shows in scenarios on a kernel, with all that it was made of, for tests/replay. The scenarios of one
-# run of them share a recording, called by the word before the colon.
-RECORDED ?= scenarios:test_recording.py,test_summary.py,test_trace.py,test_ipsec_input.py,test_ipsec_output.py,$\
-test_ipsec_policies.py,test_netfilter_nft.py,test_netfilter_engines.py \
-    further:test_ipsec_gone.py,test_netfilter_legacy.py
+# What whydrop shows in the scenarios on a kernel, with all that it was made of, for tests/replay.
 recordings: setup
-	@set -e; for run in $(RECORDED); do \
-	    $(LAB) run --kernel $(KERNEL) --timeout 3600 -- sh -c "mkdir /tmp/recordings && cd tests/kernel/scenarios && \
-	        WHYDROP_GUEST=1 WHYDROP_RECORDINGS=/tmp/recordings WHYDROP_RECORDED_AS=$${run%%:*} PYTHONPATH=.. \
-	        $(CURDIR)/$(PYTHON) -m pytest -q -p no:cacheprovider $$(echo $${run#*:} | tr , ' ') >&2 && \
-	        tar -c -C /tmp/recordings ." | tar -x -C tests/replay/recordings; \
-	done
+	@KERNELS='$(KERNEL)' WHYDROP_RECORDINGS=tests/replay/recordings $(PYTHON) -m pytest tests/kernel
 
 # Its peers are wanted here only.
 bench: PACKAGES += bpftrace dropwatch

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +21,7 @@ AT_ONCE = 2  # single-CPU guests: two side by side are faster than one after the
 LIMIT = 80 * 60  # seconds for all guests: a slow machine needs most of them
 PROGRESS = 30  # seconds between two lines about a guest
 TAIL = 4000  # characters of a guest's output that go into a report
+RECORDINGS = "recordings"  # in the directory that host and guest share
 PYTEST = (".venv/bin/python", "-m", "pytest", "-p", "lab.report", "-p", "no:cacheprovider", "-q")
 
 
@@ -80,6 +83,7 @@ class Farm:
                     self._follow(guest, kernel, len(scenarios))
                 finally:
                     console = guest.console()
+                    _take_recordings(guest.shared / RECORDINGS)
         except Exception as error:  # whatever it was: the items that wait for this guest have to hear of it
             trouble = f"{type(error).__name__}: {error}"
         tail = output.getvalue().decode(errors="replace")[-TAIL:]
@@ -132,7 +136,19 @@ class Farm:
         return ", ".join(words) or "none finished"
 
 
+def _wanted_recordings() -> str | None:
+    """The directory that `make recordings` wants them in."""
+    return os.environ.get("WHYDROP_RECORDINGS")
+
+
+def _take_recordings(made: Path) -> None:
+    wanted = _wanted_recordings()
+    if wanted is not None and made.is_dir():
+        shutil.copytree(made, REPO / wanted, dirs_exist_ok=True)
+
+
 def _guest(fetched: Fetched, scenarios: Sequence[str], output: io.BytesIO) -> Guest:
+    recording = {} if _wanted_recordings() is None else {"WHYDROP_RECORDINGS": f"/run/lab/{RECORDINGS}"}
     guest = Guest(
         fetched,
         [*PYTEST, "--confcutdir=tests/kernel/scenarios", "@/run/lab/scenarios"],
@@ -141,9 +157,12 @@ def _guest(fetched: Fetched, scenarios: Sequence[str], output: io.BytesIO) -> Gu
             "WHYDROP_GUEST": fetched.label,
             "LAB_RESULTS": "/run/lab/results.jsonl",
             "PYTHONPATH": "tests/kernel",
+            **recording,
         },
         stdout=output,
         stderr=output,
     )
+    if recording:
+        (guest.shared / RECORDINGS).mkdir()
     (guest.shared / "scenarios").write_text("".join(f"{PREFIX}{scenario}\n" for scenario in scenarios))
     return guest

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from scenarios.firewalls import load_modules
 from scenarios.namespaces import Lab, joined_pair
-from scenarios.whydrop_process import Whydrop, keep
+from scenarios.whydrop_process import Whydrop, keep, recordings_are_wanted
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,12 +35,11 @@ def whydrop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whydrop]:
     The modules are there before it starts: what dies in the moment after a module came has no probe yet.
     """
     load_modules()
-    name = os.environ.get("WHYDROP_RECORDED_AS")  # which `make recordings` sets
-    if name is None:
+    if not recordings_are_wanted():
         with Whydrop() as running:
             yield running
         return
-    recording = tmp_path_factory.mktemp("recording") / f"{name}.whydrop"
+    recording = tmp_path_factory.mktemp("recording") / "scenarios.whydrop"
     with Whydrop("--write", str(recording)) as running:
         yield running
         keep(recording, running.finish())

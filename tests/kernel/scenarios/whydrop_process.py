@@ -174,11 +174,16 @@ def as_promised(lines: list[Line]) -> list[Line]:
     return lines
 
 
+def recordings_are_wanted() -> bool:
+    """By `make recordings`."""
+    return "WHYDROP_RECORDINGS" in os.environ
+
+
 def keep(recording: Path, done: Finished) -> None:
     """Copies it, with what the run printed beside it, to where `make recordings` wants them."""
-    directory = os.environ.get("WHYDROP_RECORDINGS")
-    if directory is None:
+    if not recordings_are_wanted():
         return
+    directory = os.environ["WHYDROP_RECORDINGS"]
     series = ".".join(os.uname().release.split(".")[:2])
     kept = Path(directory, f"linux-{series}-{recording.name}")
     shutil.copyfile(recording, kept)
