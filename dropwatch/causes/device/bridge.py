@@ -71,6 +71,28 @@ Look for "isolated on".
         seen_at=("br_forward", "__br_forward", "br_flood"),
     ),
     Cause(
+        id="device.bridge-pause-frame",
+        title="a pause frame came to a bridge port, and no bridge forwards one",
+        why="""
+The frame is for 01:80:c2:00:00:01, the address of MAC control: pause frames and priority flow control (802.3x,
+802.1Qbb). They speak to the hardware at the other end of one cable, and IEEE 802.1D forbids a bridge to pass
+them on. As a rule the network card takes them; one that gets this far was let through by it, or was sent by a
+program, by another machine's virtual network card, or through a tunnel. Nothing but flow control is lost.
+""",
+        confirm="""
+Who sends them, and whether the card takes part in flow control:
+$ tcpdump -c 5 -eni DEV ether dst 01:80:c2:00:00:01
+$ ethtool -a DEV
+""",
+        fix=(
+            Fix("see who sends them", "tcpdump -c 5 -eni DEV ether dst 01:80:c2:00:00:01"),
+            Fix("see whether the card takes part in flow control", "ethtool -a DEV"),
+        ),
+        reasons=("MAC_IEEE_MAC_CONTROL",),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("br_handle_frame",),
+    ),
+    Cause(
         id="device.bridge-no-port",
         title="the bridge has no port to forward it to",
         why="""

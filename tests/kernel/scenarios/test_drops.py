@@ -12,10 +12,12 @@ import pytest
 from scenarios import esp, traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
+from scenarios.roads import bridge
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import KPROBE_EVENTS, Line, Whydrop, programs_are_gone
 
 BURST, LOOKED_AT = 15_000, 500
+PAUSE, ETH_P_PAUSE = b"\x01\x80\xc2\x00\x00\x01", 0x8808  # linux/if_ether.h
 
 
 def in_namespace(end: Namespace, line: Line) -> bool:
@@ -90,6 +92,23 @@ def test_reverse_path_filter(lab: Lab, whydrop: Whydrop) -> None:
             ("IP_RPFILTER", "routing.reverse-path")
         }
     assert "IPReversePathFilter" in lab.b.run("cat /proc/net/netstat").stdout
+
+
+def test_a_bridge_forwards_no_pause_frames(lab: Lab, whydrop: Whydrop) -> None:
+    """Kernels that have no reason for it say nothing false: the bridge has dropped a frame at its port."""
+    bridge(lab)
+    traffic.frames(lab.a, lab.a.iface, to=PAUSE, kind=ETH_P_PAUSE, body=bytes(46), count=3)
+    found = whydrop.wait_for(
+        lambda line: in_namespace(lab.b, line) and "br_handle_frame" in str(line["where"]), 3
+    )
+    assert len(found) == 3
+    for line in found:
+        assert line["iface"]["name"] == lab.b.iface, line
+        if line["reason"] == "MAC_IEEE_MAC_CONTROL":
+            assert line["cause"]["confidence"] == "certain", line
+            assert line["cause"]["id"] == "device.bridge-pause-frame", line
+        else:
+            assert line["cause"]["confidence"] != "certain", line
 
 
 def test_healthy_traffic_is_no_finding(lab: Lab, whydrop: Whydrop) -> None:
