@@ -132,9 +132,10 @@ class Watch:
                 now = self._clock()
                 self._listener.shown(now)
                 texts.append(self._shown.finding(finding, now))
-        now = self._clock()
-        self._listener.tick(now)
-        texts.append(self._shown.tick(now))
+        if not self._pending:  # a tick may take it that everything which was read has been judged
+            now = self._clock()
+            self._listener.tick(now)
+            texts.append(self._shown.tick(now))
         self._output.show("".join(texts))
         return found
 

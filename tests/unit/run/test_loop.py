@@ -190,6 +190,27 @@ def test_nobody_waits_for_a_whole_batch(clock: Clock, lines: Lines) -> None:
     assert [on for _, on in seen].index(False) <= 30
 
 
+def test_a_tick_comes_when_all_that_was_read_has_been_judged(clock: Clock, lines: Lines) -> None:
+    """A journey that is not over by then is told to be open, a row without a sample to be unknown."""
+    ring = Ring(clock, [list(range(20)), list(range(20, 40))])
+    judged: list[object] = []
+    at_ticks: list[int] = []
+
+    def judge(event: object) -> object:
+        clock.now += 0.02
+        judged.append(event)
+        return event
+
+    def tick(now: float) -> str:
+        at_ticks.append(len(judged))
+        return ""
+
+    lines.tick = tick  # type: ignore[method-assign]
+    list(watch(ring, lines, Options(duration=2.0), judge=judge).run(lambda: None))
+    assert len(judged) == 40
+    assert set(at_ticks) == {20, 40}
+
+
 def test_who_is_to_end_before_it_began_starts_no_command(clock: Clock, lines: Lines, tmp_path: Path) -> None:
     stop = Stop()
     stop.ask()
