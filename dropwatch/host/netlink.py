@@ -30,7 +30,9 @@ _IS_ERROR, _IS_DONE = 2, 3  # NLMSG_*
 _ERROR_TEXT = 1  # NLMSGERR_ATTR_MSG
 _SOL_NETLINK = 270  # linux/socket.h
 _OPTIONS = (10, 11, 12)  # NETLINK_CAP_ACK, _EXT_ACK, _GET_STRICT_CHK: an older kernel answers without them
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 5.0  # for a piece
+_LONGEST_S = 20.0
+_MOST_BYTES = 64 << 20  # of all pieces of an answer: anybody may fill a namespace of his own
 _TRIES = 3
 _BUFFER_BYTES = (
     1 << 17
@@ -145,7 +147,9 @@ class _Question:
         self._connection, self._buffer = connection, buffer
         self._request, self._flags = request, flags
         self._sequence = next(_sequences) & 0xFFFFFFFF
-        self._deadline = time.monotonic() + _TIMEOUT_S
+        now = time.monotonic()
+        self._deadline, self._last = now + _TIMEOUT_S, now + _LONGEST_S
+        self._bytes_left = _MOST_BYTES
 
     def answers(self, body: bytes, answer: int, read: Read[Found]) -> list[Found]:
         for option in _OPTIONS:
@@ -181,7 +185,7 @@ class _Question:
         """The messages of the next piece that are the kernel's, and belong to this question."""
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise OSError(errno.ETIMEDOUT, f"the kernel did not answer in {_TIMEOUT_S:.0f} seconds")
+            raise OSError(errno.ETIMEDOUT, "the kernel did not answer in time")
         self._connection.settimeout(left)
         try:
             size, _, flags, (port, _) = self._connection.recvmsg_into([self._buffer])
@@ -195,7 +199,10 @@ class _Question:
             return
         if flags & socket.MSG_TRUNC:
             raise _Truncated
-        self._deadline = time.monotonic() + _TIMEOUT_S
+        self._deadline = min(time.monotonic() + _TIMEOUT_S, self._last)
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise OSError(errno.EFBIG, f"the kernel's answer is longer than {_MOST_BYTES >> 20} MiB")
         for message in _messages(memoryview(self._buffer)[:size]):
             if message.sequence == self._sequence:
                 yield message

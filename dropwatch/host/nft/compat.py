@@ -91,7 +91,7 @@ def list_table(inode: int, reading: Reading) -> Compat | None:
     tool = find(f"{name}-save") if name is not None else None
     if name is None or tool is None:
         return None
-    words = [tool, "-t", table.name] if table.family in {"ip", "ip6"} else [tool]
+    words = [tool, "-t", table.name] if table.family != "arp" else [tool]
     try:
         answer = unchanged_during(inode, reading.generation, lambda: run(words, _TIMEOUT_S))
     except ToolFailed:
@@ -100,19 +100,28 @@ def list_table(inode: int, reading: Reading) -> Compat | None:
 
 
 def saved(tool: str, table: str, answer: str) -> Compat:
-    """Takes one table out of what a `-save` tool writes."""
+    """Takes a table apart that a `-save` tool wrote.
+
+    A comment may hold line breaks, and so what looks like tables, chains and rules: where there is more than one table
+    nothing is believed, of a chain that is there twice no policy. Whether there are as many rules in a chain as the
+    kernel has is for `find_rule` to see.
+    """
     rules: dict[str, list[str]] = {}
-    policies = {}
-    at = None
-    for line in answer.splitlines():
+    policies: dict[str, list[str]] = {}
+    lines = answer.split("\n")
+    if [line for line in lines if line.startswith("*")] != [f"*{table}"]:
+        return Compat(tool, {}, {})
+    for line in lines:
         words = line.split()
-        if line.startswith("*"):
-            at = line[1:]
-        elif at == table and line.startswith(":") and len(words) >= 2:
-            policies[words[0][1:]] = words[1]
-        elif at == table and line.startswith("-A ") and len(words) >= 2:
+        if line.startswith(":") and len(words) >= 2:
+            policies.setdefault(words[0][1:], []).append(words[1])
+        elif line.startswith("-A ") and len(words) >= 2:
             rules.setdefault(words[1], []).append(line)
-    return Compat(tool, {chain: tuple(lines) for chain, lines in rules.items()}, policies)
+    return Compat(
+        tool,
+        {chain: tuple(lines) for chain, lines in rules.items()},
+        {chain: each[0] for chain, each in policies.items() if len(each) == 1},
+    )
 
 
 def find_rule(reading: Reading, compat: Compat, rule: kernel.Rule) -> CompatRule | None:
@@ -120,17 +129,17 @@ def find_rule(reading: Reading, compat: Compat, rule: kernel.Rule) -> CompatRule
     assert reading.table is not None
     family, chain = reading.table.family, rule.chain
     siblings = reading.rules_of(chain)
-    number = 1 + siblings.index(rule)
+    number = reading.number(rule)
     listed = compat.rules.get(chain, ())
     command = list_command(reading, compat, chain, number)
     # the policy of a chain that is no base chain is a rule at its end, which ebtables-nft does not list
-    ends_in_policy = family == "bridge" and len(siblings) == len(listed) + 1
-    if ends_in_policy and number == len(siblings):
-        is_policy = [step.name for step in rule.expressions] == ["counter", "immediate"]
-        if is_policy and compat.policies.get(chain) == "DROP":
+    if len(listed) != sum(not other.is_policy for other in siblings):
+        return None
+    if rule.is_policy:
+        if number == len(siblings) and compat.policies.get(chain) == "DROP":
             return CompatRule(compat.tool, f"-P {printable(chain)} DROP", number, None, command)
         return None
-    if len(siblings) != len(listed) and not ends_in_policy:
+    if any(other.is_policy for other in siblings[: number - 1]):
         return None
     text = listed[number - 1]
     if not says_all(family, rule, text):

@@ -133,15 +133,14 @@ class _Answer:
         chain = reading.chain(note.base_chain.handle)
         if chain is None or chain.hook is None:
             return self._unlisted("the chain was deleted or replaced since", gone=True)
-        listed = reading.text_chain(chain.handle)
-        definition = listed.definition if listed is not None else None
+        definition = reading.text.definitions.get(chain.handle) if reading.text is not None else None
         name = printable(chain.name)
         known = ChainPolicy("", note.family, printable(note.table), name, note.policy)
         answer = replace(self._unlisted(self._silence()), rule=known, command=self._nft_command(chain.name))
         if chain.policy != note.policy:
             return replace(answer, changed=True, problem=f"the policy of the chain is {chain.policy} by now")
         if definition is not None:
-            answer = _worded(answer, known, printable(definition))
+            answer = _worded(answer, known, definition)
         compat = self._compat()
         if compat is None or compat.policies.get(chain.name) != note.policy.upper():
             return answer
@@ -157,9 +156,8 @@ class _Answer:
         chain = reading.chain_named(rule.chain) if rule is not None else None
         if rule is None or chain is None or (note.chain is not None and note.chain.handle != chain.handle):
             return self._unlisted(RULE_GONE, gone=True)
-        listed = reading.text_rule(handle)
         known = NftRule("", note.family, printable(note.table), printable(chain.name), handle)
-        known = replace(known, comment=listed.comment if listed is not None else None)
+        known = replace(known, comment=printable(rule.comment) if rule.comment is not None else None)
         answer = self._by_nft(rule, chain, known)
         compat = self._compat()
         found = find_rule(reading, compat, rule) if compat is not None else None
@@ -177,25 +175,22 @@ class _Answer:
 
     def _by_nft(self, rule: kernel.Rule, chain: kernel.Chain, known: NftRule) -> ListedRule:
         note, reading = self._note, self._reading
+        text = reading.text.rules.get(rule.handle) if reading.text is not None else None
         answer = replace(
             self._unlisted(self._silence()),
             rule=known,
-            command=self._nft_command(chain.name),
+            command=self._nft_command(self._listed_in(chain)),
             path=way(reading, note, chain.handle),
             changed=note.chain is not None and not chain.name.startswith(note.chain.name),
         )
-        listed = reading.text_rule(rule.handle)
-        if listed is not None:
-            return _worded(answer, known, listed.text)
-        callers = [other for other in reading.rules if kernel.jump_target(other) == chain.name]
-        if len(callers) != 1:
-            return answer
-        # a chain without a name, which is written inside the one rule that jumps to it
-        outer, siblings = reading.text_rule(callers[0].handle), reading.rules_of(chain.name)
-        answer = replace(answer, command=self._nft_command(callers[0].chain))
-        if outer is None or len(outer.inner) != len(siblings):
-            return answer
-        return _worded(answer, known, printable(outer.inner[siblings.index(rule)]))
+        return answer if text is None else _worded(answer, known, text)
+
+    def _listed_in(self, chain: kernel.Chain) -> str:
+        """A chain without a name is written inside the one rule that jumps to it."""
+        if not chain.is_inner:
+            return chain.name
+        rules = (rule for rule in self._reading.rules if rule.may_name(chain.name))
+        return next((rule.chain for rule in rules), chain.name)
 
     def _compat(self) -> Compat | None:
         known = self._known
@@ -208,7 +203,7 @@ class _Answer:
         return known.compat
 
     def _silence(self) -> str:
-        return self._reading.problem or "nft does not list it"
+        return self._reading.problem or "nft's listing can be read in several ways there"
 
     def _unlisted(self, problem: str, *, gone: bool = False) -> ListedRule:
         """An answer with all that the note says and no text."""

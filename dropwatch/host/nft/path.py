@@ -1,7 +1,8 @@
 """Tells by which rules a packet came from its base chain to the chain where it died, as far as that is certain."""
 
+from dropwatch.host.nft.kernel import Rule
 from dropwatch.host.nft.reading import Reading
-from dropwatch.host.nft.text import TextChain, TextRule
+from dropwatch.host.nft.text import printable
 from dropwatch.model.netfilter import NftNote
 
 
@@ -13,6 +14,8 @@ def way(reading: Reading, note: NftNote, chain_handle: int, *, numbered: bool = 
     numbers in the chain, as iptables does, else their handles.
     """
     steps: list[str] = []
+    if reading.maps is None:
+        return ()
     visited = [chain.handle for chain in note.visited]
     current = chain_handle
     while current != note.base_chain.handle:
@@ -23,7 +26,7 @@ def way(reading: Reading, note: NftNote, chain_handle: int, *, numbered: bool = 
         callers = {
             handle: found
             for handle in {note.base_chain.handle, *visited}
-            if (found := _rules_to(reading, handle, name))
+            if (found := reading.callers(_name(reading, handle), name))
         }
         if len(callers) != 1:
             break
@@ -42,34 +45,12 @@ def _name(reading: Reading, handle: int) -> str:
     return chain.name if chain is not None else ""
 
 
-def _rules_to(reading: Reading, chain_handle: int, target: str) -> list[tuple[TextRule, str]]:
-    chain = reading.text_chain(chain_handle)
-    if chain is None:
-        return []
-    found = []
-    for rule in chain.rules:
-        if rule.inner and target in reading.inner_chains(rule.handle):
-            found.append((rule, "jump"))
-        found.extend((rule, verb) for verb, name in rule.targets if name == target)
-    return found
-
-
 def _words(
-    reading: Reading, chain_handle: int, rules: list[tuple[TextRule, str]], target: str, *, numbered: bool
+    reading: Reading, chain_handle: int, rules: list[tuple[Rule, set[str]]], target: str, *, numbered: bool
 ) -> str:
-    chain = reading.text_chain(chain_handle)
-    assert chain is not None
-    verbs = {verb for _, verb in rules}
+    chain = printable(_name(reading, chain_handle))
+    verbs = {verb for _, each in rules for verb in each}
     verb = "jumps or goes" if len(verbs) > 1 else "goes" if "goto" in verbs else "jumps"
-    distinct = list(dict.fromkeys(rule.handle for rule, _ in rules))
-    if numbered:
-        marks = [str(_number(chain, handle)) for handle in distinct]
-        start = f"{chain.name} rule"
-    else:
-        marks = [str(handle) for handle in distinct]
-        start = f"{chain.name}: rule handle"
-    return f"{start} {' or '.join(marks)} {verb} to {target}"
-
-
-def _number(chain: TextChain, handle: int) -> int:
-    return 1 + next(at for at, rule in enumerate(chain.rules) if rule.handle == handle)
+    marks = [str(reading.number(rule) if numbered else rule.handle) for rule, _ in rules]
+    start = f"{chain} rule" if numbered else f"{chain}: rule handle"
+    return f"{start} {' or '.join(marks)} {verb} to {printable(target)}"

@@ -3,28 +3,33 @@
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
+from dropwatch.host.netlink import Refused
 from dropwatch.host.netns.enter import entered
 from dropwatch.host.nft import kernel
-from dropwatch.host.nft.text import TextChain, TextRule, TextTable, tables_of
+from dropwatch.host.nft.text import Lines, lines_of, part_of
 from dropwatch.host.tools import ToolFailed, find, run
 
 # What nft's scanner takes for a name. Others would be read as commands, and can only come from other programs.
 _NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9/_.\\-]*")
+_LOOKUP = b"lookup\0"  # the kernel's name of the step that asks a set or a map
+_MOST_MAPS = 1024
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 _TOOL_TIMEOUT_S = 10.0
 _TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """A table as it was at `read_at`, or later but before anybody else could use this.
 
     `cookie` is the kernel's name for the namespace, which is never given twice; None where the kernel has none.
     `generation` is None when the rules changed between the kernel's answer and the listing. `table` is None when
-    there is none with that handle. `text` is None where nft could not tell, and then `problem` says why.
+    there is none with that handle. `maps` says where the elements of each map lead to that a rule goes by, None where
+    that could not be read. `text` is None where nft could not tell, and then `problem` says why.
     """
 
     read_at: int
@@ -33,8 +38,20 @@ class Reading:
     table: kernel.Table | None
     chains: tuple[kernel.Chain, ...] = ()
     rules: tuple[kernel.Rule, ...] = ()
-    text: TextTable | None = None
+    maps: Mapping[str, tuple[kernel.Target, ...]] | None = None
+    text: Lines | None = None
     problem: str | None = None
+
+    @cached_property
+    def _rules(self) -> dict[int, kernel.Rule]:
+        return {rule.handle: rule for rule in self.rules}
+
+    @cached_property
+    def _rules_of(self) -> dict[str, list[kernel.Rule]]:
+        found: dict[str, list[kernel.Rule]] = {}
+        for rule in self.rules:
+            found.setdefault(rule.chain, []).append(rule)
+        return found
 
     def chain(self, handle: int) -> kernel.Chain | None:
         return next((chain for chain in self.chains if chain.handle == handle), None)
@@ -43,24 +60,29 @@ class Reading:
         return next((chain for chain in self.chains if chain.name == name), None)
 
     def rule(self, handle: int) -> kernel.Rule | None:
-        return next((rule for rule in self.rules if rule.handle == handle), None)
+        return self._rules.get(handle)
 
-    def rules_of(self, chain: str) -> tuple[kernel.Rule, ...]:
-        return tuple(rule for rule in self.rules if rule.chain == chain)
+    def rules_of(self, chain: str) -> Sequence[kernel.Rule]:
+        return self._rules_of.get(chain, ())
 
-    def inner_chains(self, handle: int) -> tuple[str, ...]:
-        """The chains that a rule itself jumps to, also those without a name of their own."""
-        rule = self.rule(handle)
-        target = kernel.jump_target(rule) if rule is not None else None
-        return () if target is None else (target,)
+    def number(self, rule: kernel.Rule) -> int:
+        """Its place in its chain, from 1."""
+        handles = (other.handle for other in self.rules_of(rule.chain))
+        return 1 + next(at for at, handle in enumerate(handles) if handle == rule.handle)
 
-    def text_chain(self, handle: int) -> TextChain | None:
-        chains = self.text.chains if self.text is not None else ()
-        return next((chain for chain in chains if chain.handle == handle), None)
-
-    def text_rule(self, handle: int) -> TextRule | None:
-        chains = self.text.chains if self.text is not None else ()
-        return next((rule for chain in chains for rule in chain.rules if rule.handle == handle), None)
+    def callers(self, chain: str, target: str) -> list[tuple[kernel.Rule, set[str]]]:
+        """The rules of a chain that lead to another, themselves or by a map, and whether by `jump` or `goto`."""
+        known = self.maps or {}
+        maps = [name for name, targets in known.items() if any(one.chain == target for one in targets)]
+        found = []
+        for rule in self.rules_of(chain):
+            if rule.may_name(target) or any(map(rule.may_name, maps)):
+                leads = {kernel.target(rule)}
+                leads.update(*(known.get(name, ()) for name in kernel.verdict_maps(rule)))
+                verbs = {one.verb for one in leads if one is not None and one.chain == target}
+                if verbs:
+                    found.append((rule, verbs))
+        return found
 
 
 def read_table(inode: int, family: str, handle: int) -> Reading:
@@ -124,12 +146,30 @@ def _read_once(inode: int, family: str, handle: int) -> Reading:
         chains = tuple(
             chain for chain in kernel.chains() if (chain.family, chain.table) == (family, table.name)
         )
-        reading = Reading(read_at, cookie, before, table, chains, tuple(kernel.rules(table)))
+        rules = tuple(kernel.rules(table))
+        reading = Reading(read_at, cookie, before, table, chains, rules, _maps(table, rules))
         try:
-            reading = replace(reading, text=_list(table))
+            listing = _list(table)
         except ToolFailed as error:
-            reading = replace(reading, problem=str(error))
-        return reading if kernel.generation() == before else replace(reading, generation=None)
+            listing, reading = "", replace(reading, problem=str(error))
+        is_steady = kernel.generation() == before
+        if not is_steady:  # only of what was there before and after it is sure that the listing has it
+            reading = replace(reading, generation=None)
+            left = {rule.handle for rule in kernel.rules(table)}
+            rules = tuple(rule for rule in rules if rule.handle in left)
+        if reading.problem is None:
+            reading = replace(reading, text=lines_of(listing, table, chains, rules))
+        return reading
+
+
+def _maps(table: kernel.Table, rules: Iterable[kernel.Rule]) -> dict[str, tuple[kernel.Target, ...]] | None:
+    names = {name for rule in rules if _LOOKUP in rule.steps for name in kernel.verdict_maps(rule)}
+    if len(names) > _MOST_MAPS:
+        return None
+    try:
+        return {name: kernel.map_targets(table, name) for name in names}
+    except Refused:  # there was another change
+        return None
 
 
 def _own_cookie() -> int | None:
@@ -140,26 +180,26 @@ def _own_cookie() -> int | None:
             return None
 
 
-def _list(table: kernel.Table) -> TextTable:
-    """How nft lists the table. Raises ToolFailed where it does not."""
+def _list(table: kernel.Table) -> str:
+    """How nft lists the table, without counters; without the elements of sets when they take too long.
+
+    Raises ToolFailed where it does not.
+    """
     nft = find("nft")
     if nft is None:
         raise ToolFailed("the nft tool is not installed")
-    for found in tables_of(_ask_nft(nft, table)):
-        if (found.family, found.name) == (table.family, table.name) and found.handle in {table.handle, None}:
-            return found
-    raise ToolFailed("nft does not list the table")
-
-
-def _ask_nft(nft: str, table: kernel.Table) -> str:
-    """The table alone, without counters; without the elements of sets when they take too long."""
-    if not _NAME.fullmatch(table.name):
-        return run([nft, "-a", "-s", "list", "ruleset", table.family], _TOOL_TIMEOUT_S)
-    words = ["list", "table", table.family, table.name]
-    try:
-        return run([nft, "-a", "-s", *words], _TOOL_TIMEOUT_S)
-    except ToolFailed as error:
-        if error.status is None:
-            return run([nft, "-a", "-s", "-t", *words], _TOOL_TIMEOUT_S)
-    # a name that is a word of nft's language, as other programs may give
-    return run([nft, "-a", "-s", "list", "ruleset", table.family], _TOOL_TIMEOUT_S)
+    if _NAME.fullmatch(table.name):
+        words = ["list", "table", table.family, table.name]
+        try:
+            return run([nft, "-a", "-s", *words], _TOOL_TIMEOUT_S)
+        except ToolFailed as error:
+            if error.status is None:
+                return run([nft, "-a", "-s", "-t", *words], _TOOL_TIMEOUT_S)
+    # a name that is a word of nft's language or cannot be one of its names, as other programs may give
+    siblings = [other for other in kernel.tables() if other.family == table.family]
+    listing = part_of(
+        run([nft, "-a", "-s", "list", "ruleset", table.family], _TOOL_TIMEOUT_S), table, siblings
+    )
+    if listing is None:
+        raise ToolFailed("nft's listing can be read in several ways")
+    return listing

@@ -7,6 +7,7 @@ import pytest
 from dropwatch.host.nft.compat import Compat, find_rule, saved, says_all, tool_of
 from dropwatch.host.nft.kernel import Chain, Expression, Rule, Table
 from dropwatch.host.nft.reading import Reading
+from tests.unit.host.nft.structure import packed
 
 DATA = Path(__file__).parents[2] / "data/nft"
 
@@ -21,6 +22,10 @@ def meta(key: int) -> Expression:
 
 def payload(header: int, offset: int) -> Expression:
     return Expression("payload", {1: number(1), 2: number(header), 3: number(offset), 4: number(2)})
+
+
+def made(chain: str, handle: int, steps: tuple[Expression, ...]) -> Rule:
+    return Rule(chain, handle, packed(*steps))
 
 
 CMP = Expression("cmp", {})
@@ -56,8 +61,26 @@ def test_what_a_save_tool_writes() -> None:
         "FORWARD": ("-A FORWARD -p IPv4 --ip-proto udp -j EE",),
         "EE": ("-A EE -p ARP -j DROP",),
     }
-    two = "*nat\n:INPUT ACCEPT [0:0]\n-A INPUT -j A\nCOMMIT\n*filter\n:INPUT DROP [7:9]\n-A INPUT -j B\nCOMMIT\n"
-    assert saved("x", "filter", two) == Compat("x", {"INPUT": ("-A INPUT -j B",)}, {"INPUT": "DROP"})
+
+
+@pytest.mark.parametrize("written", ["*nat", "*filter"])
+def test_where_there_seem_to_be_two_tables_none_is_believed(written: str) -> None:
+    two = f'*filter\n:INPUT DROP [7:9]\n-A INPUT -m comment --comment "\n{written}\n" -j B\nCOMMIT\n'
+    assert saved("x", "filter", two) == Compat("x", {}, {})
+
+
+def test_a_policy_that_a_comment_repeats_is_not_believed() -> None:
+    text = (
+        '*filter\n:INPUT DROP [7:9]\n-A INPUT -m comment --comment "\n:INPUT ACCEPT [0:0]\n" -j B\nCOMMIT\n'
+    )
+    assert saved("x", "filter", text).policies == {}
+
+
+def test_a_comment_that_looks_like_a_rule_hides_the_lines_of_the_chain() -> None:
+    text = '*filter\n-A U -m comment --comment "x\n-A U -s 1.2.3.4/32 -j DROP\n" -j B\n-A U -j DROP\nCOMMIT\n'
+    rules = (made("U", 4, (COUNTER, DROP)), made("U", 5, (COUNTER, DROP)))
+    compat = saved("iptables-nft", "filter", text)
+    assert find_rule(reading("ip", *rules), compat, rules[1]) is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +93,7 @@ def test_what_a_save_tool_writes() -> None:
     ],
 )
 def test_a_line_that_says_all(steps: tuple[Expression, ...], text: str) -> None:
-    assert says_all("ip", Rule("U", 4, steps), text)
+    assert says_all("ip", made("U", 4, steps), text)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +113,7 @@ def test_a_line_that_says_all(steps: tuple[Expression, ...], text: str) -> None:
     ],
 )
 def test_a_line_that_leaves_something_out(steps: tuple[Expression, ...], text: str) -> None:
-    assert not says_all("ip", Rule("U", 4, steps), text)
+    assert not says_all("ip", made("U", 4, steps), text)
 
 
 def reading(family: str, *rules: Rule) -> Reading:
@@ -99,8 +122,8 @@ def reading(family: str, *rules: Rule) -> Reading:
 
 
 def test_the_line_is_found_by_its_place() -> None:
-    first, second = Rule("U", 9, UDP_53), Rule("U", 4, UDP_53)
-    other = Rule("INPUT", 5, UDP_53)
+    first, second = made("U", 9, UDP_53), made("U", 4, UDP_53)
+    other = made("INPUT", 5, UDP_53)
     lines = (
         "-A U -p udp -m udp --dport 53 -j DROP",
         '-A U -p udp -m udp --dport 54 -m comment --comment "b \\"c\\"" -j DROP',
@@ -110,11 +133,12 @@ def test_the_line_is_found_by_its_place() -> None:
     assert found is not None
     assert (found.text, found.number, found.comment) == (lines[1], 2, 'b "c"')
     assert found.command == "iptables-nft -t filter -S U 2"
-    assert find_rule(reading("ip", first, second, Rule("U", 10, UDP_53)), compat, second) is None
+    assert find_rule(reading("ip", first, second, made("U", 10, UDP_53)), compat, second) is None
 
 
 def test_the_policy_of_a_chain_of_ebtables_is_its_last_rule() -> None:
-    first, last = Rule("U", 4, (COUNTER, DROP)), Rule("U", 5, (COUNTER, DROP))
+    first = made("U", 4, (COUNTER, DROP))
+    last = made("U", 5, (COUNTER, DROP))._replace(is_policy=True)
     compat = Compat("ebtables-nft", {"U": ("-A U -j DROP",)}, {"U": "DROP"})
     found = find_rule(reading("bridge", first, last), compat, last)
     assert found is not None

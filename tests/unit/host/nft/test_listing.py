@@ -7,28 +7,16 @@ from pathlib import Path
 import pytest
 
 from dropwatch.host.nft import listing
-from dropwatch.host.nft.kernel import Chain, Rule, Table
 from dropwatch.host.nft.listing import NftListings
 from dropwatch.host.nft.reading import Reading
-from dropwatch.host.nft.text import tables_of
+from dropwatch.host.nft.text import lines_of
 from dropwatch.model.culprits import ChainPolicy, NftRule
 from dropwatch.model.netfilter import NftChain, NftNote
+from tests.unit.host.nft.structure import structures
 
 LISTING = (Path(__file__).parents[2] / "data/nft/ruleset.txt").read_text()
-TEXT = next(table for table in tables_of(LISTING) if table.handle == 14)
-TABLE = Table("inet", "filter", 14)
-CHAINS = tuple(
-    Chain(
-        "inet",
-        "filter",
-        chain.name,
-        chain.handle,
-        1 if chain.definition else None,
-        "drop" if chain.name == "input" else "accept",
-    )
-    for chain in TEXT.chains
-)
-RULES = tuple(Rule(chain.name, rule.handle, ()) for chain in TEXT.chains for rule in chain.rules)
+TABLE, CHAINS, RULES, MAPS = structures(LISTING)[0]
+TEXT = lines_of(LISTING[: LISTING.index("\ntable ")], TABLE, CHAINS, RULES)
 INPUT, UU, VV, WW = NftChain(4, "input"), NftChain(3, "uu"), NftChain(2, "vv"), NftChain(1, "ww")
 
 
@@ -54,7 +42,7 @@ class Namespace:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.reads, self.cookie = 100, 0, 5
-        self.reading = Reading(0, 5, 7, TABLE, CHAINS, RULES, TEXT)
+        self.reading = Reading(0, 5, 7, TABLE, CHAINS, RULES, MAPS, TEXT)
         monkeypatch.setattr(listing, "read_table", self.read)
         monkeypatch.setattr(listing, "namespace_cookie", lambda inode: self.cookie)
         monkeypatch.setattr(time, "monotonic_ns", lambda: self.now)
@@ -100,6 +88,30 @@ def test_a_chain_that_returned_is_no_step(namespace: Namespace) -> None:
     assert NftListings().rule(1, note(28, INPUT, UU, VV), 90).path == ()
 
 
+def test_which_rules_lead_to_a_chain(namespace: Namespace) -> None:
+    def callers(chain: str, target: str) -> list[tuple[int, set[str]]]:
+        return [(rule.handle, verbs) for rule, verbs in namespace.reading.callers(chain, target)]
+
+    assert callers("vv", "ww") == [(17, {"goto"})]
+    assert callers("input", "uu") == [(23, {"jump"}), (25, {"jump"}), (31, {"jump"})]  # 23 and 25 by a map
+    assert callers("input", "vv") == [(23, {"goto"}), (25, {"goto"})]
+    assert callers("input", "ww") == [(22, {"jump"})]
+    assert callers("input", "__chain38") == [(38, {"jump"})]
+    assert callers("uu", "drop") == callers("nothing", "uu") == []
+
+
+def test_the_way_is_not_told_where_the_maps_are_not_known(namespace: Namespace) -> None:
+    namespace.reading = replace(namespace.reading, maps=None)
+    assert NftListings().rule(1, note(16, VV, VV), 90).path == ()
+
+
+def test_a_rule_of_a_chain_without_a_name_is_listed_in_the_rule_around_it(namespace: Namespace) -> None:
+    inner = NftChain(1000, "__chain38")
+    found = NftListings().rule(1, note(36, inner, inner), 90)
+    assert (found.text, found.command) == ("ip saddr 1.2.3.4 drop", "nft -a list chain inet filter input")
+    assert found.path == ("input: rule handle 38 jumps to __chain38",)
+
+
 def test_a_policy(namespace: Namespace) -> None:
     found = NftListings().rule(1, note(None, INPUT), 90)
     assert (found.rule.kind, found.text) == (
@@ -132,7 +144,7 @@ def test_without_the_tool_the_kernel_still_tells(namespace: Namespace) -> None:
     namespace.reading = replace(namespace.reading, text=None, problem="the nft tool is not installed")
     found = NftListings().rule(1, note(16, None, VV), 90)
     assert (found.text, found.gone, found.problem) == (None, False, "the nft tool is not installed")
-    assert found.rule == NftRule("", "inet", "filter", "vv", 16)
+    assert found.rule == NftRule("", "inet", "filter", "vv", 16, comment="deep")
 
 
 def test_a_rule_that_could_not_be_placed(namespace: Namespace) -> None:
