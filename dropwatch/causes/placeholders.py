@@ -1,11 +1,11 @@
 """Puts a drop's own addresses, ports and names in place of the capitals in a fix."""
 
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 
 from dropwatch.model.drop import Drop, Fix
+from dropwatch.names.foreign import is_option, quoted
 
 # SADDR DADDR SPORT DPORT: of the packet. DEV: the interface where it died.
 _PLACEHOLDER = re.compile(r"\b(?:SADDR|DADDR|SPORT|DPORT|DEV)\b")
@@ -16,16 +16,17 @@ _SS = re.compile(r"(?:^|\s)ss -[^;|]*")
 
 
 def fill(fix: Fix, drop: Drop) -> Fix:
-    """The fix with what this drop tells; a placeholder for what it does not tell stays."""
+    """The fix with what this drop tells. A placeholder stays where it does not, or a tool would see an option."""
     known = _values(drop)
     command = fix.command
     if command is not None:
-        quoted = {name: shlex.quote(value) for name, value in known.items()}
-        bracketed = {name: f"[{value}]" if ":" in value else value for name, value in quoted.items()}
-        if "DEV" in known:
-            command = _SYSCTL_DEV.sub(shlex.quote(known["DEV"].replace(".", "/")), command)
+        words = {name: quoted(value) for name, value in known.items() if not is_option(value)}
+        bracketed = {name: f"[{value}]" if ":" in value else value for name, value in words.items()}
+        if "DEV" in words:
+            device = quoted(known["DEV"].replace(".", "/"))
+            command = _SYSCTL_DEV.sub(lambda _: device, command)
         command = _SS.sub(lambda found: _replaced(found[0], bracketed), command)
-        command = _replaced(command, quoted)
+        command = _replaced(command, words)
     return replace(fix, text=_replaced(fix.text, known), command=command)
 
 

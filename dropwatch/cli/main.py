@@ -14,7 +14,7 @@ import click
 from dropwatch.cli import arguments
 from dropwatch.cli.about import check, explain, schema
 from dropwatch.errors import WhydropError, WrongUsage
-from dropwatch.render.layout import printable
+from dropwatch.names.foreign import printable
 from dropwatch.render.screen import Screen
 from dropwatch.run.stop import Stop
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from dropwatch.model.drop import Process
+from dropwatch.names.foreign import foreign
 
 _PROC = Path("/proc")
 
@@ -37,7 +38,6 @@ def _open_files(process: Path) -> list[str]:
 
 def _comm(process: Path) -> str:
     try:
-        text = (process / "comm").read_bytes().removesuffix(b"\n").decode(errors="replace")
+        return foreign((process / "comm").read_bytes().removesuffix(b"\n"))
     except OSError:
         return "?"
-    return "".join(c if c.isprintable() else "?" for c in text)

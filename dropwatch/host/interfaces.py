@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dropwatch.host.netns.enter import entered
 from dropwatch.host.netns.netns import NAMES_DIR, OWN_FILE
+from dropwatch.names.foreign import foreign, raw_name
 
 _FRESH_SECONDS, _MISSING_SECONDS = 1.0, 0.05  # how long an answer is believed: a name, and that there is none
 _SIOCGIFMTU = 0x8921  # include/uapi/linux/sockios.h
@@ -17,12 +18,12 @@ _SIOCGIFMTU = 0x8921  # include/uapi/linux/sockios.h
 def interfaces(netns_inode: int) -> dict[int, str]:
     """Index to name. Raises OSError when the namespace is gone or may not be entered."""
     with entered(netns_inode):
-        return dict(socket.if_nameindex())
+        return {index: foreign(name) for index, name in socket.if_nameindex()}
 
 
 def read_mtu(netns_inode: int, name: str) -> int:
     """The MTU of an interface. Raises OSError when the namespace or the interface is gone."""
-    request = struct.pack("16si", name.encode(), 0)
+    request = struct.pack("16si", raw_name(name), 0)
     with entered(netns_inode), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         answer = fcntl.ioctl(any_socket, _SIOCGIFMTU, request)
     return int(struct.unpack("16si", answer)[1])

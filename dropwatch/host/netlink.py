@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
+from dropwatch.names.foreign import printable
+
 ROUTE, XFRM, NETFILTER = 0, 6, 12
 """NETLINK_*: Python's socket module does not know them all."""
 
@@ -232,5 +234,5 @@ def _check(message: _Message) -> None:
         if message.type == _IS_ERROR:  # the request's header comes first, and unless it is capped the request
             start += _HEADER.size if flags & _CAPPED else _aligned(_HEADER.unpack_from(body, start)[0])
         reason = text(attributes(body[start:]).get(_ERROR_TEXT, b""))
-        words += f": {''.join(c if c.isprintable() else '?' for c in reason)}" if reason else ""
+        words += f": {printable(reason)}" if reason else ""
     raise Refused(number, words)

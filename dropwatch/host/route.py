@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from dropwatch.host import netlink
 from dropwatch.host.netns.enter import entered
 from dropwatch.model.drop import Address
+from dropwatch.names.foreign import foreign
 
 # linux/rtnetlink.h
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, dst_len, 5 others, type, flags
@@ -81,6 +82,6 @@ def route_of(message: memoryview | bytes, name_of: Callable[[int], str | None]) 
 
 def _name(index: int) -> str | None:
     try:
-        return socket.if_indextoname(index)
+        return foreign(socket.if_indextoname(index))
     except OSError:
         return None

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from dropwatch.names.foreign import printable
+
 # Never the caller's PATH: it may name a directory of anybody's, and the program runs as root.
 DIRECTORIES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": ":".join(DIRECTORIES)}
@@ -39,9 +41,10 @@ def find(name: str) -> str | None:
 def run(words: Sequence[str], timeout: float) -> str:
     """What a tool writes to its standard output; `words` begin with the path that `find` gave.
 
-    It runs in the network namespace that this thread is in. Raises ToolFailed, and nothing else.
+    Bytes that are no UTF-8 can be encoded again (`surrogateescape`). It runs in the network namespace that this thread
+    is in. Raises ToolFailed, and nothing else.
     """
-    name = f"`{' '.join([Path(words[0]).name, *words[1:]])}`"
+    name = printable(f"`{' '.join([Path(words[0]).name, *words[1:]])}`")
     try:
         process = subprocess.Popen(
             words,
@@ -61,7 +64,7 @@ def run(words: Sequence[str], timeout: float) -> str:
             process.kill()
             raise
     if process.returncode:
-        why = next((line.strip() for line in _text(complaint).splitlines() if line.strip()), "")
+        why = next((printable(line.strip()) for line in _text(complaint).splitlines() if line.strip()), "")
         raise ToolFailed(f"{name} failed: {why or f'exit status {process.returncode}'}", process.returncode)
     return _text(answer)
 
@@ -94,4 +97,4 @@ def _read(process: subprocess.Popen[bytes], name: str, deadline: float) -> tuple
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode(errors="replace")
+    return raw.decode(errors="surrogateescape")

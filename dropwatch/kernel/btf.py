@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.names.foreign import foreign
 
 _BTF_DIR = Path("/sys/kernel/btf")
 _KIND_INT, _KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 1, 2, 4, 5, 6, 8
@@ -218,7 +219,7 @@ class Btf:
         return pointer.contents if pointer else None
 
     def _name(self, offset: int) -> str:
-        return (self._lib.btf__name_by_offset(self._handle, offset) or b"").decode()
+        return foreign(self._lib.btf__name_by_offset(self._handle, offset) or b"")
 
 
 @cache
@@ -265,7 +266,7 @@ def anonymous_enum(first: str, prefix: str, path: Path = _BTF_DIR / "vmlinux") -
     found: dict[str, int] = {}
     for n in range(_enumerators_of_anonymous(types, at) if at >= 0 else 0):
         name_off, value = _ENUMERATOR.unpack_from(types, at + n * _ENUMERATOR.size)
-        name = strings[name_off : strings.find(b"\0", name_off)].decode(errors="replace")
+        name = foreign(strings[name_off : strings.find(b"\0", name_off)])
         if name.startswith(prefix):
             found[name] = value
     return found

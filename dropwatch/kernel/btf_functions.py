@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from struct import Struct, error
 
+from dropwatch.names.foreign import foreign
+
 _BTF_DIR = Path("/sys/kernel/btf")
 _HEADER = Struct("=HBBIIIII")  # struct btf_header; what newer kernels append to it is not needed
 _MAGIC = 0xEB9F
@@ -140,7 +142,7 @@ class _Types:
             argument = self._argument_of(prototype)
             if argument:
                 answers = self._bare_kind(self._head(prototype)[1]) in _NUMBERS
-                yield self._name(name_off).decode(errors="replace"), argument, answers
+                yield foreign(self._name(name_off)), argument, answers
 
     def _walk(self, struct_name: bytes) -> _Seen:
         words, seen = self._words, _Seen()

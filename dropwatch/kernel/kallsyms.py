@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from dropwatch.model.drop import Frame
+from dropwatch.names.foreign import foreign
 
 _PATH = Path("/proc/kallsyms")
 _MODULES = Path("/proc/modules")
@@ -48,7 +49,7 @@ class Kallsyms:
         split = len(text) if first_module < 0 else text.rfind(b"\n", 0, first_module) + 1
         self._core = text[:split]
         found = [
-            (int(address, 16), name.decode(), module.decode())
+            (int(address, 16), foreign(name), foreign(module))
             for address, kind, name, module in _MODULE_LINE.findall(text, split)
             if kind[0] in _CODE
         ]
@@ -114,7 +115,7 @@ class Kallsyms:
         counts = Counter(name for _, name, _ in self._module_symbols if name.encode() in wanted)
         for address, symbol in _CORE_FUNCTION.findall(self._core):
             if symbol in wanted:
-                name = symbol.decode()
+                name = foreign(symbol)
                 counts[name] += 1
                 self._core_names.setdefault(name, int(address, 16) or None)
         for name in names:
@@ -183,7 +184,7 @@ class Kallsyms:
             if best is not None and value != best[0]:
                 break
             if kind[0] in _CODE:
-                best = (value, name.decode(), None)
+                best = (value, foreign(name), None)
             position = start
         return best
 

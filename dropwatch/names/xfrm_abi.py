@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dropwatch.model.drop import Address
 from dropwatch.model.ipsec import Selector
+from dropwatch.names.foreign import foreign
 
 STATE_ESN = 128
 """XFRM_STATE_ESN, a flag of struct xfrm_usersa_info."""
@@ -88,4 +89,4 @@ def seconds(value: int) -> int | None:
 
 def algorithm_name(raw: bytes) -> str:
     """The name in front of every struct xfrm_algo*: 64 bytes, padded with zeros."""
-    return raw.split(b"\0", 1)[0].decode("ascii", "replace")
+    return foreign(raw.split(b"\0", 1)[0])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from dropwatch.model.filter import Filter, Network, PortRange
+from dropwatch.names.foreign import raw_name
 from dropwatch.wire.settings import ALTERNATIVES, NAME_BYTES, Mark, Prefix, Settings
 from dropwatch.wire.settings import PortRange as WirePorts
 
@@ -38,7 +39,7 @@ def settings(wanted: Filter, address: Callable[[str], int | None], send_all: boo
     if len(wanted.ifaces) <= ALTERNATIVES:
         made.ifaces = len(wanted.ifaces)
         for at, name in enumerate(wanted.ifaces):
-            made.iface[at].value = name.encode()[: NAME_BYTES - 1]
+            made.iface[at].value = raw_name(name)[: NAME_BYTES - 1]
     return made
 
 

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from dropwatch.model.drop import KernelAddress
+from dropwatch.names.foreign import printable
 from dropwatch.recording.encode import field_names, tag_of
 
 _LARGEST = 1 << 64
@@ -87,9 +88,10 @@ def _fraction(data: Any) -> float:
 
 
 def _text(data: Any) -> str:
+    """Printable whatever is in the file: its names go where those of a kernel go, and are made as harmless."""
     if not isinstance(data, str):
         raise Malformed("no text")
-    return data
+    return printable(data)
 
 
 def _truth(data: Any) -> bool:
@@ -122,10 +124,12 @@ def _plain(data: Any, depth: int = 0) -> Any:
     if isinstance(data, list):
         return [_plain(item, depth + 1) for item in data]
     if isinstance(data, dict):
-        return {key: _plain(item, depth + 1) for key, item in data.items()}
+        return {_text(key): _plain(item, depth + 1) for key, item in data.items()}
     if isinstance(data, float):
         return _fraction(data)
-    return data if data is None or isinstance(data, str | bool) else _integer(data)
+    if isinstance(data, str):
+        return _text(data)
+    return data if data is None or isinstance(data, bool) else _integer(data)
 
 
 def _union(kinds: tuple[Any, ...]) -> Reader:

@@ -18,7 +18,6 @@ from dropwatch.recording.start import End, Start
 _MOST_SYMBOLS = 1 << 20
 _MOST_ANSWER_BYTES = 1 << 28
 _MOST_GONE = _MOST_ROWS = 1 << 20
-_WHOLE_PAGES = frozenset({"summary", "journey"})  # shown as they are
 _LATEST = 1 << 35  # seconds since 1970; datetime ends at about 2^38
 
 
@@ -120,7 +119,7 @@ class Recording:
         return known[1]
 
     def _item(self, item: Item) -> Found | None:
-        found = content_of(_harmless(item) if item["item"] in _WHOLE_PAGES else item)
+        found = content_of(item)
         match found:
             case Kept():
                 return self._recorded(found)
@@ -177,19 +176,6 @@ class Recording:
 
     def _damaged(self, why: str) -> Damaged:
         return Damaged(f"{self._path} is damaged: {why}", "what could be read before is shown")
-
-
-def _harmless(data: Any) -> Any:
-    """The words of a whole page come from the file: none of them may be a command to a terminal."""
-    if isinstance(data, str):
-        return (
-            data if data.isprintable() else "".join(c if c.isprintable() or c == "\n" else "?" for c in data)
-        )
-    if isinstance(data, list):
-        return [_harmless(item) for item in data]
-    if isinstance(data, dict):
-        return {_harmless(key): _harmless(item) for key, item in data.items()}
-    return data
 
 
 def _is_several(kind: Any) -> bool:

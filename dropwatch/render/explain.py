@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from dropwatch.model.page import Page, Section
-from dropwatch.render.layout import Layout, printable
+from dropwatch.names.foreign import printable
+from dropwatch.render.layout import Layout
 
 _INDENT = "  "
 _COMMAND_INDENT = "      "

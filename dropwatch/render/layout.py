@@ -8,20 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from dropwatch.names.foreign import printable
+
 _INDENT = "  "
 _LABEL_WIDTH = 7
 _NARROWEST = 40
 _SHELL_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*"|['"\\])+""")
 _COLOURS = {"red": "31", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
-
-
-def printable(text: str) -> str:
-    """The text with everything that could move a cursor, change a colour or turn the line round spelt out."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
 
 
 @dataclass(frozen=True, slots=True)

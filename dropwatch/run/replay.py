@@ -16,6 +16,7 @@ from dropwatch.model.drop import Drop, Finding, MatchResult, Totals
 from dropwatch.model.filter import Filter
 from dropwatch.model.journey import Journey
 from dropwatch.model.summary import Summary
+from dropwatch.names.foreign import foreign
 from dropwatch.recording.answers import recorded_answers
 from dropwatch.recording.items import Tick
 from dropwatch.recording.listener import Listener
@@ -150,7 +151,7 @@ class Replay(Run):
     def _is_in(self, drop: Drop) -> bool:
         inode = str(drop.event.netns)
         names = {inode, f"net:[{inode}]", drop.netns.name if drop.netns is not None else None}
-        return any(text in names for text in self._netns)
+        return any(foreign(text) in names for text in self._netns)
 
     def _end(self, end: End | None, damage: Damaged | None) -> None:
         stages = self._stages

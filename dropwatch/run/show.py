@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.names.foreign import printable
 from dropwatch.recording.listener import Listener
 from dropwatch.recording.members import Damaged
 from dropwatch.recording.start import Start
 from dropwatch.render.closing import closing, opening
-from dropwatch.render.layout import Layout, layout_for, printable
+from dropwatch.render.layout import Layout, layout_for
 from dropwatch.render.screen import Screen
 from dropwatch.run.context import Run
 from dropwatch.run.mode import Mode

@@ -8,6 +8,7 @@ from ctypes import c_char
 from dropwatch.model.drop import Event
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import RawStep
+from dropwatch.names.foreign import foreign
 from dropwatch.wire.drop import DropRecord, event_of_drop
 from dropwatch.wire.header import RECORD_DROP, RECORD_MODULE, RECORD_STEP, RECORD_XFRM_GONE, RecordHeader
 from dropwatch.wire.ipsec import XfrmRecord, gone_state
@@ -95,7 +96,7 @@ class Decoder:
         return note.add(event, note.layout.from_buffer_copy(data), self._names)
 
     def _module(self, key: _Key, data: bytes) -> None:
-        self.modules.add(ModuleRecord.from_buffer_copy(data).name.decode(errors="replace"))
+        self.modules.add(foreign(ModuleRecord.from_buffer_copy(data).name))
 
     def _step(self, key: _Key, data: bytes) -> None:
         self.steps.append(raw_step(data))

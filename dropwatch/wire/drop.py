@@ -4,6 +4,7 @@ import ctypes
 from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 
 from dropwatch.model.drop import Event
+from dropwatch.names.foreign import foreign
 from dropwatch.wire.header import RecordHeader
 
 STACK_DEPTH = 64
@@ -74,11 +75,11 @@ def event_of_drop(record: DropRecord) -> Event:
         length=record.length,
         mark=record.mark,
         ifindex=record.ifindex,
-        ifname=record.ifname.decode(errors="replace"),
+        ifname=foreign(record.ifname),
         skb_iif=record.skb_iif,
         netns=record.netns,
         pid=record.pid,
-        comm=record.comm.decode(errors="replace"),
+        comm=foreign(record.comm),
         cpu=record.cpu,
         carrier=bool(record.is_carrier),
         stack=tuple(record.stack[:depth]),

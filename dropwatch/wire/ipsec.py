@@ -8,6 +8,7 @@ from dataclasses import replace
 from dropwatch.model.drop import Event
 from dropwatch.model.ipsec import Encap, GoneState, Lifetime, XfrmCheck, XfrmLookup, XfrmNote, XfrmState
 from dropwatch.names import xfrm_abi
+from dropwatch.names.foreign import foreign
 from dropwatch.wire.header import RECORD_XFRM, RecordHeader
 from dropwatch.wire.note import KernelNames, Note
 
@@ -107,7 +108,7 @@ def gone_state(record: XfrmRecord, state_names: Mapping[int, str]) -> GoneState:
         netns=record.netns,
         state=_state(record, state_names),
         pid=record.pid,
-        comm=record.comm.decode(errors="replace"),
+        comm=foreign(record.comm),
     )
 
 
@@ -124,7 +125,7 @@ def _risen(counters: int, names: Mapping[int, str]) -> tuple[str, ...]:
 
 def _state(record: XfrmRecord, state_names: Mapping[int, str]) -> XfrmState:
     algorithms = tuple(
-        (word, found.name.decode(errors="replace"), found.key_bits, found.icv_bits)
+        (word, foreign(found.name), found.key_bits, found.icv_bits)
         for word, found in (
             ("aead", record.aead),
             ("enc", record.enc),

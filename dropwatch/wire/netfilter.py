@@ -20,6 +20,7 @@ from dropwatch.model.netfilter import (
     XtFamily,
     XtNote,
 )
+from dropwatch.names.foreign import foreign
 from dropwatch.wire.header import (
     RECORD_EBT,
     RECORD_ENGINES,
@@ -154,14 +155,14 @@ def engines_note(record: EnginesRecord, function_name: FunctionName) -> Netfilte
         hook = HookNote(
             function=refuser,
             bpf_id=record.bpf_id if is_bpf and record.bpf_id else None,
-            bpf_name=_text(record.bpf_name) or None if is_bpf else None,
+            bpf_name=foreign(record.bpf_name) or None if is_bpf else None,
         )
     conntrack = None
     if record.tracked or by_conntrack:
         conntrack = ConntrackNote(
             refused=by_conntrack,
             table_full=bool(record.table_full),
-            words=_text(record.words).strip() or None,
+            words=foreign(record.words).strip() or None,
             invalid=bool(record.invalid) if record.tracked else None,
             nat=bool(record.nat),
         )
@@ -175,7 +176,7 @@ def nft_note(record: NftRecord, function_name: FunctionName) -> NftNote:
     return NftNote(
         verdict="policy" if not is_rule else "rule" if record.rule_handle else "unplaced",
         family=FAMILIES.get(record.family, str(record.family)),
-        table=_text(record.table),
+        table=foreign(record.table),
         table_handle=record.table_handle,
         base_chain=_chain(record.base),
         hook=record.hook,
@@ -193,7 +194,7 @@ def xt_note(record: XtRecord, function_name: FunctionName) -> XtNote:
     one = len(candidates) == 1
     return XtNote(
         family=_XT_FAMILIES[record.family % len(_XT_FAMILIES)],
-        table=_text(record.table),
+        table=foreign(record.table),
         hook=record.hook,
         entries=record.entries,
         size=record.size,
@@ -214,7 +215,7 @@ def xt_note(record: XtRecord, function_name: FunctionName) -> XtNote:
 def ebt_note(record: EbtRecord) -> EbtNote:
     counted = tuple(n for n in range(EBT_WATCHED) if record.counted[n // 64] >> n % 64 & 1)
     return EbtNote(
-        table=_text(record.table),
+        table=foreign(record.table),
         hook=record.hook,
         entries=record.entries,
         counted=counted if record.watched else None,
@@ -239,11 +240,7 @@ def hooks_note(record: HooksRecord, hook_function: HookFunctionOf) -> tuple[Func
 
 
 def _chain(seen: NftChainSeen) -> NftChain:
-    return NftChain(seen.handle, _text(seen.name))
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="replace")
+    return NftChain(seen.handle, foreign(seen.name))
 
 
 def _add_engines(event: Event, record: EnginesRecord, names: KernelNames) -> Event:

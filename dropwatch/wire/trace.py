@@ -4,6 +4,7 @@ import ctypes
 from ctypes import c_char, c_int32, c_uint8, c_uint32, c_uint64
 
 from dropwatch.model.journey import Kind, RawStep
+from dropwatch.names.foreign import foreign
 from dropwatch.wire.header import RecordHeader
 
 STEP_PACKET_BYTES = 160
@@ -75,25 +76,21 @@ def raw_step(data: bytes) -> RawStep:
         value=record.value,
         cpu=record.cpu,
         pid=record.pid,
-        comm=_text(record.comm),
+        comm=foreign(record.comm),
         is_task=bool(record.is_task),
         netns=record.netns,
         ifindex=record.ifindex,
-        ifname=_text(record.ifname),
+        ifname=foreign(record.ifname),
         route_ifindex=record.route_ifindex,
-        route_ifname=_text(record.route_ifname),
+        route_ifname=foreign(record.route_ifname),
         length=record.length,
         mark=record.mark,
         protocol=record.protocol,
         hook=record.hook,
         family=record.family,
-        table=_text(record.table),
-        chain=_text(record.chain),
+        table=foreign(record.table),
+        chain=foreign(record.chain),
         callers=tuple(record.callers[: max(record.callers_bytes, 0) // 8]),
         fields=tuple(record.fields),
         packet=bytes(record.packet[: record.packet_length]),
     )
-
-
-def _text(name: bytes) -> str:
-    return name.decode(errors="replace")

@@ -4,10 +4,12 @@ import re
 import shlex
 
 from dropwatch.causes.netfilter import chain_owners
+from dropwatch.host.commands import nft_takes
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.model.culprits import ChainPolicy, NftRule, Rule
 from dropwatch.model.drop import Drop, Evidence, Fix, Netns, Packet
 from dropwatch.model.netfilter import NftChain, hook_word
+from dropwatch.names.foreign import is_option, quoted, raw_name
 
 _PROCESS = re.compile(r"pid ([0-9]+) \(")
 _WITH_PORTS = frozenset({"tcp", "udp", "sctp", "dccp", "udplite"})
@@ -26,7 +28,7 @@ def inside(netns: Netns | None, command: str) -> str:
     if name is None:
         return command
     process = _PROCESS.match(name)  # what netns_name says of a namespace without a name
-    enter = f"nsenter -t {process[1]} -n" if process is not None else f"ip netns exec {shlex.quote(name)}"
+    enter = f"nsenter -t {process[1]} -n" if process is not None else f"ip netns exec {quoted(name)}"
     plain = not re.search(r"[;|&<>]", command)
     return f"{enter} {command}" if plain else f"{enter} sh -c {shlex.quote(command)}"
 
@@ -41,7 +43,7 @@ def delay(drop: Drop, read_at_ns: int | None) -> str:
 
 def chain(one: NftChain) -> str:
     """Its name; a name that the record could not hold in full says so."""
-    return f"{one.name}..." if len(one.name.encode()) >= 63 else one.name
+    return f"{one.name}..." if len(raw_name(one.name)) >= 63 else one.name
 
 
 def listing(drop: Drop, listed: ListedRule | None, tools: str) -> list[Evidence]:
@@ -120,7 +122,7 @@ def _is_nft(listed: ListedRule | None, culprit: Rule) -> bool:
 
 
 def _nft_changes(drop: Drop, culprit: Rule, listed: ListedRule | None, owned: str | None) -> list[Fix]:
-    if culprit.chain is None:
+    if culprit.chain is None or not nft_takes(culprit.table) or not nft_takes(culprit.chain):
         return []
     where = shlex.join([culprit.family, culprit.table, culprit.chain])
     flow = nft_flow(drop.packet)
@@ -145,10 +147,10 @@ def _xt_changes(drop: Drop, culprit: Rule, listed: ListedRule | None, owned: str
     """For iptables, ip6tables, and their legacy twins; nothing for ARP and bridges, whose flows are other things."""
     if listed is None or not listed.tool.startswith(("iptables", "ip6tables")):
         return []
-    if culprit.chain is None:
+    if culprit.chain is None or is_option(culprit.chain):
         return []
-    chain_name = shlex.quote(culprit.chain)
-    start = f"{listed.tool} -t {shlex.quote(culprit.table)}"
+    chain_name = quoted(culprit.chain)
+    start = f"{listed.tool} -t {quoted(culprit.table)}"
     flow = xt_flow(drop.packet)
     again = f"; {owned} may make it again" if owned is not None else ""
     found = []

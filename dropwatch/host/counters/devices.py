@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dropwatch.host import netlink
 from dropwatch.host.links import links
+from dropwatch.names.foreign import foreign
 
 # linux/rtnetlink.h, if_link.h, pkt_sched.h and gen_stats.h
 _QDISC = struct.Struct("=BxxxiIII")  # struct tcmsg: family, index, handle, parent, info
@@ -90,4 +91,4 @@ def _handle(number: int) -> str:
 
 
 def _text(raw: bytes) -> str:
-    return raw.rstrip(b"\0").decode(errors="replace")
+    return foreign(raw.rstrip(b"\0"))

@@ -6,6 +6,8 @@ import re
 import socket
 import struct
 
+from dropwatch.names.foreign import foreign, raw_name
+
 _SIOCETHTOOL = 0x8946  # include/uapi/linux/sockios.h
 # include/uapi/linux/ethtool.h
 _GDRVINFO, _GSTRINGS, _GSTATS = 0x03, 0x1B, 0x1D
@@ -14,6 +16,7 @@ _N_STATS_OFFSET = 180
 _SET_OF_STATISTICS = 1  # ETH_SS_STATS
 _STRING_BYTES = 32  # ETH_GSTRING_LEN
 _REQUEST = struct.Struct("16sP16x")  # struct ifreq: name, pointer
+_NAME_BYTES = 15  # IFNAMSIZ without its end
 _MOST = 1 << 16
 _OF_LOSSES = re.compile(r"drop|miss|fifo|err|discard|no_?buf|overrun|alloc_fail|bad_|starv", re.IGNORECASE)
 
@@ -46,7 +49,7 @@ def _read(connection: socket.socket, device: str) -> dict[str, int]:
 
 
 def _ask(connection: socket.socket, device: str, buffer: "array.array[int]") -> None:
-    request = bytearray(_REQUEST.pack(device.encode()[:15], buffer.buffer_info()[0]))
+    request = bytearray(_REQUEST.pack(raw_name(device)[:_NAME_BYTES], buffer.buffer_info()[0]))
     fcntl.ioctl(connection.fileno(), _SIOCETHTOOL, request)
 
 
@@ -56,7 +59,7 @@ def counters_of(names: bytes, values: bytes) -> dict[str, int]:
     found: dict[str, int] = {}
     for at in range(min(count, (len(names) - 12) // _STRING_BYTES, (len(values) - 8) // 8)):
         raw = names[12 + at * _STRING_BYTES : 12 + (at + 1) * _STRING_BYTES]
-        name = raw.split(b"\0")[0].decode(errors="replace").strip()
+        name = foreign(raw.split(b"\0")[0].strip())
         if _OF_LOSSES.search(name):
             found[name] = found.get(name, 0) + int(struct.unpack_from("=Q", values, 8 + at * 8)[0])
     return found

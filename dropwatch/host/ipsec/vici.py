@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_DAEMONS = frozenset({"charon", "charon-systemd"})
+from dropwatch.names.foreign import foreign
+
+_DAEMONS = frozenset({b"charon", b"charon-systemd"})
 _TIMEOUT_S = 3.0
 _MOST_BYTES = 4 << 20
 _COMMAND, _ANSWER, _REGISTER, _CONFIRMED, _EVENT = 0, 1, 3, 5, 7
@@ -43,10 +45,10 @@ def find_daemons(netns_inode: int) -> tuple[Daemon, ...]:
     found = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:
-            if (directory / "comm").read_text().strip() not in _DAEMONS or directory.stat().st_uid:
+            if (directory / "comm").read_bytes().strip() not in _DAEMONS or directory.stat().st_uid:
                 continue
             if (directory / "ns/net").stat().st_ino == netns_inode:
-                after_name = (directory / "stat").read_text().rpartition(")")[2]
+                after_name = (directory / "stat").read_bytes().rpartition(b")")[2].decode()
                 found.append(Daemon(int(directory.name), after_name.split()[19]))
         except OSError:
             continue
@@ -75,7 +77,8 @@ def _sockets(pid: int) -> list[Path]:
         for entry in (process / "fd").iterdir():
             with suppress(FileNotFoundError):  # closed meanwhile
                 own.add(str(entry.readlink()))
-        rows = [line.split(maxsplit=7) for line in (process / "net/unix").read_text().splitlines()[1:]]
+        lines = os.fsdecode((process / "net/unix").read_bytes()).split("\n")[1:]  # only these end a line here
+        rows = [line.split(maxsplit=7) for line in lines]
     except OSError:
         return []
     bound = {row[7] for row in rows if len(row) > 7 and f"socket:[{row[6]}]" in own}
@@ -128,7 +131,7 @@ def _tree(message: bytes) -> dict[str, Any]:
     while at < len(message):
         kind, at = message[at], at + 1
         if kind in (_SECTION, _VALUE, _LIST):
-            name, at = message[at + 1 : at + 1 + message[at]].decode(), at + 1 + message[at]
+            name, at = foreign(message[at + 1 : at + 1 + message[at]]), at + 1 + message[at]
         if kind in (_VALUE, _ITEM):
             (length,) = _SHORT.unpack_from(message, at)
             value, at = message[at + 2 : at + 2 + length], at + 2 + length
@@ -138,7 +141,7 @@ def _tree(message: bytes) -> dict[str, Any]:
         elif kind == _SECTION_END and len(stack) > 1:
             stack.pop()
         elif kind == _VALUE:
-            stack[-1][name] = value.decode()
+            stack[-1][name] = foreign(value)
         elif kind not in (_LIST, _ITEM, _LIST_END):
             raise ValueError("an element of no known kind")
     return stack[0]

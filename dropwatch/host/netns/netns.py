@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dropwatch.errors import CannotRunHere, WrongUsage
+from dropwatch.names.foreign import foreign
 
 NAMES_DIR = Path("/run/netns")
 OWN_FILE = Path("/proc/thread-self/ns/net")
@@ -39,7 +40,7 @@ def _named(inode: int) -> tuple[str | None, Path | None]:
     """The name, and the file that proves it."""
     for path in _entries(NAMES_DIR):
         if _is_namespace(path, inode):
-            return _printable(path.name), path
+            return foreign(path.name), path
     if inode == own_inode():
         return None, OWN_FILE
     for process in _processes():
@@ -143,7 +144,7 @@ def _inode_of(path: Path, text: str) -> int:
 
 
 def _known_names() -> str:
-    names = [_printable(path.name) for path in _entries(NAMES_DIR)]
+    names = [foreign(path.name) for path in _entries(NAMES_DIR)]
     known = f"`ip netns` knows {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else ""
     return f"{known or '`ip netns` knows no names here'}; a path, an inode or a PID will do as well"
 
@@ -187,11 +188,6 @@ def _processes() -> list[Path]:
 
 def _comm(process: Path) -> str:
     try:
-        return _printable((process / "comm").read_bytes().removesuffix(b"\n").decode(errors="replace"))
+        return foreign((process / "comm").read_bytes().removesuffix(b"\n"))
     except OSError:
         return "?"
-
-
-def _printable(text: str) -> str:
-    """A process or a file may be called anything, also what a terminal would take for a command."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -9,6 +9,7 @@ from dropwatch.host.nft import kernel
 from dropwatch.host.nft.reading import Reading, unchanged_during
 from dropwatch.host.nft.text import printable
 from dropwatch.host.tools import ToolFailed, find, run
+from dropwatch.names.foreign import foreign, is_option, quoted
 
 TOOLS = {"ip": "iptables-nft", "ip6": "ip6tables-nft", "arp": "arptables-nft", "bridge": "ebtables-nft"}
 _FILTER = {"INPUT", "FORWARD", "OUTPUT"}
@@ -137,7 +138,7 @@ def find_rule(reading: Reading, compat: Compat, rule: kernel.Rule) -> CompatRule
         return None
     if rule.is_policy:
         if number == len(siblings) and compat.policies.get(chain) == "DROP":
-            return CompatRule(compat.tool, f"-P {printable(chain)} DROP", number, None, command)
+            return CompatRule(compat.tool, f"-P {foreign(chain)} DROP", number, None, command)
         return None
     if any(other.is_policy for other in siblings[: number - 1]):
         return None
@@ -152,8 +153,11 @@ def list_command(reading: Reading, compat: Compat, chain: str, number: int | Non
     assert reading.table is not None
     if reading.table.family == "bridge":
         return f"{compat.tool}-save"
-    words = [compat.tool, "-t", reading.table.name, "-S", chain]
-    return shlex.join(words if number is None or reading.table.family == "arp" else [*words, str(number)])
+    start = f"{compat.tool} -t {reading.table.name} -S"
+    if is_option(chain):
+        return start
+    at = "" if number is None or reading.table.family == "arp" else f" {number}"
+    return f"{start} {quoted(foreign(chain))}{at}"
 
 
 def says_all(family: str, rule: kernel.Rule, text: str) -> bool:

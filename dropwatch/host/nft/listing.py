@@ -1,10 +1,10 @@
 """Finds the nf_tables rule or chain policy that killed a packet, and shows it as its tool lists it."""
 
-import shlex
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
+from dropwatch.host.commands import nft_listing
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nft import kernel
 from dropwatch.host.nft.compat import Compat, find_rule, list_command, list_table, tool_of
@@ -13,6 +13,7 @@ from dropwatch.host.nft.reading import Reading, namespace_cookie, read_table, re
 from dropwatch.host.nft.text import printable
 from dropwatch.model.culprits import ChainPolicy, NftRule
 from dropwatch.model.netfilter import NftNote
+from dropwatch.names.foreign import foreign, raw_name
 
 _TABLES_REMEMBERED = 64
 _VERDICTS_REMEMBERED = 4096
@@ -31,7 +32,7 @@ def nft_tables(inode: int) -> tuple[str, ...]:
     names = []
     for table, base_chains in read_tables(inode):
         tool = tool_of(table.family, table.name, (chain.name for chain in base_chains))
-        names.append(f"{table.family} {printable(table.name)}{f' ({tool})' if tool else ''}")
+        names.append(f"{table.family} {foreign(table.name)}{f' ({tool})' if tool else ''}")
     return tuple(names)
 
 
@@ -134,9 +135,11 @@ class _Answer:
         if chain is None or chain.hook is None:
             return self._unlisted("the chain was deleted or replaced since", gone=True)
         definition = reading.text.definitions.get(chain.handle) if reading.text is not None else None
-        name = printable(chain.name)
-        known = ChainPolicy("", note.family, printable(note.table), name, note.policy)
-        answer = replace(self._unlisted(self._silence()), rule=known, command=self._nft_command(chain.name))
+        name = foreign(chain.name)
+        known = ChainPolicy("", note.family, note.table, name, note.policy)
+        answer = replace(
+            self._unlisted(self._silence()), rule=known, command=self._nft_command(foreign(chain.name))
+        )
         if chain.policy != note.policy:
             return replace(answer, changed=True, problem=f"the policy of the chain is {chain.policy} by now")
         if definition is not None:
@@ -156,7 +159,7 @@ class _Answer:
         chain = reading.chain_named(rule.chain) if rule is not None else None
         if rule is None or chain is None or (note.chain is not None and note.chain.handle != chain.handle):
             return self._unlisted(RULE_GONE, gone=True)
-        known = NftRule("", note.family, printable(note.table), printable(chain.name), handle)
+        known = NftRule("", note.family, note.table, foreign(chain.name), handle)
         known = replace(known, comment=printable(rule.comment) if rule.comment is not None else None)
         answer = self._by_nft(rule, chain, known)
         compat = self._compat()
@@ -179,9 +182,9 @@ class _Answer:
         answer = replace(
             self._unlisted(self._silence()),
             rule=known,
-            command=self._nft_command(self._listed_in(chain)),
+            command=self._nft_command(foreign(self._listed_in(chain))),
             path=way(reading, note, chain.handle),
-            changed=note.chain is not None and not chain.name.startswith(note.chain.name),
+            changed=note.chain is not None and not _is_called(chain, note.chain.name),
         )
         return answer if text is None else _worded(answer, known, text)
 
@@ -219,18 +222,18 @@ class _Answer:
 
     def _as_noted(self) -> NftRule | ChainPolicy:
         note = self._note
-        table = printable(note.table)
         if note.verdict == "policy":
-            return ChainPolicy("", note.family, table, printable(note.base_chain.name), note.policy)
+            return ChainPolicy("", note.family, note.table, note.base_chain.name, note.policy)
         chain = note.chain if note.rule is not None else note.chain or note.base_chain
-        return NftRule(
-            "", note.family, table, printable(chain.name) if chain is not None else None, note.rule
-        )
+        return NftRule("", note.family, note.table, chain.name if chain is not None else None, note.rule)
 
     def _nft_command(self, chain: str | None) -> str:
-        if chain is None:
-            return shlex.join(["nft", "-a", "list", "table", self._note.family, self._note.table])
-        return shlex.join(["nft", "-a", "list", "chain", self._note.family, self._note.table, chain])
+        return nft_listing(self._note.family, self._note.table, chain)
+
+
+def _is_called(chain: kernel.Chain, begin: str) -> bool:
+    """A note has only the begin of a long name."""
+    return chain.name.encode(errors="surrogateescape").startswith(raw_name(begin))
 
 
 def _worded(answer: ListedRule, rule: NftRule | ChainPolicy, text: str) -> ListedRule:

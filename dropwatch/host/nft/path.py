@@ -2,8 +2,8 @@
 
 from dropwatch.host.nft.kernel import Rule
 from dropwatch.host.nft.reading import Reading
-from dropwatch.host.nft.text import printable
 from dropwatch.model.netfilter import NftNote
+from dropwatch.names.foreign import foreign
 
 
 def way(reading: Reading, note: NftNote, chain_handle: int, *, numbered: bool = False) -> tuple[str, ...]:
@@ -48,9 +48,9 @@ def _name(reading: Reading, handle: int) -> str:
 def _words(
     reading: Reading, chain_handle: int, rules: list[tuple[Rule, set[str]]], target: str, *, numbered: bool
 ) -> str:
-    chain = printable(_name(reading, chain_handle))
+    chain = foreign(_name(reading, chain_handle))
     verbs = {verb for _, each in rules for verb in each}
     verb = "jumps or goes" if len(verbs) > 1 else "goes" if "goto" in verbs else "jumps"
     marks = [str(reading.number(rule) if numbered else rule.handle) for rule, _ in rules]
     start = f"{chain} rule" if numbered else f"{chain}: rule handle"
-    return f"{start} {' or '.join(marks)} {verb} to {printable(target)}"
+    return f"{start} {' or '.join(marks)} {verb} to {foreign(target)}"

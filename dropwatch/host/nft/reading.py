@@ -1,20 +1,19 @@
 """Reads one nf_tables table of a namespace: what the kernel has in it, and how nft lists it."""
 
-import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from dropwatch.host.commands import nft_takes
 from dropwatch.host.netlink import Refused
 from dropwatch.host.netns.enter import entered
 from dropwatch.host.nft import kernel
 from dropwatch.host.nft.text import Lines, lines_of, part_of
 from dropwatch.host.tools import ToolFailed, find, run
+from dropwatch.names.foreign import foreign
 
-# What nft's scanner takes for a name. Others would be read as commands, and can only come from other programs.
-_NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9/_.\\-]*")
 _LOOKUP = b"lookup\0"  # the kernel's name of the step that asks a set or a map
 _MOST_MAPS = 1024
 _SO_NETNS_COOKIE = 71  # asm-generic/socket.h
@@ -188,7 +187,7 @@ def _list(table: kernel.Table) -> str:
     nft = find("nft")
     if nft is None:
         raise ToolFailed("the nft tool is not installed")
-    if _NAME.fullmatch(table.name):
+    if nft_takes(foreign(table.name)):
         words = ["list", "table", table.family, table.name]
         try:
             return run([nft, "-a", "-s", *words], _TOOL_TIMEOUT_S)

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dropwatch.host.nft.kernel import Chain, Rule, Table, target
+from dropwatch.names import foreign
 
 _END = re.compile(r" # handle ([0-9]{1,20})$", re.M)
+_LAYOUT = str.maketrans("\n\t", "  ")
 _MOST_TABLES = 64
 
 
@@ -64,8 +66,8 @@ def part_of(listing: str, table: Table, tables: Sequence[Table]) -> str | None:
 
 
 def printable(text: str) -> str:
-    """A comment may hold anything, also what a terminal would take for a command."""
-    return "".join(c if c.isprintable() else " " if c in "\n\t" else "?" for c in text)
+    """A comment may hold anything, also what a terminal would take for a command; nft itself indents its lines."""
+    return foreign.printable(text.translate(_LAYOUT))
 
 
 def _free_ends(listing: str, table: Table, rules: Iterable[Rule]) -> list[_End]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dropwatch.model.netfilter import XtFamily
+from dropwatch.names.foreign import foreign
 
 DROP = "DROP"
 RETURN = "RETURN"
@@ -315,4 +316,4 @@ def matches(table: XtTable, offset: int) -> dict[str, bytes]:
 
 
 def c_string(raw: bytes | bytearray) -> str:
-    return bytes(raw).split(b"\0", 1)[0].decode(errors="replace")
+    return foreign(bytes(raw).split(b"\0", 1)[0])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dropwatch.host.xt.blob import c_string, get_option
+from dropwatch.names.foreign import foreign
 
 ACCEPT, DROP, CONTINUE, RETURN = "ACCEPT", "DROP", "CONTINUE", "RETURN"
 _VERDICTS = (ACCEPT, DROP, CONTINUE, RETURN)  # EBT_ACCEPT is -1, and so on downwards
@@ -150,7 +151,7 @@ def parse(name: str, blob: bytes, valid_hooks: int) -> EbtTable:
 
 
 def _chains(blob: bytes, valid_hooks: int) -> list[EbtChain]:
-    names = {offset: head.name.decode(errors="replace") for offset, head in _walk(blob) if _is_head(head)}
+    names = {offset: foreign(head.name) for offset, head in _walk(blob) if _is_head(head)}
     hooks = iter([hook for hook in range(_HOOKS) if valid_hooks & 1 << hook])
     chains: list[EbtChain] = []
     index = 0

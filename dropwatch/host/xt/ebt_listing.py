@@ -1,6 +1,6 @@
 """Finds the rule of a legacy ebtables table that dropped a frame, by the counters that rose for it."""
 
-import shlex
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from dropwatch.host.xt.ebt_blob import (
 from dropwatch.host.xt.listing import find_legacy
 from dropwatch.model.culprits import ChainPolicy, EbtablesRule
 from dropwatch.model.netfilter import EbtNote
+from dropwatch.names.foreign import is_option, printable, quoted, raw_name
 
 _TOOL = "ebtables-legacy"
 _MOST_READINGS = 64
@@ -92,7 +93,8 @@ class EbtListings:
 
     def _listed(self, inode: int, reading: _Reading, generation: int, found: Decision) -> ListedRule:
         table, chain, rule = reading.table, found.chain, found.rule
-        command = f"{_TOOL} -t {shlex.quote(table.name)} -L {shlex.quote(chain.name)} --Ln --Lc"
+        operand = "" if is_option(chain.name) else f" {quoted(chain.name)}"
+        command = f"{_TOOL} -t {quoted(table.name)} -L{operand} --Ln --Lc"
         if rule is None:
             text = f"-P {chain.name} {chain.policy}"
             policy = ChainPolicy(text, "bridge", table.name, chain.name, target=chain.policy)
@@ -109,24 +111,26 @@ class EbtListings:
 
     def _list(self, inode: int, reading: _Reading, generation: int, chain: EbtChain) -> list[str] | str:
         """The rules of a chain as the tool lists them, which must be those of the reading; else why not."""
-        table = reading.table
+        table, word = reading.table, os.fsdecode(raw_name(chain.name))
+        if is_option(chain.name):
+            return "the name of the chain looks like an option"
         try:
             tool = find_legacy("ebtables")
             if tool is None:
                 return f"{_TOOL} is not installed"
             with entered(inode):
-                text = tools.run([tool, "-t", table.name, "-L", chain.name, "--Lx"], _TIMEOUT_SECONDS)
+                text = tools.run([tool, "-t", table.name, "-L", word, "--Lx"], _TIMEOUT_SECONDS)
                 after = self._read(table.name)
         except OSError as error:
             return error.strerror or str(error)
         if after.blob != table.blob or self._changed_since(generation):
             return f"{_CHANGED}, before it could be listed"
         before = f"ebtables -t {table.name} "
-        words = [line.removeprefix(before).rstrip() for line in text.splitlines()]
-        rules = [line for line in words if line.startswith(f"-A {chain.name} ")]
+        words = [line.removeprefix(before).rstrip() for line in text.split("\n")]
+        rules = [line for line in words if line.startswith(f"-A {word} ")]
         if len(rules) != len(chain.rules):
             return f"{Path(tool).name} lists {len(rules)} rules in {chain.name}, the kernel has {len(chain.rules)}"
-        return rules
+        return [printable(rule) for rule in rules]
 
     def _reading(self, inode: int, name: str, not_before_ns: int, generation: int) -> _Reading:
         key = (inode, name, generation)
@@ -231,5 +235,5 @@ def _gone(note: EbtNote, at_ns: int) -> ListedRule:
     problem = f"{_CHANGED}, and nothing was kept to know this rule again by" + (
         f"; the frame met it on its way through {chain}" if chain else ""
     )
-    command = f"{_TOOL} -t {shlex.quote(note.table)} -L --Ln --Lc"
+    command = f"{_TOOL} -t {quoted(note.table)} -L --Ln --Lc"
     return ListedRule(rule, _TOOL, command, problem=problem, gone=True, read_at_ns=at_ns)

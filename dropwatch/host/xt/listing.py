@@ -1,7 +1,7 @@
 """Finds the rule of a legacy iptables, ip6tables or arptables table that an offset in the kernel stands for."""
 
+import os
 import re
-import shlex
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from dropwatch.host.xt.same import agrees
 from dropwatch.host.xt.words import comment, header_words, rule_words, target_name
 from dropwatch.model.culprits import ChainPolicy, IptablesRule, Rule
 from dropwatch.model.netfilter import XtFamily, XtNote
+from dropwatch.names.foreign import is_option, printable, quoted, raw_name
 
 _PROGRAMS: dict[XtFamily, str] = {"ip": "iptables", "ip6": "ip6tables", "arp": "arptables"}
 _MOST_READINGS = 256
@@ -150,7 +151,7 @@ class XtListings:
         assert table is not None
         chain = table.chain_of[offset]
         tool = f"{_PROGRAMS[table.family]}-legacy"
-        command = f"{tool} -t {shlex.quote(table.name)} -vnL {shlex.quote(chain.name)} --line-numbers"
+        command = f"{tool} -t {quoted(table.name)} -vnL{_operand(chain.name)} --line-numbers"
         if offset == chain.tail:
             target = table.entries[offset].verdict
             policy = ChainPolicy(
@@ -181,6 +182,8 @@ class XtListings:
     def _list(self, inode: int, reading: _Reading, chain: str) -> list[str] | str:
         table = reading.table
         assert table is not None
+        if is_option(chain):
+            return "the name of the chain looks like an option"
         try:
             tool = find_legacy(_PROGRAMS[table.family])
             if tool is None:
@@ -287,7 +290,7 @@ def _gone(note: XtNote, offset: int, places: list[int] | None, at_ns: int) -> Li
     words = header_words(note.family, note.rule) if len(note.candidates) == 1 and not is_policy else []
     if words:
         problem += f"; it had: {', '.join(words)}"
-    command = f"{tool} -t {shlex.quote(note.table)} -vnL --line-numbers"
+    command = f"{tool} -t {quoted(note.table)} -vnL --line-numbers"
     return ListedRule(rule, tool, command, problem=problem, gone=True, read_at_ns=at_ns)
 
 
@@ -309,13 +312,19 @@ def find_legacy(program: str) -> str | None:
 
 
 def _list_chain(tool: str, table: XtTable, chain: str) -> list[str]:
+    word = os.fsdecode(raw_name(chain))
     if table.family == "arp":
-        text = tools.run([tool, "-t", table.name, "-n", "--line-numbers", "-L", chain], _TIMEOUT_SECONDS)
-        return [line.strip() for line in re.split(r"^[0-9]+ ", text, flags=re.MULTILINE)[1:]]
+        text = tools.run([tool, "-t", table.name, "-n", "--line-numbers", "-L", word], _TIMEOUT_SECONDS)
+        return [printable(line.strip()) for line in re.split(r"^[0-9]+ ", text, flags=re.MULTILINE)[1:]]
     # The lock keeps those who change a table from one another. Holding it would make others fail for a while, and
     # what was listed is compared with the table itself.
     env = tools.find("env")
     lock = [env, "XTABLES_LOCKFILE=/dev/null"] if env is not None else []
-    text = tools.run([*lock, tool, "-w", "-t", table.name, "-S", chain], _TIMEOUT_SECONDS)
-    rules = re.split(rf"^(?=-A {re.escape(chain)} )", text, flags=re.MULTILINE)[1:]
-    return [rule.removesuffix("\n") for rule in rules]
+    text = tools.run([*lock, tool, "-w", "-t", table.name, "-S", word], _TIMEOUT_SECONDS)
+    rules = re.split(rf"^(?=-A {re.escape(word)} )", text, flags=re.MULTILINE)[1:]
+    return [printable(rule.removesuffix("\n")) for rule in rules]
+
+
+def _operand(name: str) -> str:
+    """With a space before it; nothing for a name that a tool would take for an option."""
+    return "" if is_option(name) else f" {quoted(name)}"

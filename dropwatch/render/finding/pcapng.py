@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 
 from dropwatch.model.drop import Drop, Event, Finding
+from dropwatch.names.foreign import printable
 from dropwatch.packet.ip import VERSIONS
 from dropwatch.packet.walk import walk_event
 from dropwatch.render.finding import phrases
@@ -80,7 +81,10 @@ class Pcapng:
             return b"", known
         number = self._interfaces[key] = len(self._interfaces)
         options = [
-            (_IF_NAME, (name or (f"interface {index}" if index else "no interface")).encode()),
+            (
+                _IF_NAME,
+                (name or (f"interface {index}" if index else "no interface")).encode(errors="replace"),
+            ),
             (_IF_DESCRIPTION, self._edit(_description(drop, index)).encode(errors="replace")),
             (_IF_RESOLUTION, _NANOSECONDS),
         ]
@@ -115,7 +119,7 @@ def comment(finding: Finding) -> str:
     lines += [f"seen: {evidence.source}: {evidence.text}" for evidence in finding.evidence]
     for fix in finding.fix:
         lines.append(f"do: {fix.text}" + (f": {fix.command}" if fix.command is not None else ""))
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _description(drop: Drop, index: int) -> str:

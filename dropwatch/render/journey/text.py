@@ -7,9 +7,10 @@ from datetime import datetime
 from dropwatch.model.drop import Frame, Interface, Netns, Packet
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.names import symbols
+from dropwatch.names.foreign import printable
 from dropwatch.render.finding import phrases
 from dropwatch.render.finding.text import TextRenderer
-from dropwatch.render.layout import Layout, printable
+from dropwatch.render.layout import Layout
 
 _NARROWEST = 40
 _LEAST_FOR_WORDS = 28  # columns; with fewer the words get lines of their own

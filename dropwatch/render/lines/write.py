@@ -61,6 +61,8 @@ def as_json(value: Any) -> Any:
     """What json.dumps takes."""
     if isinstance(value, tuple | list):
         return [as_json(item) for item in value]
+    if isinstance(value, str):
+        return _unicode(value)
     if isinstance(value, dict):
         return {key: as_json(item) for key, item in value.items()}
     if not is_object(value):
@@ -73,3 +75,8 @@ def as_json(value: Any) -> Any:
             continue
         found[key.name] = as_json(item)
     return found
+
+
+def _unicode(text: str) -> str:
+    """Half a character is no Unicode, though Python may have it in a text."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

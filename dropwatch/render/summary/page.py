@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from dropwatch.model.summary import Outside, Summary, SummaryRow
+from dropwatch.names.foreign import printable
 from dropwatch.render.finding.text import TextRenderer
-from dropwatch.render.layout import Layout, printable
+from dropwatch.render.layout import Layout
 from dropwatch.render.summary import phrases
 from dropwatch.render.summary.keys import Look
 

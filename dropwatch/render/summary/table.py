@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from tabulate import MIN_PADDING, tabulate
 
 from dropwatch.model.summary import Summary, SummaryRow
-from dropwatch.render.layout import Layout, printable
+from dropwatch.names.foreign import printable
+from dropwatch.render.layout import Layout
 from dropwatch.render.summary import phrases
 
 _WIDTH = 80

@@ -13,6 +13,7 @@ from dropwatch.host.netns.netns import resolve_netns
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.model.filter import Filter
 from dropwatch.names import symbols
+from dropwatch.names.foreign import foreign
 from dropwatch.run.options import UNKNOWN
 from dropwatch.run.wanted import values
 from dropwatch.run.wanted.contradictions import refuse_impossible
@@ -68,7 +69,7 @@ def _filter(given: Mapping[str, Any]) -> Filter:
         sport=sum(_each(values.ports, "--sport", given), ()),
         dport=sum(_each(values.ports, "--dport", given), ()),
         port=sum(_each(values.ports, "--port", given), ()),
-        ifaces=given["iface"],
+        ifaces=tuple(map(foreign, given["iface"])),
         marks=_each(values.mark, "--mark", given),
         causes=causes,
         not_causes=not_causes,

@@ -32,6 +32,18 @@ def test_an_interface_name_cannot_run_anything(make_drop: Callable[..., Drop]) -
     assert fill(Fix("show it", "ip link show DEV"), drop).command == "ip link show 'a;reboot'"
 
 
+def test_a_backslash_in_an_interface_name_stays(make_drop: Callable[..., Drop]) -> None:
+    drop = replace(make_drop(), iface=Interface(2, "\\1\\g<0>"))
+    command = fill(Fix("set it", "sysctl -w net.ipv4.conf.DEV.rp_filter=2"), drop).command
+    assert command == "sysctl -w net.ipv4.conf.'\\1\\g<0>'.rp_filter=2"
+
+
+def test_an_interface_name_is_no_option(make_drop: Callable[..., Drop]) -> None:
+    drop = replace(make_drop(), iface=Interface(2, "-K"))
+    fix = Fix("on DEV", "ethtool -S DEV; sysctl net.ipv4.conf.DEV.rp_filter")
+    assert fill(fix, drop) == replace(fix, text="on -K")
+
+
 def test_dots_in_an_interface_name_become_slashes_for_sysctl(make_drop: Callable[..., Drop]) -> None:
     drop = replace(make_drop(), iface=Interface(2, "eth0.7"))
     command = fill(Fix("set it", "sysctl -w net.ipv4.conf.DEV.rp_filter=2"), drop).command

@@ -56,3 +56,11 @@ def test_an_interface_that_has_just_come_is_found(monkeypatch: pytest.MonkeyPatc
     assert names.name(1, 3) is None
     clock[0] += 0.1
     assert names.name(1, 3) == "veth7"
+
+
+def test_a_name_may_be_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(2, "\udcff"), (3, "\u202ea")])
+    assert interfaces.interfaces(own_inode()) == {2: "\\xff", 3: "\\xe2\\x80\\xaea"}
+    for name in interfaces.interfaces(own_inode()).values():
+        with pytest.raises(OSError, match="No such device"):
+            interfaces.read_mtu(own_inode(), name)

@@ -112,7 +112,7 @@ def test_other_senders_and_other_questions_are_passed_over(kernel: Kernel) -> No
 def test_errors_have_the_words_of_the_kernel(kernel: Kernel) -> None:
     kernel.answers([refused(errno.EINVAL, "Invalid values in header\x1b for link dump")])
     with pytest.raises(
-        netlink.Refused, match=r"Invalid argument: Invalid values in header\? for link dump"
+        netlink.Refused, match=r"Invalid argument: Invalid values in header\\x1b for link dump"
     ) as caught:
         ask()
     assert caught.value.errno == errno.EINVAL

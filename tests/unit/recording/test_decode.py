@@ -197,3 +197,8 @@ def test_fields_may_be_added() -> None:
     assert decode({"old": 1, "new": "x", "newest": 3}, Later) == Later(1, "x")
     with pytest.raises(Malformed, match="Later is missing"):
         decode({"new": "x"}, Later)
+
+
+def test_a_text_is_made_as_harmless_as_a_name_of_a_kernel() -> None:
+    assert decode("a\nb\ud800\u202e\x1b[2J", str) == "a\\x0ab\\xed\\xa0\\x80\\xe2\\x80\\xae\\x1b[2J"
+    assert decode(["x\n", {"\x1b": "\n"}], Any) == ["x\\x0a", {"\\x1b": "\\x0a"}]

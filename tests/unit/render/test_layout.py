@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from dropwatch.render.layout import Layout, layout_for, printable
+from dropwatch.names.foreign import printable
+from dropwatch.render.layout import Layout, layout_for
 
 LONG = "ip -n b xfrm state get src fd00:1234:5678:9abc::1 dst fd00:1234:5678:9abc::2 proto esp spi 0x00001001"
 
@@ -22,11 +23,11 @@ def wide(lines: list[str]) -> int:
         ("vb", "vb"),
         ("größe", "größe"),
         ("a\x1b[31mb", "a\\x1b[31mb"),
-        ("a\nb\tc\rd", "a\\nb\\tc\\rd"),
-        ("\x7f\x9b2J", "\\x7f\\x9b2J"),
-        ("\u202eevil", "\\u202eevil"),
-        ("a\u2028b", "a\\u2028b"),
-        ("\udc80", "\\udc80"),
+        ("a\nb\tc\rd", "a\\x0ab\\x09c\\x0dd"),
+        ("\x7f\x9b2J", "\\x7f\\xc2\\x9b2J"),
+        ("\u202eevil", "\\xe2\\x80\\xaeevil"),
+        ("a\u2028b", "a\\xe2\\x80\\xa8b"),
+        ("\udc80", "\\x80"),
     ],
 )
 def test_what_could_move_a_cursor_is_spelt_out(text: str, shown: str) -> None:

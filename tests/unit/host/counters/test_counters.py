@@ -176,3 +176,7 @@ def test_every_counter_has_words() -> None:
             assert not entry.text.endswith("."), name
     assert symbols.counters("nic")["rx_missed_errors"].overlap is False
     assert symbols.counters("softnet")["time_squeeze"].loss is False
+
+
+def test_a_device_may_be_called_anything() -> None:
+    assert driver.loss_counters("\\xff") == {}

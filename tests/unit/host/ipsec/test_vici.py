@@ -14,6 +14,7 @@ import pytest
 
 from dropwatch.host.ipsec import vici
 from dropwatch.host.ipsec.vici import Connection, ask, connections_of
+from dropwatch.host.netns.netns import own_inode
 
 
 def name(text: str) -> bytes:
@@ -144,3 +145,28 @@ def test_the_sockets_of_a_process_are_found_by_what_it_has_open(tmp_path: Path) 
             closed.bind(str(tmp_path / "b.vici"))
         found = [path for path in vici._sockets(os.getpid()) if tmp_path.name in str(path)]
         assert found == [Path(f"/proc/{os.getpid()}/root{tmp_path}/a.vici")]
+
+
+@pytest.mark.parametrize("odd", [b"\xff\xfe", b"a\nb", b"\xe2\x80\xa8"])
+def test_names_that_any_user_may_give_end_nothing(odd: bytes, tmp_path: Path) -> None:
+    """Every process and every unix socket is looked at, by names that are bytes."""
+    comm = Path("/proc/self/comm")
+    before = comm.read_bytes()
+    with socket.socket(socket.AF_UNIX) as strange, socket.socket(socket.AF_UNIX) as listening:
+        strange.bind(bytes(tmp_path / "x") + odd)
+        strange.listen()
+        listening.bind(bytes(tmp_path / "vici"))
+        listening.listen()
+        comm.write_bytes(odd)
+        try:
+            assert os.getpid() not in [daemon.pid for daemon in vici.find_daemons(own_inode())]
+        finally:
+            comm.write_bytes(before)
+        assert tmp_path / "vici" in [
+            Path("/", *path.parts[4:]) for path in vici._sockets(os.getpid()) if tmp_path.name in str(path)
+        ]
+
+
+def test_names_of_connections_are_harmless() -> None:
+    message = b"\x01\x02\xff\n" + section("child-sas", section("c")) + b"\x02"
+    assert [one.ike for one in connections_of(message)] == ["\\xff\\x0a"]

@@ -180,7 +180,7 @@ def test_tables_of_iptables_nft_are_read_likewise() -> None:
 
 def test_nothing_that_a_terminal_obeys_is_left() -> None:
     assert told(Rule("c", 4, comment="\x1b[2J"), lines='\t\tdrop comment "\x1b[2J" # handle 4\n') == {
-        4: 'drop comment "?[2J"'
+        4: 'drop comment "\\x1b[2J"'
     }
 
 

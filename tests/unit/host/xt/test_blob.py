@@ -93,7 +93,7 @@ def test_a_mask_that_is_no_prefix_and_a_record_that_is_cut() -> None:
 
 def test_comments_and_targets() -> None:
     table = recorded("ip")
-    assert comment(table, place(table, "UU", 1)) == 'hello "x" y\n-X z'
+    assert comment(table, place(table, "UU", 1)) == 'hello "x" y\\x0a-X z'
     assert comment(table, place(table, "UU", 2)) is None
     assert target_name(table, place(table, "INPUT", 1)) is None
     assert table.entries[place(table, "INPUT", 3)].goto

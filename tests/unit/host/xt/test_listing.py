@@ -34,6 +34,9 @@ LISTED = {
 }
 
 
+SHOWN = LISTED["UU"][0].replace("\n", "\\x0a")
+
+
 class Kernel:
     """Its tables, and the tool that lists them."""
 
@@ -129,9 +132,7 @@ def test_a_rule_in_a_chain(kernel: Kernel, listings: XtListings) -> None:
     jumps = (place(table, "INPUT", 2), place(table, "GG", 2))
     (rule,) = listings.rule(INODE, note(table, 1, ("UU", 1), jumps=jumps), 0, 0)
     assert rule == ListedRule(
-        rule=IptablesRule(
-            LISTED["UU"][0], "ip", "filter", "UU", 1, comment='hello "x" y\n-X z', target="DROP"
-        ),
+        rule=IptablesRule(SHOWN, "ip", "filter", "UU", 1, comment='hello "x" y\\x0a-X z', target="DROP"),
         tool="iptables-legacy",
         command="iptables-legacy -t filter -vnL UU --line-numbers",
         path=("INPUT rule 2 jumps to UU",),
@@ -217,7 +218,7 @@ def test_the_table_of_the_drop_is_remembered(kernel: Kernel, listings: XtListing
     listings.rule(INODE, first, 0, 0)
     kernel.change()
     (rule,) = listings.rule(INODE, first, 0, 1)
-    assert (rule.text, rule.gone, number_of(rule)) == (LISTED["UU"][0], True, 1)
+    assert (rule.text, rule.gone, number_of(rule)) == (SHOWN, True, 1)
     (rule,) = listings.rule(INODE, last, 0, 1)
     assert (rule.text, rule.changed) == ("-A VV -j DROP", True)
 
@@ -227,7 +228,7 @@ def test_a_change_elsewhere_changes_nothing(kernel: Kernel, listings: XtListings
     listings.rule(INODE, wanted, 0, 0)
     kernel.generation = 1
     (rule,) = listings.rule(INODE, wanted, 0, 1)
-    assert (rule.text, rule.changed, rule.gone) == (LISTED["UU"][0], False, False)
+    assert (rule.text, rule.changed, rule.gone) == (SHOWN, False, False)
 
 
 def test_a_change_while_it_is_read(kernel: Kernel, listings: XtListings) -> None:

@@ -133,9 +133,13 @@ def test_addresses_of_both_families_are_text(
     assert (found["saddr"], found["daddr"]) == ("fd00::1", "fd00::2")
 
 
-@pytest.mark.parametrize("text", ['"quoted"\n', "\x1b[2J", "größe", "\udc80"])
+@pytest.mark.parametrize("text", ['"quoted"\n', "\x1b[2J", "größe"])
 def test_any_text_stays_one_line_of_json(text: str, make_finding: Callable[..., Finding]) -> None:
     assert read(JsonRenderer().finding(make_finding(title=text), 0.0))["cause"]["title"] == text
+
+
+def test_half_a_character_is_spelt_out(make_finding: Callable[..., Finding]) -> None:
+    assert read(JsonRenderer().finding(make_finding(title="\udc80"), 0.0))["cause"]["title"] == "\\udc80"
 
 
 def test_every_packet_is_told_nothing_is_folded(

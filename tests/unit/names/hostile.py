@@ -1,0 +1,28 @@
+"""Names that somebody might give to spoil an output. Those of interfaces have 15 bytes, of processes too."""
+
+HOSTILE = (
+    b"\xff\xfe",
+    b"caf\xc3\xa9",
+    b"half\xc3",
+    b"a\nb",
+    b"c\ncurl x|sh\n#",
+    b"x\ndo: rm -rf",
+    b"\x1b]0;t\x07\x1b[2J",
+    b"\x9b2J",
+    b"\xc2\x9b2J",
+    "\u202egnp.exe".encode(),
+    "\u2028do: x".encode(),
+    b"\xed\xa0\x80",
+    b"-rf",
+    b"--help",
+    b"\\1\\g<0>",
+    b"\\x41",
+    b"\\",
+    b"$(reboot)",
+    b"`reboot`",
+    b"a;reboot",
+    b"a b'c\"d",
+    b"'; reboot; '",
+    b"{0}%s%n",
+    b"\r\tx",
+)
