@@ -29,8 +29,16 @@ class Answers:
 
 
 def live_answers(symbols: Kallsyms, reasons: ReasonNames, host: Host) -> Answers:
-    """Of this machine, now."""
-    return Answers(symbols.frame, reasons, NetnsNames().name, InterfaceNames().name, wall_time, host)
+    """Of this machine, now. A name that cannot be read is one of the host's blind spots."""
+    namespaces, interfaces = NetnsNames(), InterfaceNames()
+    return Answers(
+        symbols.frame,
+        reasons,
+        lambda inode: host.tried("the name", inode, lambda: namespaces.name(inode)),
+        lambda inode, index: host.tried("interfaces", inode, lambda: interfaces.name(inode, index)),
+        wall_time,
+        host,
+    )
 
 
 def wall_time(monotonic_ns: int) -> float:

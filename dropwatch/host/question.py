@@ -3,13 +3,17 @@
 import struct
 import time
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_type_hints, overload
+from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_origin, get_type_hints, overload
 
+from dropwatch.errors import WhydropError
 from dropwatch.host.seen import NothingSeen, Seen
+from dropwatch.names.foreign import printable
 
-_REMEMBERED = 64
+_REMEMBERED = 256
+_MOST_FAILURES = 64  # one user can have many namespaces, each of which fails
 
 Given = TypeVarTuple("Given")
 Answer = TypeVar("Answer")
@@ -23,6 +27,7 @@ class Asked:
         self.seen: Seen = seen if seen is not None else NothingSeen()
         self._memories: dict[str, Memory] = {}
         self._failures: dict[str, None] = {}
+        self._further_failures = 0
 
     def ask(self, question: "Question", arguments: tuple[Any, ...]) -> Any:
         """The answer to a question that was put with these arguments."""
@@ -31,22 +36,40 @@ class Asked:
     @property
     def blind_spots(self) -> tuple[str, ...]:
         """What could not be read, for the closing statement. A namespace that is gone is no blind spot."""
-        return tuple(self._failures)
+        further = (f"{self._further_failures} times something else",) if self._further_failures else ()
+        return (*self._failures, *further)
 
     def tried(self, what: str, inode: int, read: Callable[[], Read]) -> Read | None:
-        """What `read` finds in a namespace. None for one that is unknown (0) or gone, and for a reading that fails."""
-        if not inode:
-            return None
+        """What `read` finds in a namespace. None for one that is unknown (0) or gone, and for a reading that fails.
+
+        Whatever fails costs a sentence, for what is read may be anybody's; but a WhydropError ends the run.
+        """
+        return self.guarded(f"{what} of namespace {inode}", read) if inode else None
+
+    def guarded(self, what: str, read: Callable[[], Read]) -> Read | None:
+        """What `read` finds; None where it fails, and then `what` was a blind spot."""
         try:
             return read()
         except FileNotFoundError:
             return None
+        except WhydropError:
+            raise
         except OSError as error:
-            why = error.strerror or str(error)
+            self._fail(what, error.strerror or str(error))
         except (ValueError, LookupError, struct.error) as error:
-            why = f"what was read cannot be understood ({error})"
-        self._failures[f"{what} of namespace {inode}: {why}"] = None
+            self._fail(what, f"what was read cannot be understood ({error})")
+        except Exception as error:
+            self._fail(what, f"{type(error).__name__}: {error}")
         return None
+
+    def _fail(self, what: str, why: str) -> None:
+        sentence = f"{what}: {printable(why)}"
+        if sentence in self._failures:
+            return
+        if len(self._failures) < _MOST_FAILURES:
+            self._failures[sentence] = None
+        else:
+            self._further_failures += 1
 
     def remembered(
         self, name: str, key: Hashable, not_before_ns: int, sparing: int, read: Callable[[], Any]
@@ -56,23 +79,24 @@ class Asked:
 
 
 class Memory:
-    """The last answer for each key, given again only to those for whom it is young enough.
+    """The last answer for each of the keys that were asked for last, given again only to whom it is young enough for.
 
     With `sparing` it may be older by so many times what it took: who answers slowly is asked seldom.
     """
 
     def __init__(self, sparing: int = 0) -> None:
         self._sparing = sparing
-        self._known: dict[Hashable, tuple[int, Any]] = {}
+        self._known: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
 
     def get(self, key: Hashable, not_before_ns: int, read: Callable[[], Any]) -> Any:
         fresh_until, answer = self._known.get(key, (-1, None))
         if fresh_until < not_before_ns:
             read_at = time.monotonic_ns()
             answer = read()
-            if key not in self._known and len(self._known) >= _REMEMBERED:
-                self._known.clear()
             self._known[key] = (read_at + self._sparing * (time.monotonic_ns() - read_at), answer)
+        self._known.move_to_end(key)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
         return answer
 
 
@@ -134,7 +158,8 @@ class _Plain(Question, Generic[*Given, Answer]):
         return self if host is None else lambda *arguments: host.ask(self, arguments)
 
     def read(self, host: Asked, arguments: tuple[Any, ...]) -> Any:
-        return self.function(host, *arguments)
+        answer = host.guarded(self.name.replace("_", " "), partial(self.function, host, *arguments))
+        return () if answer is None and get_origin(self.answer_type) is tuple else answer
 
 
 def question(
@@ -149,7 +174,10 @@ def question(
 
 
 def plain_question(function: Callable[[Any, *Given], Answer]) -> _Plain[*Given, Answer]:
-    """A question whose method remembers, and knows what to do when it fails: it is recorded and nothing more."""
+    """A question whose method remembers for itself.
+
+    Where it fails the answer is None, or nothing where there are several.
+    """
     return _Plain(function)
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from dropwatch.errors import WhydropError
 from dropwatch.host.counters import driver, protocol
 from dropwatch.host.counters.devices import Device, read_devices, read_qdiscs
 from dropwatch.host.netns.enter import entered
 from dropwatch.model.drop import Netns
 from dropwatch.model.summary import Counter, Outside
 from dropwatch.names import symbols
+from dropwatch.names.foreign import printable
 
 _XFRM_TEXT = "IPsec"
 
@@ -109,17 +111,21 @@ class Counters:
         for inode in self._inodes:
             try:
                 found |= self._read(inode)
-            except OSError as error:
+            except Exception as error:
                 self._fail(f"counters of namespace {inode}", error)
         try:
             found |= self._softnet()
-        except OSError as error:
+        except Exception as error:
             self._fail("softnet_stat", error)
         return found
 
-    def _fail(self, what: str, error: OSError) -> None:
+    def _fail(self, what: str, error: Exception) -> None:
+        """Whatever it is costs a sentence; but where there is no way back from a namespace, nothing may go on."""
+        if isinstance(error, WhydropError):
+            raise error
         if not isinstance(error, FileNotFoundError):  # a namespace that is gone loses nothing
-            self._failures[f"{what}: {error.strerror or error}"] = None
+            why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            self._failures[printable(f"{what}: {why or error}")] = None
 
     def _netns(self, counter: Counter) -> Netns | None:
         return None if counter.netns is None else Netns(counter.netns, self._name_of(counter.netns))

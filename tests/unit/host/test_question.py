@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dropwatch.errors import WhydropError
 from dropwatch.host import question as question_module
 from dropwatch.host.question import Asked, plain_question, question, questions_of
 from tests.unit.host.clock import Clock
@@ -164,3 +165,63 @@ def test_a_host_of_another_kind_answers_all_questions_in_one_place() -> None:
     host: Any = Echo(Reader())
     assert host.neighbours(5, "va", 900) == ("neighbours", 5, "va", 900)
     assert host.several(5, 900) == ("several", 5, 900)
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError, UnicodeError, RecursionError, MemoryError, AttributeError, ZeroDivisionError]
+)
+def test_whatever_fails_costs_a_sentence_with_its_kind(error: type[Exception]) -> None:
+    def fail(inode: int, interface: str) -> int:
+        raise error("odd\x1b")
+
+    host = Neighbourhood(fail)
+    assert host.neighbours(5, "va", 900) is None
+    (sentence,) = host.blind_spots
+    assert sentence.startswith("neighbours of namespace 5: ")
+    assert "odd\\x1b" in sentence
+    assert error.__name__ in sentence or "cannot be understood" in sentence
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, SystemExit, WhydropError("no way back", "start it again")]
+)
+def test_what_ends_a_run_ends_it(error: Any) -> None:
+    def fail(inode: int, interface: str) -> int:
+        raise error
+
+    with pytest.raises(error if isinstance(error, type) else WhydropError):
+        Neighbourhood(fail).neighbours(5, "va", 900)
+
+
+def test_a_plain_question_that_fails_has_no_answer() -> None:
+    class Failing(Asked):
+        @plain_question
+        def several(self, inode: int) -> tuple[str, ...]:
+            raise TypeError("odd")
+
+        @plain_question
+        def the_only_one(self, inode: int) -> str | None:
+            raise TypeError("odd")
+
+    host = Failing()
+    assert (host.several(5), host.the_only_one(5)) == ((), None)
+    assert host.blind_spots == ("several: TypeError: odd", "the only one: TypeError: odd")
+
+
+def test_there_are_not_more_sentences_than_one_reads() -> None:
+    host = Neighbourhood(Reader(*[PermissionError(errno.EPERM, "Operation not permitted")] * 1000))
+    for inode in range(1, 1001):
+        host.neighbours(inode, "va", 900)
+    assert len(host.blind_spots) == 65
+    assert host.blind_spots[-1] == "936 times something else"
+
+
+def test_the_answer_that_was_not_asked_for_the_longest_is_forgotten(clock: Clock) -> None:
+    read = Reader()
+    host = Neighbourhood(read)
+    for inode in range(1, 1000):
+        host.neighbours(inode, "va", 900)
+        host.neighbours(1, "va", 900)
+    assert read.asked.count((1, "va")) == 1
+    host.neighbours(2, "va", 900)
+    assert read.asked.count((2, "va")) == 2
