@@ -1,16 +1,25 @@
 """Which processes hold sockets, by the inodes that /proc/PID/fd calls them by."""
 
+import errno
 import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dropwatch.model.drop import Process
 from dropwatch.names.foreign import foreign
 
+_LONGEST_S = 2.0
 _PROC = Path("/proc")
 
 
 def read_holders(inodes: set[int]) -> dict[int, Process]:
-    """The first process in which each of these sockets is found; those of nobody are left out."""
+    """The first process in which each of these sockets is found; those of nobody are left out.
+
+    Raises OSError (ETIMEDOUT) where processes have too many files open to look through.
+    """
+    deadline = time.monotonic() + _LONGEST_S
     found: dict[int, Process] = {}
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     for process in _PROC.iterdir() if wanted else ():
@@ -20,20 +29,18 @@ def read_holders(inodes: set[int]) -> dict[int, Process]:
             inode = wanted.get(target)
             if inode is not None and inode not in found:
                 found[inode] = Process(int(process.name), _comm(process))
+            if time.monotonic() > deadline:
+                raise OSError(errno.ETIMEDOUT, "too many files are open to look through")
         if len(found) == len(wanted):
             break
     return found
 
 
-def _open_files(process: Path) -> list[str]:
+def _open_files(process: Path) -> Iterator[str]:
     """What its descriptors are; nothing for a process that has just ended."""
-    targets = []
-    try:
-        for descriptor in (process / "fd").iterdir():
-            targets.append(os.readlink(descriptor))  # noqa: PTH115  # not a path: `socket:[812]`
-    except OSError:
-        pass
-    return targets
+    with suppress(OSError), os.scandir(process / "fd") as descriptors:
+        for descriptor in descriptors:
+            yield os.readlink(descriptor)  # noqa: PTH115  # not a path: `socket:[812]`
 
 
 def _comm(process: Path) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dropwatch.host.netns.enter import entered
-from dropwatch.host.netns.netns import NAMES_DIR, OWN_FILE
+from dropwatch.host.netns.files import NAMES_DIR, OWN_FILE
 from dropwatch.names.foreign import foreign, raw_name
 
 _FRESH_SECONDS, _MISSING_SECONDS = 1.0, 0.05  # how long an answer is believed: a name, and that there is none

@@ -9,10 +9,13 @@ from functools import partial
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_origin, get_type_hints, overload
 
 from dropwatch.errors import WhydropError
+from dropwatch.host.netns.owner import owner
 from dropwatch.host.seen import NothingSeen, Seen
+from dropwatch.host.share import Share
 from dropwatch.names.foreign import printable
 
 _REMEMBERED = 256
+_SHARE, _SAVED_S = 0.1, 2.0  # of the time, for the namespaces of one user
 _MOST_FAILURES = 64  # one user can have many namespaces, each of which fails
 
 Given = TypeVarTuple("Given")
@@ -28,6 +31,7 @@ class Asked:
         self._memories: dict[str, Memory] = {}
         self._failures: dict[str, None] = {}
         self._further_failures = 0
+        self._shares: dict[int, Share] = {}
 
     def ask(self, question: "Question", arguments: tuple[Any, ...]) -> Any:
         """The answer to a question that was put with these arguments."""
@@ -42,9 +46,21 @@ class Asked:
     def tried(self, what: str, inode: int, read: Callable[[], Read]) -> Read | None:
         """What `read` finds in a namespace. None for one that is unknown (0) or gone, and for a reading that fails.
 
-        Whatever fails costs a sentence, for what is read may be anybody's; but a WhydropError ends the run.
+        Whatever fails costs a sentence, for what is read may be anybody's; but a WhydropError ends the run. The
+        namespaces of one user who is not root have a share of the time together, so that nobody else waits for them.
         """
-        return self.guarded(f"{what} of namespace {inode}", read) if inode else None
+        if not inode:
+            return None
+        what = f"{what} of namespace {inode}"
+        user = owner(inode)
+        if user is None:
+            return self.guarded(what, read)
+        share = self._shares.setdefault(user, Share(_SHARE, _SAVED_S))
+        if not share.is_left:
+            self._fail(what, f"reading the namespaces of user {user} takes too much time")
+            return None
+        with share.spent():
+            return self.guarded(what, read)
 
     def guarded(self, what: str, read: Callable[[], Read]) -> Read | None:
         """What `read` finds; None where it fails, and then `what` was a blind spot."""

@@ -1,11 +1,14 @@
 """What the host is asked about IPsec: SAs, policies, interfaces, and the daemons that negotiate."""
 
+import time
+from functools import cached_property
+
 from dropwatch.host import tools
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface, read_interfaces
 from dropwatch.host.ipsec.read import read_config
 from dropwatch.host.ipsec.vici import Connection, Daemon, find_daemons, read_connections
-from dropwatch.host.question import Asked, plain_question, question
+from dropwatch.host.question import Asked, Memory, plain_question, question
 from dropwatch.model.ipsec import GoneState
 
 _SPARING = 20  # a daemon is asked for a twentieth of the time at most
@@ -36,7 +39,12 @@ class IpsecQuestions(Asked):
 
     @question("IKE daemons")
     def _daemons(self, inode: int) -> tuple[Daemon, ...]:
-        return find_daemons(inode)
+        return tuple(self._all_daemons.get(None, time.monotonic_ns(), find_daemons).get(inode, ()))
+
+    @cached_property
+    def _all_daemons(self) -> Memory:
+        """Of all namespaces: finding those of one takes as long."""
+        return Memory(_SPARING)
 
     @question("IKE connections", sparing=_SPARING)
     def _connections_of(self, inode: int, daemon: Daemon) -> tuple[Connection, ...]:

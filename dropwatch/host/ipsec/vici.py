@@ -40,19 +40,19 @@ class Daemon(NamedTuple):
     started: str
 
 
-def find_daemons(netns_inode: int) -> tuple[Daemon, ...]:
-    """Processes of root by the name of the daemon, in this namespace."""
-    found = []
+def find_daemons() -> dict[int, list[Daemon]]:
+    """Processes of root by the name of the daemon, by the inode of their network namespace."""
+    found: dict[int, list[Daemon]] = {}
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             if (directory / "comm").read_bytes().strip() not in _DAEMONS or directory.stat().st_uid:
                 continue
-            if (directory / "ns/net").stat().st_ino == netns_inode:
-                after_name = (directory / "stat").read_bytes().rpartition(b")")[2].decode()
-                found.append(Daemon(int(directory.name), after_name.split()[19]))
+            after_name = (directory / "stat").read_bytes().rpartition(b")")[2].decode()
+            daemon = Daemon(int(directory.name), after_name.split()[19])
+            found.setdefault((directory / "ns/net").stat().st_ino, []).append(daemon)
         except OSError:
             continue
-    return tuple(found)
+    return found
 
 
 def read_connections(daemon: Daemon) -> tuple[Connection, ...]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dropwatch.errors import WhydropError
-from dropwatch.host.netns.netns import CLONE_NEWNET, OPEN_FLAGS, OWN_FILE, open_netns, own_inode
+from dropwatch.host.netns.files import OWN_FILE
+from dropwatch.host.netns.netns import CLONE_NEWNET, OPEN_FLAGS, open_netns, own_inode
 
 
 @contextmanager

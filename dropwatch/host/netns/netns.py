@@ -8,19 +8,25 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 from dropwatch.errors import CannotRunHere, WrongUsage
+from dropwatch.host.netns import files
+from dropwatch.host.netns.files import OWN_FILE, NamespaceFiles, entries, is_namespace, nsfs_device
 from dropwatch.names.foreign import foreign
 
-NAMES_DIR = Path("/run/netns")
-OWN_FILE = Path("/proc/thread-self/ns/net")
 OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 _NS_GET_NSTYPE = 0xB703  # linux/nsfs.h: _IO(0xb7, 3)
 _PROC = Path("/proc")
+_REMEMBERED = 4096
+_TRIES = 3
 _PID_MAX_LIMIT = 1 << 22  # linux/threads.h; the kernel numbers namespaces from 0xf0000000 on
+
+
+_FILES = NamespaceFiles()
 
 
 def own_inode() -> int:
@@ -31,22 +37,22 @@ def own_inode() -> int:
 def netns_name(inode: int) -> str | None:
     """What a user knows a namespace by: its `ip netns` name, else a process in it, as `pid 812 (nginx)`.
 
-    None for the nameless namespace that whydrop itself runs in, and for one that is gone.
+    None for the nameless namespace that whydrop itself runs in, and for one that is gone or cannot be looked for.
     """
-    return _named(inode)[0]
+    try:
+        return _named(inode)[0]
+    except OSError:
+        return None
 
 
 def _named(inode: int) -> tuple[str | None, Path | None]:
     """The name, and the file that proves it."""
-    for path in _entries(NAMES_DIR):
-        if _is_namespace(path, inode):
-            return foreign(path.name), path
+    path = _FILES.find(inode)
+    if path is not None and path.parent == files.NAMES_DIR:
+        return foreign(os.fsencode(path.name)), path
     if inode == own_inode():
         return None, OWN_FILE
-    for process in _processes():
-        if _is_namespace(process / "ns/net", inode):
-            return f"pid {process.name} ({_comm(process)})", process / "ns/net"
-    return None, None
+    return (f"pid {path.parts[2]} ({_comm(path.parents[1])})", path) if path is not None else (None, None)
 
 
 class NetnsNames:
@@ -58,15 +64,19 @@ class NetnsNames:
 
     def __init__(self, look_up: Callable[[int], tuple[str | None, Path | None]] = _named) -> None:
         self._look_up = look_up
-        self._known: dict[int, tuple[float, str | None, Path | None]] = {}
+        self._known: OrderedDict[int, tuple[float, str | None, Path | None]] = OrderedDict()
 
     def name(self, inode: int) -> str | None:
+        """Raises OSError where it cannot be looked for."""
         now = time.monotonic()
         since, name, file = self._known.get(inode, (0.0, None, None))
-        fresh = _is_namespace(file, inode) if file is not None else now - since < 1.0
+        fresh = is_namespace(file, inode) if file is not None else now - since < 1.0
         if not fresh or inode not in self._known:
             name, file = self._look_up(inode)
             self._known[inode] = (now, name, file)
+        self._known.move_to_end(inode)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
         return name
 
 
@@ -78,8 +88,8 @@ def resolve_netns(text: str) -> int:
     """
     if "/" in text:
         return _inode_of(Path(text), text)
-    if text not in {"", ".", ".."} and "\0" not in text and _exists(NAMES_DIR / text):
-        return _inode_of(NAMES_DIR / text, text)
+    if text not in {"", ".", ".."} and "\0" not in text and _exists(files.NAMES_DIR / text):
+        return _inode_of(files.NAMES_DIR / text, text)
     digits = text.removeprefix("net:[").removesuffix("]") if text.startswith("net:[") else text
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 20:
         raise WrongUsage(f"there is no network namespace named {text!r}", _known_names())
@@ -93,13 +103,17 @@ def resolve_netns(text: str) -> int:
 
 
 def open_netns(inode: int) -> int:
-    """A descriptor of the namespace, for the caller to close at once. FileNotFoundError when it is gone."""
-    for path in _files():
-        if not _is_namespace(path, inode):
-            continue
+    """A descriptor of the namespace, for the caller to close at once.
+
+    Raises FileNotFoundError when it is gone, else OSError.
+    """
+    for _ in range(_TRIES):
+        path = OWN_FILE if inode == own_inode() else _FILES.find(inode)
+        if path is None:
+            break
         try:
             descriptor = os.open(path, OPEN_FLAGS)
-        except OSError:
+        except FileNotFoundError:  # that process has ended, another may be there
             continue
         if _matches(os.fstat(descriptor), inode):
             return descriptor
@@ -107,25 +121,17 @@ def open_netns(inode: int) -> int:
     raise FileNotFoundError(errno.ENOENT, f"no network namespace with inode {inode}")
 
 
-def _files() -> Iterator[Path]:
-    """Where the file of a namespace can be."""
-    yield OWN_FILE
-    yield from _entries(NAMES_DIR)
-    for process in _processes():
-        yield process / "ns/net"
-
-
 def _path_of(inode: int, text: str) -> Path:
-    for path in _files():
-        if _is_namespace(path, inode):
-            return path
-    raise WrongUsage(f"there is no network namespace with inode {text}", _known_names())
+    path = NamespaceFiles().find(inode)
+    if path is None:
+        raise WrongUsage(f"there is no network namespace with inode {text}", _known_names())
+    return path
 
 
 def _inode_of(path: Path, text: str) -> int:
     """The inode behind a file that has to be a network namespace."""
     try:
-        if path.stat().st_dev == _nsfs_device():
+        if path.stat().st_dev == nsfs_device():
             descriptor = os.open(path, OPEN_FLAGS)
             try:
                 if fcntl.ioctl(descriptor, _NS_GET_NSTYPE) == CLONE_NEWNET:
@@ -144,24 +150,13 @@ def _inode_of(path: Path, text: str) -> int:
 
 
 def _known_names() -> str:
-    names = [foreign(path.name) for path in _entries(NAMES_DIR)]
+    names = [foreign(path.name) for path in entries(files.NAMES_DIR)]
     known = f"`ip netns` knows {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else ""
     return f"{known or '`ip netns` knows no names here'}; a path, an inode or a PID will do as well"
 
 
-def _is_namespace(path: Path, inode: int) -> bool:
-    try:
-        return _matches(path.stat(), inode)
-    except OSError:
-        return False
-
-
 def _matches(found: os.stat_result, inode: int) -> bool:
-    return found.st_ino == inode and found.st_dev == _nsfs_device()
-
-
-def _nsfs_device() -> int:
-    return OWN_FILE.stat().st_dev
+    return found.st_ino == inode and found.st_dev == nsfs_device()
 
 
 def _exists(path: Path) -> bool:
@@ -172,18 +167,6 @@ def _exists(path: Path) -> bool:
     except OSError:
         return True
     return True
-
-
-def _entries(directory: Path) -> list[Path]:
-    try:
-        return sorted(directory.iterdir())
-    except OSError:
-        return []
-
-
-def _processes() -> list[Path]:
-    numbers = sorted(int(path.name) for path in _entries(_PROC) if path.name.isdecimal())
-    return [_PROC / str(number) for number in numbers]
 
 
 def _comm(process: Path) -> str:

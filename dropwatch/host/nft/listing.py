@@ -68,6 +68,7 @@ class NftListings:
         known = self._known.get(key)
         if known is None or not self._serves(known, inode, note, not_before_ns):
             known = self._read(key, known)
+        self._known.move_to_end(key)
         answer = self._answer(known, inode, note)
         if not answer.gone and not answer.changed and known.reading.read_at >= not_before_ns:
             known.confirmed.add(_verdict(note))

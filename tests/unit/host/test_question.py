@@ -10,6 +10,7 @@ import pytest
 from dropwatch.errors import WhydropError
 from dropwatch.host import question as question_module
 from dropwatch.host.question import Asked, plain_question, question, questions_of
+from dropwatch.host.share import Share
 from tests.unit.host.clock import Clock
 
 
@@ -225,3 +226,23 @@ def test_the_answer_that_was_not_asked_for_the_longest_is_forgotten(clock: Clock
     assert read.asked.count((1, "va")) == 1
     host.neighbours(2, "va", 900)
     assert read.asked.count((2, "va")) == 2
+
+
+def test_the_namespaces_of_one_user_have_a_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def slow(inode: int, interface: str) -> int:
+        now[0] += 1
+        return inode
+
+    monkeypatch.setattr(question_module, "owner", lambda inode: 1000 if inode < 1000 else None)
+    monkeypatch.setattr(question_module, "Share", lambda share, saved: Share(share, saved, lambda: now[0]))
+    host = Neighbourhood(slow)
+    theirs = [host.neighbours(inode, "va", 900) for inode in range(1, 200)]
+    assert [inode for inode in theirs if inode is not None] == [1, 2, 3]
+    assert (
+        host.blind_spots[0]
+        == "neighbours of namespace 4: reading the namespaces of user 1000 takes too much time"
+    )
+    assert [host.neighbours(inode, "va", 900) for inode in range(1000, 1100)] == list(range(1000, 1100))
+    assert host.neighbours(300, "va", 900) == 300  # it was saved meanwhile

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dropwatch.errors import WhydropError, WrongUsage
-from dropwatch.host.netns import enter, netns
+from dropwatch.host.netns import enter, files, netns
 
 OWN = Path("/proc/self/ns/net")
 
@@ -15,7 +15,8 @@ OWN = Path("/proc/self/ns/net")
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A directory of names in place of /run/netns; a link to a namespace stands for its mount."""
-    monkeypatch.setattr(netns, "NAMES_DIR", tmp_path)
+    monkeypatch.setattr(files, "NAMES_DIR", tmp_path)
+    monkeypatch.setattr(netns, "_FILES", files.NamespaceFiles())
     return tmp_path
 
 

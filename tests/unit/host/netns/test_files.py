@@ -1,0 +1,87 @@
+"""Where namespaces are, found by one walk for all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dropwatch.host.netns import files
+from dropwatch.host.netns.files import NamespaceFiles
+from dropwatch.host.netns.netns import own_inode
+from tests.unit.host.clock import Clock
+
+OTHER = 4026499999
+
+
+class Walks:
+    """Counts them; each takes some seconds of the clock, and finds what a test put there."""
+
+    def __init__(self, clock: Clock, seconds: int = 0) -> None:
+        self.clock, self.seconds, self.count = clock, seconds, 0
+        self.found: dict[int, Path] = {own_inode(): Path(f"/proc/{os.getpid()}/ns/net")}
+
+    def __call__(self) -> dict[int, Path]:
+        self.count += 1
+        self.clock.now += self.seconds
+        return dict(self.found)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(1000)
+
+
+def walks(monkeypatch: pytest.MonkeyPatch, clock: Clock, seconds: int = 0) -> Walks:
+    made = Walks(clock, seconds)
+    monkeypatch.setattr(files, "_walk", made)
+    return made
+
+
+def test_the_own_namespace_is_found_in_proc() -> None:
+    found = NamespaceFiles().find(own_inode())
+    assert found is not None
+    assert found.stat().st_ino == own_inode()
+
+
+def test_one_walk_serves_all(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    walked = walks(monkeypatch, clock)
+    known = NamespaceFiles(clock)
+    assert [known.find(own_inode()) for _ in range(1000)] == [walked.found[own_inode()]] * 1000
+    assert walked.count == 1
+
+
+def test_what_is_not_there_is_looked_for_ever_more_seldom(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    walked = walks(monkeypatch, clock)
+    known = NamespaceFiles(clock)
+    for _ in range(600):
+        assert known.find(OTHER) is None
+        clock.now += 1
+    assert 20 < walked.count < 30
+    walked.found[OTHER] = walked.found[own_inode()]
+    monkeypatch.setattr(files, "is_namespace", lambda path, inode: True)
+    clock.now += 31
+    assert known.find(OTHER) is not None
+
+
+def test_walking_has_a_share_of_the_time(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    walked = walks(monkeypatch, clock, seconds=2)
+    known = NamespaceFiles(clock)
+    refused = 0
+    for inode in range(10_000):
+        clock.now += 1
+        try:
+            known.find(inode)
+        except OSError:
+            refused += 1
+    assert walked.count + refused == 10_000
+    assert walked.count * walked.seconds < 0.15 * (clock.now - 1000)
+
+
+def test_no_more_is_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    walks(monkeypatch, clock)
+    known = NamespaceFiles(clock)
+    for inode in range(10_000):
+        known.find(inode)
+    assert len(known._missing) == 4096
