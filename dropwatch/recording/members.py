@@ -2,7 +2,8 @@
 
 `zcat` unpacks them all, `jq` reads the lines. The first line names the format, each later one is an item: an object
 whose `item` says what it is. A crash in the middle of a member leaves all members before it. What a member unpacks to
-has a bound, so that a hostile file costs no more memory than an honest one.
+has a bound, what all of them do has one by the size of the file, and so has what a line is made of: a hostile file
+costs no more memory than an honest one.
 """
 
 import json
@@ -20,8 +21,13 @@ _FORMAT_1 = b"whydrop recording "  # what files of whydrop 0.1 begin with, which
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
 _GZIP = b"\x1f\x8b"
 _GZIP_BITS = 16 + zlib.MAX_WBITS  # zlib's word for a gzip header and trailer, which has the CRC-32
-_LEVEL = 6
+_LEVEL, _NOT_AT_ALL = 6, 0
 _MOST_UNPACKED = 1 << 25
+_UNPACKED_AT_ONCE, _RATIO = (
+    1 << 18,
+    64,
+)  # all members together: so many bytes, and so many for each packed one
+_MOST_PARTS = 1 << 20  # of a line: each of its values takes some hundred bytes when it is read
 _CHUNK = 1 << 14
 LOOKED_AT = 512  # packed bytes that hold the first line
 
@@ -42,11 +48,12 @@ def opening(program: str) -> bytes:
 
 
 def pack(items: Iterable[Item]) -> Iterator[bytes]:
-    """Members of these items, in their order: usually one. One of more than 32 MB is left out: the replay says so."""
+    """Members of these items, in their order: usually one. One of more than 32 MB or a million values is left out: the
+    replay says so."""
     text = bytearray()
     for item in items:
         line = _line(item)
-        if len(line) > _MOST_UNPACKED:
+        if len(line) > _MOST_UNPACKED or _parts(line) > _MOST_PARTS:
             continue
         if len(text) + len(line) > _MOST_UNPACKED:
             yield _packed(text)
@@ -91,7 +98,9 @@ def _line(item: Item) -> bytes:
 
 
 def _packed(text: bytes | bytearray) -> bytes:
-    return zlib.compress(text, _LEVEL, _GZIP_BITS)
+    """Less tightly where a reader would not believe how much it unpacks to."""
+    packed = zlib.compress(text, _LEVEL, _GZIP_BITS)
+    return packed if len(text) <= _RATIO * len(packed) else zlib.compress(text, _NOT_AT_ALL, _GZIP_BITS)
 
 
 def _check_format(start: bytes, path: Path) -> None:
@@ -173,24 +182,37 @@ def _members(file: BinaryIO, packed: bytes) -> Iterator[bytes]:
 
     Other writers of gzip put names and comments into the header: they are passed over and never held.
     """
+    left = _UNPACKED_AT_ONCE + _RATIO * len(packed)
     while packed or (packed := file.read(_CHUNK)):
         unpacker, text = zlib.decompressobj(_GZIP_BITS), bytearray()
         while not unpacker.eof:
-            packed = packed or file.read(_CHUNK)
+            if not packed:
+                packed = file.read(_CHUNK)
+                left += _RATIO * len(packed)
             if not packed:
                 raise _Broken("it ends in the middle of a member: the writing was interrupted")
+            room = min(_MOST_UNPACKED - len(text), left)
             try:
-                text += unpacker.decompress(packed, _MOST_UNPACKED + 1 - len(text))
+                piece = unpacker.decompress(packed, room + 1)
             except zlib.error as error:
                 raise _Broken("a member cannot be unpacked") from error
-            if len(text) > _MOST_UNPACKED:
+            if len(piece) > room:
                 raise _Broken("a member is out of bounds")
+            text += piece
+            left -= len(piece)
             packed = unpacker.unconsumed_tail
         packed = unpacker.unused_data
         yield bytes(text)
 
 
+def _parts(line: bytes) -> int:
+    """How many values it can hold."""
+    return sum(map(line.count, (b"[", b"{", b",")))
+
+
 def _item(line: bytes) -> Item:
+    if _parts(line) > _MOST_PARTS:
+        raise _Broken("a line is out of bounds")
     try:
         found = json.loads(line.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:

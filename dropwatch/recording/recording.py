@@ -1,5 +1,6 @@
 """A recording as it is read: event by event, with the answers that each got."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +18,17 @@ from dropwatch.recording.start import End, Start
 
 _MOST_SYMBOLS = 1 << 20
 _MOST_ANSWER_BYTES = 1 << 28
+_MOST_DECODED_BYTES = 1 << 24
 _MOST_GONE = _MOST_ROWS = 1 << 20
 _LATEST = 1 << 35  # seconds since 1970; datetime ends at about 2^38
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """As JSON, which takes less memory than what it says."""
+
+    question: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Recorded:
     time: float
     match: MatchResult
     now: float | None
-    asked: dict[str, Answer | _GoneRange] = field(default_factory=dict)
+    asked: dict[str, _Answer | _GoneRange] = field(default_factory=dict)
 
 
 Found = Recorded | Tick | Summary | Journey | End
@@ -54,12 +64,11 @@ class Recording:
         self._path = path
         self._read = read_items(path)
         self._symbols: dict[int, Frame] = {}
-        self._answers: dict[int, Answer] = {}
-        self._answer_sizes: dict[int, int] = {}
-        self._answer_bytes = 0
+        self._answers: dict[int, _Answer] = {}
+        self._answer_bytes = self._decoded_bytes = 0
         self._gone: list[GoneState] = []
         self._current: Recorded | None = None
-        self._decoded: dict[int, tuple[Answer, Any]] = {}
+        self._decoded: dict[int, tuple[_Answer, Any]] = {}
         self._findings: dict[str, Finding] = {}
         self._number = 0
         self.unanswered: set[str] = set()
@@ -110,10 +119,12 @@ class Recording:
             return tuple(self._gone[found.first : found.first + found.count])
         known = self._decoded.get(id(found))
         if known is None or known[0] is not found:
-            if len(self._decoded) >= SLOTS:
+            self._decoded_bytes += len(found.text)
+            if len(self._decoded) >= SLOTS or self._decoded_bytes > _MOST_DECODED_BYTES:
                 self._decoded.clear()
+                self._decoded_bytes = len(found.text)
             try:
-                known = self._decoded[id(found)] = (found, decode(found.answer, kind))
+                known = self._decoded[id(found)] = (found, decode(json.loads(found.text), kind))
             except Malformed as error:
                 raise self._damaged(f"an answer about {name} cannot be understood: {error}") from error
         return known[1]
@@ -151,11 +162,12 @@ class Recording:
         slot = answer.slot
         if not 0 <= slot < SLOTS or answer.question not in answer_types():
             return
-        size = len(repr(answer.answer))
-        self._answer_bytes += size - self._answer_sizes.get(slot, 0)
+        before = self._answers.pop(slot, None)
+        text = json.dumps(answer.answer, separators=(",", ":"))
+        self._answer_bytes += len(text) - (len(before.text) if before is not None else 0)
         if self._answer_bytes > _MOST_ANSWER_BYTES:
             raise Malformed("too many answers")
-        self._answers[slot], self._answer_sizes[slot] = answer, size
+        self._answers[slot] = _Answer(answer.question, text)
 
     def _recorded(self, kept: Kept) -> Recorded:
         if not 0 <= kept.time < _LATEST:

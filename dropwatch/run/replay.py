@@ -23,6 +23,7 @@ from dropwatch.recording.listener import Listener
 from dropwatch.recording.members import Damaged
 from dropwatch.recording.recording import Recorded, Recording
 from dropwatch.recording.start import End, Start
+from dropwatch.run.bounds import Bounds
 from dropwatch.run.context import Face, Run
 from dropwatch.run.mode import Mode
 from dropwatch.run.options import VIEWS, Options, View
@@ -57,6 +58,8 @@ class Replay(Run):
         _refuse_same_file(path, options.write)
         recorded = (view for view in VIEWS if view == self.start.view and not as_findings)
         view: View = next(recorded, "findings")
+        if view == "folded" and options.json:  # two formats of one output
+            view = "findings"
         options = replace(options, payload=options.payload and self.start.payload, view=view)
         self._options, self._netns = options, netns
         self._listener = listener_for(options)
@@ -66,6 +69,7 @@ class Replay(Run):
         self._current: Recorded | None = None
         self._reported = 0
         self._now = 0.0
+        self._bounds = Bounds(path)
         self._stages = pipeline(
             recorded_answers(self._recording, self._time),
             _judged_by(options, self.start),
@@ -83,11 +87,12 @@ class Replay(Run):
         damage: Damaged | None = None
         try:
             for item in self._recording.items():
+                self._bounds.check()
                 if isinstance(item, End):
                     end = item
                 elif isinstance(item, Tick):
                     self._now = item.now
-                    self._face.show(self._tick())
+                    self._say(self._tick())
                 elif isinstance(item, Summary | Journey):
                     self._show(item)
                 elif not (self._mode.shows_findings and self._enough()):
@@ -113,7 +118,7 @@ class Replay(Run):
             self._listener.shown(self._now)
             text = due + self._mode.finding(finding, self._now)
         self._reported += 1
-        self._face.show(text)
+        self._say(text)
         yield finding
 
     def _show(self, item: Summary | Journey) -> None:
@@ -122,6 +127,10 @@ class Replay(Run):
         with _damage("a part of the recording cannot be shown"):
             text = self._mode.gathered(item, self._now)
         self._reported += 1
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._bounds.check(text)
         self._face.show(text)
 
     def _tick(self) -> str:

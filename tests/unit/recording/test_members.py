@@ -138,8 +138,8 @@ def test_altered_anywhere_it_gives_the_members_before(read: Read) -> None:
         (member(b"\n"), "no JSON"),
         (member(b'{"item":"a","b":NaN}\n'), "no JSON"),
         (member(b'{"item":"a","b":-Infinity}\n'), "no JSON"),
-        (member(b'{"item":"a","b":' + b"[" * 200_000 + b"\n"), "no JSON"),
-        (member(b'{"item":"a","b":' + b'{"c":' * 200_000 + b"\n"), "no JSON"),
+        (member(b'{"item":"a","b":' + b"[" * 40_000 + b"\n"), "no JSON"),
+        (member(b'{"item":"a","b":' + b'{"c":' * 40_000 + b"\n"), "no JSON"),
         (member(b'{"item":"a","b":' + b"9" * 5000 + b"}\n"), "no JSON"),
         (member('{"item":"a"}'.encode("utf-16-be") + b"\n"), "no JSON"),
         (member(b'{"item":"\xff"}\n'), "no JSON"),
@@ -174,6 +174,42 @@ def test_what_unpacks_to_too_much_is_not_unpacked(read: Read, monkeypatch: pytes
     tracemalloc.stop()
     assert (found, error is not None and "out of bounds" in error.message) == ([], True)
     assert most < 1 << 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"item":"a"}\n' * 3_000_000,
+        b'{"item":"a","b":[' + b"{}," * 10_000_000 + b"0]}\n",
+        b'{"item":"' + b"x" * (1 << 24) + b'"}\n',
+    ],
+)
+def test_a_file_unpacks_to_no_more_than_an_honest_one_of_its_size(text: bytes, read: Read) -> None:
+    data = OPENING + member(text)
+    found, error = read(data)
+    assert len(found) <= 64 * len(data)
+    assert isinstance(error, Damaged)
+    assert "out of bounds" in error.message
+
+
+def test_many_members_have_one_bound(read: Read) -> None:
+    found, error = read(OPENING + member(b'{"item":"a"}\n' * 10_000) * 100)
+    assert 10_000 <= len(found) < 200_000  # of a million
+    assert isinstance(error, Damaged)
+
+
+def test_a_line_has_no_more_values_than_memory_can_hold(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "_MOST_PARTS", 1000)
+    fits, too_many = ({"item": "a", "b": [0] * count} for count in (900, 1100))
+    assert read(OPENING + b"".join(pack([fits, too_many]))) == ([fits], None)
+    found, error = read(OPENING + member(json.dumps(too_many).encode() + b"\n"))
+    assert found == []
+    assert isinstance(error, Damaged)
+
+
+def test_what_we_write_can_be_read_however_much_it_repeats(read: Read) -> None:
+    items: list[Item] = [{"item": "a", "x": "x" * 100}] * 50_000
+    assert read(OPENING + b"".join(pack(items))) == (items, None)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from dropwatch.model.drop import Event, Frame, MatchResult, Totals
 from dropwatch.model.ipsec import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.recording.members import opening, pack, read_items
 from dropwatch.render.layout import Layout
+from dropwatch.run import bounds
 from dropwatch.run.modes import renderer_for
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import pipeline
@@ -130,6 +131,35 @@ def test_stacks_are_shown_as_they_were(how: dict[str, Any], record: Record, repl
     assert replay(path)[:2] == (0, shown)
     assert "[ipsec.auth-failed, certain]" in replay(path, "--findings")[1]
     assert causes(replay(path, "--findings", "--json", "--count", "1")[1]) == ["ipsec.auth-failed"]
+
+
+def test_json_of_folded_stacks_is_json(record: Record, replay: Replay) -> None:
+    path, _ = record(view="folded")
+    code, out, _ = replay(path, "--json")
+    assert (code, causes(out)[:1]) == (0, ["ipsec.auth-failed"])
+    assert json.loads(out.splitlines()[-1])["type"] == "end"
+
+
+@pytest.mark.parametrize(
+    ("bound", "why"),
+    [
+        ("_SECONDS", "takes longer than a recording of its size can"),
+        ("_SHOWN", "shows more than a recording"),
+    ],
+)
+def test_a_replay_costs_no_more_than_its_file_can_mean(
+    bound: str, why: str, record: Record, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = record()
+    monkeypatch.setattr(bounds, bound, -1_000_000)
+    code, _, err = replay(path)
+    assert code == 1
+    assert why in err
+
+
+def test_a_recording_out_of_a_pipe_has_no_size(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    bounds.Bounds(tmp_path / "pipe").check("x" * (1 << 25))
 
 
 def test_times_are_those_of_the_machine_that_recorded(
