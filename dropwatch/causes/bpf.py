@@ -1,5 +1,6 @@
 """BPF programs that refuse packets: XDP, cgroups, lightweight tunnels, netfilter."""
 
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
@@ -27,7 +28,11 @@ $ perf trace -e xdp:xdp_exception
 """,
         fix=(
             Fix("see which program it is, and who loaded it", "bpftool net show dev DEV; bpftool prog show"),
-            Fix("detach it, for a test", "ip link set dev DEV xdpgeneric off"),
+            Step(
+                "detach it, for a test",
+                "ip link set dev DEV xdpgeneric off",
+                weakens="it may be there to keep attackers out",
+            ),
         ),
         reasons=("XDP",),
         seen_at=("do_xdp_generic", "netif_receive_generic_xdp"),
@@ -47,8 +52,11 @@ Which cgroup is the program in?
 $ cat /proc/PID/cgroup
 """,
         fix=(
-            Fix("allow the sender in the unit", "systemctl set-property --runtime UNIT IPAddressAllow=SADDR"),
-            Fix("see which programs are attached to the cgroup", "bpftool cgroup show /sys/fs/cgroup/PATH"),
+            Fix("see which cgroups have programs", "bpftool cgroup tree"),
+            Step(
+                "if it is systemd's IPAddressDeny=, allow the sender in the unit",
+                "systemctl set-property --runtime UNIT IPAddressAllow=SADDR",
+            ),
         ),
         seen_as=("SOCKET_FILTER",),
         seen_at=("udp_queue_rcv_one_skb", "udpv6_queue_rcv_one_skb", "tcp_v4_rcv", "tcp_v6_rcv", "raw_rcv"),
@@ -68,11 +76,12 @@ Which cgroup is the program in?
 $ cat /proc/PID/cgroup
 """,
         fix=(
-            Fix(
-                "allow the destination in the unit",
-                "systemctl set-property --runtime UNIT IPAddressAllow=DADDR",
+            Step(
+                "if it is systemd's IPAddressDeny=, allow the destination in the unit of the sender",
+                "systemctl set-property --runtime $(ps -o unit= -p PID) IPAddressAllow=DADDR",
             ),
-            Fix("see which programs are attached to the cgroup", "bpftool cgroup show /sys/fs/cgroup/PATH"),
+            Fix("see which cgroups have programs", "bpftool cgroup tree"),
+            Fix("see in which cgroup the sender is", "cat /proc/PID/cgroup"),
         ),
         reasons=("BPF_CGROUP_EGRESS",),
         seen_at=("ip_finish_output", "ip6_finish_output", "ip_mc_finish_output"),
@@ -91,10 +100,7 @@ $ bpftool prog show | grep lwt
 """,
         fix=(
             Fix("find the route", "ip route get DADDR; ip route show table all | grep 'encap bpf'"),
-            Fix(
-                "for a test, replace it by one without a program",
-                "ip route replace DADDR via GATEWAY dev DEV",
-            ),
+            Fix("for a test, replace it by one without a program", "ip route replace DADDR via GATEWAY"),
         ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=_LWT,

@@ -10,8 +10,9 @@ class Cause:
     """One way to lose a packet.
 
     `title`, `why` and `confirm` are plain text; paragraphs are separated by an empty line, and a line that starts
-    with "$ " is a command. Commands hold placeholders in capitals (placeholders.py lists them), which are filled
-    from the drop where it tells the value.
+    with "$ " is a command. Commands hold placeholders in capitals (placeholders.py and advice.py list them), which are
+    filled from the drop where it tells the value. They are written as for the namespace where the drop was: advice.py
+    puts them there.
 
     `reasons` are the kernel's drop reasons that settle this cause alone, on every kernel that has them. A cause
     without any, which no sign of its family names either, is known, but not told apart yet.

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from dropwatch.causes import BY_ID, kernel_word
+from dropwatch.causes.advice import advise, of_catalogue
 from dropwatch.causes.cause import Cause
-from dropwatch.causes.placeholders import fill
 from dropwatch.causes.precedence import FAMILIES
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
@@ -29,15 +29,15 @@ def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
         if judgement is not None:
             cause_id, verdict = judgement
             cause = BY_ID[cause_id]
-            return cause, _complete(cause, verdict, drop)
+            return cause, _complete(cause, verdict, drop, host)
     return None, _unknown(drop)
 
 
-def _complete(cause: Cause, verdict: Verdict, drop: Drop) -> Verdict:
+def _complete(cause: Cause, verdict: Verdict, drop: Drop, host: Host) -> Verdict:
     said = kernel_word.evidence(drop)
     evidence = verdict.evidence if said in verdict.evidence else (*verdict.evidence, said)
-    fix = verdict.fix or tuple(fill(one, drop) for one in cause.fix)
-    return replace(verdict, evidence=evidence, fix=fix)
+    fix = verdict.fix or of_catalogue(cause.fix, drop)
+    return replace(verdict, evidence=evidence, fix=advise(fix, drop, host))
 
 
 def _unknown(drop: Drop) -> Verdict:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 from dropwatch.causes import CATALOGUE, by_id
+from dropwatch.causes.advice import meanings, with_weakness
 from dropwatch.causes.cause import Cause
 from dropwatch.errors import WrongUsage
 from dropwatch.model.drop import Fix
@@ -135,8 +136,12 @@ def _functions(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _step(fix: Fix) -> str:
-    text = fix.text[:1].upper() + fix.text[1:]
-    return f"{text}\n$ {fix.command}\n" if fix.command is not None else f"{text}\n"
+    said = with_weakness(fix)
+    text = f"{said[:1].upper()}{said[1:]}\n"
+    if fix.command is None:
+        return text
+    words = "".join(f"{word}: {meaning}\n" for word, meaning in meanings(fix.command).items())
+    return f"{text}$ {fix.command}\n{words}"
 
 
 def _hint(wanted: str) -> str:

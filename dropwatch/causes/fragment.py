@@ -1,6 +1,7 @@
 """Fragments: pieces that are missing, that came twice, that overlap, or that there is no memory for."""
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import fits, kernel_word
+from dropwatch.causes.advice import Step, twice
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
@@ -29,9 +30,18 @@ Do all pieces arrive? Same id, and an offset for each:
 $ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0 or ip6[6] = 44' and host SADDR
 """,
         fix=(
-            Fix("see which pieces arrive", "tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0 and host SADDR'"),
+            Step(
+                "see which pieces arrive",
+                "tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0 and host SADDR'",
+                fits=fits.ipv4,
+            ),
+            Step("see which pieces arrive", "tcpdump -vni DEV 'ip6[6] = 44 and host SADDR'", fits=fits.ipv6),
             Fix("firewalls and ACLs on the way must let fragments without ports pass"),
-            Fix("better: have the program send datagrams that fit the MTU (DNS: at most 1232 bytes)"),
+            Step(
+                "have the resolver or server send answers that fit: at most 1232 bytes (EDNS buffer size)",
+                fits=fits.from_dns,
+            ),
+            Fix("better: have the program send datagrams that fit the MTU"),
         ),
         seen_as=("FRAG_REASM_TIMEOUT", "NOT_SPECIFIED"),
         seen_at=(*_EXPIRED, "inet_frag_destroy", "inet_frag_rbtree_purge"),
@@ -49,9 +59,15 @@ $ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0' and host SADDR
 $ nstat -az IpReasmReqds IpReasmOKs
 """,
         fix=(
-            Fix(
+            Step(
                 "find out where the second copy comes from",
                 "tcpdump -evni DEV 'ip[6:2] & 0x3fff != 0 and host SADDR'",
+                fits=fits.ipv4,
+            ),
+            Step(
+                "find out where the second copy comes from",
+                "tcpdump -evni DEV 'ip6[6] = 44 and host SADDR'",
+                fits=fits.ipv6,
             ),
         ),
         reasons=("DUP_FRAG",),
@@ -71,9 +87,15 @@ $ nstat -az IpExtReasmOverlaps IpReasmFails
 $ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0' and host SADDR
 """,
         fix=(
-            Fix(
+            Step(
                 "fast senders: keep fragments for a shorter time, so that ids do not meet",
                 "sysctl -w net.ipv4.ipfrag_time=3",
+                fits=fits.ipv4,
+            ),
+            Step(
+                "fast senders: keep fragments for a shorter time, so that ids do not meet",
+                "sysctl -w net.ipv6.ip6frag_time=3",
+                fits=fits.ipv6,
             ),
             Fix("better: have the sender avoid fragmentation"),
         ),
@@ -116,9 +138,18 @@ $ sysctl net.ipv4.ipfrag_high_thresh net.ipv6.ip6frag_high_thresh net.netfilter.
 $ nstat -az IpReasmFails Ip6ReasmFails
 """,
         fix=(
-            Fix("IPv4: allow more memory", "sysctl -w net.ipv4.ipfrag_high_thresh=67108864"),
-            Fix("IPv6: allow more memory", "sysctl -w net.ipv6.ip6frag_high_thresh=67108864"),
-            Fix("free it sooner", "sysctl -w net.ipv4.ipfrag_time=5"),
+            Step(
+                "allow more memory",
+                twice("net.ipv4.ipfrag_high_thresh"),
+                fits=fits.ipv4,
+            ),
+            Step(
+                "allow more memory",
+                twice("net.ipv6.ip6frag_high_thresh"),
+                fits=fits.ipv6,
+            ),
+            Step("free it sooner", "sysctl -w net.ipv4.ipfrag_time=5", fits=fits.ipv4),
+            Step("free it sooner", "sysctl -w net.ipv6.ip6frag_time=5", fits=fits.ipv6),
         ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ip_defrag", "ipv6_frag_rcv"),

@@ -49,10 +49,7 @@ $ nstat -az Icmp6InErrors
 """,
         fix=(
             Fix("see the message and who sends it", "tcpdump -c 5 -evvni DEV 'icmp6 and host SADDR'"),
-            Fix(
-                "NDP proxies must send the messages anew, not forward them: ndppd, or",
-                "ip -6 neigh add proxy ADDRESS dev DEV",
-            ),
+            Fix("NDP proxies must send the messages anew, not forward them: ndppd, or ip -6 neigh add proxy"),
         ),
         reasons=("IPV6_NDISC_FRAG", "IPV6_NDISC_HOP_LIMIT", "IPV6_NDISC_BAD_CODE", "IPV6_NDISC_BAD_OPTIONS"),
         seen_as=("NOT_SPECIFIED",),

@@ -6,8 +6,8 @@ from dropwatch.causes.when import when
 from dropwatch.model.drop import Fix
 
 _OFFLOAD = Fix(
-    "if it comes from a container or guest on this host: have its interface finish checksums",
-    "ethtool -K DEV tx off",
+    "if it comes from a container or guest on this host: have the interface that it leaves by, in there, finish its "
+    "checksums (ethtool -K, tx off)"
 )
 _CAPTURE = "tcpdump -c 5 -vvni DEV host SADDR"
 _EXTENSIONS = (
@@ -35,10 +35,7 @@ tcpdump says "bad cksum". On the machine that sends them that is normal, if the 
 """,
         fix=(
             Fix("see which packets they are", _CAPTURE),
-            Fix(
-                "find the device that breaks them: capture before and behind each hop",
-                "tcpdump -vvni DEV host SADDR",
-            ),
+            Fix("find the device that breaks them: capture before and behind each hop"),
         ),
         reasons=("IP_CSUM",),
         seen_at=("ip_rcv_core",),

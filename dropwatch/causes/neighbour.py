@@ -1,5 +1,7 @@
 """Neighbours: ARP and IPv6 neighbour discovery, the way to the next hop's hardware address."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step, twice
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
@@ -30,8 +32,9 @@ $ arping -I DEV DADDR
         fix=(
             Fix("is the next hop really a neighbour? See route and prefix", "ip route get DADDR"),
             Fix("look at the entry", "ip neigh show dev DEV"),
-            Fix(
-                "for a test, enter the hardware address by hand", "ip neigh replace DADDR lladdr MAC dev DEV"
+            Step(
+                "for a test, where the destination itself is the neighbour: enter its hardware address by hand",
+                "ip neigh replace DADDR lladdr MAC dev DEV",
             ),
         ),
         reasons=("NEIGH_FAILED",),
@@ -54,9 +57,15 @@ $ sysctl net.ipv4.neigh.DEV.unres_qlen_bytes
 """,
         fix=(
             Fix("does the next hop answer?", "ip neigh show dev DEV"),
-            Fix(
+            Step(
                 "if bursts are normal, make the queue larger",
-                "sysctl -w net.ipv4.neigh.DEV.unres_qlen_bytes=1048576",
+                twice("net.ipv4.neigh.DEV.unres_qlen_bytes"),
+                fits=fits.ipv4,
+            ),
+            Step(
+                "if bursts are normal, make the queue larger",
+                twice("net.ipv6.neigh.DEV.unres_qlen_bytes"),
+                fits=fits.ipv6,
             ),
         ),
         reasons=("NEIGH_QUEUEFULL",),
@@ -76,11 +85,20 @@ $ cat /proc/net/stat/arp_cache
 $ cat /proc/net/stat/ndisc_cache
 "table_fulls" rises.
 $ ip neigh show nud all | wc -l
+The limit exists in the first network namespace only, and counts the entries of all:
 $ sysctl net.ipv4.neigh.default.gc_thresh3 net.ipv6.neigh.default.gc_thresh3
 """,
         fix=(
-            Fix("IPv4: allow more entries", "sysctl -w net.ipv4.neigh.default.gc_thresh3=16384"),
-            Fix("IPv6: allow more entries", "sysctl -w net.ipv6.neigh.default.gc_thresh3=16384"),
+            Step(
+                "allow more entries, for all namespaces together",
+                twice("net.ipv4.neigh.default.gc_thresh3"),
+                fits=fits.ipv4,
+            ),
+            Step(
+                "allow more entries, for all namespaces together",
+                twice("net.ipv6.neigh.default.gc_thresh3"),
+                fits=fits.ipv6,
+            ),
             Fix("see who fills the table", "ip neigh show nud all"),
         ),
         seen_as=("NEIGH_CREATEFAIL",),

@@ -1,5 +1,7 @@
 """Queues and traffic control: qdiscs, tc filters, the input queue of a CPU."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step, twice
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.model.drop import Fix
@@ -26,10 +28,14 @@ $ ip -s link show DEV
         fix=(
             _SHOW,
             Fix(
-                "raise the shaper's rate, if the line can take it",
-                "tc qdisc change dev DEV root tbf rate 100mbit burst 64kb latency 50ms",
+                "if it is a shaper (tbf, htb, cake) and the line can take more, raise its rate with `tc qdisc change` "
+                "or `tc class change`, and repeat what is shown of its other settings"
             ),
-            Fix("share the queue fairly and keep delay low", "tc qdisc replace dev DEV root fq_codel"),
+            Step(
+                "if it is a plain queue (pfifo, bfifo, pfifo_fast), share it fairly and keep the delay low; this "
+                "throws away shapers and classes",
+                "tc qdisc replace dev DEV root fq_codel",
+            ),
             Fix("or have the sender send less"),
         ),
         reasons=(
@@ -58,8 +64,8 @@ A line "netem ... loss 5%" is it.
 $ tc qdisc show | grep netem
 """,
         fix=(
-            _SHOW,
             Fix("take it away, if it is the root qdisc", "tc qdisc del dev DEV root"),
+            _SHOW,
         ),
         seen_as=("QDISC_DROP", "QDISC_DROP_GENERIC"),
         seen_at=("__dev_queue_xmit", "netem_enqueue"),
@@ -79,8 +85,10 @@ Counters such as "drop_overlimit", "ecn_mark", "count" and "lastcount" show the 
 """,
         fix=(
             _SHOW,
-            Fix(
-                "let TCP use ECN: then packets are marked instead of dropped", "sysctl -w net.ipv4.tcp_ecn=1"
+            Step(
+                "let TCP use ECN: then packets are marked instead of dropped",
+                "sysctl -w net.ipv4.tcp_ecn=1",
+                fits=fits.both(fits.tcp, fits.own),
             ),
             Fix("if the link is faster than the shaper believes, raise the rate"),
         ),
@@ -109,11 +117,11 @@ seconds.
 $ tc -s qdisc show dev DEV
 """,
         fix=(
-            _SHOW,
             Fix(
-                "let fq send such packets at the horizon instead",
+                "let fq send such packets at the horizon instead, where it is the root qdisc",
                 "tc qdisc change dev DEV root fq horizon_cap",
             ),
+            _SHOW,
             Fix("have the program use CLOCK_MONOTONIC for SO_TXTIME"),
         ),
         reasons=("FQ_HORIZON_LIMIT", "QDISC_DROP_HORIZON_LIMIT"),
@@ -132,8 +140,8 @@ $ sysctl net.core.qdisc_max_burst
 $ tc -s qdisc show dev DEV
 """,
         fix=(
-            Fix("allow a longer list", "sysctl -w net.core.qdisc_max_burst=10000"),
-            Fix("or spread the load over several transmit queues", "tc qdisc replace dev DEV root mq"),
+            Fix("allow a longer list", twice("net.core.qdisc_max_burst")),
+            Fix("or spread the load over several transmit queues, where the device has them (qdisc mq)"),
         ),
         reasons=("QDISC_BURST_DROP",),
         seen_at=("__dev_queue_xmit", "__dev_xmit_skb"),
@@ -153,9 +161,16 @@ $ tc -s filter show dev DEV ingress
 $ bpftool net show dev DEV
 """,
         fix=(
-            Fix("find the filter by its counter", "tc -s filter show dev DEV ingress"),
-            Fix("delete it by its priority, if it is not wanted", "tc filter del dev DEV ingress pref N"),
-            Fix("Cilium: ask it why", "cilium monitor --type drop"),
+            Fix(
+                "find the filter by its counter, and the program",
+                "tc -s filter show dev DEV ingress; bpftool net show dev DEV",
+            ),
+            Fix("where Cilium put it there, ask it why", "cilium-dbg monitor --type drop"),
+            Step(
+                "delete the filter, if it is not wanted: `tc filter del dev DEV ingress pref`, with the pref that is "
+                "shown",
+                weakens="all that it stops may pass then",
+            ),
         ),
         reasons=("TC_INGRESS",),
         seen_at=("__netif_receive_skb_core", "sch_handle_ingress", "tcf_classify"),
@@ -175,9 +190,16 @@ $ tc -s filter show dev DEV egress
 $ bpftool net show dev DEV
 """,
         fix=(
-            Fix("find the filter by its counter", "tc -s filter show dev DEV egress"),
-            Fix("delete it by its priority, if it is not wanted", "tc filter del dev DEV egress pref N"),
-            Fix("Cilium: ask it why", "cilium monitor --type drop"),
+            Fix(
+                "find the filter by its counter, and the program",
+                "tc -s filter show dev DEV egress; bpftool net show dev DEV",
+            ),
+            Fix("where Cilium put it there, ask it why", "cilium-dbg monitor --type drop"),
+            Step(
+                "delete the filter, if it is not wanted: `tc filter del dev DEV egress pref`, with the pref that is "
+                "shown",
+                weakens="all that it stops may pass then",
+            ),
         ),
         reasons=("TC_EGRESS",),
         seen_at=("__dev_queue_xmit", "sch_handle_egress", "tcf_classify"),
@@ -198,8 +220,11 @@ $ mpstat -P ALL 1
 $ sysctl net.core.netdev_max_backlog
 """,
         fix=(
-            Fix("a longer queue takes larger bursts", "sysctl -w net.core.netdev_max_backlog=10000"),
-            Fix("spread the work over all CPUs", "echo ff > /sys/class/net/DEV/queues/rx-0/rps_cpus"),
+            Fix("a longer queue takes larger bursts", twice("net.core.netdev_max_backlog")),
+            Fix(
+                "spread the work over all CPUs: write their mask (ff for eight) into rps_cpus of each receive queue, "
+                "in /sys/class/net/DEV/queues"
+            ),
         ),
         reasons=("CPU_BACKLOG",),
         seen_at=("enqueue_to_backlog",),
@@ -219,9 +244,15 @@ $ ethtool DEV | grep 'Link detected'
 """,
         fix=(
             Fix("bring it up", "ip link set DEV up"),
-            Fix(
+            Step(
                 "have routes ignore devices without carrier",
                 "sysctl -w net.ipv4.conf.DEV.ignore_routes_with_linkdown=1",
+                fits=fits.ipv4,
+            ),
+            Step(
+                "have routes ignore devices without carrier",
+                "sysctl -w net.ipv6.conf.DEV.ignore_routes_with_linkdown=1",
+                fits=fits.ipv6,
             ),
         ),
         seen_as=("NOT_SPECIFIED",),

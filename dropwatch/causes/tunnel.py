@@ -143,7 +143,7 @@ $ tcpdump -ni DEV 'ip proto 4 or ip proto 41 or proto gre'
 """,
         fix=(
             Fix("compare local and remote addresses", "ip -d tunnel show"),
-            Fix("correct the remote", "ip link set TUNNEL type ipip local DADDR remote SADDR"),
+            Fix("correct the remote", "ip tunnel change TUNNEL local DADDR remote SADDR"),
         ),
         seen_as=("NOT_SPECIFIED", "IP_NOPROTO"),
         seen_at=("tunnel4_rcv", "tunnel64_rcv", "ipip_tunnel_rcv", "gre_rcv", "ipip6_rcv"),
@@ -166,8 +166,8 @@ $ dmesg -w | grep wireguard
         fix=(
             Fix("see which peer has which addresses", "wg show all allowed-ips"),
             Fix(
-                "add the prefix to the peer (this replaces its list)",
-                "wg set DEV peer PUBLICKEY allowed-ips PREFIX,PREFIX",
+                "add the address to the peer; this replaces its list",
+                "wg set DEV peer PEERKEY allowed-ips PREFIXES",
             ),
         ),
         seen_as=("NOT_SPECIFIED",),
@@ -184,12 +184,12 @@ shows as silence: WireGuard never answers what it cannot authenticate.
         confirm="""
 "latest handshake" is missing or old:
 $ wg show DEV
-$ tcpdump -ni any udp port PORT
+$ tcpdump -ni any udp
 $ dmesg -w | grep wireguard
 """,
         fix=(
             Fix("compare endpoint and keys with those of the peer", "wg show DEV"),
-            Fix("behind NAT, keep the mapping open", "wg set DEV peer PUBLICKEY persistent-keepalive 25"),
+            Fix("behind NAT, keep the mapping open", "wg set DEV peer PEERKEY persistent-keepalive 25"),
         ),
         seen_as=("NOT_SPECIFIED", "QUEUE_PURGE"),
         seen_at=("wg_xmit", "wg_packet_purge_staged_packets"),
@@ -233,7 +233,7 @@ It must not name the tunnel itself.
         fix=(
             Fix(
                 "where does the route to the tunnel's remote end lead?",
-                "ip -d tunnel show; ip route get REMOTE",
+                "ip route get DADDR; ip -d tunnel show",
             ),
             Fix("pin the remote to the real uplink", "ip route add REMOTE via GATEWAY dev UPLINK"),
         ),

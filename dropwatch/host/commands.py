@@ -1,6 +1,8 @@
-"""How a user runs a tool in the network namespace where something happened. whydrop itself never runs these."""
+"""How a user runs a command where something happened: in that network namespace. whydrop itself never runs these."""
 
 import re
+import shlex
+from collections.abc import Iterator
 
 from dropwatch.model.drop import Netns
 from dropwatch.names.foreign import quoted, raw_name
@@ -8,17 +10,79 @@ from dropwatch.names.foreign import quoted, raw_name
 # What nft's scanner takes for a name: another would be read as commands, and can only come from other programs.
 _NFT_NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9/_.\\-]*")
 _PROCESS = re.compile(r"pid ([0-9]+) \(")
+# What these show or change is that of the network namespace they run in.
+_TOOLS = frozenset(
+    {
+        *("arping", "arptables", "arptables-legacy", "arptables-nft", "bridge", "conntrack", "csf"),
+        *("ebtables", "ebtables-legacy", "ebtables-nft", "ethtool", "ip", "ip6tables", "ip6tables-legacy"),
+        *("ip6tables-legacy-save", "ip6tables-nft", "ip6tables-save", "ipsec", "iptables", "iptables-legacy"),
+        *("iptables-legacy-save", "iptables-nft", "iptables-save", "ipvsadm", "nft", "nstat", "ping", "ss"),
+        *("swanctl", "sysctl", "tc", "tcpdump", "traceroute", "ufw", "wg"),
+    }
+)
+# A tool that runs another, which stands in the same command.
+_RUNS_ANOTHER = frozenset({"watch"})
+_OF_A_NAMESPACE = re.compile(r"(?:^|\s)/proc/(?:sys/)?net/")
+# These go to every namespace by themselves.
+_EVERYWHERE = re.compile(r"ip (?:-all )?netns\b")
+# Settings that only the first namespace has, or lets be written: they hold for all.
+_ONLY_IN_THE_FIRST = re.compile(
+    r"\bnet\.(?:core\.(?:[rw]mem_(?:max|default)|netdev_max_backlog|qdisc_max_burst)|ipv[46]\.neigh\.default\.gc_"
+    r"|ipv4\.(?:udp|tcp)_mem\b|netfilter\.nf_conntrack_max\b)"
+)
+_QUOTED_OR_END = re.compile(r"""('[^']*'|"(?:[^"\\]|\\.)*"|\\.)|(\s*(?:\|\||&&|[;|])\s*)""", re.DOTALL)
 
 
-def ip_command(netns: Netns | None, arguments: str) -> str:
-    """`ip -n b xfrm state`, `nsenter -t 812 -n ip xfrm state`, or plain `ip ...` where whydrop runs itself."""
+def in_namespace(netns: Netns | None, command: str) -> str:
+    """`ip netns exec b nft list ruleset`, `nsenter -t 812 -n nft ...`; as it is where whydrop runs itself.
+
+    Of several commands joined by `;` or `|`, each that looks at a network namespace. One that only the first
+    namespace understands goes there.
+    """
     name = netns.name if netns is not None else None
     if name is None:
-        return f"ip {arguments}"
+        return command
     process = _PROCESS.match(name)  # what netns_name says of a namespace without a name
-    if process is not None:
-        return f"nsenter -t {process[1]} -n ip {arguments}"
-    return f"ip -n {quoted(name)} {arguments}"
+    enter = f"nsenter -t {process[1]} -n" if process is not None else f"ip netns exec {quoted(name)}"
+    if "$(" in command and _looks_at_a_namespace(command):  # what it is given must be of the same namespace
+        return f"{_way(enter, command)} sh -c {shlex.quote(command)}"
+    return "".join(
+        f"{_way(enter, part)} {part}" if _looks_at_a_namespace(part) else part for part in _parts(command)
+    )
+
+
+def looks_at_a_namespace(command: str) -> bool:
+    """Whether it says or does something else in another network namespace."""
+    return any(_looks_at_a_namespace(part) for part in _parts(command))
+
+
+def of_the_first(command: str) -> bool:
+    """Whether it is about a setting that only the first namespace has."""
+    return _ONLY_IN_THE_FIRST.search(command) is not None and command.startswith("sysctl")
+
+
+def _way(enter: str, command: str) -> str:
+    return "nsenter -t 1 -n" if of_the_first(command) else enter
+
+
+def _looks_at_a_namespace(part: str) -> bool:
+    words = part.split()
+    if not words or _EVERYWHERE.match(part):
+        return False
+    if words[0] in _RUNS_ANOTHER:
+        return not _TOOLS.isdisjoint(words[1:])
+    return words[0] in _TOOLS or part.startswith("bpftool net ") or _OF_A_NAMESPACE.search(part) is not None
+
+
+def _parts(command: str) -> Iterator[str]:
+    """The simple commands of a line, and between them what joins them; quoted text is left alone."""
+    start = 0
+    for found in _QUOTED_OR_END.finditer(command):
+        if found[2]:
+            yield command[start : found.start()]
+            yield found[2]
+            start = found.end()
+    yield command[start:]
 
 
 def nft_takes(name: str) -> bool:

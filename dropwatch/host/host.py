@@ -6,7 +6,8 @@ from dropwatch.host.holders import read_holders
 from dropwatch.host.interfaces import read_mtu
 from dropwatch.host.ipsec.questions import IpsecQuestions
 from dropwatch.host.netfilter.questions import NetfilterQuestions
-from dropwatch.host.question import question
+from dropwatch.host.netns.netns import own_inode
+from dropwatch.host.question import plain_question, question
 from dropwatch.host.route import Route, read_route
 from dropwatch.model.drop import Address, Process
 
@@ -33,10 +34,20 @@ class Host(IpsecQuestions, NetfilterQuestions):
         """The MTU of an interface."""
         return read_mtu(inode, interface)
 
+    @plain_question
+    def own_netns(self) -> int | None:
+        """The inode of the namespace that whydrop runs in; None in a recording that does not tell."""
+        return own_inode()
+
     @question("routes")
     def route_back(self, inode: int, address: Address, mark: int) -> Route:
         """Where the route to the source of a packet leads. A mark of 0 is none."""
         return read_route(inode, address, mark)
+
+    @question("routes")
+    def route_on(self, inode: int, daddr: Address, saddr: Address, ifindex: int, mark: int) -> Route:
+        """Where a packet from `saddr` that came in through the interface of this index is forwarded to."""
+        return read_route(inode, daddr, mark, saddr, ifindex)
 
     @question("sockets of processes", sparing=10)
     def socket_holder(self, inode: int, socket: int) -> Process | None:

@@ -16,7 +16,7 @@ from dropwatch.names.foreign import foreign
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, dst_len, 5 others, type, flags
 _NUMBER = struct.Struct("=i")
 _NEWROUTE, _GETROUTE = 24, 26  # RTM_*
-_DST, _OIF, _GATEWAY, _MARK = 1, 4, 5, 16  # RTA_*
+_DST, _SRC, _IIF, _OIF, _GATEWAY, _MARK = 1, 2, 3, 4, 5, 16  # RTA_*
 _RTN_LOCAL = 2
 # What a lookup answers that finds no usable route (fib_props of net/ipv4/fib_semantics.c).
 _REFUSALS = {
@@ -40,8 +40,10 @@ class Route:
     refusal: str | None = None
 
 
-def read_route(netns_inode: int, address: Address, mark: int = 0) -> Route:
-    """The same as `ip route get ADDRESS [mark MARK]`.
+def read_route(
+    netns_inode: int, address: Address, mark: int = 0, source: Address | None = None, came_in: int = 0
+) -> Route:
+    """The same as `ip route get ADDRESS [from SOURCE] [iif CAME_IN] [mark MARK]`; `came_in` is an index, 0: none.
 
     Raises OSError when the namespace is gone, may not be entered, or the kernel does not answer.
     """
@@ -50,7 +52,7 @@ def read_route(netns_inode: int, address: Address, mark: int = 0) -> Route:
             return netlink.get(
                 netlink.ROUTE,
                 _GETROUTE,
-                question(address, mark),
+                question(address, mark, source, came_in),
                 _NEWROUTE,
                 lambda message: route_of(message, _name),
             )
@@ -60,11 +62,14 @@ def read_route(netns_inode: int, address: Address, mark: int = 0) -> Route:
             return Route(None, refusal=_REFUSALS[refused.errno])
 
 
-def question(address: Address, mark: int) -> bytes:
+def question(address: Address, mark: int, source: Address | None = None, came_in: int = 0) -> bytes:
     """The body of an RTM_GETROUTE message."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    body = _ROUTE.pack(family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    source_length = source.max_prefixlen if source is not None else 0
+    body = _ROUTE.pack(family, address.max_prefixlen, source_length, 0, 0, 0, 0, 0, 0)
     body += netlink.attribute(_DST, address.packed)
+    body += netlink.attribute(_SRC, source.packed) if source is not None else b""
+    body += netlink.attribute(_IIF, struct.pack("=I", came_in)) if came_in else b""
     return body + netlink.attribute(_MARK, struct.pack("=I", mark)) if mark else body
 
 

@@ -1,5 +1,6 @@
 """Bridges: ports that do not forward, VLANs that are not allowed, frames with nowhere to go."""
 
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
@@ -47,6 +48,7 @@ $ ip -d link show type bridge
 $ tcpdump -eni DEV
 """,
         fix=(
+            Fix("see which VLANs each port may have", "bridge vlan show"),
             Fix("allow the VLAN on the port", "bridge vlan add dev DEV vid VID"),
             Fix("untagged frames need a PVID", "bridge vlan add dev DEV vid VID pvid untagged"),
             Fix("the host itself needs it on the bridge", "bridge vlan add dev BRIDGE vid VID self"),
@@ -66,7 +68,14 @@ is not isolated as the way out of the segment.
 $ bridge -d link show
 Look for "isolated on".
 """,
-        fix=(Fix("end the isolation of a port", "bridge link set dev DEV isolated off"),),
+        fix=(
+            Fix("see which ports are isolated", "bridge -d link show"),
+            Step(
+                "end the isolation of the port that it came in on",
+                "bridge link set dev DEV isolated off",
+                weakens="the tenant behind it then reaches those on all ports",
+            ),
+        ),
         seen_as=("NOT_SPECIFIED", "NO_TX_TARGET"),
         seen_at=("br_forward", "__br_forward", "br_flood"),
     ),
@@ -110,7 +119,7 @@ $ bridge fdb show br BRIDGE
             Fix("see the ports and their state", "bridge -d link show"),
             Fix(
                 "a port that must get unknown addresses",
-                "bridge link set dev DEV flood on mcast_flood on bcast_flood on",
+                "bridge link set dev PORT flood on mcast_flood on bcast_flood on",
             ),
         ),
         seen_as=("NO_TX_TARGET", "NOT_SPECIFIED"),

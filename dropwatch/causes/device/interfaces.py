@@ -1,7 +1,19 @@
 """Devices: interfaces that are down, queues that a program does not read, frames that nobody takes."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
+
+# Ethertypes (linux/if_ether.h), by the module that handles them.
+_MODULES = {
+    "mpls_router": (0x8847, 0x8848),
+    "8021q": (0x8100, 0x88A8),
+    "pppoe": (0x8863, 0x8864),
+    "tipc": (0x88CA,),
+    "batman_adv": (0x4305,),
+    "hsr": (0x892F, 0x88FB),
+}
 
 INTERFACES = (
     Cause(
@@ -40,7 +52,7 @@ Who has it open?
 $ lsof /dev/net/tun
 """,
         fix=(
-            Fix("find the program and see whether it works", "lsof /dev/net/tun; top -H -p PID"),
+            Fix("find the program and see whether it works", "lsof /dev/net/tun"),
             Fix("a longer queue takes larger bursts", "ip link set DEV txqueuelen 5000"),
             Fix("virtual machines: several queues, or vhost in the kernel"),
         ),
@@ -62,7 +74,7 @@ $ lsof /dev/net/tun
 """,
         fix=(
             Fix("start the program that the device is for"),
-            Fix("or take the device away", "ip link del DEV"),
+            Fix("or take the device away, where nothing needs it any more", "ip link del DEV"),
         ),
         seen_as=("DEV_READY",),
         seen_at=("tun_net_xmit",),
@@ -119,8 +131,16 @@ $ tcpdump -eni DEV 'not ip and not arp and not ip6'
 $ ip -s -s link show DEV
 """,
         fix=(
-            Fix("see who sends them", "tcpdump -eni DEV 'not ip and not arp and not ip6'"),
-            Fix("load what handles them, MPLS for example", "modprobe mpls_router"),
+            Fix("see who sends them", "tcpdump -c 5 -eni DEV ether proto ETHERTYPE"),
+            *(
+                Step("load what handles them", f"modprobe {module}", fits=fits.ethertype(*ethertypes))
+                for module, ethertypes in _MODULES.items()
+            ),
+            Step(
+                "see which port of the bond or team is active, if the interface is one of its ports",
+                "ip -d link show DEV",
+                fits=fits.ethertype(0x0800, 0x0806, 0x86DD),
+            ),
             Fix("or have the switch not send them"),
         ),
         seen_as=("UNHANDLED_PROTO",),
@@ -140,9 +160,9 @@ $ ip -d link show type ipvlan
 $ ip -s link show DEV
 """,
         fix=(
-            Fix("is the interface up?", "ip -d link show type macvlan"),
+            Fix("is the interface up?", "ip -d link show type macvlan; ip -d link show type ipvlan"),
             Fix(
-                "for host and container to talk: give the host a macvlan interface too",
+                "for host and container to talk: give the host a macvlan interface too, and its address to that one",
                 "ip link add mv0 link DEV type macvlan mode bridge",
             ),
         ),
@@ -160,7 +180,10 @@ a limit (bcqueuelen, 1000), and it is reached: much broadcast traffic, very many
 $ ip -d link show type macvlan
 $ ip -s link show DEV
 """,
-        fix=(Fix("allow a longer queue", "ip link set MACVLAN type macvlan bcqueuelen 10000"),),
+        fix=(
+            Fix("allow a longer queue", "ip link set MACVLAN type macvlan bcqueuelen 10000"),
+            Fix("see the limit of each", "ip -d link show type macvlan"),
+        ),
         reasons=("MACVLAN_BROADCAST_BACKLOG",),
         seen_at=("macvlan_broadcast_enqueue", "macvlan_handle_frame"),
     ),
@@ -212,7 +235,13 @@ The number behind "@if" is the index of the other end:
 $ ip -d link show type veth
 $ ip -all netns exec ip link show type veth
 """,
-        fix=(Fix("bring both ends up", "ip link set DEV up; ip -n NETNS link set PEER up"),),
+        fix=(
+            Fix("bring this end up", "ip link set DEV up"),
+            Fix(
+                "bring the other end up, in its own namespace: its index there stands behind `@if`",
+                "ip -d link show DEV; ip -all netns exec ip link show type veth",
+            ),
+        ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("veth_xmit",),
     ),

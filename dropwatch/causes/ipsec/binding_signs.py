@@ -18,9 +18,7 @@ def policy_of_other_interface(case: Case) -> Verdict | None:
         return None
     said, found = searched
     policy = found.only_differing_in("if_id")
-    return (
-        None if policy is None else _verdict(case, said, found, policy, "if_id", fixes.match_if_id(case.drop))
-    )
+    return None if policy is None else _verdict(case, said, found, policy, "if_id", fixes.match_if_id())
 
 
 def policy_of_other_mark(case: Case) -> Verdict | None:

@@ -1,11 +1,12 @@
 """Adds to a finding which connection of the IKE daemon its SA or policy belongs to."""
 
+import shlex
 from dataclasses import replace
 
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.vici import Connection
 from dropwatch.model.culprits import XfrmPolicy, XfrmState
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 
 def with_connection(verdict: Verdict, drop: Drop, host: Host) -> Verdict:
@@ -25,7 +26,11 @@ def with_connection(verdict: Verdict, drop: Drop, host: Host) -> Verdict:
     ike, child = found.pop()
     fact = Evidence("vici list-sas", f"strongSwan has this as child {child} of connection {ike}")
     named = replace(culprit, connection=ike, child=child)
-    return replace(verdict, culprit=named, evidence=(*verdict.evidence, fact))
+    fix = verdict.fix
+    if fix and not (isinstance(culprit, XfrmPolicy) and culprit.action == "block"):
+        command = f"swanctl --initiate --child {shlex.quote(child)}"
+        fix = (*fix, Fix("have strongSwan make new SAs for it", command))
+    return replace(verdict, culprit=named, evidence=(*verdict.evidence, fact), fix=fix)
 
 
 def _belongs(connection: Connection, culprit: XfrmState | XfrmPolicy) -> bool:

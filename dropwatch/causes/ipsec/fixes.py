@@ -1,10 +1,10 @@
-"""What to do about IPsec: commands in the right network namespace, of the tools that are there."""
+"""What to do about IPsec: commands of the tools that are there."""
 
-from dropwatch.causes.netfilter.words import inside
-from dropwatch.host.commands import ip_command
+from dropwatch.causes.advice import Step
+from dropwatch.causes.path_mtu import smaller_segments
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.text import spi_text
-from dropwatch.model.drop import Drop, Fix, Netns
+from dropwatch.model.drop import Drop, Fix
 from dropwatch.model.ipsec import XfrmPolicy, XfrmState
 
 _KEY_LINES = "awk '$1 ~ /^(aead|auth|auth-trunc|enc)$/ {print $1, $2, $3, $4}' | sha256sum"
@@ -15,26 +15,29 @@ _IKE = {
     ),
     "ipsec": ("see what the IKE daemon says of this connection", "ipsec status"),
 }
+# As iptables takes them.
+_PROTOCOLS = {"comp": "ipcomp"}
 
 
-def ask_ike(drop: Drop, host: Host) -> tuple[Fix, ...]:
+def ask_ike(host: Host) -> tuple[Fix, ...]:
     """Only of the daemons that are installed here."""
-    return tuple(Fix(_IKE[tool][0], inside(drop.netns, _IKE[tool][1])) for tool in host.ike_tools())
+    return tuple(Fix(*_IKE[tool]) for tool in host.ike_tools())
 
 
-def compare_ends(state: XfrmState, netns: Netns | None) -> tuple[Fix, ...]:
+def compare_ends(state: XfrmState) -> tuple[Fix, ...]:
     """How to find out which of key, algorithm and ICV length differs."""
     get = f"xfrm state get {_selected(state)}"
     behind_nat = ", where a NAT may have changed its own address" if state.encap is not None else ""
     return (
-        Fix("show this SA, with its key: `ip xfrm` prints keys to root", ip_command(netns, get)),
-        Fix(
+        Fix("show this SA, with its key: `ip xfrm` prints keys to root", f"ip {get}"),
+        Step(
             f"show the sender's on {state.saddr}{behind_nat}: algorithm, key and ICV length must be equal",
             f"ip {get}",
+            elsewhere=True,
         ),
         Fix(
             "or compare without showing keys: on both hosts this must print the same",
-            f"{ip_command(netns, get)} | {_KEY_LINES}",
+            f"ip {get} | {_KEY_LINES}",
         ),
         Fix(
             "if an IKE daemon made these SAs, have it terminate and initiate the connection anew; "
@@ -50,8 +53,12 @@ def set_up_again(drop: Drop) -> tuple[Fix, ...]:
         return ()
     between = f"xfrm state list src {source} dst {destination} nokeys"
     return (
-        Fix("list what this host has from that sender", ip_command(drop.netns, between)),
-        Fix(f"list what the sender, {source}, uses: the same SPI has to be there and here", f"ip {between}"),
+        Fix("list what this host has from that sender", f"ip {between}"),
+        Step(
+            f"list what the sender, {source}, uses: the same SPI has to be there and here",
+            f"ip {between}",
+            elsewhere=True,
+        ),
         Fix(
             "if an IKE daemon made the SAs, have it terminate and initiate the connection anew on the sender; "
             "if they were made by hand, add the missing SA here"
@@ -62,10 +69,13 @@ def set_up_again(drop: Drop) -> tuple[Fix, ...]:
 def fit_the_mark(state: XfrmState) -> tuple[Fix, ...]:
     """The SA is there, but only for packets with a mark."""
     wanted = f"{state.mark:#x}/{state.mark_mask:#x}"
+    tool = "ip6tables" if state.daddr.version == 6 else "iptables"
+    protocol = "udp" if state.encap is not None else _PROTOCOLS.get(state.proto, state.proto)
+    packets = f"-p {protocol} -s {state.saddr} -d {state.daddr}"
     return (
         Fix(
-            f"mark these packets {wanted} before IPsec sees them, in a prerouting chain (nft `meta mark set`, "
-            "iptables -t mangle -j MARK), or let their VTI interface do it with its ikey"
+            f"mark these packets {wanted} before IPsec sees them, or let their VTI interface do it with its ikey",
+            f"{tool} -t mangle -A PREROUTING {packets} -j MARK --set-xmark {wanted}",
         ),
         Fix("or add the SA without `mark`, if packets with any mark may use it"),
     )
@@ -98,20 +108,20 @@ def _selected(state: XfrmState) -> str:
     return f"src {state.saddr} dst {state.daddr} proto {state.proto} spi {spi_text(state.spi)}{mark}"
 
 
-def show_states(drop: Drop, state: XfrmState) -> tuple[Fix, ...]:
+def show_states(state: XfrmState) -> tuple[Fix, ...]:
     """The SA here and at the sender."""
     listed = f"xfrm state list src {state.saddr} dst {state.daddr} nokeys"
     return (
-        Fix("look at this SA", ip_command(drop.netns, listed)),
-        Fix(f"on the sender, {state.saddr}, compare it with the SA there", f"ip {listed}"),
+        Fix("look at this SA", f"ip {listed}"),
+        Step(f"on the sender, {state.saddr}, compare it with the SA there", f"ip {listed}", elsewhere=True),
     )
 
 
-def show_policies(drop: Drop, direction: str) -> tuple[Fix, ...]:
+def show_policies(direction: str) -> tuple[Fix, ...]:
     return (
         Fix(
             "list the policies of this direction, with what they ask for",
-            ip_command(drop.netns, f"xfrm policy list dir {direction}"),
+            f"ip xfrm policy list dir {direction}",
         ),
     )
 
@@ -126,8 +136,15 @@ def who_sends_clear(drop: Drop, state: XfrmState | None) -> tuple[Fix, ...]:
             ),
         )
     return (
-        Fix(f"on {sender} or its gateway: is there a policy for this flow?", "ip xfrm policy list dir out"),
-        Fix("if clear text is wanted here, add a policy without tmpl and with a smaller priority number"),
+        Step(
+            f"on {sender} or its gateway: is there a policy for this flow?",
+            "ip xfrm policy list dir out",
+            elsewhere=True,
+        ),
+        Step(
+            "if clear text is wanted here, add a policy without tmpl and with a smaller priority number",
+            weakens="anybody on the way can then read and forge these packets",
+        ),
     )
 
 
@@ -143,40 +160,42 @@ def add_policy(drop: Drop, direction: str, state: XfrmState) -> tuple[Fix, ...]:
     ends = f"src {state.saddr} dst {state.daddr} " if state.mode != "transport" else ""
     words.append(f"tmpl {ends}proto {state.proto} reqid {state.reqid} mode {state.mode}")
     text = "if this traffic may come through this SA, add a policy for it, for whole subnets where they are meant"
-    return (Fix(text, ip_command(drop.netns, " ".join(words))),)
+    return (Fix(text, f"ip {' '.join(words)}"),)
 
 
-def delete_policy(drop: Drop, policy: XfrmPolicy | None) -> tuple[Fix, ...]:
+def delete_policy(policy: XfrmPolicy | None) -> tuple[Fix, ...]:
     if policy is None:
         return ()
     bound = f" mark {policy.mark:#x} mask {policy.mark_mask:#x}" if policy.mark_mask else ""
     bound += f" if_id {policy.if_id:#x}" if policy.if_id else ""
     command = f"xfrm policy delete dir {policy.dir} index {policy.index}{bound}"
     return (
-        Fix(
+        Step(
             "delete this policy if it is not wanted; an IKE daemon may bring it back",
-            ip_command(drop.netns, command),
+            f"ip {command}",
+            weakens="all that it stops may pass then",
         ),
     )
 
 
-def change_default(drop: Drop, direction: str) -> tuple[Fix, ...]:
+def change_default(direction: str) -> tuple[Fix, ...]:
     return (
-        Fix("see the default policies", ip_command(drop.netns, "xfrm policy getdefault")),
-        Fix(
-            "let pass what no policy is for",
-            ip_command(drop.netns, f"xfrm policy setdefault {direction} accept"),
+        Fix("add a policy for this flow"),
+        Fix("see the default policies", "ip xfrm policy getdefault"),
+        Step(
+            "or let pass what no policy is for",
+            f"ip xfrm policy setdefault {direction} accept",
+            weakens="all that no policy is for may pass in clear text",
         ),
-        Fix("or add a policy for this flow"),
     )
 
 
-def make_state(drop: Drop) -> tuple[Fix, ...]:
+def make_state() -> tuple[Fix, ...]:
     """An outbound policy waits for an SA."""
     return (
-        Fix("what the policies ask for", ip_command(drop.netns, "xfrm policy list dir out")),
-        Fix("which SAs there are", ip_command(drop.netns, "xfrm state list nokeys")),
-        Fix("what the kernel asks the IKE daemon for", ip_command(drop.netns, "xfrm monitor acquire")),
+        Fix("what the policies ask for", "ip xfrm policy list dir out"),
+        Fix("which SAs there are", "ip xfrm state list nokeys"),
+        Fix("what the kernel asks the IKE daemon for", "ip xfrm monitor acquire"),
         Fix(
             "with an IKE daemon: have it initiate the connection; by hand: add an SA with proto, mode, reqid and "
             "addresses of the policy's tmpl"
@@ -184,14 +203,11 @@ def make_state(drop: Drop) -> tuple[Fix, ...]:
     )
 
 
-def renew(drop: Drop, state: XfrmState) -> tuple[Fix, ...]:
+def renew(state: XfrmState) -> tuple[Fix, ...]:
     """An SA is used up."""
-    listed = f"-s xfrm state list src {state.saddr} dst {state.daddr} nokeys"
+    listed = f"ip -s xfrm state list src {state.saddr} dst {state.daddr} nokeys"
     return (
-        Fix(
-            "see its limits and what has been used",
-            ip_command(drop.netns, listed),
-        ),
+        Fix("see its limits and what has been used", listed),
         Fix(
             "with an IKE daemon: have it rekey, and see why it did not; by hand: delete the SA on both hosts and add a "
             "new one, with a new key"
@@ -200,19 +216,18 @@ def renew(drop: Drop, state: XfrmState) -> tuple[Fix, ...]:
 
 
 def fit_the_size(drop: Drop, mtu: int | None) -> tuple[Fix, ...]:
-    clamp = "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
     fits = f" {mtu}" if mtu is not None else " to what fits"
     return (
-        Fix("have TCP use smaller segments through the tunnel", inside(drop.netns, clamp)),
-        Fix(f"or lower the MTU of the route that uses the tunnel, or of the sender's interface,{fits}"),
+        *smaller_segments(drop),
+        Fix(f"lower the MTU of the route that uses the tunnel, or of the sender's interface,{fits}"),
         Fix("let ICMP fragmentation needed and ICMPv6 packet too big pass every firewall on the way"),
     )
 
 
-def match_if_id(drop: Drop) -> tuple[Fix, ...]:
+def match_if_id() -> tuple[Fix, ...]:
     return (
-        Fix("the if_ids of the interfaces", ip_command(drop.netns, "-d link show type xfrm")),
-        Fix("those of the SAs", ip_command(drop.netns, "xfrm state list nokeys")),
-        Fix("and of the policies: all three must be the same", ip_command(drop.netns, "xfrm policy list")),
+        Fix("the if_ids of the interfaces", "ip -d link show type xfrm"),
+        Fix("those of the SAs", "ip xfrm state list nokeys"),
+        Fix("and of the policies: all three must be the same", "ip xfrm policy list"),
         Fix("correct if_id_in and if_id_out where the IKE daemon is configured, or make the interface anew"),
     )

@@ -5,7 +5,8 @@ from dropwatch.model.drop import Fix
 
 _COMPARE = "ip xfrm state list src SADDR dst DADDR"
 _IKE = Fix(
-    "if an IKE daemon made the SAs, have it set the connection up anew", "swanctl --terminate --ike NAME"
+    "if an IKE daemon made the SAs, have it set the connection up anew",
+    "swanctl --terminate --ike CONNECTION; swanctl --initiate --child CHILD",
 )
 
 INPUT = (
@@ -72,7 +73,7 @@ $ tcpdump -ni DEV esp
             Fix(
                 "if it is reordering, make the window larger where the SA is made: replay_window in swanctl.conf"
             ),
-            Fix("by hand, more than 32 packets need ESN", "ip xfrm state add ... replay-window 128 flag esn"),
+            Fix("SAs made by hand: add them with replay-window 128 flag esn; more than 32 packets need ESN"),
             Fix("if the sender restarted its counter with the same key, set up new SAs on both ends"),
         ),
         seen_at=("xfrm_input",),
@@ -93,7 +94,7 @@ $ ip xfrm monitor expire
 """,
         fix=(
             Fix("see why the IKE daemon did not rekey", "swanctl --log"),
-            Fix("have it rekey now", "swanctl --rekey --child NAME"),
+            Fix("have it rekey now", "swanctl --rekey --child CHILD"),
             Fix("SAs made by hand: delete and add them again, without a limit or with a larger one"),
         ),
         seen_at=("xfrm_input",),
@@ -131,13 +132,10 @@ $ tcpdump -ni DEV 'esp or udp port 4500'
         fix=(
             Fix(
                 "have the IKE daemon detect NAT again by setting the connection up anew",
-                "swanctl --terminate --ike NAME",
+                "swanctl --terminate --ike CONNECTION; swanctl --initiate --child CHILD",
             ),
             Fix("or force UDP on both ends: encap = yes in swanctl.conf"),
-            Fix(
-                "SAs made by hand: add or leave away",
-                "ip xfrm state add ... encap espinudp 4500 4500 0.0.0.0",
-            ),
+            Fix("SAs made by hand: add them with encap espinudp 4500 4500 0.0.0.0, or leave that away"),
         ),
         seen_at=("xfrm_input",),
     ),
@@ -197,7 +195,9 @@ $ cat /proc/net/xfrm_stat
 """,
         fix=(
             Fix("find out who sends it, and what", "tcpdump -ni DEV -vvX host SADDR"),
-            Fix("if a box on the way cuts packets, lower the MTU of the tunnel", "ip link set DEV mtu 1400"),
+            Fix(
+                "if a box on the way cuts packets, lower the MTU of the routes that use the tunnel, on both ends"
+            ),
         ),
         seen_at=("xfrm_input", "esp_input", "xfrm4_udp_encap_rcv"),
     ),

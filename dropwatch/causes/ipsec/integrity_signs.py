@@ -38,7 +38,7 @@ def auth_failed(case: Case) -> Verdict | None:
         packets=state.lifetime.packets,
         integrity_failed=state.stat_integrity_failed,
     )
-    fix = (*fixes.compare_ends(state, drop.netns), *fixes.ask_ike(drop, case.host))
+    fix = (*fixes.compare_ends(state), *fixes.ask_ike(case.host))
     return Verdict("certain", culprit, tuple(evidence), fix)
 
 

@@ -35,7 +35,7 @@ def no_state(case: Case) -> Verdict | None:
         culprit = gone.told_of(replace(objects.state_object(gone.state), differs=()))
     elif near:
         culprit = _nearest_culprit(near[0])
-    fix = (*fixes.set_up_again(drop), *fixes.ask_ike(drop, case.host))
+    fix = (*fixes.set_up_again(drop), *fixes.ask_ike(case.host))
     if _may_be_decrypted_garbage(search):
         evidence.append(Evidence("netlink xfrm", _GARBAGE))
         return Verdict("likely", culprit, tuple(evidence), fix, title)

@@ -35,7 +35,7 @@ def _no_state(case: Case, said: Evidence) -> Verdict:
         evidence += missing.evidence
         title = missing.title
         culprit = _policy_without_state(missing)
-    fix = (*fixes.make_state(drop), *fixes.ask_ike(drop, case.host))
+    fix = (*fixes.make_state(), *fixes.ask_ike(case.host))
     return Verdict("certain", culprit, tuple(evidence), fix, title)
 
 
@@ -86,7 +86,7 @@ def _but_for(case: Case, field: str) -> Verdict | None:
         culprit = replace(culprit, policy_if_id=missing.policy.if_id)
     else:
         culprit = replace(culprit, policy_mark=missing.policy.mark)
-    fix = fixes.match_if_id(drop) if field == "if_id" else fixes.make_state(drop)
+    fix = fixes.match_if_id() if field == "if_id" else fixes.make_state()
     return Verdict("certain" if existed else "likely", culprit, evidence, fix)
 
 

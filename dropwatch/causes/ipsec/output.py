@@ -1,5 +1,7 @@
 """IPsec, on the way out: from the policy that wants protection to the packet that is too big for it."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
@@ -23,7 +25,7 @@ $ cat /proc/net/xfrm_stat
 """,
         fix=(
             Fix("see why the IKE daemon makes no SA", "swanctl --log"),
-            Fix("start the negotiation by hand", "swanctl --initiate --child NAME"),
+            Fix("start the negotiation by hand", "swanctl --initiate --child CHILD"),
             Fix(
                 "SAs made by hand: reqid, mode and addresses must be those of the template",
                 "ip xfrm policy list dir out",
@@ -55,7 +57,7 @@ $ ip xfrm monitor expire
 $ cat /proc/net/xfrm_stat
 """,
         fix=(
-            Fix("have the IKE daemon rekey now", "swanctl --rekey --child NAME"),
+            Fix("have the IKE daemon rekey now", "swanctl --rekey --child CHILD"),
             Fix("SAs made by hand: delete and add them again, without a limit or with a larger one"),
         ),
         seen_as=("NOT_SPECIFIED",),
@@ -76,7 +78,7 @@ $ ip -s xfrm state list
 $ cat /proc/net/xfrm_stat
 """,
         fix=(
-            Fix("set up a new SA now", "swanctl --rekey --child NAME"),
+            Fix("set up a new SA now", "swanctl --rekey --child CHILD"),
             Fix("use extended sequence numbers: ESN in the proposal (esp_proposals = aes128gcm16-esn)"),
             Fix("rekey earlier: rekey_packets in swanctl.conf"),
         ),
@@ -98,10 +100,12 @@ $ ping -M do -s 1400 DADDR
 $ nstat -az IpFragFails Ip6FragFails
 """,
         fix=(
-            Fix(
-                "have TCP use smaller segments through the tunnel",
+            Step(
+                "have TCP use smaller segments through the tunnel, in connections that are made from then on",
                 "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+                fits=fits.both(fits.tcp, fits.came_in),
             ),
+            Step("have the program that sends it send smaller packets", fits=fits.not_tcp),
             Fix(
                 "or lower the MTU of the route that uses the tunnel",
                 "ip route change DADDR via GATEWAY mtu 1400",

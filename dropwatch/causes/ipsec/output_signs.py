@@ -83,7 +83,7 @@ def _ran_out(state: XfrmState, now: float) -> bool:
 
 def _about(case: Case, state: XfrmState, evidence: tuple[Evidence, ...]) -> Verdict:
     culprit = replace(objects.state_object(state), oseq=state.oseq, limits=_limits(state))
-    fix = (*fixes.renew(case.drop, state), *fixes.ask_ike(case.drop, case.host))
+    fix = (*fixes.renew(state), *fixes.ask_ike(case.host))
     return Verdict("certain", culprit, evidence, fix)
 
 

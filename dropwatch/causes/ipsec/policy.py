@@ -1,5 +1,6 @@
 """IPsec policy: what may pass in clear text, what must be protected, and by which SA."""
 
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
@@ -39,7 +40,7 @@ $ ip xfrm policy list
 The if_id must be the same in all three.
 """,
         fix=(
-            Fix("make the interface for the SA's if_id", "ip link add ipsec0 type xfrm dev DEV if_id 42"),
+            Fix("make the interface for the SA's if_id", "ip link add ipsec0 type xfrm dev DEV if_id IFID"),
             Fix("or correct if_id_in and if_id_out in swanctl.conf, and set the connection up anew"),
         ),
         seen_as=_SEEN_AS,
@@ -64,7 +65,7 @@ $ iptables-save -t mangle
         fix=(
             Fix(
                 "set the mark before IPsec looks for the SA",
-                "iptables -t mangle -A PREROUTING -p esp -s SADDR -d DADDR -j MARK --set-mark MARKVALUE",
+                "iptables -t mangle -A PREROUTING -p PROTO -s SADDR -d DADDR -j MARK --set-mark MARKVALUE",
             ),
             Fix("or make the SA without a mark: mark_in in swanctl.conf"),
         ),
@@ -109,9 +110,14 @@ $ cat /proc/net/xfrm_stat
 """,
         fix=(
             Fix("see which policy covers the packet, and what its template asks for", _POLICIES),
-            Fix("on the sender: is there an outbound policy for it?", "ip xfrm policy list dir out"),
-            Fix(
-                "if clear text is wanted here, add a policy of a higher priority (lower number) without a template"
+            Step(
+                "on the sender: is there an outbound policy for it?",
+                "ip xfrm policy list dir out",
+                elsewhere=True,
+            ),
+            Step(
+                "if clear text is wanted here, add a policy of a higher priority (lower number) without a template",
+                weakens="anybody on the way can then read and forge these packets",
             ),
         ),
         seen_as=_SEEN_AS,
@@ -137,7 +143,8 @@ $ cat /proc/net/xfrm_stat
             Fix("list what is there for this packet", _POLICIES),
             Fix(
                 "add the missing policy, in and fwd",
-                "ip xfrm policy add src SADDR dst DADDR dir fwd tmpl src PEER dst SELF proto esp mode tunnel reqid N",
+                "ip xfrm policy add src SADDR dst DADDR dir fwd "
+                "tmpl src REMOTE dst SELF proto esp mode tunnel reqid REQID",
             ),
         ),
         seen_as=_SEEN_AS,
@@ -160,7 +167,11 @@ $ cat /proc/net/xfrm_stat
 """,
         fix=(
             Fix("find the policy, by its selector and priority", _POLICIES),
-            Fix("delete it by its index, if it is not wanted", "ip xfrm policy delete dir in index N"),
+            Step(
+                "delete it by its index, if it is not wanted",
+                "ip xfrm policy delete dir in index INDEX",
+                weakens="all that it stops may pass then",
+            ),
         ),
         seen_as=_SEEN_AS,
         seen_at=(*_CHECKED_AT, "xfrm_lookup_with_ifid"),

@@ -49,7 +49,7 @@ def selector_mismatch(case: Case) -> Verdict | None:
         "certain",
         culprit,
         tuple(evidence),
-        (*fixes.show_states(drop, state), *fixes.ask_ike(drop, case.host)),
+        (*fixes.show_states(state), *fixes.ask_ike(case.host)),
     )
 
 
@@ -74,9 +74,9 @@ def template_mismatch(case: Case) -> Verdict | None:
         evidence += taken_evidence(drop, found)
     culprit, more = _template_culprit(found, state)
     fix = (
-        *fixes.show_policies(drop, check.dir),
+        *fixes.show_policies(check.dir),
         *fixes.who_sends_clear(drop, state),
-        *fixes.ask_ike(drop, case.host),
+        *fixes.ask_ike(case.host),
     )
     title = _CLEAR_TEXT if state is None else None
     return Verdict("certain", culprit, (*evidence, *more), fix, title)
@@ -92,7 +92,7 @@ def no_policy(case: Case) -> Verdict | None:
     if note.state is None:
         said = _said(drop, check, "no policy is for it, and the default policy is block")
         evidence = (said, *near_evidence(drop, found))
-        default, fix = objects.default_policy(check.dir), fixes.change_default(drop, check.dir)
+        default, fix = objects.default_policy(check.dir), fixes.change_default(check.dir)
         return Verdict("certain", default, evidence, fix, _DEFAULT_BLOCKS)
     evidence = (
         _said(drop, check, "no policy is for what came out of the SA"),
@@ -100,8 +100,8 @@ def no_policy(case: Case) -> Verdict | None:
         *near_evidence(drop, found),
     )
     culprit = replace(objects.state_object(note.state), dir=check.dir)
-    fix = (*fixes.show_policies(drop, check.dir), *fixes.add_policy(drop, check.dir, note.state))
-    return Verdict("certain", culprit, evidence, (*fix, *fixes.ask_ike(drop, case.host)))
+    fix = (*fixes.add_policy(drop, check.dir, note.state), *fixes.show_policies(check.dir))
+    return Verdict("certain", culprit, evidence, (*fix, *fixes.ask_ike(case.host)))
 
 
 def _blocked_by_default(case: Case) -> Verdict | None:
@@ -122,7 +122,7 @@ def _blocked_by_default(case: Case) -> Verdict | None:
         Evidence("netlink xfrm", f"{when} there is no policy of direction {direction}: its default is block"),
     )
     culprit = objects.default_policy(direction)
-    return Verdict("likely", culprit, evidence, fixes.change_default(drop, direction), _DEFAULT_BLOCKS)
+    return Verdict("likely", culprit, evidence, fixes.change_default(direction), _DEFAULT_BLOCKS)
 
 
 def _no_policy_to_send(case: Case) -> Verdict | None:
@@ -134,7 +134,7 @@ def _no_policy_to_send(case: Case) -> Verdict | None:
     if found.config is None or found.flow is None or found.taken:
         return None
     said = Evidence("place", "an xfrm interface sends only what a policy with its if_id protects")
-    fix = (*fixes.show_policies(drop, "out"), *fixes.ask_ike(drop, case.host))
+    fix = (*fixes.show_policies("out"), *fixes.ask_ike(case.host))
     title = "no IPsec policy protects what is sent through this xfrm interface"
     return Verdict("likely", None, (said, *near_evidence(drop, found)), fix, title)
 
@@ -160,12 +160,12 @@ def _blocked(case: Case, said: Evidence, found: Policies) -> Verdict:
     if found.flow is not None and found.config is not None and not found.taken and found.direction == "out":
         evidence = (*evidence, words.story("the default policy for what leaves is block"))
         culprit = objects.default_policy("out")
-        return Verdict("certain", culprit, evidence, fixes.change_default(drop, "out"), _DEFAULT_BLOCKS)
+        return Verdict("certain", culprit, evidence, fixes.change_default("out"), _DEFAULT_BLOCKS)
     blocking = [policy for policy in found.taken if policy.action == "block"]
     policy = blocking[0] if len(blocking) == 1 else None
     culprit_policy = objects.policy_object(policy) if policy is not None else None
-    fix = (*fixes.show_policies(drop, found.direction), *fixes.delete_policy(drop, policy))
-    return Verdict("certain", culprit_policy, evidence, (*fix, *fixes.ask_ike(drop, case.host)))
+    fix = (*fixes.show_policies(found.direction), *fixes.delete_policy(policy))
+    return Verdict("certain", culprit_policy, evidence, (*fix, *fixes.ask_ike(case.host)))
 
 
 def _refused(drop: Drop, counter: str) -> tuple[XfrmNote | None, XfrmCheck | None]:

@@ -32,6 +32,6 @@ def about_its_state(
     if state is None:
         return Verdict(confidence, None, (*facts, said))
     observed = Evidence("SA at the drop", state_line(state))
-    fix = (*fixes.show_states(case.drop, state), *fixes.ask_ike(case.drop, case.host))
+    fix = (*fixes.show_states(state), *fixes.ask_ike(case.host))
     culprit = replace(objects.state_object(state), differs=differs)
     return Verdict(confidence, culprit, (*facts, observed, said), fix)

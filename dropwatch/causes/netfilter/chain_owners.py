@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dropwatch.model.drop import Evidence, Fix
+from dropwatch.causes.advice import of_catalogue
+from dropwatch.model.drop import Drop, Evidence, Fix
 
 _REMEMBERED = 1024  # chains; names come in few kinds, and each is compared with all the patterns
 
@@ -13,7 +14,7 @@ _REMEMBERED = 1024  # chains; names come in few kinds, and each is compared with
 class Owner:
     """A program that writes firewall rules. `chain` and `table` are patterns for whole names, None for any.
 
-    `shows` are words for what `command` prints. A rule of such a chain comes back when it is deleted by hand.
+    `shows` are words for what `command` prints. What it `rewrites` is not changed by hand: it comes back.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Owner:
     command: str
     chain: str | None = None
     table: str | None = None
+    rewrites: bool = True
 
     def owns(self, table: str, chain: str) -> bool:
         return (self.chain is not None or self.table is not None) and all(
@@ -38,6 +40,7 @@ _OWNERS = (
         "the rules in it are yours, or another tool's",
         "iptables -vnL DOCKER-USER --line-numbers",
         chain="DOCKER-USER",
+        rewrites=False,
     ),
     Owner(
         "Docker",
@@ -299,6 +302,6 @@ def evidence(owner: Owner, name: str) -> Evidence:
     )
 
 
-def fix(owner: Owner) -> Fix:
-    """The setting is changed there, not in the rule."""
-    return Fix(f"{owner.name} shows {owner.shows}", owner.command)
+def fixes(owner: Owner, drop: Drop) -> tuple[Fix, ...]:
+    """Where its setting is seen, which is changed there and not in the rule."""
+    return of_catalogue((Fix(f"{owner.name} shows {owner.shows}", owner.command),), drop)

@@ -6,7 +6,7 @@ from dropwatch.causes.netfilter.rule_verdict import why_invalid
 from dropwatch.host.conntrack import ConntrackTable
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import Sysctl
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 from dropwatch.model.netfilter import ConntrackNote
 
 
@@ -26,7 +26,15 @@ def conntrack_full(drop: Drop, host: Host) -> Verdict | None:
     full = table.count >= limit * 0.9
     text = f"net.netfilter.nf_conntrack_max = {limit}"
     culprit = Sysctl(text, "net.netfilter.nf_conntrack_max", limit, table.count)
-    return Verdict("certain" if full else "likely", culprit, (fact, size))
+    larger = Fix(
+        "make the table larger (each entry takes about 320 bytes)",
+        f"sysctl -w net.netfilter.nf_conntrack_max={2 * limit}",
+    )
+    who = Fix(
+        "see who has the most entries",
+        "conntrack -L | grep -oP 'src=\\K\\S+' | sort | uniq -c | sort -rn | head",
+    )
+    return Verdict("certain" if full else "likely", culprit, (fact, size), (larger, who))
 
 
 def _limit(table: ConntrackTable) -> tuple[int, str]:

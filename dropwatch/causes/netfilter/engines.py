@@ -1,5 +1,7 @@
 """Netfilter beyond rules: connection tracking, NAT, queues to programs, SYNPROXY, and other hooks."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step, twice
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
@@ -25,15 +27,15 @@ $ dmesg | grep 'table full'
         fix=(
             Fix(
                 "make the table larger (each entry takes about 320 bytes)",
-                "sysctl -w net.netfilter.nf_conntrack_max=524288",
+                twice("net.netfilter.nf_conntrack_max"),
             ),
             Fix(
                 "see who has the most entries",
                 "conntrack -L | grep -oP 'src=\\K\\S+' | sort | uniq -c | sort -rn | head",
             ),
             Fix(
-                "in a chain of priority raw, do not track what needs no tracking",
-                "nft add rule inet TABLE CHAIN udp dport 53 notrack",
+                "do not track what needs no tracking: `notrack` in a chain of priority raw, or -j CT --notrack in the "
+                "raw table"
             ),
         ),
         seen_as=_SEEN_AS,
@@ -56,9 +58,11 @@ $ dmesg -w
 """,
         fix=(
             Fix("make both directions of the flow pass this host"),
-            Fix(
+            Step(
                 "or do not be strict about TCP windows",
                 "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
+                fits=fits.tcp,
+                weakens="forged segments outside of the windows pass as well",
             ),
         ),
         seen_as=_SEEN_AS,
@@ -80,12 +84,14 @@ $ conntrack -S
 $ conntrack -L --src-nat | wc -l
 """,
         fix=(
-            Fix(
-                "DNS: have the resolver use one query at a time: options single-request-reopen in /etc/resolv.conf"
+            Step(
+                "have the resolver use one query at a time: options single-request-reopen in /etc/resolv.conf",
+                fits=fits.dns,
             ),
             Fix(
-                "NAT: use a larger range of ports or more addresses, chosen at random",
-                "iptables -t nat -A POSTROUTING -o DEV -j MASQUERADE --random-fully",
+                "where it is translated: give the rule that does it more addresses or ports, chosen at random "
+                "(--random-fully of iptables, fully-random of nft)",
+                "iptables-save -t nat | grep -E 'SNAT|MASQUERADE'; nft list ruleset | grep -E 'snat|masquerade'",
             ),
         ),
         seen_as=_SEEN_AS,
@@ -106,11 +112,14 @@ $ nft list ruleset | grep queue
 $ iptables-save | grep NFQUEUE
 """,
         fix=(
-            Fix("start the program that should listen, or take the rule out"),
-            Fix("let packets pass when nobody listens: bypass (nft), --queue-bypass (iptables)"),
+            Fix("start the program that should listen on the queue"),
+            Fix("see who listens, and how many packets wait", "cat /proc/net/netfilter/nfnetlink_queue"),
             Fix(
-                "spread the load over several queues",
-                "nft add rule inet TABLE CHAIN queue flags bypass,fanout to 0-3",
+                "if it is too slow: spread the load over several queues (fanout), each with a program of its own"
+            ),
+            Step(
+                "or let packets pass when nobody listens: bypass (nft), --queue-bypass (iptables)",
+                weakens="nobody looks at them then",
             ),
         ),
         seen_as=(*_SEEN_AS, "NOT_SPECIFIED"),
@@ -130,8 +139,15 @@ $ cat /proc/net/netfilter/nfnetlink_queue
 $ ss -nlp -f netlink | grep nfnl
 """,
         fix=(
-            Fix("look into the log of the program that listens", "journalctl -u suricata -e"),
-            Fix("for a test, take the rule that sends to the queue out", "nft -a list ruleset | grep queue"),
+            Fix(
+                "look into the log of the program that listens: its process id is the second number",
+                "cat /proc/net/netfilter/nfnetlink_queue",
+            ),
+            Step(
+                "for a test, take the rule that sends to the queue out",
+                "nft -a list ruleset | grep queue; iptables-save | grep NFQUEUE",
+                weakens="the program looks at nothing then",
+            ),
         ),
         seen_as=_SEEN_AS,
         seen_at=("nf_reinject", "nfqnl_recv_verdict"),

@@ -1,7 +1,6 @@
 """Signs of the other functions at a netfilter hook: SYNPROXY, IPVS, security modules, BPF programs."""
 
 from dropwatch.causes import kernel_word
-from dropwatch.causes.netfilter import words
 from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import BpfProgram
@@ -43,12 +42,12 @@ def hook_other(drop: Drop, host: Host) -> Verdict | None:
     if hook is not None and hook.function in _SYNPROXY_HOOKS:
         return None
     if hook is not None and hook.function == "nf_hook_run_bpf":
-        return _bpf(drop, hook)
+        return _bpf(hook)
     if hook is not None and is_other(hook.function):
-        return _other(hook.function, "certain", "it answered drop for this packet", drop)
+        return _other(hook.function, "certain", "it answered drop for this packet")
     function = _freed_by(drop) if hook is None else None
     if function is not None:
-        return _other(function, "likely", "it freed the packet, as a function at a hook", drop)
+        return _other(function, "likely", "it freed the packet, as a function at a hook")
     return None
 
 
@@ -70,32 +69,32 @@ def blamed_otherwise(drop: Drop) -> bool:
     )
 
 
-def _bpf(drop: Drop, hook: HookNote) -> Verdict:
+def _bpf(hook: HookNote) -> Verdict:
     fact = Evidence(
         "probe nf_hook_run_bpf", "a BPF program at this netfilter hook answered drop for this packet"
     )
     title = "a BPF program at a netfilter hook drops it"
     if hook.bpf_id is None:
-        return Verdict("certain", evidence=(fact,), title=title, fix=(_links(drop),))
+        return Verdict("certain", evidence=(fact,), title=title, fix=(_links(),))
     name = hook.bpf_name or "without a name"
     culprit = BpfProgram(f"id {hook.bpf_id} name {name}", hook.bpf_id, hook.bpf_name)
     show = Fix("see the program and who holds it", f"bpftool prog show id {hook.bpf_id}")
-    return Verdict("certain", culprit, (fact,), (show, _links(drop)), title)
+    return Verdict("certain", culprit, (fact,), (show, _links()), title)
 
 
-def _links(drop: Drop) -> Fix:
+def _links() -> Fix:
     return Fix(
         "see at which hook and priority it is attached (a link of type netfilter)",
-        words.inside(drop.netns, "nft list hooks") + "; bpftool link show",
+        "nft list hooks; bpftool link show",
     )
 
 
-def _other(function: str, confidence: Confidence, said: str, drop: Drop) -> Verdict:
+def _other(function: str, confidence: Confidence, said: str) -> Verdict:
     evidence = [Evidence(f"probe {function}" if confidence == "certain" else "stack", f"{function}: {said}")]
     known = owner(function)
     if known is not None:
         evidence.append(Evidence("name of the function", f"it belongs to {known[0]}"))
-    fixes = hook_fixes(function, drop)
+    fixes = hook_fixes(function)
     return Verdict(confidence, evidence=tuple(evidence), fix=fixes, title=hook_title(function))
 
 
@@ -114,11 +113,11 @@ def hook_title(function: str) -> str:
     return f"{known[0].partition(',')[0] if known is not None else function} drops it at a netfilter hook"
 
 
-def hook_fixes(function: str, drop: Drop) -> tuple[Fix, ...]:
+def hook_fixes(function: str) -> tuple[Fix, ...]:
     """Ask its owner, where it is known; then what is to be done for any of them."""
     known = owner(function)
-    see = Fix("see which functions hang on the hook", words.inside(drop.netns, "nft list hooks"))
-    ask = () if known is None else (Fix(f"ask {known[0]}", words.inside(drop.netns, known[1])),)
+    see = Fix("see which functions hang on the hook", "nft list hooks")
+    ask = () if known is None else (Fix(f"ask {known[0]}", known[1]),)
     return (*ask, see)
 
 

@@ -90,7 +90,7 @@ def left_over(drop: Drop, host: Host) -> Verdict | None:
     if others:
         text = f"also there: {', '.join(others)}; a probe watches their answers, or they hardly ever drop"
         evidence.append(Evidence("functions at the hook", text))
-    fixes = hook_fixes(candidates[0].name or "", drop)
+    fixes = hook_fixes(candidates[0].name or "")
     if len(candidates) > 1:
         title = "one of several functions at a netfilter hook drops it"
         return Verdict("likely", None, tuple(evidence), fixes[-1:], title)

@@ -3,13 +3,14 @@
 import errno
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.advice import Step
 from dropwatch.causes.netfilter import words
 from dropwatch.causes.netfilter.responsible_rule import nft_culprit
 from dropwatch.host.host import Host
 from dropwatch.host.nfqueue import Queue
 from dropwatch.model import culprits
 from dropwatch.model.culprits import Culprit
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.drop import Drop, Evidence, Fix, Process, Verdict
 from dropwatch.model.netfilter import NftNote, QueueNote
 
 # They free a packet only when a queue did not take it (net/netfilter/nf_queue.c, nfnetlink_queue.c).
@@ -112,7 +113,23 @@ def queue_verdict(drop: Drop, host: Host) -> Verdict | None:
         said = f"{words.delay(drop, bound.read_at_ns)} {which} belongs to {_listener(bound)}"
         evidence.append(Evidence("/proc/net/netfilter/nfnetlink_queue", said))
     culprit = _culprit(drop, host, number) if number is not None else None
-    return Verdict("certain" if by_its_program else "likely", culprit, tuple(evidence))
+    who = drop.process if by_its_program else None
+    fix = _ask(who if who is not None or bound is None else bound.process)
+    return Verdict("certain" if by_its_program else "likely", culprit, tuple(evidence), fix)
+
+
+def _ask(program: Process | None) -> tuple[Fix, ...]:
+    """The log of the program; empty where it is not known."""
+    if program is None:
+        return ()
+    return (
+        Fix(f"see what {program.comm} has in its log", f"journalctl _PID={program.pid} -e"),
+        Step(
+            "for a test, take the rule that sends to the queue out",
+            "nft -a list ruleset | grep queue; iptables-save | grep NFQUEUE",
+            weakens=f"{program.comm} looks at nothing then",
+        ),
+    )
 
 
 def _pid(queue: Queue) -> int | None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from dropwatch.causes import kernel_word
-from dropwatch.causes.netfilter import rule_text, words
+from dropwatch.causes.advice import Step
+from dropwatch.causes.netfilter import rule_advice, rule_text, words
 from dropwatch.causes.netfilter.responsible_rule import Blamed
 from dropwatch.host.host import Host
 from dropwatch.host.route import Route
@@ -11,6 +12,12 @@ from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 _ENGINES = {"nft": "nftables", "legacy": "legacy iptables", "ebtables": "legacy ebtables"}
 _MOST_TABLES = 6
+# What rules of these causes check, so that a flow that is let past them is not checked.
+_CHECKS = {
+    "netfilter.conntrack-invalid": "forged packets of this flow pass as well",
+    "netfilter.rpfilter-match": "forged packets from this address pass as well",
+    "netfilter.synproxy": "floods of this flow reach the server",
+}
 _BRIDGE_SYSCTLS = {"ip": "iptables", "ip6": "ip6tables", "arp": "arptables"}
 
 
@@ -26,8 +33,8 @@ def rule_verdict(drop: Drop, host: Host, found: Blamed) -> Verdict:
     bridged = _bridged(drop, found)
     evidence += [fact for fact, _ in bridged]
     fixes = (
-        *words.fixes(drop, found.culprit, found.listed),
         *_remedies(drop, found),
+        *rule_advice.fixes(drop, found.culprit, found.listed, _CHECKS.get(found.cause_id)),
         *(fix for _, fix in bridged),
     )
     return Verdict(found.confidence, found.culprit, tuple(evidence), fixes, found.title)
@@ -96,15 +103,25 @@ def _remedies(drop: Drop, found: Blamed) -> Iterable[Fix]:
     """What helps beside changing the rule, where the rule only says what is wrong with the packet."""
     saddr = drop.packet.saddr
     if found.cause_id == "netfilter.rpfilter-match" and saddr is not None:
+        check = rule_text.reverse_path(found.text) if found.text is not None else None
+        mark = f" mark {drop.event.mark:#x}" if check is not None and check.mark and drop.event.mark else ""
         yield Fix(
-            "or make the routes symmetric: the way back has to lead out where the packet came in",
-            words.inside(drop.netns, f"ip route get {saddr}"),
+            "make the routes symmetric: the way back has to lead out where the packet came in",
+            f"ip route get {saddr}{mark}",
+        )
+    if found.cause_id == "netfilter.synproxy":
+        yield Fix(
+            "conntrack must not pick up connections in the middle",
+            "sysctl -w net.netfilter.nf_conntrack_tcp_loose=0",
         )
     if found.cause_id == "netfilter.conntrack-invalid":
-        yield Fix("or make both directions of the flow pass this host, so that conntrack sees all of it")
+        yield Fix("make both directions of the flow pass this host, so that conntrack sees all of it")
         if drop.packet.proto == "tcp":
-            liberal = "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1"
-            yield Fix("or do not be strict about TCP windows", words.inside(drop.netns, liberal))
+            yield Step(
+                "or do not be strict about TCP windows",
+                "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
+                weakens="forged segments outside of the windows pass as well",
+            )
 
 
 def _where_to(drop: Drop, route: Route) -> str:
@@ -155,10 +172,9 @@ def _bridged(drop: Drop, found: Blamed) -> list[tuple[Evidence, Fix]]:
         "stack",
         f"br_netfilter had IP rules judge a frame of a bridge: {sysctl} is 1, or the bridge's own setting",
     )
-    command = words.inside(drop.netns, f"sysctl -w {sysctl}=0")
-    return [
-        (
-            fact,
-            Fix("let bridged frames pass without IP rules; Docker and Kubernetes want it to be 1", command),
-        )
-    ]
+    fix = Step(
+        "let bridged frames pass without IP rules; Docker and Kubernetes want it to be 1",
+        f"sysctl -w {sysctl}=0",
+        weakens="no IP rule stops frames of any bridge then",
+    )
+    return [(fact, fix)]

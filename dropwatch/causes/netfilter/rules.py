@@ -29,7 +29,7 @@ $ iptables-legacy -t filter -vnL --line-numbers
             ),
             Fix(
                 "let the flow pass before the rule that drops it",
-                "iptables-legacy -I INPUT -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
+                "iptables-legacy -I CHAIN -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
             ),
         ),
         seen_as=_SEEN_AS,
@@ -54,7 +54,7 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
             ),
             Fix(
                 "let the flow pass before the rule that rejects it",
-                "iptables-legacy -I INPUT -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
+                "iptables-legacy -I CHAIN -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
             ),
         ),
         seen_as=_SEEN_AS,
@@ -83,7 +83,7 @@ $ nft delete table inet look
             Fix("find the rule with its handle", "nft -a list ruleset"),
             Fix(
                 "let the flow pass before it",
-                "nft insert rule inet TABLE CHAIN ip saddr SADDR ip daddr DADDR th dport DPORT accept",
+                "nft insert rule inet TABLE CHAIN ip saddr SADDR ip daddr DADDR PROTO dport DPORT accept",
             ),
         ),
         seen_as=_SEEN_AS,
@@ -125,11 +125,11 @@ The counter behind the policy rises with each such packet.
         fix=(
             Fix(
                 "add a rule that accepts the flow, nftables",
-                "nft add rule inet TABLE CHAIN ip saddr SADDR accept",
+                "nft add rule inet TABLE CHAIN ip saddr SADDR ip daddr DADDR PROTO dport DPORT accept",
             ),
             Fix(
                 "add a rule that accepts the flow, iptables",
-                "iptables -A FORWARD -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
+                "iptables -A CHAIN -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
             ),
             Fix(
                 "packets to containers belong into Docker's own chain",

@@ -1,9 +1,9 @@
 """Routing, the addresses: who may be the source of a packet, and for whom it may be."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
-
-_ROUTE_IN = "ip route get DADDR from SADDR iif DEV"
 
 ADDRESSES = (
     Cause(
@@ -25,14 +25,18 @@ $ nstat -az TcpExtIPReversePathFilter
 """,
         fix=(
             Fix("see where the route back to the sender leads", "ip route get SADDR"),
-            Fix("loose mode, if asymmetric routing is wanted", "sysctl -w net.ipv4.conf.DEV.rp_filter=2"),
             Fix(
-                "or make routing symmetric: a route for the source by the interface it comes in on",
-                "ip route add SADDR dev DEV",
+                "make routing symmetric: give the source a route that leads out through DEV, where it comes in"
             ),
-            Fix(
+            Step(
                 "with policy routing by mark, have the check use the mark too",
                 "sysctl -w net.ipv4.conf.DEV.src_valid_mark=1",
+                fits=fits.marked,
+            ),
+            Step(
+                "loose mode, if asymmetric routing is wanted",
+                "sysctl -w net.ipv4.conf.DEV.rp_filter=2",
+                weakens="forged sources are let in from wherever there is any route to them",
             ),
         ),
         reasons=("IP_RPFILTER",),
@@ -55,14 +59,18 @@ Is the address one of ours?
 $ ip addr show to SADDR
 """,
         fix=(
-            Fix("find the sender by its hardware address", "tcpdump -eni DEV src SADDR"),
-            Fix(
-                "if packets with our own address are wanted here",
+            Fix("find the sender by its hardware address", "tcpdump -c 5 -eni DEV src host SADDR"),
+            Step(
+                "if it is our own address, and wanted here",
                 "sysctl -w net.ipv4.conf.DEV.accept_local=1",
+                fits=fits.both(fits.ipv4, fits.from_a_host),
+                weakens="others can pretend to be this host",
             ),
-            Fix(
+            Step(
                 "if 127.0.0.0/8 is wanted here (DNAT to localhost)",
                 "sysctl -w net.ipv4.conf.DEV.route_localnet=1",
+                fits=fits.both(fits.ipv4, fits.from_loopback),
+                weakens="the network reaches what listens on localhost only",
             ),
         ),
         reasons=("IP_LOCAL_SOURCE", "IP_INVALID_SOURCE"),
@@ -83,8 +91,13 @@ $ nft list ruleset | grep dnat
 $ iptables-save -t nat | grep DNAT
 """,
         fix=(
-            Fix("see what the kernel makes of the address", _ROUTE_IN),
-            Fix("if it is a DNAT to localhost", "sysctl -w net.ipv4.conf.DEV.route_localnet=1"),
+            Step("see what the kernel makes of the address", "ip route get DADDR from SADDR iif DEV"),
+            Step(
+                "if it is a DNAT to localhost",
+                "sysctl -w net.ipv4.conf.DEV.route_localnet=1",
+                fits=fits.both(fits.ipv4, fits.to_loopback),
+                weakens="the network reaches what listens on localhost only",
+            ),
         ),
         reasons=("IP_INVALID_DEST",),
         seen_as=("IP_LOCALNET", "IP_INHDR", "NOT_SPECIFIED"),
@@ -108,12 +121,12 @@ A newer kernel counts them:
 $ ip -s -s link show DEV
 """,
         fix=(
-            Fix("look at the frames", "tcpdump -eni DEV host DADDR"),
+            Fix("look at the frames", "tcpdump -c 5 -eni DEV host DADDR"),
             Fix(
                 "if they have a VLAN tag, make the interface for it",
                 "ip link add link DEV name DEV.VID type vlan id VID",
             ),
-            Fix("on the sender, throw the ARP entry away", "ip neigh flush to DADDR"),
+            Step("on the sender, throw its ARP entry away", "ip neigh flush to DADDR", elsewhere=True),
         ),
         seen_as=("OTHERHOST",),
         seen_at=("ip_rcv_core", "ip6_rcv_core"),
@@ -131,11 +144,19 @@ $ tcpdump -eni DEV 'ether multicast and not ip multicast and not ip6 multicast'
 $ sysctl net.ipv4.conf.all.drop_unicast_in_l2_multicast net.ipv4.conf.DEV.drop_unicast_in_l2_multicast
 """,
         fix=(
-            Fix(
-                "IPv4: accept such packets here", "sysctl -w net.ipv4.conf.DEV.drop_unicast_in_l2_multicast=0"
+            Fix("see who sends them", "tcpdump -c 5 -eni DEV 'ether multicast and not ip multicast'"),
+            Step(
+                "accept such packets here",
+                "sysctl -w net.ipv4.conf.all.drop_unicast_in_l2_multicast=0 "
+                "net.ipv4.conf.DEV.drop_unicast_in_l2_multicast=0",
+                fits=fits.ipv4,
+                weakens="stations of a Wi-Fi can attack each other with the group key",
             ),
-            Fix(
-                "IPv6: accept such packets here", "sysctl -w net.ipv6.conf.DEV.drop_unicast_in_l2_multicast=0"
+            Step(
+                "accept such packets here",
+                "sysctl -w net.ipv6.conf.DEV.drop_unicast_in_l2_multicast=0",
+                fits=fits.ipv6,
+                weakens="stations of a Wi-Fi can attack each other with the group key",
             ),
         ),
         reasons=("UNICAST_IN_L2_MULTICAST",),
@@ -156,10 +177,14 @@ $ ip route get DADDR
 $ cat /proc/net/igmp
 """,
         fix=(
-            Fix("have the program join on this interface: IP_ADD_MEMBERSHIP with its address or index"),
+            Step(
+                "have the program join on DEV: IP_ADD_MEMBERSHIP with its address or index",
+                fits=fits.ipv4,
+            ),
+            Step("have the program join on DEV: IPV6_JOIN_GROUP with its index", fits=fits.ipv6),
             Fix(
-                "or route the groups to it, for programs that do not choose",
-                "ip route add 224.0.0.0/4 dev DEV",
+                "a program that does not choose joins where the route for the group leads",
+                "ip route get DADDR",
             ),
             Fix("see who has joined what", "ip maddr show"),
         ),
@@ -179,11 +204,19 @@ $ tcpdump -vni DEV 'ip[0] & 0xf > 5 or ip6[6] = 43'
 $ sysctl net.ipv4.conf.DEV.accept_source_route net.ipv6.conf.DEV.accept_source_route net.ipv6.conf.DEV.seg6_enabled
 """,
         fix=(
-            Fix(
-                "segment routing: accept it on this interface and in all",
-                "sysctl -w net.ipv6.conf.DEV.seg6_enabled=1",
+            Fix("see who sends it", "tcpdump -c 5 -vni DEV 'ip[0] & 0xf > 5 or ip6[6] = 43'"),
+            Step(
+                "segment routing: accept it",
+                "sysctl -w net.ipv6.conf.all.seg6_enabled=1 net.ipv6.conf.DEV.seg6_enabled=1",
+                fits=fits.ipv6,
+                weakens="senders choose the way, and can lead packets round filters",
             ),
-            Fix("IPv4: only if you know why", "sysctl -w net.ipv4.conf.DEV.accept_source_route=1"),
+            Step(
+                "accept source routing",
+                "sysctl -w net.ipv4.conf.all.accept_source_route=1 net.ipv4.conf.DEV.accept_source_route=1",
+                fits=fits.ipv4,
+                weakens="senders choose the way, and can lead packets round filters",
+            ),
         ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ip_rcv_finish_core", "ipv6_rthdr_rcv", "ipv6_srh_rcv"),
@@ -203,9 +236,11 @@ $ ip -ts monitor address
 """,
         fix=(
             Fix("is the address there, and usable?", "ip addr show to DADDR"),
-            Fix(
-                "without duplicate address detection an IPv6 address is usable at once",
+            Step(
+                "without duplicate address detection an address that is added from then on is usable at once",
                 "sysctl -w net.ipv6.conf.DEV.accept_dad=0",
+                fits=fits.ipv6,
+                weakens="nobody notices when another host takes the address",
             ),
         ),
         seen_as=("IP_INADDRERRORS", "IP_INNOROUTES", "NOT_SPECIFIED", "NO_SOCKET"),

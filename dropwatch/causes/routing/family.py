@@ -57,6 +57,6 @@ ROUTING = Family(
         ),
         ("routing.forwarding-off", signs.forwarding_off),
         ("routing.ttl-expired", signs.ttl_expired),
-        ("routing.too-big", when(reasons=("PKT_TOO_BIG",), at=("ip_forward", "ip6_forward"))),
+        ("routing.too-big", signs.too_big),
     ),
 )

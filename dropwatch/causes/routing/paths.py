@@ -1,9 +1,9 @@
 """Routing, the ways: routes that lead nowhere, forwarding that is off, packets that are too old or too big."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
-
-_ROUTE_IN = "ip route get DADDR from SADDR iif DEV"
 
 PATHS = (
     Cause(
@@ -20,8 +20,17 @@ $ ip rule
 $ ip route show table all type prohibit
 """,
         fix=(
-            Fix("find the route or rule", "ip rule; ip route show table all type prohibit"),
-            Fix("delete it, or add a more specific route", "ip route add DADDR via GATEWAY dev DEV"),
+            Step(
+                "find the route or rule, and delete it if it is not wanted",
+                "ip rule; ip route show table all type prohibit",
+                fits=fits.ipv4,
+            ),
+            Step(
+                "find the route or rule, and delete it if it is not wanted",
+                "ip -6 rule; ip -6 route show table all type prohibit",
+                fits=fits.ipv6,
+            ),
+            Step("or add a more specific route", "ip route add DADDR via GATEWAY", fits=fits.unicast),
         ),
         seen_as=("NOT_SPECIFIED", "IP_INNOROUTES", "IP_OUTNOROUTES"),
         seen_at=("ip_error", "ip6_pkt_prohibit", "ip6_pkt_drop"),
@@ -40,8 +49,17 @@ $ ip route show table all type blackhole
 $ ip rule
 """,
         fix=(
-            Fix("find the route or rule", "ip rule; ip route show table all type blackhole"),
-            Fix("delete it, or add a more specific route", "ip route add DADDR via GATEWAY dev DEV"),
+            Step(
+                "find the route or rule, and delete it if it is not wanted",
+                "ip rule; ip route show table all type blackhole",
+                fits=fits.ipv4,
+            ),
+            Step(
+                "find the route or rule, and delete it if it is not wanted",
+                "ip -6 rule; ip -6 route show table all type blackhole",
+                fits=fits.ipv6,
+            ),
+            Step("or add a more specific route", "ip route add DADDR via GATEWAY", fits=fits.unicast),
         ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ip_error", "dst_discard_out"),
@@ -61,10 +79,17 @@ $ ip route show table all type unreachable
 $ ip rule
 """,
         fix=(
-            Fix("find the route or rule", "ip rule; ip route show table all type unreachable"),
             Fix(
                 "bring up what should have a better route: the tunnel, the interface, the routing daemon",
                 "ip link",
+            ),
+            Step(
+                "find the route or rule", "ip rule; ip route show table all type unreachable", fits=fits.ipv4
+            ),
+            Step(
+                "find the route or rule",
+                "ip -6 rule; ip -6 route show table all type unreachable",
+                fits=fits.ipv6,
             ),
         ),
         seen_as=("NOT_SPECIFIED", "IP_INNOROUTES", "IP_OUTNOROUTES", "IP_INADDRERRORS"),
@@ -85,8 +110,14 @@ $ ip route show table all
 $ nstat -az IpExtInNoRoutes Ip6InNoRoutes
 """,
         fix=(
-            Fix("ask the kernel the same question", _ROUTE_IN),
-            Fix("add what is missing", "ip route add DADDR via GATEWAY dev DEV"),
+            Fix("ask the kernel the same question", "ip route get DADDR from SADDR iif DEV"),
+            Step("add what is missing", "ip route add DADDR via GATEWAY", fits=fits.unicast),
+            Step(
+                "a multicast group needs no route: where a program has joined it on the interface, it is delivered; an "
+                "interface without any IPv6 address takes none",
+                "ip maddr show dev DEV; ip addr show dev DEV",
+                fits=fits.multicast,
+            ),
         ),
         seen_as=("IP_INNOROUTES",),
         seen_at=("ip_error", "ip6_pkt_drop", "ip6_pkt_discard"),
@@ -107,6 +138,7 @@ $ nstat -az IpOutNoRoutes Ip6OutNoRoutes
 """,
         fix=(
             Fix("ask the kernel the same question", "ip route get DADDR from SADDR"),
+            Step("add what is missing", "ip route add DADDR via GATEWAY", fits=fits.unicast),
             Fix("watch routes come and go", "ip -ts monitor route link address"),
         ),
         seen_as=("IP_OUTNOROUTES",),
@@ -128,12 +160,17 @@ $ sysctl net.ipv4.ip_forward net.ipv4.conf.DEV.forwarding net.ipv6.conf.all.forw
 $ nstat -az IpInAddrErrors Ip6InAddrErrors
 """,
         fix=(
-            Fix("if this host should forward, IPv4", "sysctl -w net.ipv4.ip_forward=1"),
-            Fix(
-                "if this host should forward, IPv6 (it then ignores router advertisements)",
-                "sysctl -w net.ipv6.conf.all.forwarding=1",
+            Step(
+                "if this host should be a router: it then forwards for everybody",
+                "sysctl -w net.ipv4.ip_forward=1 net.ipv4.conf.DEV.forwarding=1",
+                fits=fits.ipv4,
             ),
-            Fix("if the address should be here", "ip addr add DADDR/PREFIX dev DEV"),
+            Step(
+                "if this host should be a router: it then forwards for everybody, and ignores router advertisements",
+                "sysctl -w net.ipv6.conf.all.forwarding=1",
+                fits=fits.ipv6,
+            ),
+            Fix("if the address should be here", "ip addr add DADDR/PREFIXLEN dev DEV"),
         ),
         seen_as=("IP_INADDRERRORS",),
         seen_at=("ip_error", "ip6_forward"),
@@ -154,8 +191,8 @@ $ ip route get DADDR from SADDR iif DEV
 $ nstat -az IpInHdrErrors IcmpOutTimeExcds
 """,
         fix=(
-            Fix("look for a loop: where does this router send it?", _ROUTE_IN),
-            Fix("multicast: have the sender use a larger TTL (IP_MULTICAST_TTL)"),
+            Fix("look for a loop: where does this router send it?", "ip route get DADDR from SADDR iif DEV"),
+            Step("have the sender use a larger TTL (IP_MULTICAST_TTL)", fits=fits.multicast),
         ),
         seen_as=("IP_INHDR", "NOT_SPECIFIED"),
         seen_at=("ip_forward", "ip6_forward"),
@@ -173,15 +210,17 @@ sender tries again for ever: small packets work, large ones vanish (path MTU bla
 $ ip route get DADDR
 $ ip link show DEV
 $ ping -M do -s 1472 DADDR
-$ nstat -az IpFragFails Ip6FragFails Ip6OutPktTooBigs
+$ nstat -az IpFragFails Ip6FragFails Icmp6OutPktTooBigs
 """,
         fix=(
-            Fix(
-                "have TCP use segments that fit",
+            Step(
+                "have TCP use segments that fit, in connections that are made from then on",
                 "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+                fits=fits.both(fits.tcp, fits.came_in),
             ),
+            Step("have the program that sends it send smaller packets", fits=fits.not_tcp),
+            Fix("see by which interface it should leave: that one's MTU is too small", "ip route get DADDR"),
             Fix("let ICMP type 3 code 4 and ICMPv6 type 2 pass all firewalls towards the sender"),
-            Fix("or give all links on the way the same MTU", "ip link set DEV mtu 1500"),
         ),
         seen_as=("PKT_TOO_BIG", "NOT_SPECIFIED"),
         seen_at=("ip_forward", "ip6_forward", "ip_fragment", "ip6_fragment"),

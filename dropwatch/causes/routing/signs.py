@@ -1,10 +1,14 @@
 """Signs of routing: the reason and the function together, and the packet's own addresses."""
 
+import shlex
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.advice import of_catalogue
+from dropwatch.causes.path_mtu import smaller_segments
 from dropwatch.host.host import Host
-from dropwatch.model.drop import Address, Drop, Evidence, Verdict
+from dropwatch.model.drop import Address, Drop, Evidence, Fix, Verdict
 
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _LIMITED_BROADCAST = IPv4Address("255.255.255.255")
@@ -23,6 +27,8 @@ SENDING = frozenset(
 _ROUTING_IPV4 = frozenset({"ip_rcv_finish_core"})
 _CHECKING_IPV6 = frozenset({"ip6_rcv_core"})
 _MULTICAST_ADDRESSES_ONLY_HERE = frozenset({0, 1})
+_ETHERNET_MTU = 1500
+_LET_ICMP_PASS = Fix("let ICMP type 3 code 4 and ICMPv6 type 2 pass all firewalls towards the sender")
 
 
 def martian_source(drop: Drop, host: Host) -> Verdict | None:
@@ -84,6 +90,30 @@ def ttl_expired(drop: Drop, host: Host) -> Verdict | None:
     if kernel_word.gave_no_reason(drop) and ttl is not None and ttl <= 1:
         return kernel_word.likely(drop, fact)
     return None
+
+
+def too_big(drop: Drop, host: Host) -> Verdict | None:
+    """The forwarding functions say so; which link is too small is asked of the routes afterwards."""
+    if drop.reason != "PKT_TOO_BIG" or kernel_word.place(drop) not in {"ip_forward", "ip6_forward"}:
+        return None
+    way = (*smaller_segments(drop), *_larger_link(drop, host), _LET_ICMP_PASS)
+    return replace(kernel_word.certain(drop), fix=way)
+
+
+def _larger_link(drop: Drop, host: Host) -> tuple[Fix, ...]:
+    """The MTU of the interface that it should leave by, not of the one that it came in on."""
+    packet, event = drop.packet, drop.event
+    if packet.saddr is None or packet.daddr is None:
+        return ()
+    route = host.route_on(
+        event.netns, packet.daddr, packet.saddr, event.skb_iif, packet.mark, event.monotonic_ns
+    )
+    if route is None or route.device is None:
+        see = Fix("see by which interface it should leave: that one's MTU is too small", "ip route get DADDR")
+        return of_catalogue((see,), drop)
+    what = f"or give {route.device}, by which it should leave, a larger MTU, if all on that link can take it"
+    larger = max(packet.length, _ETHERNET_MTU)
+    return (Fix(what, f"ip link set dev {shlex.quote(route.device)} mtu {larger}"),)
 
 
 def blackhole(drop: Drop, host: Host) -> Verdict | None:

@@ -1,7 +1,29 @@
 """Sockets, the way in: nobody listens, a filter or a rule of the socket says no, its program has closed it."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
+
+# Modules by what they handle, in packets of a family.
+_MODULES = (
+    ("esp4", fits.ipv4, ("esp",)),
+    ("esp6", fits.ipv6, ("esp",)),
+    ("ah4", fits.ipv4, ("ah",)),
+    ("ah6", fits.ipv6, ("ah",)),
+    ("ipcomp", fits.ipv4, ("comp",)),
+    ("ipcomp6", fits.ipv6, ("comp",)),
+    ("ip_gre", fits.ipv4, ("gre",)),
+    ("ip6_gre", fits.ipv6, ("gre",)),
+    ("ipip", fits.ipv4, ("ipip",)),
+    ("sit", fits.ipv4, ("ipv6",)),
+    ("ip6_tunnel", fits.ipv6, ("ipip", "ipv6")),
+    ("l2tp_ip", fits.ipv4, ("l2tp",)),
+    ("l2tp_ip6", fits.ipv6, ("l2tp",)),
+    ("sctp", fits.any_packet, ("sctp",)),
+    ("dccp_ipv4", fits.ipv4, ("dccp",)),
+    ("dccp_ipv6", fits.ipv6, ("dccp",)),
+)
 
 ACCESS = (
     Cause(
@@ -65,7 +87,7 @@ The packet dies only for this socket.
         confirm="""
 $ ss --bpf -anp
 It prints the instructions of classic filters. Extended ones:
-$ bpftool prog show type socket_filter
+$ bpftool prog show | grep socket_filter
 """,
         fix=(
             Fix("see the filter", "ss --bpf -anp 'sport = :DPORT'"),
@@ -92,14 +114,18 @@ to happen at all.
         confirm="""
 $ cat /sys/kernel/security/lsm
 $ ausearch -m avc -ts recent
-$ bpftool prog show type lsm
+$ bpftool prog show | grep lsm
 """,
         fix=(
             Fix(
                 "SELinux: see what was denied, and whether a boolean allows it",
                 "ausearch -m avc -ts recent | audit2why",
             ),
-            Fix("for a test, SELinux permissive", "setenforce 0"),
+            Step(
+                "for a test, SELinux permissive",
+                "setenforce 0",
+                weakens="no policy of SELinux holds until `setenforce 1`",
+            ),
         ),
         reasons=("SECURITY_HOOK",),
         seen_at=("sk_filter_trim_cap", "tcp_v4_rcv", "udp_queue_rcv_one_skb", "cookie_v4_check"),
@@ -120,7 +146,14 @@ $ lsmod | grep -E '^(esp|ah|ip_gre|ipip|sit|sctp|ip6)'
 """,
         fix=(
             Fix("see which protocol it is", "tcpdump -c 3 -vni DEV host SADDR"),
-            Fix("load what handles it", "modprobe esp4"),
+            *(
+                Step(
+                    "load what handles it; it needs an interface, an SA or a socket of that kind as well",
+                    f"modprobe {module}",
+                    fits=fits.both(fits.proto(*protocols), family),
+                )
+                for module, family, protocols in _MODULES
+            ),
             Fix("or have the sender stop"),
         ),
         reasons=("IP_NOPROTO",),
@@ -166,7 +199,10 @@ $ nstat -az TcpExtTCPMinTTLDrop
                 "see with which TTL the peer's packets arrive",
                 "tcpdump -c 3 -vni DEV host SADDR and tcp port DPORT",
             ),
-            Fix("FRR: neighbor SADDR ttl-security hops N on both ends; BIRD: ttl security on; multihop N"),
+            Fix(
+                "FRR: neighbor SADDR ttl-security hops, on both ends, with the number of hops; BIRD: ttl security on, "
+                "and multihop with the number"
+            ),
         ),
         reasons=("TCP_MINTTL",),
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
@@ -188,8 +224,17 @@ $ sysctl net.ipv4.tcp_l3mdev_accept net.ipv4.udp_l3mdev_accept
         fix=(
             Fix("see what the socket is bound to", "ss -lntup 'sport = :DPORT'"),
             Fix("run the program in the VRF", "ip vrf exec VRF PROGRAM"),
-            Fix(
-                "or let sockets outside of VRFs take their traffic", "sysctl -w net.ipv4.tcp_l3mdev_accept=1"
+            Step(
+                "or let sockets outside of VRFs take their traffic",
+                "sysctl -w net.ipv4.tcp_l3mdev_accept=1",
+                fits=fits.tcp,
+                weakens="services outside of VRFs are reached from all of them",
+            ),
+            Step(
+                "or let sockets outside of VRFs take their traffic",
+                "sysctl -w net.ipv4.udp_l3mdev_accept=1",
+                fits=fits.udp,
+                weakens="services outside of VRFs are reached from all of them",
             ),
         ),
         seen_as=("NO_SOCKET",),

@@ -1,5 +1,7 @@
 """Sockets, their queues: receive buffers, backlogs and the memory behind them."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step, last_twice, twice
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
@@ -23,11 +25,11 @@ $ sysctl net.core.rmem_default net.core.rmem_max
             Fix("which program is it, and does it read?", "ss -uampn 'sport = :DPORT'"),
             Fix(
                 "allow larger buffers; the program must ask for them (SO_RCVBUF)",
-                "sysctl -w net.core.rmem_max=8388608",
+                twice("net.core.rmem_max"),
             ),
             Fix(
                 "for programs that do not ask: a larger default for new sockets",
-                "sysctl -w net.core.rmem_default=1048576",
+                twice("net.core.rmem_default"),
             ),
         ),
         seen_as=("SOCKET_RCVBUFF",),
@@ -56,7 +58,7 @@ The last column is the drops of each socket.
             Fix("which program is it?", "ss -wampn"),
             Fix(
                 "allow larger buffers; the program must ask for them (SO_RCVBUF)",
-                "sysctl -w net.core.rmem_max=8388608",
+                twice("net.core.rmem_max"),
             ),
             Fix(
                 "have the program attach a filter, so that it gets only what it needs (ICMP_FILTER, SO_ATTACH_FILTER)"
@@ -82,9 +84,9 @@ tcpdump says at its end how many it lost.
         fix=(
             Fix(
                 "capture less: a filter, and only the headers",
-                "tcpdump -i DEV -s 96 -w FILE host SADDR and port DPORT",
+                "tcpdump -i DEV -s 96 -w capture.pcap host SADDR and port DPORT",
             ),
-            Fix("or give tcpdump a larger buffer (in KiB)", "tcpdump -i DEV -B 65536 -w FILE"),
+            Fix("or give tcpdump a larger buffer (in KiB)", "tcpdump -i DEV -B 65536 -w capture.pcap"),
         ),
         seen_as=("PACKET_SOCK_ERROR", "NOT_SPECIFIED"),
         seen_at=("packet_rcv", "tpacket_rcv"),
@@ -109,7 +111,7 @@ $ nstat -az TcpExtListenOverflows TcpExtListenDrops
             Fix("what is it doing?", "cat /proc/PID/stack; ls /proc/PID/fd | wc -l; cat /proc/PID/limits"),
             Fix(
                 "if bursts are normal: a larger limit, and a larger backlog in the program's settings",
-                "sysctl -w net.core.somaxconn=4096",
+                twice("net.core.somaxconn"),
             ),
         ),
         reasons=("TCP_LISTEN_OVERFLOW",),
@@ -132,7 +134,7 @@ $ sysctl net.ipv4.tcp_syncookies net.ipv4.tcp_max_syn_backlog
 """,
         fix=(
             Fix("use SYN cookies when the queue is full", "sysctl -w net.ipv4.tcp_syncookies=1"),
-            Fix("allow more half-open connections", "sysctl -w net.ipv4.tcp_max_syn_backlog=4096"),
+            Fix("allow more half-open connections", twice("net.ipv4.tcp_max_syn_backlog")),
         ),
         seen_at=("tcp_conn_request",),
     ),
@@ -151,9 +153,7 @@ $ ss -tmin 'sport = :DPORT'
 In "skmem" bl is the backlog.
 """,
         fix=(
-            Fix(
-                "larger buffers allow a larger backlog", "sysctl -w net.ipv4.tcp_rmem='4096 131072 16777216'"
-            ),
+            Fix("larger buffers allow a larger backlog", last_twice("net.ipv4.tcp_rmem")),
             Fix("see what the program does while it holds the socket", "ss -tmpin 'sport = :DPORT'"),
         ),
         reasons=("SOCKET_BACKLOG",),
@@ -176,8 +176,9 @@ $ nstat -az UdpMemErrors TcpExtTCPMemoryPressures
 $ systemd-cgtop
 """,
         fix=(
+            Step("raise the limit, in pages", last_twice("net.ipv4.udp_mem"), fits=fits.udp),
+            Step("raise the limit, in pages", last_twice("net.ipv4.tcp_mem"), fits=fits.tcp),
             Fix("which sockets hold the memory?", "ss -uamn; ss -tamn"),
-            Fix("raise the limit (in pages)", "sysctl -w net.ipv4.udp_mem='262144 349525 524288'"),
             Fix("a container: raise its memory limit", "systemctl set-property UNIT MemoryMax=2G"),
         ),
         seen_as=("PROTO_MEM",),

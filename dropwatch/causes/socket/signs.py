@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.advice import twice
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import Socket
 from dropwatch.model.drop import Address, Drop, Evidence, Fix, Process, SocketNote, Verdict
@@ -138,16 +139,15 @@ def _larger_buffer(note: SocketNote, owner: Process | None) -> tuple[Fix, ...]:
     """The kernel doubles what SO_RCVBUF asks for (sock_setsockopt, net/core/sock.c), up to twice net.core.rmem_max."""
     who = f"{owner.comm} (pid {owner.pid})" if owner is not None else "the program"
     doing = f"cat /proc/{owner.pid}/stack" if owner is not None else f"ss -uampn 'sport = :{note.port}'"
-    larger = max(4 * note.limit, 1 << 20)
     if note.limit_set:
         room = Fix(
             f"have {who} ask for more than {note.limit // 2} bytes (SO_RCVBUF), and allow it",
-            f"sysctl -w net.core.rmem_max={larger}",
+            twice("net.core.rmem_max"),
         )
     else:
         room = Fix(
             "a larger default, for sockets that are opened from then on",
-            f"sysctl -w net.core.rmem_default={larger}",
+            twice("net.core.rmem_default"),
         )
     return (Fix(f"see why {who} does not read", doing), room)
 

@@ -21,7 +21,7 @@ $ tcpdump -nvvi DEV tcp port DPORT and host SADDR
 A signed segment shows "md5" among its options. Keys of a socket:
 $ ss -tinp 'sport = :DPORT'
 """,
-        fix=(_SEE, Fix("configure the same password on the peer: neighbor ADDRESS password SECRET (FRR)")),
+        fix=(_SEE, Fix("configure the same password on the peer, for DADDR (FRR: neighbor DADDR password)")),
         reasons=("TCP_MD5NOTFOUND",),
         seen_at=_AT,
     ),

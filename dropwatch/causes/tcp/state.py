@@ -1,12 +1,13 @@
 """TCP, the connection: segments that do not fit its state. Most are answered, so that the other end can repair it."""
 
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
 _LOOK = Fix("look at the connection", "ss -tinmp 'sport = :DPORT and dst SADDR'")
 _CAPTURE = Fix(
     "capture both directions on both ends and compare",
-    "tcpdump -ni DEV -w FILE host SADDR and tcp port DPORT",
+    "tcpdump -ni DEV -w capture.pcap host SADDR and tcp port DPORT",
 )
 
 STATE = (
@@ -27,9 +28,10 @@ $ tcpdump -nvvi DEV tcp port DPORT
 """,
         fix=(
             _CAPTURE,
-            Fix(
+            Step(
                 "for a test, on the client: connections without timestamps",
                 "sysctl -w net.ipv4.tcp_timestamps=0",
+                elsewhere=True,
             ),
         ),
         reasons=("TCP_RFC7323_PAWS",),
@@ -87,7 +89,7 @@ $ nstat -az TcpExtTCPSYNChallenge TcpExtTCPChallengeACK
 $ ss -tano 'sport = :DPORT and dst SADDR'
 """,
         fix=(
-            Fix("end the old connection here", "ss -K dst SADDR dport = SPORT"),
+            Fix("end the old connection here", "ss -K 'dst SADDR and dport = :SPORT and sport = :DPORT'"),
             Fix("let the challenge ACK and the reset pass every firewall on the way"),
             Fix("have dead peers noticed earlier: keepalives", "sysctl -w net.ipv4.tcp_keepalive_time=600"),
         ),
@@ -169,7 +171,10 @@ repeated SYN). Middleboxes that strip or mangle the option are the usual reason 
 $ nstat -az TcpExtTCPFastOpenPassive TcpExtTCPFastOpenPassiveFail TcpExtTCPFastOpenBlackhole
 $ sysctl net.ipv4.tcp_fastopen
 """,
-        fix=(Fix("for a test, without Fast Open", "sysctl -w net.ipv4.tcp_fastopen=0"), _CAPTURE),
+        fix=(
+            Fix("for a test, without Fast Open on this side", "sysctl -w net.ipv4.tcp_fastopen=0"),
+            _CAPTURE,
+        ),
         reasons=("TCP_FASTOPEN",),
         seen_at=("tcp_rcv_state_process",),
     ),
@@ -187,9 +192,10 @@ $ ss -tano state time-wait 'sport = :DPORT and dst SADDR'
 $ nstat -az TcpExtPAWSTimewait TcpExtTW
 """,
         fix=(
-            Fix(
-                "have the client use more source ports",
+            Step(
+                "on the client: have it use more source ports",
                 "sysctl -w net.ipv4.ip_local_port_range='10240 65535'",
+                elsewhere=True,
             ),
             Fix("have the client close first: then TIME_WAIT is on its side"),
         ),

@@ -1,12 +1,13 @@
 """TCP, the data: a window that is closed, data that is too old, too far ahead, or finds no room."""
 
+from dropwatch.causes.advice import last_twice
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
 _LOOK = Fix("look at the connection", "ss -tinmp 'sport = :DPORT and dst SADDR'")
 _CAPTURE = Fix(
     "capture both directions on both ends and compare",
-    "tcpdump -ni DEV -w FILE host SADDR and tcp port DPORT",
+    "tcpdump -ni DEV -w capture.pcap host SADDR and tcp port DPORT",
 )
 
 WINDOW = (
@@ -29,7 +30,7 @@ $ nstat -az TcpExtTCPZeroWindowDrop TcpExtTCPToZeroWindowAdv TcpExtTCPFromZeroWi
             Fix("what does it wait for?", "cat /proc/PID/stack; cat /proc/PID/wchan"),
             Fix(
                 "if bursts are normal, allow a larger buffer",
-                "sysctl -w net.ipv4.tcp_rmem='4096 131072 16777216'",
+                last_twice("net.ipv4.tcp_rmem"),
             ),
         ),
         reasons=("TCP_ZEROWINDOW",),
@@ -89,7 +90,7 @@ $ nstat -az TcpExtOfoPruned TcpExtRcvPruned TcpExtPruneCalled TcpExtTCPOFODrop
 $ ss -tinm 'sport = :DPORT'
 """,
         fix=(
-            Fix("allow a larger receive buffer", "sysctl -w net.ipv4.tcp_rmem='4096 131072 33554432'"),
+            Fix("allow a larger receive buffer", last_twice("net.ipv4.tcp_rmem")),
             Fix(
                 "find the loss that made the gap, on the way to this host",
                 "tcpdump -ni DEV host SADDR and tcp port DPORT",

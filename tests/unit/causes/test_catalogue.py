@@ -85,7 +85,7 @@ TOOLS = {
         "bpftool",
         "bridge",
         "cat",
-        "cilium",
+        "cilium-dbg",
         "conntrack",
     ),
     *("dmesg", "ebtables-legacy", "echo", "ethtool", "firewall-cmd", "grep", "ip", "ip6tables-legacy-save"),

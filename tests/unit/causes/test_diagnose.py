@@ -276,7 +276,7 @@ def test_a_reason_of_a_later_kernel_is_passed_on(make_drop: Callable[..., Drop])
 
 def test_fixes_name_the_drops_own_values(make_drop: Callable[..., Drop]) -> None:
     _, verdict = diagnose(at(make_drop(), "__udp4_lib_rcv", reason="NO_SOCKET"), HOST)
-    assert verdict.fix[0].command == "ss -lnup 'sport = :5000'"
+    assert verdict.fix[0].command == "ip netns exec b ss -lnup 'sport = :5000'"
 
 
 def test_another_source_than_kfree_skb_is_named(

@@ -2,8 +2,10 @@
 
 import pytest
 
-from dropwatch.host.commands import ip_command, nft_listing
+from dropwatch.host.commands import in_namespace, nft_listing, of_the_first
 from dropwatch.model.drop import Netns
+
+B = Netns(7, "b")
 
 
 @pytest.mark.parametrize(
@@ -11,15 +13,15 @@ from dropwatch.model.drop import Netns
     [
         (None, "ip xfrm state"),
         (Netns(7, None), "ip xfrm state"),
-        (Netns(7, "b"), "ip -n b xfrm state"),
-        (Netns(7, "a b;reboot"), "ip -n 'a b;reboot' xfrm state"),
-        (Netns(7, "a\\x0ab"), "ip -n $'a\\x0ab' xfrm state"),
+        (B, "ip netns exec b ip xfrm state"),
+        (Netns(7, "a b;reboot"), "ip netns exec 'a b;reboot' ip xfrm state"),
+        (Netns(7, "a\\x0ab"), "ip netns exec $'a\\x0ab' ip xfrm state"),
         (Netns(7, "pid 812 (nginx)"), "nsenter -t 812 -n ip xfrm state"),
         (Netns(7, "pid 812 ($(reboot))"), "nsenter -t 812 -n ip xfrm state"),
     ],
 )
 def test_a_command_names_the_namespace(netns: Netns | None, command: str) -> None:
-    assert ip_command(netns, "xfrm state") == command
+    assert in_namespace(netns, "ip xfrm state") == command
 
 
 @pytest.mark.parametrize(
@@ -38,3 +40,74 @@ def test_nft_is_given_nothing_that_it_would_take_for_more_than_a_name(
     table: str, chain: str | None, command: str
 ) -> None:
     assert nft_listing("inet", table, chain) == command
+
+
+@pytest.mark.parametrize(
+    ("command", "placed"),
+    [
+        ("nft list hooks; bpftool link show", "ip netns exec b nft list hooks; bpftool link show"),
+        (
+            "ip rule; ip route show table all | grep 'encap bpf'",
+            "ip netns exec b ip rule; ip netns exec b ip route show table all | grep 'encap bpf'",
+        ),
+        ("ss -lnup 'sport = :53; reboot'", "ip netns exec b ss -lnup 'sport = :53; reboot'"),
+        ('nft add set ip t s "{ a | b; }"', 'ip netns exec b nft add set ip t s "{ a | b; }"'),
+        (
+            "cat /proc/net/netfilter/nfnetlink_queue",
+            "ip netns exec b cat /proc/net/netfilter/nfnetlink_queue",
+        ),
+        ("watch -d iptables -vnL", "ip netns exec b watch -d iptables -vnL"),
+        ("bpftool net show dev vb", "ip netns exec b bpftool net show dev vb"),
+        ("sysctl -w net.ipv4.ip_forward=1", "ip netns exec b sysctl -w net.ipv4.ip_forward=1"),
+        (
+            "sysctl -w net.ipv4.ipfrag_high_thresh=$((2 * $(sysctl -n net.ipv4.ipfrag_high_thresh)))",
+            "ip netns exec b sh -c "
+            "'sysctl -w net.ipv4.ipfrag_high_thresh=$((2 * $(sysctl -n net.ipv4.ipfrag_high_thresh)))'",
+        ),
+    ],
+)
+def test_each_command_of_a_line_that_looks_at_a_namespace_is_put_there(command: str, placed: str) -> None:
+    assert in_namespace(B, command) == placed
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ip -all netns exec ss -lnup",
+        "bpftool prog show",
+        "cat /proc/812/stack",
+        "docker network ls",
+        "journalctl _PID=812 -e",
+        "modprobe esp4",
+        "systemctl set-property --runtime $(ps -o unit= -p 812) IPAddressAllow=10.9.0.2",
+        "whydrop explain NO_SOCKET",
+    ],
+)
+def test_what_is_the_same_everywhere_stays(command: str) -> None:
+    assert in_namespace(B, command) == command
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "net.core.netdev_max_backlog",
+        "net.core.rmem_default",
+        "net.core.rmem_max",
+        "net.ipv4.neigh.default.gc_thresh3",
+        "net.ipv4.tcp_mem",
+        "net.ipv4.udp_mem",
+        "net.ipv6.neigh.default.gc_thresh3",
+        "net.netfilter.nf_conntrack_max",
+    ],
+)
+def test_what_only_the_first_namespace_has_is_set_there(name: str) -> None:
+    assert of_the_first(f"sysctl -w {name}=5")
+    assert in_namespace(B, f"sysctl -w {name}=5") == f"nsenter -t 1 -n sysctl -w {name}=5"
+    assert in_namespace(Netns(7, None), f"sysctl -w {name}=5") == f"sysctl -w {name}=5"
+
+
+@pytest.mark.parametrize(
+    "name", ["net.ipv4.tcp_rmem", "net.core.somaxconn", "net.ipv4.neigh.vb.gc_stale_time"]
+)
+def test_what_each_namespace_has_is_not(name: str) -> None:
+    assert not of_the_first(f"sysctl -w {name}=5")

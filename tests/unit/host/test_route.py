@@ -31,6 +31,13 @@ def test_the_question() -> None:
     assert question(ip_address("fd00::1"), 0)[:2] == bytes((socket.AF_INET6, 128))
 
 
+def test_the_question_about_a_packet_that_came_in() -> None:
+    asked = question(ip_address("10.9.1.1"), 0, ip_address("10.9.0.1"), 3)
+    assert asked[1:3] == bytes((32, 32))
+    came = attribute(2, bytes((10, 9, 0, 1))) + attribute(3, struct.pack("=I", 3))
+    assert asked[12:] == attribute(1, bytes((10, 9, 1, 1))) + came
+
+
 def test_a_route_through_a_gateway() -> None:
     answer = route(1, OIF, attribute(5, bytes((10, 9, 0, 254))))
     assert route_of(answer, {1: "vb"}.get) == Route("vb", "10.9.0.254")

@@ -9,7 +9,7 @@ import pytest
 from dropwatch.causes.ipsec.connection import with_connection
 from dropwatch.host.ipsec.vici import Connection
 from dropwatch.model.culprits import Culprit, Template, XfrmPolicy, XfrmState
-from dropwatch.model.drop import Drop, Verdict
+from dropwatch.model.drop import Drop, Fix, Verdict
 from tests.unit.told_host import ToldHost
 
 ONE = Connection("gw-gw", "net-net", 7, (0x1001, 0x2002), (0x2A,))
@@ -45,6 +45,19 @@ def test_the_connection_is_found(make_drop: Callable[..., Drop], culprit: Culpri
     verdict = verdict_of(make_drop(), culprit, (ONE, OTHER))
     assert (verdict.culprit.connection, verdict.culprit.child) == ("gw-gw", "net-net")
     assert verdict.evidence[-1].text == "strongSwan has this as child net-net of connection gw-gw"
+
+
+def test_its_child_can_be_set_up_anew(make_drop: Callable[..., Drop]) -> None:
+    host = ToldHost(connections=(ONE._replace(child="net; reboot"),), ike_tools=("swanctl",))
+    look = Fix("look", "ip xfrm state")
+    found = with_connection(Verdict("certain", replace(STATE, reqid=7), fix=(look,)), make_drop(), host)
+    assert found.fix == (
+        look,
+        Fix("have strongSwan make new SAs for it", "swanctl --initiate --child 'net; reboot'"),
+    )
+    blocking = replace(POLICY, action="block")
+    assert with_connection(Verdict("certain", blocking, fix=(look,)), make_drop(), host).fix == (look,)
+    assert with_connection(Verdict("certain", POLICY), make_drop(), host).fix == ()
 
 
 @pytest.mark.parametrize("culprit", [STATE, DEFAULT, None])

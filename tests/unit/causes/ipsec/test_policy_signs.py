@@ -190,7 +190,7 @@ def test_no_policy_for_what_came_out_of_a_tunnel(
     assert "packet / policy: src 10.9.0.1 / 10.9.0.9/32  <- differs" in texts(verdict)
     assert (
         f"dir {direction} tmpl src 10.9.0.1 dst 10.9.0.2 proto esp reqid 1 mode tunnel"
-        in verdict.fix[1].command
+        in verdict.fix[0].command
     )
 
 
@@ -222,7 +222,7 @@ def test_a_policy_that_blocks(refused: Callable[..., Drop], judged: Judged, dire
     cause, verdict = judged(refused("XfrmInPolBlock", direction), blocking)
     assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
     assert verdict.culprit.index == 8
-    assert verdict.fix[1].command == f"ip -n b xfrm policy delete dir {direction} index 8"
+    assert verdict.fix[-1].command == f"ip netns exec b ip xfrm policy delete dir {direction} index 8"
 
 
 def test_a_policy_that_was_deleted_since_is_not_guessed(refused: Callable[..., Drop], judged: Judged) -> None:

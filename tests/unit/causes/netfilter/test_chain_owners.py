@@ -1,8 +1,12 @@
 """Whose a chain is, by its name; a name that could be anybody's is nobody's."""
 
+from collections.abc import Callable
+
 import pytest
 
-from dropwatch.causes.netfilter.chain_owners import _OWNERS, Owner, evidence, fix, owner_of
+from dropwatch.causes.netfilter.chain_owners import _OWNERS, Owner, evidence, fixes, owner_of
+from dropwatch.causes.netfilter.owner_advice import tell
+from dropwatch.model.drop import Drop
 
 
 @pytest.mark.parametrize(
@@ -57,8 +61,16 @@ def test_names_that_could_be_anybodys(chain: str) -> None:
 
 
 @pytest.mark.parametrize("owner", _OWNERS, ids=lambda owner: f"{owner.name}-{owner.chain or owner.table}")
-def test_each_has_a_sentence_and_a_command(owner: Owner) -> None:
+def test_each_has_a_sentence_and_a_command(owner: Owner, make_drop: Callable[..., Drop]) -> None:
     assert evidence(owner, "X").text.startswith("X: ")
-    made = fix(owner)
-    assert made.command
+    (made,) = fixes(owner, make_drop())
+    assert owner.name in made.text
+    assert made.command or " is the " in made.text
     assert not made.text.endswith(".")
+
+
+@pytest.mark.parametrize("name", sorted({owner.name for owner in _OWNERS if owner.rewrites}))
+def test_each_program_that_rewrites_chains_can_be_told_something(
+    name: str, make_drop: Callable[..., Drop]
+) -> None:
+    assert tell(name, make_drop())

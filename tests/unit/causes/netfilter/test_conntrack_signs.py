@@ -36,6 +36,8 @@ def test_a_full_table(
     assert verdict.culprit.text == f"net.netfilter.nf_conntrack_max = {limit}"
     assert verdict.culprit.count == table.count
     assert f"{table.count} of {limit} entries" in said(verdict)
+    larger = f"nsenter -t 1 -n sysctl -w net.netfilter.nf_conntrack_max={2 * limit}"
+    assert verdict.fix[0].command == larger
 
 
 def test_a_full_table_that_cannot_be_read(

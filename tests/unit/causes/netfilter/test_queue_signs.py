@@ -10,7 +10,7 @@ from dropwatch.host.nfqueue import Queue
 from dropwatch.model.culprits import NftRule
 from dropwatch.model.drop import Drop, Process
 from dropwatch.model.netfilter import ConntrackNote, HookNote, NftChain, NftNote, QueueNote
-from tests.unit.causes.verdicts import Judged, said
+from tests.unit.causes.verdicts import Judged, commands, said
 from tests.unit.told_host import ToldHost
 
 DROP_NS = 83521935614
@@ -69,6 +69,20 @@ def test_the_verdict_of_a_program(
     assert (cause, verdict.confidence) == ("netfilter.queue-verdict", "certain")
     assert verdict.culprit.text == "queue 5"
     assert "suricata (pid 812) sent the verdict for queue 5" in said(verdict)
+
+
+def test_the_program_that_listens_is_asked_whoever_it_is(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
+) -> None:
+    snort = Process(99, "snort")
+    _, verdict = judged(
+        refused(VERDICT, None, queue=QueueNote(5, None), process=snort), firewall(queues=[LISTENER])
+    )
+    assert commands(verdict)[0] == "journalctl _PID=99 -e"
+    _, verdict = judged(refused(VERDICT, None, queue=QueueNote(5, None)), firewall(queues=[LISTENER]))
+    assert commands(verdict)[0] == "journalctl _PID=812 -e"
+    _, verdict = judged(refused(VERDICT, None), firewall())
+    assert commands(verdict)[0] == "ip netns exec b cat /proc/net/netfilter/nfnetlink_queue"
 
 
 def test_the_verdict_for_a_queue_that_a_rule_is_known_for(

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from dropwatch.causes.advice import twice
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import Socket
@@ -51,7 +52,7 @@ def test_the_buffer_is_full(refused: Refused, reason: str | None) -> None:
     assert (verdict.culprit.queued, verdict.culprit.limit, verdict.culprit.datagrams) == (213504, 212992, 92)
     assert [fix.command for fix in verdict.fix] == [
         "cat /proc/812/stack",
-        "sysctl -w net.core.rmem_default=1048576",
+        f"nsenter -t 1 -n sh -c '{twice('net.core.rmem_default')}'",
     ]
 
 
@@ -59,14 +60,14 @@ def test_the_program_chose_the_limit(refused: Refused) -> None:
     _, verdict = judged(refused("SOCKET_RCVBUFF", limit=2304, limit_set=True))
     assert verdict.evidence[0].text.endswith("the program set it (SO_RCVBUF)")
     assert "more than 1152 bytes" in verdict.fix[1].text
-    assert verdict.fix[1].command == "sysctl -w net.core.rmem_max=1048576"
+    assert verdict.fix[1].command == f"nsenter -t 1 -n sh -c '{twice('net.core.rmem_max')}'"
 
 
 def test_nobody_holds_it(refused: Refused) -> None:
     _, verdict = judged(refused("SOCKET_RCVBUFF"), ToldHost())
     assert verdict.owner is None
     assert verdict.evidence[1].text == "after the drop nobody was found who holds the socket, inode 4711"
-    assert verdict.fix[0].command == "ss -uampn 'sport = :5000'"
+    assert verdict.fix[0].command == "ip netns exec b ss -uampn 'sport = :5000'"
 
 
 def test_a_socket_of_the_kernel_is_nobodys(refused: Refused) -> None:

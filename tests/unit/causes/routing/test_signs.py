@@ -1,0 +1,69 @@
+"""Too big to be forwarded: what is said to do, and of which interface."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.route import Route
+from dropwatch.model.drop import Drop, Fix, Frame, Interface, Packet, Where
+from tests.unit.told_host import ToldHost
+
+
+@pytest.fixture
+def too_big(make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]) -> Callable[..., Drop]:
+    """It came in through `in0` and died in ip_forward."""
+
+    def build(**fields: Any) -> Drop:
+        place = Frame("ip_forward", 1, None, 0)
+        drop = make_drop(make_packet(**{"length": 1480, **fields}))
+        where = Where(place, "routing", "forward")
+        return replace(drop, where=where, stack=(place,), reason="PKT_TOO_BIG", iface=Interface(2, "in0"))
+
+    return build
+
+
+def fixes(drop: Drop, route: Route | None) -> tuple[Fix, ...]:
+    cause, verdict = diagnose(drop, ToldHost(route_on=route))
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == ("routing.too-big", "certain")
+    return verdict.fix
+
+
+def test_the_interface_that_it_should_leave_by_is_named(too_big: Callable[..., Drop]) -> None:
+    found = fixes(too_big(), Route("out 0", "10.8.0.1"))
+    assert found[0] == Fix("have the program that sends it send smaller packets")
+    assert found[1].command == "ip netns exec b ip link set dev 'out 0' mtu 1500"
+    assert found[1].text.startswith("or give out 0, by which it should leave, a larger MTU")
+    assert (
+        fixes(too_big(length=4000), Route("out0"))[1].command
+        == "ip netns exec b ip link set dev out0 mtu 4000"
+    )
+    assert not any("in0" in f"{fix.text} {fix.command}" for fix in found)
+
+
+def test_the_route_is_asked_as_for_this_packet(too_big: Callable[..., Drop]) -> None:
+    asked = []
+
+    def answer(*arguments: Any) -> Route:
+        asked.append(arguments)
+        return Route("out0")
+
+    drop = too_big(mark=7)
+    diagnose(drop, ToldHost(route_on=answer))
+    packet, event = drop.packet, drop.event
+    assert asked == [(event.netns, packet.daddr, packet.saddr, 2, 7, event.monotonic_ns)]
+
+
+def test_where_nobody_knows_it_the_user_is_told_how_to_ask(too_big: Callable[..., Drop]) -> None:
+    found = fixes(too_big(mark=7), None)
+    assert found[1].command == "ip netns exec b ip route get 10.9.0.2 from 10.9.0.1 iif in0 mark 0x7"
+
+
+def test_segments_of_tcp_are_made_smaller(too_big: Callable[..., Drop]) -> None:
+    clamp = "-t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
+    assert fixes(too_big(proto="tcp"), None)[0].command == f"ip netns exec b iptables {clamp}"
+    six = too_big(proto="tcp", family=6, saddr="fd09::1", daddr="fd09::2")
+    assert fixes(six, None)[0].command == f"ip netns exec b ip6tables {clamp}"
