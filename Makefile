@@ -12,8 +12,9 @@ CLOCK ?=
 
 # strongSwan is for the guests: its service is masked, so that installing it starts no IKE daemon here.
 # bcc is the distribution's (PyPI's package of that name is something else), so is the Python that it is built for.
-PACKAGES := arptables bpftool busybox-static charon-systemd clang-format conntrack ebtables gcc iproute2 iptables iputils-ping jq kmod libc6-dev \
-            nftables procps python3-bpfcc python3-venv qemu-system-x86 strongswan-swanctl tshark
+PACKAGES := arptables bpftool busybox-static charon-systemd clang-format conntrack ebtables ethtool gcc iproute2 iptables iputils-arping iputils-ping \
+            ipvsadm jq kmod libc6-dev lsof nftables procps python3-bpfcc python3-venv qemu-system-x86 strongswan-swanctl sysstat tcpdump traceroute tshark \
+            wireguard-tools
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
