@@ -145,7 +145,8 @@ def _filled(fix: Fix, drop: Drop) -> Fix:
     if not missing:
         return filled
     where = ", and ".join(f"{word} is {meaning}" for word, meaning in missing.items())
-    return replace(filled, text=f"{filled.text}: `{_words(filled, drop)}`, where {where}", command=None)
+    says = "" if filled.text.endswith("?") else ":"
+    return replace(filled, text=f"{filled.text}{says} `{_words(filled, drop)}`, where {where}", command=None)
 
 
 def _words(fix: Fix, drop: Drop) -> str:

@@ -16,6 +16,11 @@ def came_in(drop: Drop) -> bool:
     return drop.where.direction in ("in", "forward") or drop.event.skb_iif != 0
 
 
+def forwarded(drop: Drop) -> bool:
+    """From one interface to another."""
+    return drop.where.direction == "forward"
+
+
 def own(drop: Drop) -> bool:
     """This host made it."""
     return not came_in(drop)

@@ -235,7 +235,7 @@ It must not name the tunnel itself.
                 "where does the route to the tunnel's remote end lead?",
                 "ip route get DADDR; ip -d tunnel show",
             ),
-            Fix("pin the remote to the real uplink", "ip route add REMOTE via GATEWAY dev UPLINK"),
+            Fix("pin the remote to the real uplink", "ip route add DADDR via GATEWAY dev UPLINK"),
         ),
         reasons=("RECURSION_LIMIT",),
         seen_as=("NOT_SPECIFIED",),

@@ -1,5 +1,7 @@
 """Netfilter: rules and chain policies of nftables, iptables, ebtables and arptables."""
 
+from dropwatch.causes import fits
+from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
@@ -27,9 +29,10 @@ $ iptables-legacy -t filter -vnL --line-numbers
                 "watch the counters while the packets are sent",
                 "watch -d -n1 iptables-legacy -vnL --line-numbers",
             ),
-            Fix(
+            Step(
                 "let the flow pass before the rule that drops it",
                 "iptables-legacy -I CHAIN -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
+                fits=fits.to_a_service,
             ),
         ),
         seen_as=_SEEN_AS,
@@ -52,9 +55,10 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
                 "watch the counters while the packets are sent",
                 "watch -d -n1 iptables-legacy -vnL --line-numbers",
             ),
-            Fix(
+            Step(
                 "let the flow pass before the rule that rejects it",
                 "iptables-legacy -I CHAIN -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
+                fits=fits.to_a_service,
             ),
         ),
         seen_as=_SEEN_AS,
@@ -81,9 +85,10 @@ $ nft delete table inet look
 """,
         fix=(
             Fix("find the rule with its handle", "nft -a list ruleset"),
-            Fix(
+            Step(
                 "let the flow pass before it",
                 "nft insert rule inet TABLE CHAIN ip saddr SADDR ip daddr DADDR PROTO dport DPORT accept",
+                fits=fits.to_a_service,
             ),
         ),
         seen_as=_SEEN_AS,
@@ -103,7 +108,7 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
 """,
         fix=(
             Fix("find the rule with its handle", "nft -a list ruleset"),
-            Fix("with firewalld", "firewall-cmd --add-port=DPORT/PROTO"),
+            Step("with firewalld", "firewall-cmd --add-port=DPORT/PROTO", fits=fits.to_a_service),
         ),
         seen_as=_SEEN_AS,
         seen_at=("nft_do_chain", "nf_hook_slow"),
@@ -123,17 +128,21 @@ $ iptables-save -c | grep '^:'
 The counter behind the policy rises with each such packet.
 """,
         fix=(
-            Fix(
+            Fix("see the chains and their policies", "nft list chains; iptables-save -c | grep '^:'"),
+            Step(
                 "add a rule that accepts the flow, nftables",
                 "nft add rule inet TABLE CHAIN ip saddr SADDR ip daddr DADDR PROTO dport DPORT accept",
+                fits=fits.to_a_service,
             ),
-            Fix(
+            Step(
                 "add a rule that accepts the flow, iptables",
                 "iptables -A CHAIN -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
+                fits=fits.to_a_service,
             ),
-            Fix(
-                "packets to containers belong into Docker's own chain",
-                "iptables -I DOCKER-USER -s SADDR -j ACCEPT",
+            Step(
+                "packets to containers of Docker: its chain for rules of users is the place",
+                "iptables -I DOCKER-USER -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
+                fits=fits.both(fits.to_a_service, fits.forwarded),
             ),
         ),
         seen_as=_SEEN_AS,
@@ -192,11 +201,13 @@ $ ip rule
 """,
         fix=(
             Fix("see where the route back leads", "ip route get SADDR"),
-            Fix(
-                "firewalld: IPv6_rpfilter=no (or loose) in /etc/firewalld/firewalld.conf",
+            Fix("make the route symmetric: a route for the source through the interface it came in on"),
+            Step(
+                "or with firewalld: IPv6_rpfilter=loose in /etc/firewalld/firewalld.conf",
                 "firewall-cmd --reload",
+                fits=fits.ipv6,
+                weakens="forged sources are let in from wherever there is any route to them",
             ),
-            Fix("or make the route symmetric: a route for the source through the interface it came in on"),
         ),
         seen_as=_SEEN_AS,
         seen_at=("nf_hook_slow", "nft_do_chain"),

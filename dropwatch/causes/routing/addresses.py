@@ -25,6 +25,11 @@ $ nstat -az TcpExtIPReversePathFilter
 """,
         fix=(
             Fix("see where the route back to the sender leads", "ip route get SADDR"),
+            Step(
+                "the same with the packet's mark, which counts where src_valid_mark is set",
+                "ip route get SADDR mark PACKETMARK",
+                fits=fits.marked,
+            ),
             Fix(
                 "make routing symmetric: give the source a route that leads out through DEV, where it comes in"
             ),

@@ -213,6 +213,22 @@ def test_advice_is_for_the_packet_that_died(given: Callable[..., Drop]) -> None:
     assert not any("ethtool" in one for one in commands("malformed.udp-checksum", given()))
 
 
+def test_a_check_of_the_way_back_looks_at_the_mark_where_it_is_told_to(given: Callable[..., Drop]) -> None:
+    back = "ip netns exec b ip route get 10.9.0.1"
+    assert [one for one in commands("routing.reverse-path", given()) if "route get" in one] == [back]
+    marked = commands("routing.reverse-path", given(mark=0x2A))
+    assert [one for one in marked if "route get" in one] == [back, f"{back} mark 0x2a"]
+
+
+@pytest.mark.parametrize(
+    "cause_id", ["netfilter.iptables-rule", "netfilter.nft-reject", "netfilter.chain-policy"]
+)
+def test_no_rule_is_advised_about_the_port_of_a_client(cause_id: str, given: Callable[..., Drop]) -> None:
+    for fix in shown(cause_id, given(sport=53, dport=40000)):
+        assert "40000" not in f"{fix.text} {fix.command}"
+    assert any("5000" in f"{fix.text} {fix.command}" for fix in shown(cause_id, given()))
+
+
 def test_the_unit_of_the_sender_is_asked_of_its_process(given: Callable[..., Drop]) -> None:
     drop = given("out", {"skb_iif": 0})
     first = shown("bpf.cgroup-egress", replace(drop, process=Process(812, "client")))[0]

@@ -23,6 +23,7 @@ SAMPLES = {
     "SPORT": "40000",
     "DPORT": "5000",
     "PROTO": "udp",
+    "PACKETMARK": "0x2a",
     "DEV": "va",
     "ETHERTYPE": "0x88cc",
     "PID": str(os.getpid()),
