@@ -30,15 +30,16 @@ nft add chain inet filter INPUT
 
 
 @contextlib.contextmanager
-def namespace() -> Iterator[list[str]]:
-    """The words with which a command is run there. It is gone afterwards, with all that is in it.
+def namespace(setup: str = DEVICES) -> Iterator[list[str]]:
+    """The words with which a command is run there, after the commands of `setup`. It is gone afterwards, with all
+    that is in it: what `ip netns` makes there as well, whose names nobody else sees.
 
     Skips the test where this user or machine may not make one.
     """
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("feature root: a network namespace is made to try commands in")
     enter = ["unshare", "--net", "--mount", "--propagation", "private"]
-    shell = f"mount -t tmpfs none /run\n{DEVICES}echo ready\nexec cat"
+    shell = f"mount -t tmpfs none /run\n{setup}echo ready\nexec cat"
     holder = subprocess.Popen(
         [*enter, "sh", "-c", shell],
         stdin=subprocess.PIPE,
