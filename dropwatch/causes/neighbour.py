@@ -56,7 +56,6 @@ $ cat /proc/net/stat/arp_cache
 $ sysctl net.ipv4.neigh.DEV.unres_qlen_bytes
 """,
         fix=(
-            Fix("does the next hop answer?", "ip neigh show dev DEV"),
             Step(
                 "if bursts are normal, make the queue larger",
                 twice("net.ipv4.neigh.DEV.unres_qlen_bytes"),
@@ -67,6 +66,7 @@ $ sysctl net.ipv4.neigh.DEV.unres_qlen_bytes
                 twice("net.ipv6.neigh.DEV.unres_qlen_bytes"),
                 fits=fits.ipv6,
             ),
+            Fix("if it goes on, the next hop does not answer: see its entry", "ip neigh show dev DEV"),
         ),
         reasons=("NEIGH_QUEUEFULL",),
         seen_at=("__neigh_event_send",),

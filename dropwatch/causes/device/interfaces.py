@@ -131,7 +131,6 @@ $ tcpdump -eni DEV 'not ip and not arp and not ip6'
 $ ip -s -s link show DEV
 """,
         fix=(
-            Fix("see who sends them", "tcpdump -c 5 -eni DEV ether proto ETHERTYPE"),
             *(
                 Step("load what handles them", f"modprobe {module}", fits=fits.ethertype(*ethertypes))
                 for module, ethertypes in _MODULES.items()
@@ -141,6 +140,7 @@ $ ip -s -s link show DEV
                 "ip -d link show DEV",
                 fits=fits.ethertype(0x0800, 0x0806, 0x86DD),
             ),
+            Fix("see who sends them", "tcpdump -c 5 -eni DEV ether proto ETHERTYPE"),
             Fix("or have the switch not send them"),
         ),
         seen_as=("UNHANDLED_PROTO",),

@@ -28,7 +28,7 @@ def policy_of_other_mark(case: Case) -> Verdict | None:
         return None
     said, found = searched
     policy = found.only_differing_in("mark")
-    fix = fixes.fit_the_policy_mark(policy) if policy is not None else ()
+    fix = fixes.fit_the_policy_mark(case.drop, policy) if policy is not None else ()
     return None if policy is None else _verdict(case, said, found, policy, "mark", fix)
 
 

@@ -91,9 +91,22 @@ def fit_the_key(state: XfrmState) -> tuple[Fix, ...]:
     )
 
 
-def fit_the_policy_mark(policy: XfrmPolicy) -> tuple[Fix, ...]:
+def fit_the_policy_mark(drop: Drop, policy: XfrmPolicy) -> tuple[Fix, ...]:
     """The policy is there, but only for packets with a mark."""
     wanted = f"{policy.mark:#x}/{policy.mark_mask:#x}"
+    saddr, daddr, note = drop.packet.saddr, drop.packet.daddr, drop.event.xfrm
+    came_out = note is not None and note.check is not None
+    if came_out and saddr is not None and daddr is not None:
+        tool = "ip6tables" if daddr.version == 6 else "iptables"
+        packets = f"-m policy --dir in --pol ipsec -s {saddr} -d {daddr}"
+        return (
+            Fix(
+                f"give what comes out of the SA the mark {wanted} that the policy asks for, or let a VTI interface do "
+                "it with its ikey",
+                f"{tool} -t mangle -A PREROUTING {packets} -j MARK --set-xmark {wanted}",
+            ),
+            Fix("or add the policy without `mark`"),
+        )
     return (
         Fix(
             f"give what comes out of the SA the mark {wanted} that the policy asks for, by a rule in an earlier "

@@ -145,7 +145,6 @@ $ nstat -az IpInUnknownProtos Ip6InUnknownProtos
 $ lsmod | grep -E '^(esp|ah|ip_gre|ipip|sit|sctp|ip6)'
 """,
         fix=(
-            Fix("see which protocol it is", "tcpdump -c 3 -vni DEV host SADDR"),
             *(
                 Step(
                     "load what handles it; it needs an interface, an SA or a socket of that kind as well",
@@ -154,6 +153,7 @@ $ lsmod | grep -E '^(esp|ah|ip_gre|ipip|sit|sctp|ip6)'
                 )
                 for module, family, protocols in _MODULES
             ),
+            Fix("see which protocol it is", "tcpdump -c 3 -vni DEV host SADDR"),
             Fix("or have the sender stop"),
         ),
         reasons=("IP_NOPROTO",),
