@@ -1,7 +1,7 @@
 """What to do about one drop: the one place through which all advice goes before it is shown."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dropwatch.causes.fits import came_in
@@ -132,6 +132,11 @@ def meanings(command: str) -> dict[str, str]:
     return {word: UNKNOWN[word] for word in _CAPITALS.findall(command) if word in UNKNOWN}
 
 
+def explained(words: Mapping[str, str]) -> str:
+    """`where VID is ..., and DEV is ...`."""
+    return f"where {', and '.join(f'{word} is {meaning}' for word, meaning in words.items())}"
+
+
 def _fits(fix: Fix, drop: Drop) -> bool:
     return not isinstance(fix, Step) or fix.fits is None or fix.fits(drop)
 
@@ -144,9 +149,9 @@ def _filled(fix: Fix, drop: Drop) -> Fix:
     filled = fill(suited, drop)
     if not missing:
         return filled
-    where = ", and ".join(f"{word} is {meaning}" for word, meaning in missing.items())
     says = "" if filled.text.endswith("?") else ":"
-    return replace(filled, text=f"{filled.text}{says} `{_words(filled, drop)}`, where {where}", command=None)
+    text = f"{filled.text}{says} `{_words(filled, drop)}`, {explained(missing)}"
+    return replace(filled, text=text, command=None)
 
 
 def _words(fix: Fix, drop: Drop) -> str:

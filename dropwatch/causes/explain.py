@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 from dropwatch.causes import CATALOGUE, by_id
-from dropwatch.causes.advice import meanings, with_weakness
+from dropwatch.causes.advice import explained, meanings, with_weakness
 from dropwatch.causes.cause import Cause
 from dropwatch.errors import WrongUsage
 from dropwatch.model.drop import Fix
@@ -140,8 +140,8 @@ def _step(fix: Fix) -> str:
     text = f"{said[:1].upper()}{said[1:]}\n"
     if fix.command is None:
         return text
-    words = "".join(f"{word}: {meaning}\n" for word, meaning in meanings(fix.command).items())
-    return f"{text}$ {fix.command}\n{words}"
+    words = meanings(fix.command)
+    return f"{text}$ {fix.command}\n" + (f"{explained(words)}\n" if words else "")
 
 
 def _hint(wanted: str) -> str:

@@ -24,6 +24,13 @@ def test_a_cause_in_any_case(name: str) -> None:
     assert headings(found)[:3] == ["Why", "How to confirm it", "What to do"]
 
 
+def test_what_stands_in_capitals_is_explained_and_what_weakens_is_said() -> None:
+    todo = next(one.text for one in page("tunnel.vxlan-unknown-vni").sections if one.heading == "What to do")
+    assert "dev DEV\nwhere VNI is the network identifier" in todo
+    todo = next(one.text for one in page("socket.security-module").sections if one.heading == "What to do")
+    assert "permissive; this weakens security: no policy of SELinux holds" in todo
+
+
 def test_a_cause_that_the_kernel_names_shows_the_reasons() -> None:
     found = page("socket.closed")
     assert set(section(found, "The kernel says so itself, with one of the drop reasons")) == {
