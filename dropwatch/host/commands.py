@@ -30,7 +30,8 @@ _ONLY_IN_THE_FIRST = re.compile(
     r"\bnet\.(?:core\.(?:[rw]mem_(?:max|default)|netdev_max_backlog|qdisc_max_burst)|ipv[46]\.neigh\.default\.gc_"
     r"|ipv4\.(?:udp|tcp)_mem\b|netfilter\.nf_conntrack_max\b)"
 )
-_QUOTED_OR_END = re.compile(r"""('[^']*'|"(?:[^"\\]|\\.)*"|\\.)|(\s*(?:\|\||&&|[;|])\s*)""", re.DOTALL)
+_QUOTED = r"""\$'(?:[^'\\]|\\.)*'|'[^']*'|"(?:[^"\\]|\\.)*"|\\."""
+_QUOTED_OR_END = re.compile(rf"({_QUOTED})|(\s*(?:\|\||&&|[;|])\s*)", re.DOTALL)
 
 
 def in_namespace(netns: Netns | None, command: str) -> str:

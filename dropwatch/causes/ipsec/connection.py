@@ -1,12 +1,12 @@
 """Adds to a finding which connection of the IKE daemon its SA or policy belongs to."""
 
-import shlex
 from dataclasses import replace
 
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.vici import Connection
 from dropwatch.model.culprits import XfrmPolicy, XfrmState
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.names.foreign import quoted
 
 
 def with_connection(verdict: Verdict, drop: Drop, host: Host) -> Verdict:
@@ -28,7 +28,7 @@ def with_connection(verdict: Verdict, drop: Drop, host: Host) -> Verdict:
     named = replace(culprit, connection=ike, child=child)
     fix = verdict.fix
     if fix and not (isinstance(culprit, XfrmPolicy) and culprit.action == "block"):
-        command = f"swanctl --initiate --child {shlex.quote(child)}"
+        command = f"swanctl --initiate --child {quoted(child)}"
         fix = (*fix, Fix("have strongSwan make new SAs for it", command))
     return replace(verdict, culprit=named, evidence=(*verdict.evidence, fact), fix=fix)
 

@@ -5,10 +5,12 @@ import shlex
 from dropwatch.causes.advice import Step
 from dropwatch.causes.fits import answers, to_a_service
 from dropwatch.causes.netfilter import chain_owners, owner_advice, words
+from dropwatch.host.commands import nft_takes
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.model.culprits import ChainPolicy, NftRule, Rule
 from dropwatch.model.drop import Drop, Fix, Packet
 from dropwatch.names import protocols
+from dropwatch.names.foreign import is_option, quoted, raw_name
 
 _WITH_PORTS = frozenset({"tcp", "udp", "sctp", "dccp", "udplite"})
 # Protocols that nft and iptables call by a name of their own; others by their number, which needs no /etc/protocols.
@@ -73,7 +75,9 @@ def _changes(drop: Drop, culprit: Rule, listed: ListedRule | None) -> list[Fix]:
 
 
 def _nft_changes(drop: Drop, culprit: Rule, chain: str) -> list[Fix]:
-    where = shlex.join([culprit.family, culprit.table, chain])
+    if not nft_takes(culprit.table) or not nft_takes(chain):
+        return []
+    where = " ".join((culprit.family, quoted(culprit.table), quoted(chain)))
     accept = f"{nft_flow(drop.packet)} accept"
     answer = "ct state established,related accept"
     if isinstance(culprit, ChainPolicy):
@@ -86,8 +90,10 @@ def _nft_changes(drop: Drop, culprit: Rule, chain: str) -> list[Fix]:
 
 
 def _xt_changes(drop: Drop, culprit: Rule, chain: str, tool: str, text: str | None) -> list[Fix]:
-    start = f"{tool} -t {shlex.quote(culprit.table)}"
-    name = shlex.quote(chain)
+    if is_option(chain):
+        return []
+    start = f"{tool} -t {quoted(culprit.table)}"
+    name = quoted(chain)
     accept = f"{xt_flow(drop.packet)} -j ACCEPT"
     # The raw table comes before conntrack.
     answer = "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT" if culprit.table != "raw" else ""
@@ -104,9 +110,12 @@ def _xt_changes(drop: Drop, culprit: Rule, chain: str, tool: str, text: str | No
 
 def _rule_words(text: str | None, chain: str) -> list[str]:
     """`INPUT -p udp -j DROP` of `-A INPUT -p udp -j DROP`, word by word; empty for what is no such line."""
+    text = text or ""
     try:
-        split = shlex.split(text or "")
+        split = shlex.split(text)
     except ValueError:
+        return []
+    if raw_name(text) != text.encode():  # bytes are spelt out in it, which the rule itself has otherwise
         return []
     return split[1:] if split[:2] == ["-A", chain] else []
 

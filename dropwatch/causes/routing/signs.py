@@ -1,6 +1,5 @@
 """Signs of routing: the reason and the function together, and the packet's own addresses."""
 
-import shlex
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
@@ -9,6 +8,7 @@ from dropwatch.causes.advice import of_catalogue
 from dropwatch.causes.path_mtu import smaller_segments
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Address, Drop, Evidence, Fix, Verdict
+from dropwatch.names.foreign import quoted
 
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _LIMITED_BROADCAST = IPv4Address("255.255.255.255")
@@ -113,7 +113,7 @@ def _larger_link(drop: Drop, host: Host) -> tuple[Fix, ...]:
         return of_catalogue((see,), drop)
     what = f"or give {route.device}, by which it should leave, a larger MTU, if all on that link can take it"
     larger = max(packet.length, _ETHERNET_MTU)
-    return (Fix(what, f"ip link set dev {shlex.quote(route.device)} mtu {larger}"),)
+    return (Fix(what, f"ip link set dev {quoted(route.device)} mtu {larger}"),)
 
 
 def blackhole(drop: Drop, host: Host) -> Verdict | None:

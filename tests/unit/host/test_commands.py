@@ -50,6 +50,10 @@ def test_nft_is_given_nothing_that_it_would_take_for_more_than_a_name(
             "ip rule; ip route show table all | grep 'encap bpf'",
             "ip netns exec b ip rule; ip netns exec b ip route show table all | grep 'encap bpf'",
         ),
+        (
+            r"ip link show $'a\'; ip link del b\x0a'",
+            r"ip netns exec b ip link show $'a\'; ip link del b\x0a'",
+        ),
         ("ss -lnup 'sport = :53; reboot'", "ip netns exec b ss -lnup 'sport = :53; reboot'"),
         ('nft add set ip t s "{ a | b; }"', 'ip netns exec b nft add set ip t s "{ a | b; }"'),
         (
