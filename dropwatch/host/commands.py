@@ -46,7 +46,8 @@ def in_namespace(netns: Netns | None, command: str) -> str:
     process = _PROCESS.match(name)  # what netns_name says of a namespace without a name
     enter = f"nsenter -t {process[1]} -n" if process is not None else f"ip netns exec {quoted(name)}"
     if "$(" in command and _looks_at_a_namespace(command):  # what it is given must be of the same namespace
-        return f"{_way(enter, command)} sh -c {shlex.quote(command)}"
+        shell = "bash" if "$'" in command else "sh"  # which does not know that way to quote
+        return f"{_way(enter, command)} {shell} -c {shlex.quote(command)}"
     return "".join(
         f"{_way(enter, part)} {part}" if _looks_at_a_namespace(part) else part for part in _parts(command)
     )

@@ -55,6 +55,14 @@ def test_nft_is_given_nothing_that_it_would_take_for_more_than_a_name(
             r"ip netns exec b ip link show $'a\'; ip link del b\x0a'",
         ),
         ("ss -lnup 'sport = :53; reboot'", "ip netns exec b ss -lnup 'sport = :53; reboot'"),
+        (
+            "ip link show $'a\\'b; ip c'; ss",
+            "ip netns exec b ip link show $'a\\'b; ip c'; ip netns exec b ss",
+        ),
+        (
+            "sysctl -w net.x.$'\\n'=$(sysctl -n net.y)",
+            "ip netns exec b bash -c 'sysctl -w net.x.$'\"'\"'\\n'\"'\"'=$(sysctl -n net.y)'",
+        ),
         ('nft add set ip t s "{ a | b; }"', 'ip netns exec b nft add set ip t s "{ a | b; }"'),
         (
             "cat /proc/net/netfilter/nfnetlink_queue",
