@@ -52,6 +52,7 @@ UNKNOWN = {
 }
 _CAPITALS = re.compile(r"\b[A-Z]{2,}\b")
 _IPTABLES = re.compile(r"\biptables(?=[ -])")
+_NFT_ADDRESS = re.compile(r"\bip (?=saddr|daddr)")
 _ROUTE_TO = re.compile(r"ip route get DADDR(?: from SADDR)?(?: iif DEV)?")
 
 
@@ -162,7 +163,7 @@ def _words(fix: Fix, drop: Drop) -> str:
 def _for_this_packet(command: str, drop: Drop) -> str:
     """The tool of its family, and the question that the kernel asked of the routes."""
     if drop.packet.family == 6:
-        command = _IPTABLES.sub("ip6tables", command)
+        command = _NFT_ADDRESS.sub("ip6 ", _IPTABLES.sub("ip6tables", command))
     return _ROUTE_TO.sub(f"ip route get DADDR{_asked(drop)}", command)
 
 
@@ -174,6 +175,9 @@ def _asked(drop: Drop) -> str:
     if came_in(drop):
         if source and iface is not None and drop.event.skb_iif in (0, iface.index):
             words = " from SADDR iif DEV"
-    elif source:
-        words = " from SADDR"
+    else:
+        words = " from SADDR" if source else ""
+        daddr = packet.daddr
+        if iface is not None and daddr is not None and (daddr.is_link_local or daddr.is_multicast):
+            words += " oif DEV"  # such addresses are on every link
     return f"{words} mark {packet.mark:#x}" if packet.mark else words

@@ -138,8 +138,17 @@ def test_a_name_that_looks_like_a_placeholder_is_a_name(given: Callable[..., Dro
         ("out", {"skb_iif": 0}, {"mark": 1}, "10.9.0.2 from 10.9.0.1 mark 0x1"),
         ("out", {"skb_iif": 0}, {"saddr": "0.0.0.0"}, "10.9.0.2"),
         ("out", {"skb_iif": 5}, {"mark": 1}, "10.9.0.2 mark 0x1"),
+        ("out", {"skb_iif": 0}, {"daddr": "224.0.0.5"}, "224.0.0.5 from 10.9.0.1 oif vb"),
     ],
-    ids=["came in", "with a mark", "own", "own with a mark", "without an address yet", "came in elsewhere"],
+    ids=[
+        "came in",
+        "with a mark",
+        "own",
+        "own with a mark",
+        "without an address yet",
+        "came in elsewhere",
+        "own to a group",
+    ],
 )
 def test_the_routes_are_asked_as_the_kernel_asked(
     given: Callable[..., Drop],
@@ -160,6 +169,13 @@ def test_ipv6_has_its_own_iptables(given: Callable[..., Drop]) -> None:
         [Fix("a", "iptables -t mangle -L"), Fix("b", "iptables-legacy -L; iptables-save")], drop
     )
     assert [fix.command for fix in fixes] == ["ip6tables -t mangle -L", "ip6tables-legacy -L; ip6tables-save"]
+
+
+def test_ipv6_has_its_own_words_in_nft(given: Callable[..., Drop]) -> None:
+    drop = given(family=6, saddr="fd09::1", daddr="fd09::2")
+    rule = Fix("a", "nft add rule inet t c ip saddr SADDR ip daddr DADDR accept")
+    (fix,) = of_catalogue([rule], drop)
+    assert fix.command == "nft add rule inet t c ip6 saddr fd09::1 ip6 daddr fd09::2 accept"
 
 
 def test_another_host_has_none_of_our_namespaces(given: Callable[..., Drop]) -> None:
