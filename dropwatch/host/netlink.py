@@ -34,7 +34,7 @@ _SOL_NETLINK = 270  # linux/socket.h
 _OPTIONS = (10, 11, 12)  # NETLINK_CAP_ACK, _EXT_ACK, _GET_STRICT_CHK: an older kernel answers without them
 _TIMEOUT_S = 5.0  # for a piece
 _LONGEST_S = 20.0
-_MOST_BYTES = 64 << 20  # of all pieces of an answer: anybody may fill a namespace of his own
+_MOST_BYTES = 256 << 20  # of all pieces of an answer: anybody may fill a namespace of his own
 _TRIES = 3
 _BUFFER_BYTES = (
     1 << 17

@@ -40,8 +40,14 @@ class Blamed:
 
     @property
     def text(self) -> str | None:
-        """The rule as listed. A rule that is gone has it only where it was read before it went."""
-        return self.listed.text if self.listed is not None else None
+        """The rule as listed, to judge by. A rule that is gone has it only where it was read before it went.
+
+        nft writes a comment as it is: one with quotes cannot be told from what the rule asks for.
+        """
+        listed = self.listed
+        if listed is None or (listed.tool == "nft" and '"' in (getattr(listed.rule, "comment", None) or "")):
+            return None
+        return listed.text
 
 
 def blame(drop: Drop, host: Host) -> Blamed | None:

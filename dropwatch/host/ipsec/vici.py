@@ -77,7 +77,8 @@ def _sockets(pid: int) -> list[Path]:
         for entry in (process / "fd").iterdir():
             with suppress(FileNotFoundError):  # closed meanwhile
                 own.add(str(entry.readlink()))
-        lines = os.fsdecode((process / "net/unix").read_bytes()).split("\n")[1:]  # only these end a line here
+        with (process / "net/unix").open("rb") as file:  # as long as the users of this namespace like
+            lines = os.fsdecode(file.read(_MOST_BYTES)).split("\n")[1:]
         rows = [line.split(maxsplit=7) for line in lines]
     except OSError:
         return []

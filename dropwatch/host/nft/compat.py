@@ -109,15 +109,22 @@ def saved(tool: str, table: str, answer: str) -> Compat:
     """
     rules: dict[str, list[str]] = {}
     policies: dict[str, list[str]] = {}
-    lines = answer.split("\n")
+    lines = answer.removesuffix("\n").split("\n")
     if [line for line in lines if line.startswith("*")] != [f"*{table}"]:
         return Compat(tool, {}, {})
+    last: list[str] = []
     for line in lines:
         words = line.split()
         if line.startswith(":") and len(words) >= 2:
             policies.setdefault(words[0][1:], []).append(words[1])
+            last = []
         elif line.startswith("-A ") and len(words) >= 2:
-            rules.setdefault(words[1], []).append(line)
+            last = rules.setdefault(words[1], [])
+            last.append(line)
+        elif line.startswith(("#", "COMMIT")):
+            last = []
+        elif last:
+            last[-1] += f"\n{line}"
     return Compat(
         tool,
         {chain: tuple(lines) for chain, lines in rules.items()},

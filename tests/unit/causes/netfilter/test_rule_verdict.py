@@ -364,6 +364,15 @@ def test_rules_about_invalid_packets(
     assert verdict.culprit.text == text
 
 
+@pytest.mark.parametrize("words", ["ct state invalid", "fib saddr . iif oif missing"])
+def test_a_comment_with_quotes_is_not_what_the_rule_asks_for(
+    refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged, words: str
+) -> None:
+    comment = f'a" {words} comment "b'
+    listed = nft_text(f'udp dport 5000 drop comment "{comment}"', comment=comment)
+    assert judged(refused(nft=NFT), firewall(listed))[0] == "netfilter.nft-rule"
+
+
 def test_why_a_packet_was_invalid(
     refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
 ) -> None:

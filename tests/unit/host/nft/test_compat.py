@@ -76,6 +76,11 @@ def test_a_policy_that_a_comment_repeats_is_not_believed() -> None:
     assert saved("x", "filter", text).policies == {}
 
 
+def test_a_comment_may_have_lines() -> None:
+    text = '*filter\n-A U -m comment --comment "x\ny" -j DROP\nCOMMIT\n# Completed\n'
+    assert saved("x", "filter", text).rules == {"U": ('-A U -m comment --comment "x\ny" -j DROP',)}
+
+
 def test_a_comment_that_looks_like_a_rule_hides_the_lines_of_the_chain() -> None:
     text = '*filter\n-A U -m comment --comment "x\n-A U -s 1.2.3.4/32 -j DROP\n" -j B\n-A U -j DROP\nCOMMIT\n'
     rules = (made("U", 4, (COUNTER, DROP)), made("U", 5, (COUNTER, DROP)))
