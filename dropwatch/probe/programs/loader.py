@@ -16,7 +16,7 @@ from typing import Any
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import system_calls
-from dropwatch.kernel.cpus import possible_cpus
+from dropwatch.kernel.cpus import an_online_cpu, possible_cpus
 from dropwatch.probe.programs.compiled import Compiled, MapShape
 
 KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
@@ -214,7 +214,7 @@ def _kprobe(function: str, at_return: bool) -> int:
     pmu = int(KPROBE_PMU.read_text())
     config = 1 << _return_bit() if at_return else 0
     attr = struct.pack("=IIQQQQQIIQQ", pmu, 0, config, 1, 0, 0, 0, 1, 0, ctypes.addressof(name), 0)
-    return system_calls.perf_event_open(attr, cpu=0)
+    return system_calls.perf_event_open(attr, an_online_cpu())
 
 
 def _return_bit() -> int:
