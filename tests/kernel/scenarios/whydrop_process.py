@@ -53,6 +53,7 @@ class Whydrop:
         self._options = options
         self._command_words = command
         self._lines: list[Line] = []
+        self._checked = 0  # how many of them are as the schema says
         self._changed = threading.Condition()
         self._stdout_ended = False
 
@@ -88,16 +89,23 @@ class Whydrop:
         """What has come so far."""
         with self._changed:
             found = list(self._lines)
-        return as_promised(found)
+        as_promised(found[self._checked :])
+        self._checked = len(found)
+        return found
 
     def wait_for(self, wanted: Callable[[Line], bool], count: int = 1) -> list[Line]:
         """The matching lines, as soon as there are `count` of them; fails when they do not come."""
+        found: list[Line] = []
+        looked_at = 0
+
+        def enough() -> bool:
+            nonlocal looked_at
+            found.extend(line for line in self._lines[looked_at:] if wanted(line))
+            looked_at = len(self._lines)
+            return self._stdout_ended or len(found) >= count
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._stdout_ended or len([line for line in self._lines if wanted(line)]) >= count,
-                PATIENCE,
-            )
-            found = [line for line in self._lines if wanted(line)]
+            self._changed.wait_for(enough, PATIENCE)
         if len(found) < count:
             raise AssertionError(f"{len(found)} of {count} lines came\n{self._all()}")
         return as_promised(found)
