@@ -27,7 +27,7 @@ from dropwatch.model.culprits import HookFunction
 from dropwatch.model.drop import Event
 from dropwatch.model.filter import Filter
 from dropwatch.probe import tracer
-from dropwatch.probe.families import AT_HOOKS, ENGINES, XT
+from dropwatch.probe.families import AT_HOOKS, ENGINES, FAMILIES, XT
 
 MAX = 10
 LIMIT = Path("/proc/sys/net/netfilter/nf_conntrack_max")
@@ -290,7 +290,9 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
     hooks = tuple(hook for hook in ENGINES.hooks if hook.function not in ipvs.REQUEST_HOOKS)
     assert len(hooks) < len(ENGINES.hooks)
     # no more probes than it takes: attaching is what a start spends its time with
-    monkeypatch.setattr(tracer, "FAMILIES", (XT, replace(ENGINES, hooks=hooks), AT_HOOKS))
+    needed = {XT: XT.hooks, ENGINES: hooks, AT_HOOKS: AT_HOOKS.hooks}
+    families = tuple(replace(family, hooks=needed.get(family, ())) for family in FAMILIES)
+    monkeypatch.setattr(tracer, "FAMILIES", families)
     wanted = Filter(dport=((5820, 5821),))
     with (
         ipvs.service_without_servers(lab.b, 5820),
