@@ -1,4 +1,4 @@
-"""Sockets that take no more: whose, how much was queued, what the limit was; and what is not the socket's fault."""
+"""Sockets that take no more: whose, how much was queued, what the limit was."""
 
 import os
 import re
@@ -17,10 +17,6 @@ from scenarios.whydrop_process import Whydrop
 
 PORT = 5840
 SENT = 101
-UDP_MEM = Path("/proc/sys/net/ipv4/udp_mem")
-# Kernels from 6.0 on keep 1 MB a CPU in reserve (SK_MEMORY_PCPU_RESERVE, include/net/sock.h): more than that is queued.
-LARGE = 16 << 20
-CHUNKS = 40
 
 
 @contextmanager
@@ -86,30 +82,3 @@ def test_the_buffer_is_full(lab: Lab, whydrop: Whydrop, family: int, buffer: int
 
 def own_name() -> str:
     return Path("/proc/self/comm").read_text().rstrip("\n")
-
-
-@pytest.fixture
-def no_memory_for_udp() -> Iterator[None]:
-    """The limit that all sockets of UDP share; each may have net.ipv4.udp_rmem_min all the same."""
-    before = UDP_MEM.read_text()
-    UDP_MEM.write_text("0 0 0\n")
-    yield
-    UDP_MEM.write_text(before)
-
-
-@pytest.mark.usefixtures("no_memory_for_udp")
-def test_the_memory_of_all_sockets_is_no_fault_of_this_one(lab: Lab, whydrop: Whydrop) -> None:
-    with unread(lab.b, 4, LARGE):
-        chunks = 0
-        while not socket_memory(lab.b)["d"] and chunks < CHUNKS:
-            send(lab.a, lab.b.v4)
-            chunks += 1
-        memory = socket_memory(lab.b)
-        assert memory["d"], memory
-        assert buffer_errors(lab.b, 4) == 0
-        assert memory["r"] < memory["rb"] // 2
-        found = deaths(whydrop, lab.b, memory["d"], PORT)
-    for line in found:
-        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("socket.memory-pressure", "likely"), (
-            line
-        )
