@@ -8,6 +8,7 @@ import errno
 import os
 import platform
 import resource
+import struct
 import sys
 from functools import cache
 from typing import Any
@@ -20,6 +21,7 @@ _NUMBERS = {  # machine: bpf(2), perf_event_open(2)
     "ppc64le": (361, 319),
     "s390x": (351, 331),
 }
+_OBJ_GET_INFO_BY_FD = 15
 _PERF_FLAG_FD_CLOEXEC = 8
 _ATTR_BYTES = 120  # union bpf_attr and struct perf_event_attr as far as they are used here; the rest is zeros
 
@@ -32,6 +34,13 @@ def are_known() -> bool:
 def bpf(command: int, attr: bytes) -> int:
     """A descriptor, or what the command returns. `attr` is the command's part of union bpf_attr. Raises OSError."""
     return _call(0, ctypes.c_int(command), ctypes.create_string_buffer(attr, _ATTR_BYTES), _ATTR_BYTES)
+
+
+def object_info(descriptor: int, length: int) -> bytes:
+    """The begin of struct bpf_map_info or bpf_prog_info; what the kernel does not know is zeros. Raises OSError."""
+    info = ctypes.create_string_buffer(length)
+    bpf(_OBJ_GET_INFO_BY_FD, struct.pack("=IIQ", descriptor, length, ctypes.addressof(info)))
+    return info.raw
 
 
 def perf_event_open(attr: bytes, cpu: int) -> int:

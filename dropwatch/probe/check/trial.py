@@ -11,16 +11,15 @@ import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from dropwatch.kernel import system_calls
+from dropwatch.probe.programs.loader import KPROBE_PMU, open_kprobe
 
 _MAP_CREATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 5, 17
 _MAP_TYPE_RINGBUF = 27
 _PROG_TYPE_RAW_TRACEPOINT = 17
 _FUNC_PROBE_READ_KERNEL = 113
 _LOG_BYTES = 16384
-_KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +72,17 @@ def ring_buffer() -> Outcome:
 
 def has_kprobes() -> bool:
     """Whether the kernel was built with them; to whom it gives them only kprobe() can tell."""
-    return _KPROBE_PMU.exists()
+    return KPROBE_PMU.exists()
 
 
 def kprobe(function: str) -> Outcome:
     """Put a kprobe on the entry of a kernel function for a moment. ENODEV where the kernel has no kprobes."""
-    try:
-        pmu = int(_KPROBE_PMU.read_text())
-    except (OSError, ValueError):
+    if not has_kprobes():
         return Outcome(errno.ENODEV)
-    name = ctypes.create_string_buffer(function.encode())
-    # struct perf_event_attr: type, size, config, sample period, three masks, wakeup, bp_type, config1, config2
-    attr = struct.pack("=IIQQQQQIIQQ", pmu, 0, 0, 1, 0, 0, 0, 1, 0, ctypes.addressof(name), 0)
-    fd, error = _tried(lambda: system_calls.perf_event_open(attr, cpu=0))
+    try:
+        fd, error = _tried(lambda: open_kprobe(function))
+    except ValueError:
+        return Outcome(errno.ENODEV)
     _close(fd)
     return Outcome(error)
 

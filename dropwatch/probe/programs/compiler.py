@@ -32,7 +32,6 @@ from dropwatch.probe.programs.text import Text
 
 # The compiler knows nothing of the number: each use of it becomes one instruction that moves an immediate.
 _OPAQUE = '-DOPAQUE(number)=({u64 opaque_;asm volatile("%0 = " #number:"=r"(opaque_));opaque_;})'
-_OBJ_GET_INFO_BY_FD = 15
 _MAP_INFO = struct.Struct("=IIIIII")
 
 
@@ -122,9 +121,7 @@ def _maps(compiled: Any) -> tuple[tuple[MapShape, ...], dict[int, int]]:
 
 def _shape(name: str, descriptor: int) -> MapShape:
     """struct bpf_map_info: type, id, key_size, value_size, max_entries, map_flags."""
-    info = ctypes.create_string_buffer(_MAP_INFO.size)
-    attr = struct.pack("=IIQ", descriptor, len(info), ctypes.addressof(info))
-    system_calls.bpf(_OBJ_GET_INFO_BY_FD, attr)
+    info = system_calls.object_info(descriptor, _MAP_INFO.size)
     kind, _, key_bytes, value_bytes, entries, flags = _MAP_INFO.unpack(info)
     return MapShape(name, kind, key_bytes, value_bytes, entries, flags)
 

@@ -22,7 +22,7 @@ from dropwatch.probe.programs.compiled import Compiled, MapShape
 KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 NO_KPROBES = "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_NEXT_KEY, _PROG_LOAD = 0, 1, 2, 4, 5
-_OBJ_GET_INFO_BY_FD, _RAW_TRACEPOINT_OPEN = 15, 17
+_RAW_TRACEPOINT_OPEN = 17
 _PER_CPU_MAPS = (5, 6, 10)  # BPF_MAP_TYPE_PERCPU_HASH, _PERCPU_ARRAY, _LRU_PERCPU_HASH
 _NAME_BYTES = 16  # BPF_OBJ_NAME_LEN
 _LOG_BYTES = 1 << 20
@@ -69,7 +69,7 @@ class Loader:
 
     def attach_kprobe(self, function: str, program: str, *, at_return: bool = False) -> None:
         descriptor = self.load(program, Kind.KPROBE)
-        event = _kprobe(function, at_return)
+        event = open_kprobe(function, at_return=at_return)
         try:
             ioctl(event, _SET_BPF, descriptor)
             ioctl(event, _ENABLE, 0)
@@ -206,7 +206,7 @@ def _words(log: bytes) -> str:
     return " ".join([line for line in lines if line and not line.startswith("processed ")][-2:])
 
 
-def _kprobe(function: str, at_return: bool) -> int:
+def open_kprobe(function: str, *, at_return: bool = False) -> int:
     """struct perf_event_attr: type, size, config, sample_period, sample_type, read_format, flags, wakeup_events,
     bp_type, config1 (the function's name), config2 (bytes from its begin)
     """
@@ -229,10 +229,8 @@ def _element(command: int, table: int, key: Any, value: int) -> None:
 
 
 def _recursion_misses(descriptor: int) -> int:
-    info = ctypes.create_string_buffer(256)
-    attr = struct.pack("=IIQ", descriptor, len(info), ctypes.addressof(info))
     try:
-        system_calls.bpf(_OBJ_GET_INFO_BY_FD, attr)
+        info = system_calls.object_info(descriptor, _RECURSION_MISSES_OFFSET + 8)
     except OSError:
         return 0
     return int(struct.unpack_from("=Q", info, _RECURSION_MISSES_OFFSET)[0])

@@ -8,7 +8,7 @@ enumerator. Two underscores part the steps of a path; a name that begins with tw
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -47,14 +47,14 @@ class Text:
     text: str
     names: tuple[str, ...]
     directory: Path
-    flags: tuple[str, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The compiler's."""
         modes = {"SUMMARY": self.mode == "summary", "TRACE": self.mode == "trace"}
         # the loader gives these maps the size that this machine and this run need
         sizes = {"RING_PAGES": 1, "XT_CHUNKS": 1}
-        flags = tuple(f"-D{name}={int(value)}" for name, value in (modes | sizes).items())
-        object.__setattr__(self, "flags", flags)
+        return tuple(f"-D{name}={int(value)}" for name, value in (modes | sizes).items())
 
     @property
     def digest(self) -> str:
