@@ -97,11 +97,12 @@ class Asked:
 class Memory:
     """The last answer for each of the keys that were asked for last, given again only to whom it is young enough for.
 
-    With `sparing` it may be older by so many times what it took: who answers slowly is asked seldom.
+    With `sparing` it may be older by so many times what it took: who answers slowly is asked seldom. That there is
+    nothing may be so, too, only with `spares_nothing`: a moment later there may be something.
     """
 
-    def __init__(self, sparing: int = 0) -> None:
-        self._sparing = sparing
+    def __init__(self, sparing: int = 0, *, spares_nothing: bool = False) -> None:
+        self._sparing, self._spares_nothing = sparing, spares_nothing
         self._known: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
 
     def get(self, key: Hashable, not_before_ns: int, read: Callable[[], Any]) -> Any:
@@ -109,7 +110,9 @@ class Memory:
         if fresh_until < not_before_ns:
             read_at = time.monotonic_ns()
             answer = read()
-            self._known[key] = (read_at + self._sparing * (time.monotonic_ns() - read_at), answer)
+            is_nothing = answer is not None and not answer
+            sparing = 0 if is_nothing and not self._spares_nothing else self._sparing
+            self._known[key] = (read_at + sparing * (time.monotonic_ns() - read_at), answer)
         self._known.move_to_end(key)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)

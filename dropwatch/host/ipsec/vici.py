@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from dropwatch.names.foreign import foreign
 
 _DAEMONS = frozenset({b"charon", b"charon-systemd"})
+_COMM_BYTES = 64  # longer than any
 _TIMEOUT_S = 3.0
 _MOST_BYTES = 4 << 20
 _COMMAND, _ANSWER, _REGISTER, _CONFIRMED, _EVENT = 0, 1, 3, 5, 7
@@ -43,10 +44,11 @@ class Daemon(NamedTuple):
 def find_daemons() -> dict[int, list[Daemon]]:
     """Processes of root by the name of the daemon, by the inode of their network namespace."""
     found: dict[int, list[Daemon]] = {}
-    for directory in Path("/proc").glob("[0-9]*"):
+    for process in os.scandir("/proc"):
         try:
-            if (directory / "comm").read_bytes().strip() not in _DAEMONS or directory.stat().st_uid:
+            if not process.name.isdigit() or _comm(process.path) not in _DAEMONS or process.stat().st_uid:
                 continue
+            directory = Path(process)
             after_name = (directory / "stat").read_bytes().rpartition(b")")[2].decode()
             daemon = Daemon(int(directory.name), after_name.split()[19])
             found.setdefault((directory / "ns/net").stat().st_ino, []).append(daemon)
@@ -55,17 +57,31 @@ def find_daemons() -> dict[int, list[Daemon]]:
     return found
 
 
+def _comm(process: str) -> bytes:
+    """Of one process of many, so without what a Path costs."""
+    file = os.open(f"{process}/comm", os.O_RDONLY)
+    try:
+        return os.read(file, _COMM_BYTES).strip()
+    finally:
+        os.close(file)
+
+
 def read_connections(daemon: Daemon) -> tuple[Connection, ...]:
-    """None where it does not answer in time."""
+    """Of all its sockets that answer. Raises TimeoutError where one does not in time and no other has said anything."""
     deadline = time.monotonic() + _TIMEOUT_S
     found: list[Connection] = []
+    late: TimeoutError | None = None
     for path in _sockets(daemon.pid):
         try:
             about = path.lstat()
             if stat.S_ISSOCK(about.st_mode) and about.st_uid == 0:
                 found += ask(str(path), daemon.pid, deadline)
+        except TimeoutError as error:
+            late = error
         except (OSError, ValueError, TypeError, IndexError, struct.error):
             continue
+    if late and not found:
+        raise late
     return tuple(found)
 
 

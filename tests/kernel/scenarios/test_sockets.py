@@ -13,7 +13,7 @@ from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
 from scenarios.tunnels import SO_RCVBUFFORCE
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Whydrop
+from scenarios.whydrop_process import Line, Whydrop
 
 PORT = 5840
 SENT = 101
@@ -54,14 +54,19 @@ def socket_memory(end: Namespace) -> dict[str, int]:
     return {name: int(number) for name, number in re.findall(r"([a-z]+)(\d+)", found[1])}
 
 
+def died_here(line: Line, end: Namespace) -> bool:
+    return line["type"] == "drop" and (line["netns"]["name"], line["packet"]["dport"]) == (end.name, PORT)
+
+
 @pytest.mark.parametrize("buffer", [1, None], ids=["a small buffer", "the default"])
 @pytest.mark.parametrize("family", [4, 6])
 def test_the_buffer_is_full(lab: Lab, whydrop: Whydrop, family: int, buffer: int | None) -> None:
     with unread(lab.b, family, buffer) as reader:
         send(lab.a, lab.b.v4 if family == 4 else lab.b.v6)
-        eventually(lambda: socket_memory(lab.b)["d"], "the socket has dropped")
+        (first, *_) = whydrop.wait_for(lambda line: died_here(line, lab.b))
+        lost = SENT - first["object"]["datagrams"]
+        eventually(lambda: buffer_errors(lab.b, family) == lost, f"the kernel counts {lost} lost datagrams")
         memory = socket_memory(lab.b)
-        lost = buffer_errors(lab.b, family)
         assert 0 < lost == memory["d"] < SENT
         found = deaths(whydrop, lab.b, lost, PORT)
         inode = os.fstat(reader.fileno()).st_ino

@@ -31,6 +31,7 @@ table inet gate {
     }
 }
 """
+FEW = 10  # packets that come in the middle of a probe, when the kernel runs no other
 UDP_RECEIVERS = ("__udp4_lib_rcv", "udp_rcv", "udp_v4_rcv")
 FLOOD = """
 import socket, sys
@@ -74,6 +75,14 @@ def consistent(line: Line) -> None:
     assert packets + sum(line["suppressed"].values()) + line["not_matched"] == line["counted"], line
 
 
+def packets_of(rows: list[Line]) -> int:
+    return sum(row["packets"] for row in rows)
+
+
+def in_the_firewall(line: Line) -> bool:
+    return (line["where"]["function"] or "").startswith(("nft_do_chain", "nf_hook_slow"))
+
+
 def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab: Lab, tmp_path: Path) -> None:
     load_modules()
     nft(lab.b, RULES)
@@ -94,26 +103,31 @@ def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab: Lab, 
         consistent(line)
 
     rules = nft_rules(lab.b)
+    short = 0
     for port in (FIRST, SECOND):
         rule = the_rule(rules, f"dport {port}")
         rows = [row for row in last["rows"] if row["object"] and row["object"].get("handle") == rule.handle]
-        assert sum(row["packets"] for row in rows) == rule.packets == DATAGRAMS[port], rows
+        assert rule.packets == DATAGRAMS[port]
+        short += DATAGRAMS[port] - packets_of(rows)
         assert {(row["cause"]["confidence"], row["object"]["kind"]) for row in rows} == {
             ("certain", "nft-rule")
         }
         assert all(not row["also"] and 0 < row["samples"] < 100 for row in rows)
     by_legacy = {the_rule(legacy_rules(lab.b), f"--dport {port}") for port in (THIRD, FOURTH)}
-    counted = {rule.text: rule.packets for rule in by_legacy} | {
+    counted = {rule.text: rule.packets or 0 for rule in by_legacy} | {
         "-P INPUT DROP": policy_packets(lab.b, "mangle")
     }
     assert Counter(counted.values()) == Counter(DATAGRAMS[port] for port in (BY_POLICY, FOURTH, THIRD))
     for text, packets in counted.items():
         rows = [row for row in last["rows"] if row["object"] and row["object"]["text"].endswith(text)]
-        assert sum(row["packets"] for row in rows) == packets, last["rows"]
+        short += packets - packets_of(rows)
         assert {row["cause"]["confidence"] for row in rows} == {"certain"}
         assert all(not row["also"] and 0 < row["samples"] < 100 for row in rows)
+    refused_unseen = [row for row in last["rows"] if in_the_firewall(row) and row["object"] is None]
+    assert {row["cause"]["confidence"] for row in refused_unseen} <= {"unknown"}, last["rows"]
+    assert packets_of(refused_unseen) == short <= FEW, last["rows"]
     closed = [row for row in last["rows"] if (row["where"]["function"] or "").startswith(UDP_RECEIVERS)]
-    assert sum(row["packets"] for row in closed) == refused == DATAGRAMS[CLOSED], closed
+    assert packets_of(closed) == refused == DATAGRAMS[CLOSED], closed
     assert all(row["netns"]["name"] == lab.b.name and row["iface"]["name"] == lab.b.iface for row in closed)
 
     flows = {flow["dport"]: flow["packets"] for flow in last["top_flows"] if flow["saddr"] == lab.a.v4}
@@ -137,8 +151,11 @@ def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(lab: Lab, 
     assert table.count(" dropped in ") == len(done.lines), table
     assert "udp dport 7002" in " ".join(table.split())
     assert max(map(len, table.splitlines())) <= 80
-    samples = replayed(recording, "--findings", "--dport", str(SECOND))[:-1]
-    assert {line["object"]["handle"] for line in samples} == {the_rule(rules, f"dport {SECOND}").handle}
+    *samples, _ = replayed(recording, "--findings")
+    unseen = [line for line in samples if line["object"] is None and in_the_firewall(line)]
+    assert all("current_kprobe" in line["evidence"][1]["source"] for line in unseen), unseen
+    of_second = [line for line in samples if line["packet"]["dport"] == SECOND and line not in unseen]
+    assert {line["object"]["handle"] for line in of_second} == {the_rule(rules, f"dport {SECOND}").handle}
 
 
 def test_what_dies_while_a_probe_is_interrupted_is_counted(lab: Lab) -> None:
@@ -156,16 +173,15 @@ def test_what_dies_while_a_probe_is_interrupted_is_counted(lab: Lab) -> None:
         whydrop.wait_for(lambda line: line["counted"] >= sum(sent.values()) * 0.999)
         done = whydrop.finish()
     assert (done.status, done.refused) == (0, []), done.stderr
-    refused_in = ("nft_do_chain", "nf_hook_slow")
-    rows = [row for row in done.lines[-1]["rows"] if (row["where"]["function"] or "").startswith(refused_in)]
+    rows = [row for row in done.lines[-1]["rows"] if in_the_firewall(row)]
     assert done.end is not None
     lost = done.end["events_lost"]
-    assert sum(row["packets"] for row in rows) + lost >= sum(sent.values()), done.lines[-1]
+    assert packets_of(rows) + lost >= sum(sent.values()), done.lines[-1]
     assert lost <= sum(sent.values()) // 1000, done.end
     for rule in nft_rules(lab.b):
         named = [row for row in rows if row["object"] and row["object"].get("handle") == rule.handle]
         assert rule.packets is not None
-        assert rule.packets - 10 <= sum(row["packets"] for row in named) <= rule.packets, rows
+        assert rule.packets - FEW <= packets_of(named) <= rule.packets, rows
     assert {row["cause"]["confidence"] for row in rows} <= {"certain", "unknown"}
 
 

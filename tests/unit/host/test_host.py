@@ -108,6 +108,8 @@ class Daemons:
     def __init__(self, clock: Clock, takes: int) -> None:
         self.running = [Daemon(1, "9")]
         self.asked: list[Daemon] = []
+        self.has = 1
+        self.error: TimeoutError | None = None
         self._clock, self._takes = clock, takes
 
     def find(self) -> dict[int, list[Daemon]]:
@@ -116,7 +118,9 @@ class Daemons:
     def connections(self, daemon: Daemon) -> tuple[Connection, ...]:
         self.asked.append(daemon)
         self._clock.now += self._takes
-        return (Connection(f"of {daemon.pid}", "child", 1, (), ()),)
+        if self.error is not None:
+            raise self.error
+        return (Connection(f"of {daemon.pid}", "child", 1, (), ()),) * self.has
 
 
 @pytest.fixture
@@ -155,6 +159,28 @@ def test_a_slow_daemon_is_asked_for_a_small_part_of_the_time(
     assert len(daemons.asked) == 1
     host.connections(5, 61_001)
     assert len(daemons.asked) == 2
+
+
+def test_a_daemon_that_has_no_connection_yet_is_asked_for_the_next_drop(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    daemons, host = daemons_for(monkeypatch, clock, 3000), Host()
+    daemons.has = 0
+    assert host.connections(5, 900) == ()
+    daemons.has = 1
+    assert [found.ike for found in host.connections(5, clock.now - 100)] == ["of 1"]
+
+
+def test_a_daemon_that_does_not_answer_is_a_blind_spot_and_asked_seldom(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    daemons, host = daemons_for(monkeypatch, clock, 3000), Host()
+    daemons.error = TimeoutError("timed out")
+    for event in range(900, 60_900, 1000):
+        clock.now = max(clock.now, event + 100)
+        assert host.connections(5, event) == ()
+    assert len(daemons.asked) == 1
+    assert host.blind_spots == ("IKE connections of namespace 5: timed out",)
 
 
 def test_the_tools_that_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
