@@ -22,9 +22,10 @@ inline_always void put_buffer(struct drop_record *record, const struct buffer *b
 
 #define NOT_WANTED -1
 
-/* 1: it matches, 2: it may carry what was asked for, 0: neither, but it is on a journey. Finds its flow and its place. */
-inline_always int drop_wanted(struct flow *flow, struct place *place, const struct buffer *buffer, u64 network,
-			      u64 receiver, u64 journey, union scratch *scratch)
+/* 1: it matches, 2: it may carry what was asked for, 0: neither, but it is on a journey. Finds its flow and its place, and
+ * notes what is so there. */
+inline_always int drop_wanted(struct flow *flow, struct place *place, u32 *notes, const struct buffer *buffer,
+			      u64 network, u64 receiver, u64 journey, union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
 	int fits;
@@ -36,7 +37,7 @@ inline_always int drop_wanted(struct flow *flow, struct place *place, const stru
 		fits = 2;
 	if (!fits && !journey)
 		return NOT_WANTED;
-	find_place(place, buffer, receiver, wanted->netns_operations, scratch);
+	find_place(place, notes, buffer, receiver, wanted->netns_operations, scratch);
 	forget(place, sizeof(*place));
 	forget(&fits, sizeof(fits));
 	if (!journey && (!netns_wanted(wanted, place->netns) ||
@@ -72,7 +73,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 		return 0;
 	}
 	network = network_header(buffer, scratch);
-	fits = drop_wanted(&flow, &place, buffer, network, receiver, journey, scratch);
+	fits = drop_wanted(&flow, &place, &notes, buffer, network, receiver, journey, scratch);
 	if (fits == NOT_WANTED)
 		return 0;
 	if (SUMMARY) {
@@ -144,6 +145,23 @@ inline_always int probes_are_off(union scratch *scratch)
 	       (wanted->bpf_prog_active && read_u32(scratch, now->cpu_offset + wanted->bpf_prog_active));
 }
 
+#define PACKET_BROADCAST 1 /* linux/if_packet.h */
+#define PACKET_MULTICAST 2
+#define PACKET_OTHERHOST 3
+#define PACKET_LOOPBACK 5
+
+/* For whom its frame was. */
+inline_always u32 frame_notes(u64 skb, union scratch *scratch)
+{
+	u8 type = read_u8(scratch, skb + BIT_sk_buff__pkt_type / 8) >> BIT_sk_buff__pkt_type % 8 & 7;
+
+	if (type == PACKET_LOOPBACK)
+		return NOTE_LOOPED_BACK;
+	if (type == PACKET_BROADCAST || type == PACKET_MULTICAST)
+		return NOTE_TO_MANY;
+	return HAS_FLOOD && type == PACKET_OTHERHOST && was_flooded(skb, scratch) ? NOTE_FLOODED : 0;
+}
+
 /* Of a packet that is met for the first time: enum note. */
 inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scratch)
 {
@@ -153,6 +171,9 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 	count_seen(SOURCE_KFREE_SKB);
 	if (HAS_TCP)
 		notes = tcp_notes(skb);
+	if (HAS_ANSWERS)
+		notes |= answer_notes(skb, scratch);
+	notes |= frame_notes(skb, scratch);
 	if (probes_are_off(scratch)) {
 		notes = NOTE_PROBES_OFF;
 		end_visits(skb, 0); /* what there is was of another packet at the same address */

@@ -62,6 +62,12 @@ enum note {
 	NOTE_TIME_WAIT = 1, /* a time-wait socket dealt with it */
 	NOTE_TASK_STACK = 2, /* the code ran on the current task's own stack, in a system call of it */
 	NOTE_PROBES_OFF = 4, /* it came in an interrupt of a probe, when no other probe could note anything */
+	NOTE_ANSWERED = 8, /* this host has answered it */
+	NOTE_COPIED = 16, /* a raw socket had a copy of this echo reply */
+	NOTE_FLOODED = 32, /* a frame for another host, which a bridge of this machine sent out of all its ports */
+	NOTE_LOOPED_BACK = 64, /* this host's own multicast or broadcast */
+	NOTE_TO_MANY = 128, /* its frame came to a group of hosts or to all */
+	NOTE_NO_CARRIER = 256, /* its device was down or had no carrier */
 };
 
 struct record_header {
@@ -79,7 +85,7 @@ struct row {
 	__u32 reason; /* all ones: none given */
 	__u32 netns;
 	__u32 ifindex;
-	__u16 notes; /* enum note; in the upper half enum xfrm_audit */
+	__u16 notes; /* enum note; in the four highest bits enum xfrm_audit */
 	__u8 proto; /* of IP */
 	__u8 detail; /* enum record_type that is to follow */
 	__u32 is_carrier;

@@ -6,7 +6,15 @@ struct place {
 	char name[NAME_BYTES] __attribute__((aligned(8)));
 };
 
-inline_always int use_device(struct place *place, u64 device, u64 netns_operations, union scratch *scratch)
+/* As netif_running() and netif_carrier_ok() see it (linux/netdevice.h). */
+inline_always int is_without_carrier(u64 device, union scratch *scratch)
+{
+	u64 state = read_pointer(scratch, device + OFF_net_device__state);
+
+	return !(state & 1 << ENUM___LINK_STATE_START) || state & 1 << ENUM___LINK_STATE_NOCARRIER;
+}
+
+inline_always int use_device(struct place *place, u32 *notes, u64 device, u64 netns_operations, union scratch *scratch)
 {
 	u32 netns;
 
@@ -16,6 +24,8 @@ inline_always int use_device(struct place *place, u64 device, u64 netns_operatio
 	if (!netns)
 		return 0;
 	place->netns = netns;
+	if (notes && is_without_carrier(device, scratch))
+		*notes |= NOTE_NO_CARRIER;
 	place->ifindex = read_u32(scratch, device + OFF_net_device__ifindex);
 	/* as a string: behind the NUL there may be the rest of the name it had before (strscpy in dev_change_name) */
 	bpf_probe_read_kernel_str(place->name, sizeof(place->name), (void *)(device + OFF_net_device__name));
@@ -32,13 +42,13 @@ inline_always u32 socket_netns(u64 sock, u64 netns_operations, union scratch *sc
 /* Where the packet is. skb->dev is a union that queues reuse, and empty on the way out before a device is chosen, and in
  * TCP: then the route's device, the receiving socket and the owner tell. The route of what is for this host leads to
  * the loopback: through which device it came in is told by its index alone. */
-inline_always void find_place(struct place *place, const struct buffer *buffer, u64 receiver, u64 netns_operations,
-			      union scratch *scratch)
+inline_always void find_place(struct place *place, u32 *notes, const struct buffer *buffer, u64 receiver,
+			      u64 netns_operations, union scratch *scratch)
 {
-	if (use_device(place, buffer->device, netns_operations, scratch))
+	if (use_device(place, notes, buffer->device, netns_operations, scratch))
 		return;
-	if (!buffer->dst ||
-	    !use_device(place, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev), netns_operations, scratch)) {
+	if (!buffer->dst || !use_device(place, notes, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev),
+					netns_operations, scratch)) {
 		place->netns = socket_netns(receiver, netns_operations, scratch);
 		if (!place->netns)
 			place->netns = socket_netns(buffer->sock, netns_operations, scratch);

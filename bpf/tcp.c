@@ -1,8 +1,10 @@
 /* TCP's time-wait: tcp_v4_rcv and tcp_v6_rcv free what came for a connection that is over at the same place and with
- * the same reason as much else, and have answered it as they should (net/ipv4/tcp_minisocks.c). */
+ * the same reason as much else, and have answered it as they should (net/ipv4/tcp_minisocks.c). Likewise keepalives: until
+ * there was the reason TCP_OLD_SEQUENCE they were refused with that of segments beyond the window. */
 
 struct tcp_visit {
-	u64 skb; /* what a time-wait socket has just been given on this CPU and is to be freed next; 0: nothing */
+	u64 skb; /* what has just been dealt with on this CPU and is to be freed next; 0: nothing */
+	u32 note; /* enum note: how */
 };
 
 BPF_PERCPU_ARRAY(tcp_visits, struct tcp_visit, 1);
@@ -17,8 +19,27 @@ int on_tcp_timewait(struct pt_regs *ctx)
 {
 	struct tcp_visit *visit = current_tcp_visit();
 
-	if (visit)
+	if (visit) {
 		visit->skb = PT_REGS_PARM2(ctx);
+		visit->note = NOTE_TIME_WAIT;
+	}
+	return 0;
+}
+
+/* (struct sock *, const struct sk_buff *): a segment outside of the window is answered. Noted is one that ends before the
+ * window, tcp_sequence() in net/ipv4/tcp_input.c. */
+int on_tcp_send_dupack(struct pt_regs *ctx)
+{
+	struct tcp_visit *visit = current_tcp_visit();
+	u64 skb = PT_REGS_PARM2(ctx);
+	union scratch scratch;
+	u32 expected = read_u32(&scratch, PT_REGS_PARM1(ctx) + OFF_tcp_sock__rcv_wup);
+	u32 end = read_u32(&scratch, skb + OFF_sk_buff__cb + OFF_tcp_skb_cb__end_seq);
+
+	if (visit && (s32)(end - expected) < 0) {
+		visit->skb = skb;
+		visit->note = NOTE_ANSWERED;
+	}
 	return 0;
 }
 
@@ -40,5 +61,5 @@ inline_always u32 tcp_notes(u64 skb)
 	if (!visit || visit->skb != skb)
 		return 0;
 	visit->skb = 0;
-	return NOTE_TIME_WAIT;
+	return visit->note;
 }

@@ -128,8 +128,8 @@ inline_always void put_packet(struct step_record *record, const struct buffer *b
 	struct place route = {};
 
 	if (wanted && buffer->dst)
-		use_device(&route, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev), wanted->netns_operations,
-			   scratch);
+		use_device(&route, NULL, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev),
+			   wanted->netns_operations, scratch);
 	record->netns = place->netns;
 	record->ifindex = place->ifindex;
 	record->route_ifindex = route.ifindex;
@@ -156,7 +156,7 @@ inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 	if (!wanted || !seen || !read_buffer(&buffer, seen->skb, &scratch))
 		return;
 	network = network_header(&buffer, &scratch);
-	find_place(&place, &buffer, seen->socket, wanted->netns_operations, &scratch);
+	find_place(&place, NULL, &buffer, seen->socket, wanted->netns_operations, &scratch);
 	journey = journey_of(seen, &buffer, &place, network, &scratch);
 	if (!journey)
 		return;

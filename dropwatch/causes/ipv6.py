@@ -1,13 +1,10 @@
 """IPv6: switched off, neighbour discovery that cannot be genuine, packets without a source."""
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import discovery
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import when
-from dropwatch.host.host import Host
-from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
-
-_NDP = frozenset(range(133, 138))
+from dropwatch.model.drop import Fix
 
 _CAUSES = (
     Cause(
@@ -56,6 +53,28 @@ $ nstat -az Icmp6InErrors
         seen_at=("ndisc_rcv", "ndisc_recv_ns", "ndisc_recv_na", "ndisc_router_discovery", "icmpv6_rcv"),
     ),
     Cause(
+        id="ipv6.message-refused",
+        title="a neighbour discovery message that this interface does not accept",
+        why="""
+The message is sound, and a setting has the kernel ignore it: router advertisements with accept_ra = 0, or on an
+interface that forwards unless accept_ra is 2; redirects with accept_redirects = 0 or on one that forwards;
+advertisements that nobody asked for with drop_unsolicited_na. A solicitation for an address that is still
+tentative is not answered, and an advertisement of an address of this very host means that two hosts have it.
+Since 6.3 the kernel frees a router advertisement that it does not accept as consumed, and whydrop cannot see it.
+""",
+        confirm="""
+$ sysctl net.ipv6.conf.DEV.accept_ra net.ipv6.conf.DEV.forwarding net.ipv6.conf.DEV.accept_redirects
+$ ip -6 addr show dev DEV tentative
+$ ip -6 route show
+""",
+        fix=(
+            Fix("see what the interface accepts", "ip -6 -d addr show dev DEV"),
+            Fix("see the message and who sends it", "tcpdump -c 5 -evvni DEV 'icmp6 and host SADDR'"),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("icmpv6_rcv",),
+    ),
+    Cause(
         id="ipv6.unspecified-source",
         title="the packet has no source address (::) and cannot be forwarded",
         why="""
@@ -74,27 +93,12 @@ $ nstat -az Ip6InAddrErrors
 )
 
 
-def _ndp_through_a_router(drop: Drop, host: Host) -> Verdict | None:
-    """Before 6.3 the kernel gives no reason, but ndisc_rcv() never takes a hop limit other than 255, or a code
-    (net/ipv6/ndisc.c).
-    """
-    packet = drop.packet
-    if kernel_word.place(drop) != "icmpv6_rcv" or packet.icmp_type not in _NDP or packet.proto != "icmp6":
-        return None
-    if not kernel_word.gave_no_reason(drop) or (packet.ttl == 255 and packet.icmp_code == 0):
-        return None
-    fact = Evidence(
-        "packet", f"hop limit {packet.ttl} and code {packet.icmp_code}: only 255 and 0 are accepted"
-    )
-    # Without reasons a wrong checksum dies at the same place.
-    return kernel_word.likely(drop, fact) if drop.reason is None else kernel_word.certain(drop, fact)
-
-
 IPV6 = Family(
     "ipv6",
     _CAUSES,
     in_order(
-        ("ipv6.ndp-invalid", _ndp_through_a_router),
+        ("ipv6.ndp-invalid", discovery.invalid),
+        ("ipv6.message-refused", discovery.refused),
         (
             "ipv6.unspecified-source",
             when(

@@ -1,10 +1,12 @@
 """Queues and traffic control: qdiscs, tc filters, the input queue of a CPU."""
 
-from dropwatch.causes import fits
+from dropwatch.causes import fits, kernel_word
 from dropwatch.causes.advice import Step, twice
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
-from dropwatch.model.drop import Fix
+from dropwatch.causes.places import SENDING, is_off
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 _SHOW = Fix("see which qdisc drops, and how full it is", "tc -s qdisc show dev DEV")
 _QDISC_AT = ("__dev_queue_xmit", "__dev_xmit_skb", "fq_codel_dequeue", "fq_codel_enqueue")
@@ -260,4 +262,11 @@ $ ethtool DEV | grep 'Link detected'
     ),
 )
 
-QUEUEING = Family("queueing", _CAUSES, in_order())
+
+def _device_is_off(drop: Drop, host: Host) -> Verdict | None:
+    if kernel_word.place(drop) not in SENDING or not is_off(drop):
+        return None
+    return kernel_word.certain(drop, Evidence("device at the drop", "it was down or had no carrier"))
+
+
+QUEUEING = Family("queueing", _CAUSES, in_order(("queueing.noqueue-down", _device_is_off)))

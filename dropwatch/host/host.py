@@ -5,6 +5,7 @@ from functools import cached_property
 from dropwatch.host.holders import read_holders
 from dropwatch.host.interfaces import read_mtu
 from dropwatch.host.ipsec.questions import IpsecQuestions
+from dropwatch.host.ipv6 import Ipv6Interface, read_ipv6
 from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.question import plain_question, question
@@ -33,6 +34,11 @@ class Host(IpsecQuestions, NetfilterQuestions):
     def mtu(self, inode: int, interface: str) -> int:
         """The MTU of an interface."""
         return read_mtu(inode, interface)
+
+    @question("IPv6 settings")
+    def ipv6(self, inode: int, interface: str) -> Ipv6Interface:
+        """What IPv6 accepts on an interface, and the addresses of the namespace."""
+        return read_ipv6(inode, interface)
 
     @plain_question
     def own_netns(self) -> int | None:

@@ -108,7 +108,9 @@ class Sysctl:
     text: Text
     name: Annotated[str, "as sysctl(8) takes it"]
     value: Annotated[int, "what it was set to when whydrop looked"]
-    count: Annotated[int, "how much of what it limits was in use then"]
+    count: Annotated[int | None, "how much of what it limits was in use then; null where it is no limit"] = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True)

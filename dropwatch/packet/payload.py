@@ -44,6 +44,15 @@ def icmp_checksum_holds(drop: Drop) -> bool:
     return folded(covered) == 0xFFFF
 
 
+def whole_icmp6(drop: Drop) -> bytes | None:
+    """An ICMPv6 message from its type on; None where it was not captured to its end."""
+    message = _transport(drop, "icmp6")
+    length = drop.packet.length - message.at if message is not None else 0
+    if message is None or length <= 0 or message.room < length:
+        return None
+    return message.bytes(0, length)
+
+
 def may_not_be_cut(drop: Drop) -> bool:
     """IPv6, or IPv4 with the flag DF: a router does not fragment it."""
     first = next(iter(walk_event(drop.event).layers), None)

@@ -43,7 +43,32 @@ TCP = Family(
     name="tcp",
     files=("tcp.c",),
     flag="HAS_TCP",
-    hooks=(Hook("tcp_timewait_state_process", "on_tcp_timewait", "on_tcp_timewait_return"),),
+    hooks=(
+        Hook("tcp_timewait_state_process", "on_tcp_timewait", "on_tcp_timewait_return"),
+        Hook("tcp_send_dupack", "on_tcp_send_dupack", unless_reason="SKB_DROP_REASON_TCP_OLD_SEQUENCE"),
+    ),
+)
+
+# Since 6.3 icmpv6_rcv() frees what it has answered as consumed.
+_TOLD_APART = "SKB_DROP_REASON_IPV6_NDISC_NS_OTHERHOST"
+
+ANSWERS = Family(
+    name="icmp answers",
+    files=("answers.c",),
+    flag="HAS_ANSWERS",
+    hooks=(
+        *entries("on_raw_receive", "raw_rcv", "rawv6_rcv"),
+        Hook("icmpv6_getfrag", "on_icmpv6_getfrag", unless_reason=_TOLD_APART),
+        Hook("ndisc_send_na", "on_ndisc_send_na", unless_reason=_TOLD_APART),
+    ),
+)
+
+FLOOD = Family(
+    name="bridge flood",
+    files=("flood.c",),
+    flag="HAS_FLOOD",
+    hooks=(Hook("br_flood", "on_br_flood"),),
+    comes_and_goes=True,
 )
 
 SOCKET = Family(
@@ -161,7 +186,7 @@ AT_HOOKS = Family(
     notes=(HOOKS_NOTE,),
 )
 
-FAMILIES = (XFRM, XFRM_OUTPUT, TCP, SOCKET, NFT, XT, EBT, ENGINES, AT_HOOKS)
+FAMILIES = (XFRM, XFRM_OUTPUT, TCP, ANSWERS, FLOOD, SOCKET, NFT, XT, EBT, ENGINES, AT_HOOKS)
 
 # Functions at netfilter's hooks, by the beginning of their names, that answer what a function with a probe answers.
 _ANSWERS_OF = {

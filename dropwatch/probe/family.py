@@ -10,13 +10,15 @@ from dropwatch.wire.note import Note
 class Hook:
     """A kernel function with the BPF programs that run at its entry and at its return; one of them may be missing.
 
-    It is not attached where the number `unless` is not 0: the programs know without it what it would tell.
+    It is not attached where the number `unless` is not 0: the programs know without it what it would tell; nor where
+    the kernel has the drop reason `unless_reason`.
     """
 
     function: str
     entry: str | None = None
     back: str | None = None
     unless: str | None = None
+    unless_reason: str | None = None
 
     @property
     def programs(self) -> tuple[str, ...]:

@@ -11,7 +11,17 @@ STACK_DEPTH = 64
 PACKET_BYTES = 256
 SOURCES = ("kfree_skb", "xfrm_lookup")
 _NAME_BYTES = 16
-_NOTES = {1: "time-wait", 2: "task-stack", 4: "probes-off"}
+_NOTES = {
+    1: "time-wait",
+    2: "task-stack",
+    4: "probes-off",
+    8: "answered",
+    16: "copied",
+    32: "flooded",
+    64: "looped-back",
+    128: "to-many",
+    256: "no-carrier",
+}
 _NO_REASON = 0xFFFFFFFF  # in a row
 
 

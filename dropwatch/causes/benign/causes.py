@@ -9,8 +9,7 @@ BENIGN_CAUSES = (
         why="""
 When a program closes a socket, or ends, the packets that still wait in the socket's receive queue are freed
 with the function that also frees dropped packets. The network delivered them; the program chose not to read
-them. The same is done for connections that a listening socket has not accepted when it is closed, and for the
-queue of a tun device whose program goes away.
+them. The same is done for connections that a listening socket has not accepted when it is closed.
 """,
         confirm="""
 The stack shows a socket being released, and often the program that does it:
@@ -24,7 +23,6 @@ $ journalctl -e
             "inet_sock_destruct",
             "skb_queue_purge_reason",
             "tcp_disconnect",
-            "tun_queue_purge",
             "udp_destruct_common",
         ),
     ),
@@ -82,8 +80,9 @@ Each of them is answered by nothing, and the tunnel works.
         why="""
 Kernels before 6.3 end icmpv6_rcv() with the function that frees dropped packets, for nearly every kind of
 message, also when it was read and answered ("preserve the status quo", says the comment there). So every
-neighbour solicitation and advertisement, every router message looks like a drop. Newer kernels tell it apart,
-and report only solicitations for addresses that are not ours.
+neighbour solicitation and advertisement, every router message looks like a drop. Newer kernels tell most of them
+apart. whydrop reads the message as the kernel does: it is harmless when this host answered it (seen by a probe),
+when it asks for an address that is not ours, or when it is sound and no setting of the interface refuses it.
 """,
         confirm="""
 Neighbours are resolved all the same, and no errors are counted:
@@ -98,9 +97,9 @@ $ nstat -az Icmp6InErrors Icmp6InNeighborSolicits Icmp6InNeighborAdvertisements
         id="benign.icmp6-handled",
         title="an ICMPv6 message, already processed",
         why="""
-Kernels before 6.3 free ICMPv6 errors and multicast listener messages at the end of icmpv6_rcv() as if they
-were dropped, although they were handled: the socket that an error is about has been told, the path MTU has
-been learned.
+Kernels before 6.3 free ICMPv6 messages at the end of icmpv6_rcv() as if they were dropped, although they were
+handled: a request for an echo was answered (seen by a probe), an error whose quote reaches to the ports was
+handed to the protocol that it is about, a multicast listener message from this link was read.
 """,
         confirm="""
 $ nstat -az Icmp6InMsgs Icmp6InErrors
@@ -117,7 +116,9 @@ A message that was not accepted counts as Icmp6InErrors; one that was handled do
 IGMP and MLD reports are for multicast routers, router solicitations for routers, neighbour solicitations for
 the owner of an address. They are multicast, so others see them too: a bridge, a promiscuous interface, a
 switch without snooping. A host that is not a member of the group drops them, as it must. A bridge without
-ports has nobody to send its own reports to.
+ports has nobody to send its own reports to, and what IPv6 sends before an interface is ready it sends again.
+The same is true of what every switch sends to all hosts, whoever has joined: the groups 224.0.0.0/24 and those
+that IPv6 has registered for one link (mDNS, OSPF, VRRP, ...), and DHCP's broadcasts.
 """,
         confirm="""
 $ ip maddr show
@@ -126,6 +127,7 @@ $ tcpdump -ni DEV 'igmp or icmp6'
         fix=(),
         seen_as=("NOT_SPECIFIED", "NO_TX_TARGET"),
         seen_at=(
+            "__dev_queue_xmit",
             "br_dev_xmit",
             "br_flood",
             "br_multicast_flood",
@@ -135,12 +137,71 @@ $ tcpdump -ni DEV 'igmp or icmp6'
         ),
     ),
     Cause(
+        id="benign.router-advertisement-ignored",
+        title="a router advertisement, and this interface is a router's",
+        why="""
+A router is not configured by other routers: on an interface that forwards, advertisements are taken only with
+accept_ra = 2. Where accept_ra is 0 somebody has said so on purpose, and the message is shown as
+ipv6.message-refused.
+""",
+        confirm="""
+$ sysctl net.ipv6.conf.DEV.forwarding net.ipv6.conf.DEV.accept_ra
+""",
+        fix=(),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("icmpv6_rcv",),
+    ),
+    Cause(
+        id="benign.own-copy",
+        title="this host's own copy of what it sent to many",
+        why="""
+What a host sends to a group or to all comes back to itself, in case a program here listens too. When none does,
+the copy is dropped. The frame itself has left through the interface, and other hosts that listen have it.
+""",
+        confirm="""
+$ tcpdump -eni DEV 'multicast or broadcast'
+""",
+        fix=(),
+        seen_as=("NOT_SPECIFIED", "NO_SOCKET"),
+        seen_at=("__udp4_lib_rcv", "udp_rcv", "ip_rcv_finish_core", "ip6_mc_input"),
+    ),
+    Cause(
+        id="benign.bridge-flood",
+        title="a copy made by a bridge for somebody who does not want it",
+        why="""
+A bridge that does not know where a hardware address is sends the frame out of all its ports: the host that has
+the address takes it, all others drop their copies. A frame to many in a VLAN that the bridge interface itself
+is not in has a copy for the host, which the VLAN filter drops. In both cases the frame goes to its ports.
+""",
+        confirm="""
+$ bridge fdb show br BRIDGE
+$ bridge vlan show
+""",
+        fix=(),
+        seen_as=("OTHERHOST", "NOT_SPECIFIED"),
+        seen_at=("ip_rcv_core", "ip6_rcv_core", "br_pass_frame_up"),
+    ),
+    Cause(
+        id="benign.route-lookup",
+        title="not a packet: a question for a route",
+        why="""
+`ip route get`, and whydrop itself, ask the kernel for the route of a packet that does not exist. The kernel makes
+one up for the question and frees it with the function that also frees dropped packets.
+""",
+        confirm="""
+$ whydrop --all --cause benign.route-lookup --stack
+""",
+        fix=(),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("inet_rtm_getroute", "inet6_rtm_getroute"),
+    ),
+    Cause(
         id="benign.echo-reply",
         title="an echo reply that no ping socket waits for",
         why="""
 A ping that uses a raw socket gets its copy of each echo reply before ICMP itself looks at it. ICMP then looks
 for a ping socket (the newer, unprivileged kind), finds none, and drops its copy for lack of a socket. The
-ping has its answer.
+ping has its answer: a probe saw the copy. A reply of which nobody had a copy is shown.
 """,
         confirm="""
 ping reports no loss. Programs with raw ICMP sockets:
@@ -187,7 +248,8 @@ $ tcpdump -ni DEV 'tcp[tcpflags] & tcp-rst != 0 and host SADDR'
         why="""
 An ACK without data that a newer segment has overtaken, or a keepalive: a probe that carries the sequence
 number before the next, so that the other end must answer. Both are answered or noted, and then freed as being
-out of order. Nothing is lost: there was no data in them.
+out of order. So is every ACK without data on a connection that one end has closed: it is read, and freed because
+there is nothing to queue. Nothing is lost: there was no data in them.
 """,
         confirm="""
 $ nstat -az TcpExtPAWSOldAck TcpExtTCPKeepAlive

@@ -1,5 +1,6 @@
 """The judge of frees that look like drops and lose nobody anything."""
 
+from dropwatch.causes import discovery
 from dropwatch.causes.benign import signs
 from dropwatch.causes.benign.causes import BENIGN_CAUSES
 from dropwatch.causes.family import Family, in_order
@@ -12,9 +13,14 @@ BENIGN = Family(
         ("benign.tap-copy", signs.tap_copy),
         ("benign.unix-socket", signs.unix_socket),
         ("benign.nat-keepalive", signs.nat_keepalive),
-        ("benign.neighbour-probe", signs.neighbour_probe),
+        ("benign.neighbour-probe", discovery.answered),
+        ("benign.router-advertisement-ignored", discovery.ignored_by_router),
         ("benign.icmp6-handled", signs.icmp6_handled),
+        ("benign.own-copy", signs.own_copy),
+        ("benign.bridge-flood", signs.bridge_flood),
         ("benign.multicast-noise", signs.multicast_noise),
+        ("benign.multicast-noise", signs.dhcp_broadcast),
+        ("benign.route-lookup", signs.route_lookup),
         ("benign.echo-reply", signs.echo_reply),
         ("benign.fragment-list", signs.fragment_list),
         ("benign.tcp-late-reset", signs.late_reset),

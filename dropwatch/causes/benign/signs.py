@@ -1,10 +1,12 @@
 """Signs of a free that looks like a drop and is no loss. Each must prove its case: when in doubt, None."""
 
 from collections.abc import Set
+from ipaddress import IPv4Network, IPv6Network
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.places import SENDING, UDP_ENTRANCES, is_off
 from dropwatch.host.host import Host
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.drop import Drop, Evidence, Packet, Verdict
 from dropwatch.names import symbols
 from dropwatch.packet.payload import icmp_checksum_holds, tcp_payload_length, udp_payload
 
@@ -16,7 +18,6 @@ _CLOSING = frozenset(
         "sk_stream_kill_queues",
         "tcp_disconnect",
         "tcp_v4_destroy_sock",
-        "tun_queue_purge",
         "udp_destruct_common",
         "udp_destruct_sock",
         "udpv6_destruct_sock",
@@ -24,10 +25,18 @@ _CLOSING = frozenset(
     }
 )
 _PURGING = frozenset({"skb_queue_purge", "skb_queue_purge_reason", "skb_rbtree_purge"})
-_NDP = frozenset(range(133, 138))
 _MLD = frozenset({130, 131, 132, 143})
+_MLD_QUERY = 130
 _ICMP6_ERRORS = frozenset(range(1, 5))
-_ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION = 133, 135
+_ECHO_REQUEST6, _ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION = 128, 133, 135
+_DHCP_PORTS = frozenset({67, 68})
+# RFC 4541, 2.1.2 and 3: what switches flood whoever has joined; of IPv6 what is registered for one link.
+_FLOODED_GROUPS = (
+    *(IPv4Network("224.0.0.0/24"), IPv6Network("ff02::/120"), IPv6Network("ff02::1:0/112")),
+    IPv6Network("ff02::1:ff00:0/104"),
+)
+_NOT_JOINED = frozenset({"ip6_mc_input", "ip_rcv_finish_core"})
+_FRAMES_OF_OTHERS = frozenset({"ip6_rcv_core", "ip_rcv_core"})
 _NOT_DELIVERED = frozenset(
     {
         "br_dev_xmit",
@@ -42,7 +51,7 @@ _NOT_DELIVERED = frozenset(
 
 
 def socket_close(drop: Drop, host: Host) -> Verdict | None:
-    """A socket or tun device was closed: what its program had not read is freed."""
+    """A socket was closed: what its program had not read is freed."""
     if _purged_by(drop, _CLOSING) and _queue_freed(drop):
         return kernel_word.certain(
             drop, Evidence("place", "what a program had not read when it closed its socket")
@@ -84,47 +93,116 @@ def nat_keepalive(drop: Drop, host: Host) -> Verdict | None:
     return None
 
 
-def neighbour_probe(drop: Drop, host: Host) -> Verdict | None:
-    """A neighbour discovery message that was read, or was for somebody else.
-
-    Before 6.3 icmpv6_rcv() frees those it has handled as if they were dropped (net/ipv6/icmp.c). One that was
-    refused there has a hop limit other than 255, a code, or a wrong checksum.
-    """
-    if drop.reason == "IPV6_NDISC_NS_OTHERHOST":
-        return kernel_word.certain(drop, Evidence("packet", "a question for an address that is not ours"))
-    packet = drop.packet
-    if _handled_icmp6(drop, _NDP) and packet.ttl == 255 and packet.icmp_code == 0:
-        return kernel_word.certain(
-            drop, Evidence("packet", "a neighbour discovery message, read and then freed")
-        )
-    return None
-
-
 def icmp6_handled(drop: Drop, host: Host) -> Verdict | None:
-    """An ICMPv6 error or MLD message that was read: before 6.3 icmpv6_rcv() frees it as if it were dropped."""
-    if _handled_icmp6(drop, _MLD | _ICMP6_ERRORS):
-        return kernel_word.certain(drop, Evidence("packet", "an ICMPv6 message, read and then freed"))
-    return None
+    """An ICMPv6 message that was read: before 6.3 icmpv6_rcv() frees it as if it were dropped.
+
+    An error is taken if its quote reaches to the ports (icmpv6_notify), a query of MLD if it has not been forwarded and
+    comes from the link (igmp6_event_query in net/ipv6/mcast.c), a request for an echo if a probe saw the answer.
+    """
+    packet = drop.packet
+    if packet.icmp_type == _ECHO_REQUEST6 and "answered" in drop.event.notes:
+        return kernel_word.certain(drop, Evidence("probe icmpv6_getfrag", "this host answered it"))
+    if not _handled_icmp6(drop, _MLD | _ICMP6_ERRORS):
+        return None
+    if packet.icmp_type in _MLD:
+        from_link = packet.saddr is not None and packet.saddr.is_link_local
+        report_of_nobody = (
+            packet.icmp_type != _MLD_QUERY and packet.saddr is not None and packet.saddr.is_unspecified
+        )
+        taken = packet.ttl == 1 and (from_link or report_of_nobody)
+    else:
+        quoted = packet.quoted
+        taken = quoted is not None and quoted.header_error is None and quoted.proto is not None
+    if not taken:
+        return None
+    return kernel_word.certain(drop, Evidence("packet", "an ICMPv6 message, read and then freed"))
 
 
 def multicast_noise(drop: Drop, host: Host) -> Verdict | None:
     """Messages by which hosts and routers manage groups and addresses, where nobody is meant to get them."""
-    packet = drop.packet
-    if packet.daddr is None or not packet.daddr.is_multicast or kernel_word.place(drop) not in _NOT_DELIVERED:
+    packet, place = drop.packet, kernel_word.place(drop)
+    if packet.daddr is None or not packet.daddr.is_multicast:
         return None
+    if place in SENDING and is_off(drop) and not drop.event.skb_iif and _comes_again(packet):
+        fact = "the interface has no carrier yet; IPv6 sends this again by itself"
+        return kernel_word.certain(drop, Evidence("device at the drop", fact))
     # IP_INNOROUTES: an interface that has just come up has no route for groups yet
-    if not (kernel_word.gave_no_reason(drop) or drop.reason in {"NO_TX_TARGET", "IP_INNOROUTES"}):
+    unread = kernel_word.gave_no_reason(drop) or drop.reason in {"NO_TX_TARGET", "IP_INNOROUTES"}
+    if not unread or place not in _NOT_DELIVERED:
         return None
     asking = _MLD | {_ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION}
     if packet.proto == "igmp" or (packet.proto == "icmp6" and packet.icmp_type in asking):
+        fact = "a message for routers or members of another group"
+    elif place in _NOT_JOINED and any(packet.daddr in network for network in _FLOODED_GROUPS):
+        fact = f"{packet.daddr} is one of the groups that every switch floods; nobody here has joined it"
+    else:
+        return None
+    return kernel_word.certain(drop, Evidence("packet", fact))
+
+
+def _comes_again(packet: Packet) -> bool:
+    """Reports of groups, questions for routers, and whether an address is free: IPv6 sends each several times."""
+    if packet.proto != "icmp6" or packet.saddr is None:
+        return False
+    is_dad = packet.icmp_type == _NEIGHBOUR_SOLICITATION and packet.saddr.is_unspecified
+    return is_dad or packet.icmp_type in _MLD | {_ROUTER_SOLICITATION}
+
+
+def dhcp_broadcast(drop: Drop, host: Host) -> Verdict | None:
+    """A broadcast between DHCP clients and servers, on a host that is neither."""
+    packet = drop.packet
+    nobody = kernel_word.gave_no_reason(drop) or drop.reason == "NO_SOCKET"
+    if (
+        nobody
+        and kernel_word.place(drop) in UDP_ENTRANCES
+        and str(packet.daddr) == "255.255.255.255"
+        and packet.dport in _DHCP_PORTS
+    ):
+        fact = "a DHCP message to all hosts, and no program here takes part"
+        return kernel_word.certain(drop, Evidence("packet", fact))
+    return None
+
+
+def own_copy(drop: Drop, host: Host) -> Verdict | None:
+    """What a host sends to a group or to all comes back to itself; the frame has left by then (ip_mc_output)."""
+    nobody = kernel_word.gave_no_reason(drop) or drop.reason == "NO_SOCKET"
+    if (
+        nobody
+        and "looped-back" in drop.event.notes
+        and kernel_word.place(drop) in UDP_ENTRANCES | _NOT_JOINED
+    ):
         return kernel_word.certain(
-            drop, Evidence("packet", "a message for routers or members of another group")
+            drop, Evidence("skb->pkt_type", "this host's own copy of what it sent to many")
         )
     return None
 
 
+def bridge_flood(drop: Drop, host: Host) -> Verdict | None:
+    """A copy that a bridge made for somebody who does not want it."""
+    place, notes = kernel_word.place(drop), drop.event.notes
+    if "flooded" in notes and (drop.reason == "OTHERHOST" or place in _FRAMES_OF_OTHERS):
+        fact = "a frame for another host, which a bridge of this machine sent out of all its ports"
+        return kernel_word.certain(drop, Evidence("probe br_flood", fact))
+    if place in SENDING and is_off(drop) and "br_flood" in kernel_word.way(drop):
+        fact = "a copy of a flooded frame, for a port that is down or has no carrier"
+        return kernel_word.certain(drop, Evidence("device at the drop", fact))
+    if place == "br_pass_frame_up" and "to-many" in notes and kernel_word.gave_no_reason(drop):
+        fact = (
+            "a frame to many in a VLAN that the bridge interface itself is not in; the ports had their copies"
+        )
+        return kernel_word.certain(drop, Evidence("place", fact))
+    return None
+
+
+def route_lookup(drop: Drop, host: Host) -> Verdict | None:
+    """`ip route get` has the kernel make up a packet, for which it looks up the route."""
+    if kernel_word.place(drop) in {"inet_rtm_getroute", "inet6_rtm_getroute"}:
+        return kernel_word.certain(drop, Evidence("place", "not a packet: a question for a route"))
+    return None
+
+
 def echo_reply(drop: Drop, host: Host) -> Verdict | None:
-    """No ping socket waits for this echo reply. A ping with a raw socket has had its copy before.
+    """No ping socket waits for this echo reply, and a raw socket had its copy before.
 
     Where the kernel gives no reasons, a wrong checksum dies in the same function.
     """
@@ -132,9 +210,10 @@ def echo_reply(drop: Drop, host: Host) -> Verdict | None:
     if (packet.proto, packet.icmp_type) not in {("icmp", 0), ("icmp6", 129)}:
         return None
     received = kernel_word.place(drop) in {"icmp_rcv", "icmpv6_rcv"} and drop.reason is None
-    if drop.reason == "NO_SOCKET" or (received and icmp_checksum_holds(drop)):
+    unwanted = drop.reason == "NO_SOCKET" or (received and icmp_checksum_holds(drop))
+    if unwanted and "copied" in drop.event.notes:
         return kernel_word.certain(
-            drop, Evidence("packet", "an echo reply; raw sockets had their copies before")
+            drop, Evidence("probe raw_rcv", "an echo reply, of which a raw socket had its copy")
         )
     return None
 
@@ -157,11 +236,21 @@ def late_reset(drop: Drop, host: Host) -> Verdict | None:
 
 
 def ack_consumed(drop: Drop, host: Host) -> Verdict | None:
-    """A pure ACK that says nothing new: a keepalive or a duplicate. It is answered and freed."""
-    bare = drop.packet.tcp_flags == "A" and tcp_payload_length(drop) == 0
-    if bare and drop.reason == "TCP_OLD_SEQUENCE":
+    """A pure ACK that says nothing new: a keepalive or a duplicate. It is answered and freed.
+
+    Or one on a connection that one end has closed: tcp_rcv_state_process() reads it, and frees what it does not queue.
+    """
+    if drop.packet.tcp_flags != "A" or tcp_payload_length(drop) != 0:
+        return None
+    keepalive = drop.reason == "TCP_INVALID_SEQUENCE" and "answered" in drop.event.notes
+    if drop.reason == "TCP_OLD_SEQUENCE" or keepalive:
         return kernel_word.certain(
             drop, Evidence("packet", "an ACK without data: a keepalive or a duplicate")
+        )
+    if kernel_word.place(drop) == "tcp_rcv_state_process" and kernel_word.gave_no_reason(drop):
+        return kernel_word.certain(
+            drop,
+            Evidence("packet", "an ACK without data for a connection that one end has closed: it was read"),
         )
     return None
 

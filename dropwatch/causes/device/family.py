@@ -40,7 +40,23 @@ DEVICE = Family(
         ),
         ("device.tun-full", when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame"))),
         ("device.tun-no-reader", when(reasons=("DEV_READY",), at=("tun_net_xmit",))),
+        (
+            "device.queue-gone",
+            when(
+                reasons=(NONE_GIVEN, "QUEUE_PURGE"),
+                at=("tun_queue_purge",),
+                fact="the program that reads the tun or tap device has closed it, with packets in its queue",
+            ),
+        ),
         ("device.unhandled-protocol", _unhandled_protocol),
+        (
+            "device.bridge-vlan-filter",
+            when(
+                reasons=(NONE_GIVEN,),
+                at=("br_pass_frame_up",),
+                fact="the bridge interface itself is not in the VLAN of the frame",
+            ),
+        ),
         (
             "device.bridge-vlan-filter",
             when(

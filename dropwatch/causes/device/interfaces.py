@@ -60,6 +60,26 @@ $ lsof /dev/net/tun
         seen_at=("tun_net_xmit", "tap_handle_frame"),
     ),
     Cause(
+        id="device.queue-gone",
+        title="a tun or tap device was closed with packets in its queue",
+        why="""
+The program behind a tun or tap device (a VPN, a virtual machine) closed it, or ended, before it had read what the
+kernel queued for it. These packets were routed into the device and went nowhere: the kernel throws the queue away
+when the last program that has the device open closes it.
+""",
+        confirm="""
+The stack shows the device being closed:
+$ whydrop --cause device.queue-gone --stack
+$ ip -s link show dev DEV
+""",
+        fix=(
+            Fix("find out why the program ended", "journalctl -e"),
+            Fix("see who has the device now", "ip -d tuntap show"),
+        ),
+        seen_as=("NOT_SPECIFIED", "QUEUE_PURGE"),
+        seen_at=("tun_queue_purge",),
+    ),
+    Cause(
         id="device.tun-no-reader",
         title="no program has the tun or tap device open",
         why="""

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.advice import twice
+from dropwatch.causes.places import UDP_ENTRANCES
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import Socket
 from dropwatch.model.drop import Address, Drop, Evidence, Fix, Process, SocketNote, Verdict
@@ -13,7 +14,6 @@ from dropwatch.packet.payload import tcp_payload_length
 _UDP = frozenset({"udp", "udplite"})
 _TCP_ENTRANCES = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
 _TO_MANY = frozenset({"__udp4_lib_mcast_deliver", "__udp6_lib_mcast_deliver"})
-_UDP_ENTRANCES = frozenset({"__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv"})
 _RAW = frozenset(
     {
         "__ping_queue_rcv_skb",
@@ -45,7 +45,7 @@ def udp_no_listener(drop: Drop, host: Host) -> Verdict | None:
     to_many = packet.daddr is not None and (
         packet.daddr.is_multicast or str(packet.daddr) == "255.255.255.255"
     )
-    if function in _UDP_ENTRANCES and to_many:
+    if function in UDP_ENTRANCES and to_many:
         return kernel_word.likely(drop, port)
     return None
 

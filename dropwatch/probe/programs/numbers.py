@@ -11,7 +11,7 @@ from dropwatch.probe.family import Family
 from dropwatch.probe.programs.text import TRACEPOINT_NAMES, Mode, Text, common_files, join, names_in
 from dropwatch.resources import resource_dir
 
-_ENUMS = ("skb_ext_id", "tcp_tw_status")
+_ENUMS = ("netdev_state_t", "skb_ext_id", "tcp_tw_status")
 _READ_OF_SK_BUFF = 256  # bytes, twice SKB_HALF of bpf/read.h
 RING_BYTES, TRACE_RING_BYTES = 8 << 20, 32 << 20
 _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
@@ -81,7 +81,12 @@ def _check_size(size: int) -> None:
 
 def _without_spared(family: Family, numbers: dict[str, int]) -> Family:
     """With the hooks that it needs here: some learn what the tracepoint says by itself on other kernels."""
-    needed = tuple(hook for hook in family.hooks if hook.unless is None or not numbers[hook.unless])
+    reasons = btf.vmlinux().enum("skb_drop_reason") or {}
+    needed = tuple(
+        hook
+        for hook in family.hooks
+        if (hook.unless is None or not numbers[hook.unless]) and hook.unless_reason not in reasons
+    )
     return replace(family, hooks=needed)
 
 

@@ -123,7 +123,7 @@ KERNEL_6_1_AND_LATER = [
         {"proto": "tcp", "tcp_flags": "A"},
         ("socket.accept-queue-full", "likely"),
     ),
-    ("NO_SOCKET", ("icmp_rcv",), {"proto": "icmp", "icmp_type": 0}, ("benign.echo-reply", "certain")),
+    ("NO_SOCKET", ("icmp_rcv",), {"proto": "icmp", "icmp_type": 0}, ("unknown", "unknown")),
     ("NO_SOCKET", ("icmp_rcv",), {"proto": "icmp", "icmp_type": 8}, ("unknown", "unknown")),
     ("SOCKET_RCVBUFF", ("udp_queue_rcv_one_skb",), {}, ("socket.udp-buffer-full", "certain")),
     ("SOCKET_RCVBUFF", ("__udpv6_queue_rcv_skb",), {}, ("socket.udp-buffer-full", "certain")),

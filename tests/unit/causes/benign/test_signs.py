@@ -48,7 +48,6 @@ CLOSES = [
     ("tcp_disconnect", "inet_child_forget", "inet_csk_listen_stop"),
     ("skb_queue_purge", "netlink_sock_destruct", "__sk_destruct"),
     ("skb_rbtree_purge", "tcp_v4_destroy_sock", "inet_csk_destroy_sock"),
-    ("tun_queue_purge", "__tun_detach", "tun_chr_close"),
 ]
 
 
@@ -108,11 +107,7 @@ def test_a_message_between_programs_is_no_packet(died: Callable[..., Drop]) -> N
     assert judged(died("unix_stream_connect", "__sys_connect")) == "unknown", "it has an IP header"
 
 
-# A neighbour solicitation for fd00::2 from fd00::1 (RFC 4861, 4.3).
-SOLICITATION = (
-    "6000000000203afffd000000000000000000000000000001ff0200000000000000000001ff000002"
-    "8700{checksum}00000000fd0000000000000000000000000000020101027a3b1c5d6e"
-)
+ANSWERED, COPIED = frozenset({"answered"}), frozenset({"copied"})
 IPV4 = bytes.fromhex("4500001d000100004011000001010101c0a80002")
 KEEPALIVE = IPV4 + bytes.fromhex("1194119400090000") + b"\xff"
 
@@ -133,34 +128,33 @@ def test_anything_else_that_dies_there_is_one(died: Callable[..., Drop]) -> None
     assert judged(died("udp_queue_rcv_one_skb", data=KEEPALIVE)) == "unknown"
 
 
-@pytest.mark.parametrize("icmp_type", range(133, 138))
-def test_neighbour_discovery_that_was_read_is_no_loss(died: Callable[..., Drop], icmp_type: int) -> None:
-    drop = died("icmpv6_rcv", proto="icmp6", icmp_type=icmp_type, icmp_code=0, ttl=255, protocol=0x86DD)
-    assert judged(drop) == "benign.neighbour-probe"
+def test_packets_that_a_closed_tun_device_still_had_are_a_loss(died: Callable[..., Drop]) -> None:
+    for reason in (None, "NOT_SPECIFIED", "QUEUE_PURGE"):
+        assert judged(died("tun_queue_purge", "tun_chr_close", reason=reason)) == "device.queue-gone"
 
 
-def test_neighbour_discovery_that_was_refused_is_one(died: Callable[..., Drop]) -> None:
-    message = {"proto": "icmp6", "icmp_type": 135, "icmp_code": 0, "protocol": 0x86DD}
-    assert judged(died("icmpv6_rcv", ttl=64, **message)) == "ipv6.ndp-invalid"
-    assert judged(died("icmpv6_rcv", ttl=255, **message | {"icmp_code": 7})) == "ipv6.ndp-invalid"
-    assert judged(died("icmpv6_rcv", ttl=255, reason="ICMP_CSUM", **message)) == "malformed.icmp-checksum"
-    assert judged(died("icmpv6_rcv", ttl=255, reason=None, **message)) == "unknown", (
-        "its checksum may be wrong"
-    )
-
-
-def test_without_reasons_the_checksum_must_be_right(died: Callable[..., Drop]) -> None:
-    good = bytes.fromhex(SOLICITATION.format(checksum="e493"))
-    assert judged(died("icmpv6_rcv", reason=None, data=good, protocol=0x86DD)) == "benign.neighbour-probe"
-    bad = bytes.fromhex(SOLICITATION.format(checksum="0000"))
-    assert judged(died("icmpv6_rcv", reason=None, data=bad, protocol=0x86DD)) == "unknown"
-
-
-def test_icmp6_errors_and_group_reports_that_were_read_are_no_loss(died: Callable[..., Drop]) -> None:
-    for icmp_type in (1, 2, 3, 4, 130, 143):
-        drop = died("icmpv6_rcv", proto="icmp6", icmp_type=icmp_type, icmp_code=0, ttl=64, protocol=0x86DD)
+def test_icmp6_errors_and_group_messages_that_were_read_are_no_loss(died: Callable[..., Drop]) -> None:
+    message = {"proto": "icmp6", "icmp_code": 0, "protocol": 0x86DD}
+    quoted = replace(died("icmpv6_rcv").packet, proto="udp", header_error=None)
+    for error in range(1, 5):
+        drop = died("icmpv6_rcv", icmp_type=error, ttl=64, quoted=quoted, **message)
         assert judged(drop) == "benign.icmp6-handled"
-    assert judged(died("icmpv6_rcv", proto="icmp6", icmp_type=128, icmp_code=0, protocol=0x86DD)) == "unknown"
+        cut = died(
+            "icmpv6_rcv", icmp_type=error, ttl=64, quoted=replace(quoted, header_error="short"), **message
+        )
+        assert judged(cut) == "unknown"
+    from_link, far = {"saddr": ip_address("fe80::1")}, {"saddr": ip_address("fd00::1")}
+    for group_message in (130, 131, 132, 143):
+        handled = died("icmpv6_rcv", icmp_type=group_message, ttl=1, **from_link, **message)
+        assert judged(handled) == "benign.icmp6-handled"
+        for odd in ({"ttl": 64} | from_link, {"ttl": 1} | far):
+            assert judged(died("icmpv6_rcv", icmp_type=group_message, **odd, **message)) == "unknown"
+
+
+def test_a_request_for_an_echo_is_no_loss_if_it_was_answered(died: Callable[..., Drop]) -> None:
+    request = {"proto": "icmp6", "icmp_type": 128, "icmp_code": 0, "protocol": 0x86DD}
+    assert judged(died("icmpv6_rcv", notes=ANSWERED, **request)) == "benign.icmp6-handled"
+    assert judged(died("icmpv6_rcv", **request)) == "unknown"
 
 
 def test_a_question_for_somebody_elses_address_is_no_loss(died: Callable[..., Drop]) -> None:
@@ -184,17 +178,70 @@ def test_group_management_for_others_is_no_loss_but_a_users_group_is(died: Calla
     assert judged(died("ip_rcv_finish_core", **data)) == "routing.multicast-not-joined"
 
 
-def test_an_echo_reply_without_ping_socket_is_no_loss(died: Callable[..., Drop]) -> None:
-    assert judged(died("ping_rcv", reason="NO_SOCKET", proto="icmp", icmp_type=0)) == "benign.echo-reply"
-    assert judged(died("icmpv6_rcv", reason="NO_SOCKET", proto="icmp6", icmp_type=129)) == "benign.echo-reply"
-    assert judged(died("icmp_rcv", reason=None, proto="icmp", icmp_type=0)) == "unknown", (
+def test_an_echo_reply_is_no_loss_if_a_raw_socket_had_its_copy(died: Callable[..., Drop]) -> None:
+    for function, proto, icmp_type in (("ping_rcv", "icmp", 0), ("icmpv6_rcv", "icmp6", 129)):
+        reply = {"reason": "NO_SOCKET", "proto": proto, "icmp_type": icmp_type}
+        assert judged(died(function, notes=COPIED, **reply)) == "benign.echo-reply"
+        assert judged(died(function, **reply)) == "unknown"
+    assert judged(died("icmp_rcv", reason=None, proto="icmp", icmp_type=0, notes=COPIED)) == "unknown", (
         "its checksum may be wrong"
     )
-    reply = (
+    data = (
         IPV4[:2] + b"\x00\x20" + IPV4[4:9] + b"\x01" + IPV4[10:] + bytes.fromhex("0000625a00070001deadbeef")
     )
-    assert judged(died("icmp_rcv", reason=None, data=reply)) == "benign.echo-reply"
-    assert judged(died("icmp_rcv", reason=None, data=reply[:-1] + b"\x00")) == "unknown"
+    assert judged(died("icmp_rcv", reason=None, data=data, notes=COPIED)) == "benign.echo-reply"
+    assert judged(died("icmp_rcv", reason=None, data=data[:-1] + b"\x00", notes=COPIED)) == "unknown"
+
+
+def test_a_frame_that_a_bridge_flooded_is_no_loss_for_those_who_do_not_want_it(
+    died: Callable[..., Drop],
+) -> None:
+    flooded = frozenset({"flooded"})
+    assert judged(died("ip6_rcv_core", reason="OTHERHOST", notes=flooded)) == "benign.bridge-flood"
+    assert judged(died("ip_rcv_core", reason=None, notes=flooded)) == "benign.bridge-flood"
+    assert judged(died("ip_rcv_core", reason="OTHERHOST")) == "routing.not-for-us"
+    assert judged(died("br_pass_frame_up", notes=frozenset({"to-many"}))) == "benign.bridge-flood"
+    assert judged(died("br_pass_frame_up")) == "device.bridge-vlan-filter"
+
+
+def test_ones_own_broadcast_that_comes_back_is_no_loss(died: Callable[..., Drop]) -> None:
+    to_all = {"proto": "udp", "dport": 1900, "daddr": ip_address("255.255.255.255")}
+    assert judged(died("udp_rcv", notes=frozenset({"looped-back"}), **to_all)) == "benign.own-copy"
+    assert judged(died("udp_rcv", notes=frozenset({"to-many"}), **to_all)) == "socket.udp-no-listener"
+    assert judged(died("udp_rcv", **to_all | {"dport": 67})) == "benign.multicast-noise"
+
+
+def test_groups_that_every_switch_floods_are_no_loss_where_nobody_joined(died: Callable[..., Drop]) -> None:
+    for group in ("224.0.0.251", "ff02::fb", "ff02::1:3"):
+        place = "ip6_mc_input" if ":" in group else "ip_rcv_finish_core"
+        assert judged(died(place, daddr=ip_address(group))) == "benign.multicast-noise"
+        assert judged(died("nf_hook_slow", daddr=ip_address(group))) == "unknown"
+    for group in ("239.255.255.250", "ff05::fb", "ff02::dead:beef"):
+        place = "ip6_mc_input" if ":" in group else "ip_rcv_finish_core"
+        assert judged(died(place, daddr=ip_address(group))) == "routing.multicast-not-joined"
+
+
+def test_what_ipv6_sends_again_by_itself_is_no_loss(died: Callable[..., Drop]) -> None:
+    message = {"proto": "icmp6", "daddr": ip_address("ff02::16"), "protocol": 0x86DD}
+    nobody, own = {"saddr": ip_address("::")}, {"saddr": ip_address("fe80::1")}
+    for sent in ({"icmp_type": 143} | own, {"icmp_type": 133} | own, {"icmp_type": 135} | nobody):
+        off = {"reason": "QDISC_DROP", "notes": frozenset({"no-carrier"})}
+        drop = died("__dev_queue_xmit", **off, **message | sent)
+        drop = replace(drop, event=replace(drop.event, skb_iif=0))
+        assert judged(drop) == "benign.multicast-noise"
+        full = replace(drop, event=replace(drop.event, notes=frozenset()))
+        assert judged(full) == "unknown", "its qdisc may be full"
+        forwarded = replace(drop, event=replace(drop.event, skb_iif=3))
+        assert judged(forwarded) == "queueing.noqueue-down"
+        flooded = died("__dev_queue_xmit", "br_dev_queue_push_xmit", "br_flood", **off, **message | sent)
+        assert judged(flooded) == "benign.bridge-flood"
+    asks = died("__dev_queue_xmit", icmp_type=135, **off, **message | own)
+    assert judged(replace(asks, event=replace(asks.event, skb_iif=0))) == "queueing.noqueue-down"
+
+
+def test_a_question_for_a_route_is_no_packet(died: Callable[..., Drop]) -> None:
+    for function in ("inet_rtm_getroute", "inet6_rtm_getroute"):
+        assert judged(died(function, "rtnetlink_rcv_msg")) == "benign.route-lookup"
 
 
 def test_pieces_of_a_larger_packet_are_reported_with_it(died: Callable[..., Drop]) -> None:
@@ -244,3 +291,22 @@ def test_a_keepalive_is_no_loss_but_old_data_is_shown(died: Callable[..., Drop])
         judged(died("tcp_validate_incoming", reason="TCP_RFC7323_PAWS_ACK", data=tcp(ACK)))
         == "benign.ack-consumed"
     )
+
+
+def test_an_ack_on_a_connection_that_one_end_has_closed_is_no_loss(died: Callable[..., Drop]) -> None:
+    for reason in (None, "NOT_SPECIFIED"):
+        assert judged(died("tcp_rcv_state_process", reason=reason, data=tcp(ACK))) == "benign.ack-consumed"
+    for flags, data in ((ACK, b"data"), (FIN_ACK, b""), (RST, b""), (SYN, b"")):
+        assert judged(died("tcp_rcv_state_process", data=tcp(flags, data))) == "unknown"
+    assert judged(died("tcp_rcv_state_process", reason="TCP_INVALID_ACK_SEQUENCE", data=tcp(ACK))) != (
+        "benign.ack-consumed"
+    )
+
+
+def test_before_there_was_a_reason_for_it_a_keepalive_is_known_by_a_probe(died: Callable[..., Drop]) -> None:
+    outside = {"reason": "TCP_INVALID_SEQUENCE"}
+    keepalive = died("tcp_validate_incoming", data=tcp(ACK), notes=ANSWERED, **outside)
+    assert judged(keepalive) == "benign.ack-consumed"
+    assert judged(died("tcp_validate_incoming", data=tcp(ACK), **outside)) == "tcp.out-of-window"
+    data = died("tcp_validate_incoming", data=tcp(ACK, b"data"), notes=ANSWERED, **outside)
+    assert judged(data) == "tcp.out-of-window"

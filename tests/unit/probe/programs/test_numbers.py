@@ -12,7 +12,7 @@ import pytest
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.probe.attach_drop import COUNTING
-from dropwatch.probe.families import FAMILIES, TCP, XFRM, XFRM_OUTPUT
+from dropwatch.probe.families import ANSWERS, FAMILIES, TCP, XFRM, XFRM_OUTPUT
 from dropwatch.probe.family import Family, Hook
 from dropwatch.probe.programs import numbers
 from dropwatch.probe.programs.text import BASE_FILES, DROP_FILES, HEADERS, MODES, Mode, join
@@ -212,6 +212,11 @@ PARAMETERS = {
     "__xfrm_policy_check": {"dir": 2, "skb": 3},
     "__xfrm_state_delete": {"x": 1},
     "tcp_timewait_state_process": {"skb": 2},
+    "tcp_send_dupack": {"sk": 1, "skb": 2},
+    "raw_rcv": {"skb": 2},
+    "rawv6_rcv": {"skb": 2},
+    "icmpv6_getfrag": {"from": 1},
+    "ndisc_send_na": {"solicited_addr": 3},
 }
 
 
@@ -221,7 +226,7 @@ def body_of(function: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("hook", [*XFRM.hooks, *TCP.hooks], ids=lambda hook: hook.function)
+@pytest.mark.parametrize("hook", [*XFRM.hooks, *TCP.hooks, *ANSWERS.hooks], ids=lambda hook: hook.function)
 def test_parameters_are_where_the_program_takes_them(hook: Hook) -> None:
     for name in hook.programs:
         body = body_of(name)

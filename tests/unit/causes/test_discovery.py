@@ -1,0 +1,203 @@
+"""Neighbour discovery: whether a message that was freed had done its work, was invalid, or was not accepted."""
+
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import pytest
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.ipv6 import Ipv6Interface
+from dropwatch.model.drop import Drop, Event, Frame, Interface, Where
+from dropwatch.packet.checksum import folded
+from dropwatch.packet.parse import parse
+from tests.unit.told_host import ToldHost
+
+OWN, OTHER, PEER = (IPv6Address(f"fd00::{n}") for n in (2, 3, 1))
+LINK = IPv6Address("fe80::1")
+NOBODY = IPv6Address("::")
+ALL, GROUP = IPv6Address("ff02::1"), IPv6Address("ff02::1:ff00:2")
+RS, RA, NS, NA, REDIRECT = range(133, 138)
+HARDWARE = bytes.fromhex("01017a3b1c5d6e00")
+
+
+def host(**settings: Any) -> ToldHost:
+    values: dict[str, Any] = {
+        "forwarding": 0,
+        "accept_ra": 1,
+        "accept_redirects": 1,
+        "drop_unsolicited_na": 0,
+        "addresses": frozenset({OWN}),
+        "tentative": frozenset(),
+    }
+    return ToldHost(ipv6=Ipv6Interface(**values | settings))
+
+
+def message(
+    kind: int,
+    source: IPv6Address = LINK,
+    to: IPv6Address = OWN,
+    target: IPv6Address | None = None,
+    flags: int = 0,
+    options: bytes = b"",
+    ttl: int = 255,
+    code: int = 0,
+) -> bytes:
+    """An IPv6 packet with a right checksum."""
+    body = bytes((flags, 0, 0, 0))
+    if kind == RA:
+        body += bytes(8)
+    if target is not None:
+        body += target.packed
+    if kind == REDIRECT:
+        body += PEER.packed
+    body += options
+    length = 4 + len(body)
+    ends = source.packed + to.packed
+    covered = ends + length.to_bytes(4, "big") + bytes((0, 0, 0, 58, kind, code, 0, 0)) + body
+    checksum = 0xFFFF - folded(covered)
+    header = b"\x60\0\0\0" + length.to_bytes(2, "big") + bytes((58, ttl)) + ends
+    return header + bytes((kind, code)) + checksum.to_bytes(2, "big") + body
+
+
+SOUND = {
+    RS: message(RS, options=HARDWARE),
+    RA: message(RA, to=ALL, options=HARDWARE),
+    NS: message(NS, to=GROUP, target=OWN, options=HARDWARE),
+    NA: message(NA, target=PEER, flags=0x60, options=HARDWARE),
+    REDIRECT: message(REDIRECT, target=LINK),
+}
+
+
+@pytest.fixture
+def freed(make_drop: Callable[..., Drop], make_event: Callable[..., Event]) -> Callable[..., Drop]:
+    def build(data: bytes, reason: str | None = None, notes: frozenset[str] = frozenset()) -> Drop:
+        place = Frame("icmpv6_rcv", 0x10, None, 0xFFFFFFFF81000000)
+        return make_drop(
+            event=make_event(packet=data, protocol=0x86DD, notes=notes),
+            packet=parse(data, 0x86DD, len(data), 0),
+            reason=reason,
+            where=Where(place, None, None),
+            stack=(place,),
+            iface=Interface(2, "eth0"),
+        )
+
+    return build
+
+
+def judged(drop: Drop, asked: ToldHost) -> tuple[str, str]:
+    cause, verdict = diagnose(drop, asked)
+    return (cause.id if cause is not None else "unknown"), verdict.confidence
+
+
+HARMLESS = "benign.neighbour-probe", "certain"
+INVALID = "ipv6.ndp-invalid", "certain"
+BOTH = pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED"])
+
+
+@BOTH
+@pytest.mark.parametrize("kind", [RS, RA, NA, REDIRECT])
+def test_a_sound_message_that_no_setting_refuses_is_no_loss(
+    freed: Callable[..., Drop], kind: int, reason: str | None
+) -> None:
+    assert judged(freed(SOUND[kind], reason), host()) == HARMLESS
+
+
+@BOTH
+def test_a_question_for_an_own_address_is_no_loss_if_it_was_answered(
+    freed: Callable[..., Drop], reason: str | None
+) -> None:
+    answered = frozenset({"answered"})
+    assert judged(freed(SOUND[NS], reason, answered), host()) == HARMLESS
+    assert judged(freed(SOUND[NS], reason), host()) == ("unknown", "unknown")
+    tentative = host(tentative=frozenset({OWN}))
+    assert judged(freed(SOUND[NS], reason), tentative) == ("ipv6.message-refused", "likely")
+
+
+@BOTH
+def test_questions_that_are_not_for_us_are_no_loss(freed: Callable[..., Drop], reason: str | None) -> None:
+    assert judged(freed(message(NS, to=GROUP, target=OTHER), reason), host()) == HARMLESS
+    is_free = message(NS, source=NOBODY, to=GROUP, target=OWN)
+    assert judged(freed(is_free, reason), host()) == HARMLESS
+
+
+BROKEN = {
+    "hop limit": (message(NS, target=OWN, ttl=64), "hop limit 64"),
+    "code": (message(NS, target=OWN, code=7), "code 7"),
+    "option of length 0": (message(NS, to=GROUP, target=OWN, options=b"\x01\0" + bytes(6)), "of length 0"),
+    "option too long": (message(NA, target=PEER, options=b"\x02\x02" + bytes(6)), "longer than the message"),
+    "half an option": (message(RA, to=ALL, options=b"\x01"), "longer than the message"),
+    "short": (message(NS), "8 bytes long"),
+    "target": (message(NS, target=ALL), "a multicast address"),
+    "DAD to one": (message(NS, source=NOBODY, target=OWN), "instead of the group"),
+    "DAD with hardware address": (
+        message(NS, source=NOBODY, to=GROUP, target=OWN, options=HARDWARE),
+        "its source is ::",
+    ),
+    "asked for, to all": (message(NA, to=ALL, target=PEER, flags=0x40), "sent to a group"),
+    "router from afar": (message(RA, source=PEER, to=ALL), "only a link-local address"),
+    "redirect from afar": (message(REDIRECT, source=PEER, target=LINK), "only a link-local address"),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_message_that_breaks_a_rule_is_invalid_whatever_else_is_so(
+    freed: Callable[..., Drop], name: str, reason: str | None
+) -> None:
+    data, words = BROKEN[name]
+    drop = freed(data, reason)
+    assert judged(drop, host()) == INVALID
+    assert words in diagnose(drop, host())[1].evidence[0].text
+
+
+REFUSED = [
+    (RA, {"accept_ra": 0}, "accept_ra = 0", "accept_ra=1"),
+    (RA, {"accept_ra": 0, "forwarding": 1}, "accept_ra = 0", "accept_ra=2"),
+    (REDIRECT, {"accept_redirects": 0}, "accept_redirects = 0", "accept_redirects=1"),
+    (REDIRECT, {"forwarding": 1}, "forwarding = 1", "forwarding=0"),
+]
+
+
+@BOTH
+@pytest.mark.parametrize(("kind", "settings", "text", "fix"), REFUSED)
+def test_what_a_setting_refuses_is_told_with_it(
+    freed: Callable[..., Drop], kind: int, settings: dict[str, int], text: str, fix: str, reason: str | None
+) -> None:
+    drop = freed(SOUND[kind], reason)
+    cause, verdict = diagnose(drop, host(**settings))
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == ("ipv6.message-refused", "likely")
+    assert verdict.culprit is not None
+    assert verdict.culprit.text == f"net.ipv6.conf.eth0.{text}"
+    assert fix in (verdict.fix[0].command or "")
+
+
+def test_an_advertisement_that_nobody_asked_for(freed: Callable[..., Drop]) -> None:
+    unasked = message(NA, to=ALL, target=PEER, flags=0x20)
+    assert judged(freed(unasked), host()) == HARMLESS
+    assert judged(freed(unasked), host(drop_unsolicited_na=1)) == ("ipv6.message-refused", "likely")
+    assert judged(freed(SOUND[NA]), host(drop_unsolicited_na=1)) == HARMLESS
+
+
+def test_two_hosts_with_one_address(freed: Callable[..., Drop]) -> None:
+    ours = message(NA, to=ALL, target=OWN, flags=0x20)
+    assert judged(freed(ours), host()) == ("ipv6.message-refused", "certain")
+
+
+def test_a_router_takes_no_advertisement(freed: Callable[..., Drop]) -> None:
+    ignored = ("benign.router-advertisement-ignored", "certain")
+    assert judged(freed(SOUND[RA]), host(forwarding=1)) == ignored
+    assert judged(freed(SOUND[RA]), host(forwarding=1, accept_ra=2)) == HARMLESS
+
+
+def test_what_cannot_be_read_is_not_hidden(freed: Callable[..., Drop]) -> None:
+    unknown = ("unknown", "unknown")
+    assert judged(freed(SOUND[RA]), ToldHost()) == unknown
+    bad_sum = SOUND[RA][:42] + b"\0\0" + SOUND[RA][44:]
+    assert judged(freed(bad_sum), host()) == unknown
+    long = message(RA, to=ALL, options=(b"\x05\x01" + bytes(6)) * 40)
+    drop = freed(long[:256])
+    assert judged(drop, host()) == unknown
+    assert judged(freed(SOUND[RA], "ICMP_CSUM"), host())[0] == "malformed.icmp-checksum"
+    assert ip_address("fd00::2") == OWN
