@@ -10,6 +10,7 @@ from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.question import plain_question, question
 from dropwatch.host.route import Route, read_route
+from dropwatch.host.sockets import PortSockets, SocketReader
 from dropwatch.model.drop import Address, Process
 
 
@@ -59,3 +60,12 @@ class Host(IpsecQuestions, NetfilterQuestions):
     def socket_holder(self, inode: int, socket: int) -> Process | None:
         """Who holds the socket of this inode."""
         return read_holders({socket}).get(socket)
+
+    @question("sockets")
+    def sockets_at(self, inode: int, proto: str, port: int, came_in: int) -> PortSockets:
+        """Which sockets have this local port, of TCP those that listen; for a packet of the interface `came_in`."""
+        return self._sockets.read(inode, proto, port, came_in)
+
+    @cached_property
+    def _sockets(self) -> SocketReader:
+        return SocketReader()

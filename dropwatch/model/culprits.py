@@ -245,21 +245,26 @@ class XfrmPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """A socket of UDP, as it was at the drop; who holds it, read after the drop, is the finding's `process`."""
+    """A socket that has the packet's port; who holds it, read after the drop, is the finding's `process`.
+
+    Of one that took no more there is also what was queued at the drop.
+    """
 
     kind: ClassVar[Literal["socket"]] = "socket"
     text: Text
-    proto: Annotated[str, "udp or udplite"]
+    proto: Annotated[str, "udp, udplite or tcp"]
     address: Annotated[str, "its own; 0.0.0.0 or :: for any"]
     port: Annotated[int, "its own"]
     peer: Annotated[str | None, "whom it is connected to; null: it takes datagrams of anybody"]
     peer_port: Annotated[int | None, "port of the peer"]
     bound_ifindex: Annotated[int | None, "index of the interface or VRF that it is bound to"]
     inode: Annotated[int | None, "what /proc/PID/fd calls it by; null: it is the kernel's own"]
-    queued: Annotated[int, "bytes that the datagrams in its queue occupy"]
-    limit: Annotated[int, "how many they may"]
-    limit_set: Annotated[bool, "the program chose the limit (SO_RCVBUF), else it is net.core.rmem_default"]
-    datagrams: Annotated[int, "in its queue"]
+    queued: Annotated[int | None, "bytes that the datagrams in its queue occupied at the drop"] = None
+    limit: Annotated[int | None, "how many they may"] = None
+    limit_set: Annotated[
+        bool | None, "the program chose the limit (SO_RCVBUF), else it is net.core.rmem_default"
+    ] = None
+    datagrams: Annotated[int | None, "in its queue at the drop"] = None
 
 
 Rule = NftRule | IptablesRule | EbtablesRule | ChainPolicy

@@ -209,20 +209,25 @@ $ nstat -az TcpExtTCPMinTTLDrop
     ),
     Cause(
         id="socket.bound-elsewhere",
-        title="a socket is there, but bound to another interface, VRF or address",
+        title="a socket has the port, but is bound to another interface, VRF, address or peer",
         why="""
-A socket with the right port exists, but SO_BINDTODEVICE, a VRF or its local address keeps this packet away
-from it. A socket that is not in a VRF gets nothing that came in through one, unless
-net.ipv4.tcp_l3mdev_accept (udp_l3mdev_accept) allows it; a socket bound to a VRF gets nothing from elsewhere.
+A socket with the right port exists, but SO_BINDTODEVICE, a VRF, its local address or its family keeps this
+packet away from it, or it is connected to another peer. A socket that is not in a VRF gets nothing that came
+in through one, unless net.ipv4.tcp_l3mdev_accept (udp_l3mdev_accept) allows it; a socket bound to a VRF gets
+nothing from elsewhere. One of IPv6 that is bound to no address takes IPv4 as well, unless IPV6_V6ONLY is set.
+The sockets are read after the drop: whydrop is certain where it had seen the same one before the drop, too.
 """,
         confirm="""
 The interface stands behind a percent sign at the address:
 $ ss -lntup 'sport = :DPORT'
 $ ip -d link show type vrf
 $ sysctl net.ipv4.tcp_l3mdev_accept net.ipv4.udp_l3mdev_accept
+A socket of UDP that is connected to a peer:
+$ ss -anup 'sport = :DPORT'
 """,
         fix=(
             Fix("see what the socket is bound to", "ss -lntup 'sport = :DPORT'"),
+            Fix("have its program bind to the address that the packets are sent to, or to all"),
             Fix("run the program in the VRF", "ip vrf exec VRF PROGRAM"),
             Step(
                 "or let sockets outside of VRFs take their traffic",
@@ -236,6 +241,30 @@ $ sysctl net.ipv4.tcp_l3mdev_accept net.ipv4.udp_l3mdev_accept
                 fits=fits.udp,
                 weakens="services outside of VRFs are reached from all of them",
             ),
+        ),
+        seen_as=("NO_SOCKET",),
+        seen_at=("__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv", "tcp_v4_rcv", "tcp_v6_rcv"),
+    ),
+    Cause(
+        id="socket.steered-away",
+        title="a socket is there, but a BPF program chose that it does not get the packet",
+        why="""
+A socket has the port and the address, and nothing that it is bound to keeps the packet away, and yet the
+lookup found none. A BPF program decides over it: one at the namespace's sk_lookup hook, which is asked before
+sockets that are not connected, or one of the socket's SO_REUSEPORT group (SO_ATTACH_REUSEPORT_EBPF). Such
+programs spread connections over workers and put services on many addresses; when the worker that they choose
+is not there, they may say drop.
+""",
+        confirm="""
+$ ss -anup 'sport = :DPORT'
+$ ss -lntp 'sport = :DPORT'
+Look for links of type netns with attach_type sk_lookup, and programs of type sk_reuseport:
+$ bpftool link show
+$ bpftool prog show
+""",
+        fix=(
+            Fix("find the program, and who loaded it", "bpftool link show; bpftool prog show"),
+            Fix("ask its owner: restart what fills its map of sockets, or detach it"),
         ),
         seen_as=("NO_SOCKET",),
         seen_at=("__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv", "tcp_v4_rcv", "tcp_v6_rcv"),

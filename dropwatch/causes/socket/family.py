@@ -1,21 +1,25 @@
 """The judge of sockets."""
 
-from dropwatch.causes.family import Family, in_order
+from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.socket import signs
 from dropwatch.causes.socket.access import ACCESS
 from dropwatch.causes.socket.queues import QUEUES
+from dropwatch.causes.socket.unclaimed import no_socket
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop
 
-SOCKET = Family(
-    "socket",
-    (*ACCESS, *QUEUES),
-    in_order(
-        ("socket.udp-no-listener", signs.udp_no_listener),
-        ("socket.tcp-no-listener", signs.tcp_no_listener),
-        ("socket.closed", signs.data_after_close),
-        ("socket.udp-buffer-full", signs.udp_buffer_full),
-        ("socket.raw-buffer-full", signs.raw_buffer_full),
-        ("socket.packet-buffer-full", signs.packet_buffer_full),
-        ("socket.accept-queue-full", signs.accept_queue_full),
-        ("socket.memory-pressure", signs.memory_pressure),
-    ),
+_OTHERS = in_order(
+    ("socket.closed", signs.data_after_close),
+    ("socket.udp-buffer-full", signs.udp_buffer_full),
+    ("socket.raw-buffer-full", signs.raw_buffer_full),
+    ("socket.packet-buffer-full", signs.packet_buffer_full),
+    ("socket.accept-queue-full", signs.accept_queue_full),
+    ("socket.memory-pressure", signs.memory_pressure),
 )
+
+
+def _judge(drop: Drop, host: Host) -> Judgement | None:
+    return no_socket(drop, host) or _OTHERS(drop, host)
+
+
+SOCKET = Family("socket", (*ACCESS, *QUEUES), _judge)

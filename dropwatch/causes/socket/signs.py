@@ -6,9 +6,10 @@ from dataclasses import replace
 from dropwatch.causes import kernel_word
 from dropwatch.causes.advice import twice
 from dropwatch.causes.places import UDP_ENTRANCES
+from dropwatch.causes.socket.words import end
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import Socket
-from dropwatch.model.drop import Address, Drop, Evidence, Fix, Process, SocketNote, Verdict
+from dropwatch.model.drop import Drop, Evidence, Fix, Process, SocketNote, Verdict
 from dropwatch.packet.payload import tcp_payload_length
 
 _UDP = frozenset({"udp", "udplite"})
@@ -42,12 +43,17 @@ def udp_no_listener(drop: Drop, host: Host) -> Verdict | None:
         return None
     if function in _TO_MANY:
         return kernel_word.certain(drop, port)
-    to_many = packet.daddr is not None and (
-        packet.daddr.is_multicast or str(packet.daddr) == "255.255.255.255"
-    )
-    if function in UDP_ENTRANCES and to_many:
+    if function in UDP_ENTRANCES and to_many(drop):
         return kernel_word.likely(drop, port)
     return None
+
+
+def to_many(drop: Drop) -> bool:
+    """A datagram to a group or to all: more than one socket may take it."""
+    daddr = drop.packet.daddr
+    return kernel_word.place(drop) in _TO_MANY or (
+        daddr is not None and (daddr.is_multicast or str(daddr) == "255.255.255.255")
+    )
 
 
 def tcp_no_listener(drop: Drop, host: Host) -> Verdict | None:
@@ -112,7 +118,7 @@ def _socket(drop: Drop, note: SocketNote, owner: Process | None) -> Socket:
     """As `ss -uap` has it, without what is queued."""
     proto = drop.packet.proto or "udp"
     users = f' users:(("{owner.comm}",pid={owner.pid}))' if owner is not None else ""
-    text = f"{proto} {_end(note.address, note.port)} {_end(note.peer, note.peer_port)}{users}"
+    text = f"{proto} {end(note.address, note.port)} {end(note.peer, note.peer_port)}{users}"
     return Socket(
         text=text,
         proto=proto,
@@ -127,12 +133,6 @@ def _socket(drop: Drop, note: SocketNote, owner: Process | None) -> Socket:
         limit_set=note.limit_set,
         datagrams=note.datagrams,
     )
-
-
-def _end(address: Address | None, port: int | None) -> str:
-    if address is None:
-        return "*:*"
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def _larger_buffer(note: SocketNote, owner: Process | None) -> tuple[Fix, ...]:
@@ -184,9 +184,13 @@ def memory_pressure(drop: Drop, host: Host) -> Verdict | None:
 
 
 def tcp_without_socket(drop: Drop) -> bool:
-    """Where a segment enters TCP, no socket was found for it: neither a connection nor a listener."""
+    """Where a segment enters TCP, no socket was found for it: neither a connection nor a listener.
+
+    What a time-wait socket has answered with a reset dies there with the same reason.
+    """
     return (
         drop.reason == "NO_SOCKET"
+        and "time-wait" not in drop.event.notes
         and drop.packet.proto == "tcp"
         and kernel_word.place(drop) in _TCP_ENTRANCES
     )

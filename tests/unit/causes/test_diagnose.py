@@ -8,13 +8,14 @@ import pytest
 
 from dropwatch.causes import CATALOGUE
 from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.sockets import PortSockets
 from dropwatch.model.drop import Drop, Event, Evidence, Frame, Packet, Where
 from tests.unit.told_host import ToldHost
 
 SETTLED = [(reason, cause.id) for cause in CATALOGUE for reason in cause.reasons]
 
 
-HOST = ToldHost()
+HOST = ToldHost(sockets_at=PortSockets())
 
 
 def at(drop: Drop, *functions: str, reason: str | None = None) -> Drop:

@@ -1,0 +1,122 @@
+"""Why the kernel's lookup did not take a socket for a packet.
+
+What compute_score asks of it: net/ipv4/udp.c and inet_hashtables.c, net/ipv6/udp.c and inet6_hashtables.c. Of a
+datagram to many __udp_is_mcast_sock and __udp_v6_is_mcast_sock ask the same.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Literal, get_args
+
+from dropwatch.host.sockets import Device, PortSocket, PortSockets
+from dropwatch.model.drop import Address, Drop, Packet
+
+Kind = Literal["device", "vrf", "v6-only", "address", "peer", "family"]
+_NEAREST = get_args(Kind)
+_LOOPBACK = 1  # LOOPBACK_IFINDEX, include/net/flow.h
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """What was asked for, the first thing that did not fit, in words that go on from the socket's name.
+
+    `sure` False: what the kernel compared it with is not all known.
+    """
+
+    kind: Kind
+    words: str
+    sure: bool = True
+
+    @property
+    def distance(self) -> int:
+        """How little the socket has to do with the packet: a device is compared last."""
+        return _NEAREST.index(self.kind)
+
+
+def came_in(drop: Drop) -> int:
+    """The index of the interface that lookups compare with: in a VRF it is that of the VRF."""
+    return drop.event.skb_iif or drop.event.ifindex
+
+
+def mismatch(one: PortSocket, drop: Drop, found: PortSockets) -> Mismatch | None:
+    """Why it was not taken; None: it would have been, as it is now."""
+    return (
+        _of_family(one, drop.packet)
+        or _of_address(one, drop.packet)
+        or _of_peer(one, drop.packet)
+        or _of_device(one, drop, found)
+    )
+
+
+def _of_family(one: PortSocket, packet: Packet) -> Mismatch | None:
+    if packet.family == 4 and one.v6_only:
+        return Mismatch("v6-only", "takes IPv6 only (IPV6_V6ONLY), and the packet is IPv4")
+    if packet.family == 6 and one.address.version == 4:
+        return Mismatch("family", "is a socket of IPv4, and the packet is IPv6")
+    if packet.family == 4 and _for_family(one.address, packet).version == 6:
+        return Mismatch("family", "is bound to an address of IPv6, and the packet is IPv4")
+    return None
+
+
+def _of_address(one: PortSocket, packet: Packet) -> Mismatch | None:
+    own = _for_family(one.address, packet)
+    if own.is_unspecified or own == packet.daddr:
+        return None
+    return Mismatch("address", f"is bound to this address, and the packet is for {packet.daddr}")
+
+
+def _of_peer(one: PortSocket, packet: Packet) -> Mismatch | None:
+    if one.peer is None:
+        return None
+    peer = _for_family(one.peer, packet)
+    if (peer.is_unspecified or peer == packet.saddr) and one.peer_port in (0, packet.sport):
+        return None
+    sender = f"{packet.saddr} port {packet.sport}"
+    return Mismatch(
+        "peer", f"is connected to {one.peer} port {one.peer_port}, and the packet is from {sender}"
+    )
+
+
+def _of_device(one: PortSocket, drop: Drop, found: PortSockets) -> Mismatch | None:
+    """inet_bound_dev_eq: the VRF of a packet counts as its device, and so does the interface behind it.
+
+    Which of a VRF's interfaces that was is not known here. What this host sends to itself is compared with the
+    interface that the sender is bound to (rt_iif), or in IPv6 that of the address.
+    """
+    devices = found.devices or {}
+    index = came_in(drop)
+    arrival = devices.get(index)
+    through_vrf = arrival is not None and arrival.vrf == index
+    through = _called(index, arrival)
+    if not one.bound_ifindex:
+        if not through_vrf or found.l3mdev_accept:
+            return None
+        return Mismatch(
+            "vrf", f"is outside of VRFs, and the packet came in through {through}: {accept(drop)} is 0"
+        )
+    if one.bound_ifindex == index:
+        return None
+    bound = devices.get(one.bound_ifindex)
+    may_be_behind = through_vrf and (bound is None or bound.vrf == index)
+    words = f"is bound to {_called(one.bound_ifindex, bound)}, and the packet came in through {through}"
+    return Mismatch("device", words, sure=not (may_be_behind or arrival is None or index == _LOOPBACK))
+
+
+def accept(drop: Drop) -> str:
+    """The sysctl that lets a socket outside of VRFs take what comes in through one."""
+    return f"net.ipv4.{'tcp' if drop.packet.proto == 'tcp' else 'udp'}_l3mdev_accept"
+
+
+def _called(index: int, device: Device | None) -> str:
+    if device is None:
+        return f"the interface with index {index}"
+    if device.vrf == index:
+        return f"VRF {device.name}"
+    return device.name
+
+
+def _for_family(address: Address, packet: Packet) -> Address:
+    """What it is for a packet of IPv4: a socket of IPv6 that is open to both has ::ffff:10.9.0.2, or :: for any."""
+    if packet.family != 4 or not isinstance(address, IPv6Address):
+        return address
+    return IPv4Address(0) if address.is_unspecified else address.ipv4_mapped or address

@@ -1,0 +1,162 @@
+"""A packet that no socket took: nobody has the port, or a socket has it and was not taken, which is said of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.advice import Step
+from dropwatch.causes.family import Judgement, first_of
+from dropwatch.causes.socket import signs
+from dropwatch.causes.socket.lookup import Mismatch, accept, came_in, mismatch
+from dropwatch.causes.socket.words import end
+from dropwatch.host.host import Host
+from dropwatch.host.sockets import PortSocket, PortSockets
+from dropwatch.model.culprits import Socket
+from dropwatch.model.drop import Drop, Evidence, Fix, Process, Verdict
+
+_BY_THE_KERNEL = (
+    ("socket.udp-no-listener", signs.udp_no_listener),
+    ("socket.tcp-no-listener", signs.tcp_no_listener),
+)
+_SOURCE = "netlink sock_diag"
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A socket with the port. `mismatch` None: it would take the packet. `pinned`: it was the same before the drop."""
+
+    socket: PortSocket
+    mismatch: Mismatch | None
+    pinned: bool
+    owner: Process | None = None
+
+
+def no_socket(drop: Drop, host: Host) -> Judgement | None:
+    """What the kernel said is one lookup's answer: the sockets that have the port are compared with the packet."""
+    said = first_of(_BY_THE_KERNEL, drop, host)
+    proto, port = drop.packet.proto, drop.packet.dport
+    if said is None or proto is None or port is None:
+        return said
+    found = host.sockets_at(drop.event.netns, proto, port, came_in(drop), drop.event.monotonic_ns)
+    if found is None:
+        unknown = "which sockets have the port was not read: the namespace is gone, or a blind spot says why"
+        return _doubted(said, Evidence(_SOURCE, unknown))
+    if not found.sockets:
+        return said
+    compared = [_compared(each, drop, found) for each in found.sockets]
+    fitting = [each for each in compared if each.mismatch is None]
+    if fitting:
+        return _one_fits(said, drop, host, fitting)
+    return "socket.bound-elsewhere", _elsewhere(said[1], drop, host, compared, found)
+
+
+def _compared(one: PortSocket, drop: Drop, found: PortSockets) -> _Compared:
+    return _Compared(one, mismatch(one, drop, found), one.since_ns < drop.event.monotonic_ns)
+
+
+def _one_fits(said: Judgement, drop: Drop, host: Host, fitting: list[_Compared]) -> Judgement:
+    """As a rule it was opened after the drop. One that was there before it did not get what its lookup gives it."""
+    there = next((each for each in fitting if each.pinned), None)
+    one = _with_owner(there or fitting[0], drop, host)
+    name = _name(one, drop)
+    if signs.to_many(drop):
+        fact = f"{name} takes datagrams to many, unless its membership refuses these or it was opened after the drop"
+    elif there is None:
+        fact = f"{name} takes such packets, seen after the drop: it was opened, or bound anew, since then"
+    else:
+        fact = (
+            f"{name} takes such packets, and was there before the drop and after it: a BPF program may say no"
+        )
+        verdict = kernel_word.likely(drop, Evidence(_SOURCE, fact))
+        return "socket.steered-away", replace(verdict, culprit=_culprit(one, drop), owner=one.owner)
+    return _doubted(said, Evidence(_SOURCE, fact))
+
+
+def _doubted(said: Judgement, fact: Evidence) -> Judgement:
+    cause, verdict = said
+    return cause, replace(verdict, confidence="likely", evidence=(fact, *verdict.evidence))
+
+
+def _elsewhere(
+    said: Verdict, drop: Drop, host: Host, compared: list[_Compared], found: PortSockets
+) -> Verdict:
+    """The nearest is blamed. Certain only where it was there before the drop, and all of them are known."""
+    nearest = sorted(compared, key=lambda each: (_distance(each), not each.pinned))
+    shown = [_with_owner(each, drop, host) for each in nearest[:_SHOWN]]
+    blamed, why = shown[0], shown[0].mismatch
+    assert why is not None
+    known = found.count == len(compared) and all(each.mismatch and each.mismatch.sure for each in compared)
+    facts = [Evidence(_SOURCE, _sentence(each, drop)) for each in shown]
+    if found.count > len(shown):
+        facts.append(Evidence(_SOURCE, f"and {found.count - len(shown):,} more sockets with this port"))
+    return replace(
+        said,
+        confidence=said.confidence if blamed.pinned and known else "likely",
+        culprit=_culprit(blamed, drop),
+        evidence=(*facts, kernel_word.evidence(drop)),
+        fix=tuple(_fixes(why, blamed, drop)),
+        owner=blamed.owner,
+    )
+
+
+def _distance(one: _Compared) -> int:
+    return one.mismatch.distance if one.mismatch is not None else -1
+
+
+def _with_owner(one: _Compared, drop: Drop, host: Host) -> _Compared:
+    inode = one.socket.inode
+    owner = host.socket_holder(drop.event.netns, inode, drop.event.monotonic_ns) if inode else None
+    return replace(one, owner=owner)
+
+
+def _sentence(one: _Compared, drop: Drop) -> str:
+    when = "before the drop and after it" if one.pinned else "after the drop"
+    words = one.mismatch.words if one.mismatch is not None else ""
+    return f"{when} {_name(one, drop)} {words}"
+
+
+def _name(one: _Compared, drop: Drop) -> str:
+    """`udp 127.0.0.1:53 of systemd-resolve (pid 812)`."""
+    owner = f" of {one.owner.comm} (pid {one.owner.pid})" if one.owner is not None else ""
+    return f"{drop.packet.proto} {end(one.socket.address, drop.packet.dport)}{owner}"
+
+
+def _culprit(one: _Compared, drop: Drop) -> Socket:
+    it, proto, port = one.socket, drop.packet.proto or "", drop.packet.dport or 0
+    peer_port = it.peer_port if it.peer is not None else None
+    users = f' users:(("{one.owner.comm}",pid={one.owner.pid}))' if one.owner is not None else ""
+    return Socket(
+        text=f"{proto} {end(it.address, port)} {end(it.peer, peer_port)}{users}",
+        proto=proto,
+        address=str(it.address),
+        port=port,
+        peer=str(it.peer) if it.peer is not None else None,
+        peer_port=peer_port,
+        bound_ifindex=it.bound_ifindex or None,
+        inode=it.inode or None,
+    )
+
+
+def _fixes(why: Mismatch, blamed: _Compared, drop: Drop) -> Iterable[Fix]:
+    who = f"{blamed.owner.comm} (pid {blamed.owner.pid})" if blamed.owner is not None else "its program"
+    options = "-lntp" if drop.packet.proto == "tcp" else "-anup"
+    yield Fix("see what the sockets are bound to", f"ss {options} 'sport = :{drop.packet.dport}'")
+    yield Fix(_WHAT_HELPS[why.kind].format(who=who, daddr=drop.packet.daddr, family=drop.packet.family))
+    if why.kind == "vrf":
+        gives_up = "services outside of VRFs are reached from all of them"
+        yield Step(
+            "or let sockets outside of VRFs take their traffic",
+            f"sysctl -w {accept(drop)}=1",
+            weakens=gives_up,
+        )
+
+
+_WHAT_HELPS = {
+    "device": "have {who} bind to the interface that the packets come in through as well, or to none",
+    "vrf": "run {who} in the VRF (ip vrf exec), or have it bind a socket to it",
+    "v6-only": "have {who} leave IPV6_V6ONLY off, or open a socket of IPv4 as well",
+    "address": "have {who} bind to {daddr} as well, or to all addresses",
+    "peer": "have {who} use a socket that is not connected, or the sender the address that it is connected to",
+    "family": "have {who} open a socket of IPv{family} as well",
+}

@@ -1,0 +1,165 @@
+"""Which sockets of a network namespace have a local port: asked of the kernel as ss(8) does (linux/inet_diag.h)."""
+
+import socket
+import struct
+import sys
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+from dropwatch.host import netlink
+from dropwatch.host.links import links
+from dropwatch.host.netns.enter import entered
+from dropwatch.model.drop import Address
+from dropwatch.names.foreign import foreign
+
+_SOCK_DIAG, _BY_FAMILY = 4, 20  # NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY
+_ASKED = struct.Struct(
+    "=BBBxI"
+)  # struct inet_diag_req_v2: family, protocol, extensions, states; its id follows
+_TOLD = struct.Struct("=B3x")  # struct inet_diag_msg: family, 3 others; its id follows
+_ID = struct.Struct("!HH16s16s")  # struct inet_diag_sockid: ports and addresses, in network order
+_REST = struct.Struct("=I8s")  # of the id: the interface, and the cookie, which no other socket ever has
+_INODE = struct.Struct("=16xI")  # behind the id
+_V6ONLY = 11  # INET_DIAG_SKV6ONLY
+_LISTENS, _ANY_STATE = 1 << 10, 0xFFFFFFFF  # 1 << TCP_LISTEN
+_IFNAME, _MASTER, _LINKINFO, _KIND = 3, 10, 18, 1  # IFLA_*
+_PROTOCOLS = {"tcp": 6, "udp": 17, "udplite": 136}
+# What is below /proc/sys/net is that of the namespace which the reading thread is in.
+_SYSCTLS = Path("/proc/sys/net/ipv4")
+_MOST = 64
+_REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PortSocket:
+    """A socket with the port. `address` is its own, unspecified for any; `peer` None: it is not connected.
+
+    `bound_ifindex` is the interface or VRF that it is bound to, 0: none. `cookie` is its alone, `inode` what
+    /proc/PID/fd calls it by, 0: it is the kernel's own. At the monotonic time `since_ns` it was there as it is now.
+    """
+
+    address: Address
+    peer: Address | None
+    peer_port: int
+    bound_ifindex: int
+    v6_only: bool
+    inode: int
+    cookie: int
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """`vrf` is the index of the VRF that it belongs to, or is."""
+
+    name: str
+    vrf: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PortSockets:
+    """`sockets` are the first of `count`; `devices` by index: those they are bound to, and that of the packet.
+
+    `l3mdev_accept` says that a socket outside of VRFs takes what comes in through one.
+    """
+
+    sockets: tuple[PortSocket, ...] = ()
+    count: int = 0
+    devices: dict[int, Device] | None = None
+    l3mdev_accept: bool = True
+
+
+class SocketReader:
+    """Reads them, and remembers since when each socket is known to be as it is."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[int, str, int], dict[PortSocket, int]] = OrderedDict()
+
+    def read(self, netns_inode: int, proto: str, port: int, came_in: int) -> PortSockets:
+        """Of TCP those that listen. `came_in` is the index of the packet's interface.
+
+        Raises OSError when the namespace is gone, may not be entered, or the kernel does not answer.
+        """
+        with entered(netns_inode):
+            found = _sockets(_PROTOCOLS[proto], port)
+            read_at = time.monotonic_ns()
+            if not found:
+                self._known.pop((netns_inode, proto, port), None)
+                return PortSockets()
+            first = self._dated((netns_inode, proto, port), found[:_MOST], read_at)
+            wanted = {each.bound_ifindex for each in first} | {came_in}
+            return PortSockets(first, len(found), _devices(wanted), _accepts(proto))
+
+    def _dated(
+        self, key: tuple[int, str, int], found: list[PortSocket], read_at: int
+    ) -> tuple[PortSocket, ...]:
+        before = self._known.pop(key, {})
+        now = self._known[key] = {each: before.get(each, read_at) for each in found}
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return tuple(replace(each, since_ns=since) for each, since in now.items())
+
+
+def _sockets(protocol: int, port: int) -> list[PortSocket]:
+    """Those that are not connected first: they are for everybody."""
+    states = _LISTENS if protocol == _PROTOCOLS["tcp"] else _ANY_STATE
+    found = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        body = (
+            _ASKED.pack(family, protocol, 0, states) + _ID.pack(port, 0, b"", b"") + _REST.pack(0, bytes(8))
+        )
+        found += netlink.dump(_SOCK_DIAG, _BY_FAMILY, body, _BY_FAMILY, socket_of)
+    return sorted(found, key=lambda each: (each.peer is not None, each.cookie))
+
+
+def socket_of(message: memoryview | bytes) -> PortSocket:
+    """From the body of an answer. Raises ValueError or struct.error for one that cannot be read."""
+    (family,) = _TOLD.unpack_from(message)
+    at = _TOLD.size
+    _, peer_port, address, peer = _ID.unpack_from(message, at)
+    ifindex, cookie = _REST.unpack_from(message, at + _ID.size)
+    at += _ID.size + _REST.size
+    (inode,) = _INODE.unpack_from(message, at)
+    found = netlink.attributes(message[at + _INODE.size :])
+    return PortSocket(
+        address=_address(family, address),
+        peer=_address(family, peer) if peer_port or any(peer) else None,
+        peer_port=peer_port,
+        bound_ifindex=ifindex,
+        v6_only=any(found.get(_V6ONLY, b"")),
+        inode=inode,
+        cookie=int.from_bytes(cookie, sys.byteorder),
+        since_ns=0,
+    )
+
+
+def _address(family: int, raw: bytes) -> Address:
+    return IPv6Address(raw) if family == socket.AF_INET6 else IPv4Address(raw[:4])
+
+
+def _devices(wanted: set[int]) -> dict[int, Device]:
+    found = {index: (name, master, kind) for index, name, master, kind in links(_device)}
+    vrfs = {index for index, (_, _, kind) in found.items() if kind == "vrf"}
+    return {
+        index: Device(name, index if index in vrfs else master if master in vrfs else 0)
+        for index, (name, master, _) in found.items()
+        if index in wanted
+    }
+
+
+def _device(index: int, link: dict[int, bytes]) -> tuple[int, str, int, str]:
+    about = netlink.attributes(link.get(_LINKINFO, b""))
+    master = int.from_bytes(link.get(_MASTER, b""), sys.byteorder)
+    name = foreign(link.get(_IFNAME, b"").partition(b"\0")[0])
+    return index, name, master, netlink.text(about.get(_KIND, b""))
+
+
+def _accepts(proto: str) -> bool:
+    """udplite has no sysctl of its own. A kernel without VRFs has none, and refuses nothing."""
+    try:
+        return (_SYSCTLS / f"{proto.removesuffix('lite')}_l3mdev_accept").read_text().strip() != "0"
+    except FileNotFoundError:
+        return True

@@ -1,0 +1,156 @@
+"""A packet that no socket took, beside the sockets that have its port: how surely, whom it blames, what it says."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.sockets import Device, PortSocket, PortSockets
+from dropwatch.model.culprits import Socket
+from dropwatch.model.drop import Drop, Frame, Process, Verdict, Where
+from tests.unit.told_host import ToldHost
+
+DROPPED = 5_000
+BEFORE, AFTER = DROPPED - 1, DROPPED + 1
+OWNER = Process(812, "named")
+ON_LOOPBACK = PortSocket(ip_address("127.0.0.1"), None, 0, 0, False, 4711, 7, BEFORE)
+FOR_ALL = replace(ON_LOOPBACK, address=ip_address("0.0.0.0"), cookie=8, inode=4712)
+ELSEWHERE = replace(FOR_ALL, bound_ifindex=4, cookie=9, inode=4713)
+DEVICES = {2: Device("vb"), 4: Device("dummy")}
+
+Unclaimed = Callable[..., Drop]
+
+
+@pytest.fixture
+def unclaimed(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., object], make_event: Callable[..., object]
+) -> Unclaimed:
+    def build(function: str = "__udp4_lib_rcv", reason: str | None = "NO_SOCKET", **packet: object) -> Drop:
+        notes = packet.pop("notes", frozenset())
+        drop = make_drop(make_packet(**packet), make_event(monotonic_ns=DROPPED, notes=notes))
+        frame = Frame(function, 1, None, 0)
+        return replace(drop, where=Where(frame, "udp", "in"), stack=(frame,), reason=reason)
+
+    return build
+
+
+def judged(drop: Drop, *sockets: PortSocket, count: int | None = None) -> tuple[str, Verdict]:
+    told = PortSockets(sockets, len(sockets) if count is None else count, DEVICES)
+    cause, verdict = diagnose(drop, ToldHost(sockets_at=told, socket_holder=OWNER))
+    return cause.id if cause is not None else "unknown", verdict
+
+
+def texts(verdict: Verdict) -> list[str]:
+    return [fact.text for fact in verdict.evidence if fact.source == "netlink sock_diag"]
+
+
+SYN = {"function": "tcp_v4_rcv", "proto": "tcp", "tcp_flags": "S"}
+PROTOCOLS = pytest.mark.parametrize(
+    ("packet", "alone"), [({}, "socket.udp-no-listener"), (SYN, "socket.tcp-no-listener")], ids=["udp", "tcp"]
+)
+
+
+@PROTOCOLS
+def test_nobody_has_the_port(unclaimed: Unclaimed, packet: dict[str, str], alone: str) -> None:
+    cause, verdict = judged(unclaimed(**packet))
+    assert (cause, verdict.confidence, verdict.culprit, texts(verdict)) == (alone, "certain", None, [])
+
+
+@PROTOCOLS
+def test_what_was_not_read_leaves_a_doubt(unclaimed: Unclaimed, packet: dict[str, str], alone: str) -> None:
+    cause, verdict = diagnose(unclaimed(**packet), ToldHost())
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == (alone, "likely")
+    assert "was not read" in texts(verdict)[0]
+
+
+@PROTOCOLS
+@pytest.mark.parametrize(("since", "confidence"), [(BEFORE, "certain"), (AFTER, "likely")])
+def test_a_socket_elsewhere(
+    unclaimed: Unclaimed, packet: dict[str, str], alone: str, since: int, confidence: str
+) -> None:
+    cause, verdict = judged(unclaimed(**packet), replace(ELSEWHERE, since_ns=since))
+    assert (cause, verdict.confidence, verdict.owner) == ("socket.bound-elsewhere", confidence, OWNER)
+    proto = packet.get("proto", "udp")
+    when = "before the drop and after it" if since == BEFORE else "after the drop"
+    assert texts(verdict) == [
+        f"{when} {proto} 0.0.0.0:5000 of named (pid 812) is bound to dummy, and the packet came in through vb"
+    ]
+    blamed = verdict.culprit
+    assert isinstance(blamed, Socket)
+    assert blamed.text == f'{proto} 0.0.0.0:5000 *:* users:(("named",pid=812))'
+    assert (blamed.proto, blamed.bound_ifindex, blamed.inode, blamed.queued) == (proto, 4, 4713, None)
+    assert "named (pid 812)" in verdict.fix[1].text
+
+
+@PROTOCOLS
+@pytest.mark.parametrize("since", [BEFORE, AFTER])
+def test_one_that_fits_by_now(unclaimed: Unclaimed, packet: dict[str, str], alone: str, since: int) -> None:
+    cause, verdict = judged(unclaimed(**packet), ON_LOOPBACK, replace(FOR_ALL, since_ns=since))
+    assert (cause, verdict.confidence) == (alone if since == AFTER else "socket.steered-away", "likely")
+    (fact,) = texts(verdict)
+    assert fact.startswith(f"{packet.get('proto', 'udp')} 0.0.0.0:5000 of named (pid 812) takes such packets")
+
+
+def test_membership_may_keep_a_datagram_to_many_away(unclaimed: Unclaimed) -> None:
+    cause, verdict = judged(unclaimed(daddr="224.9.9.9"), FOR_ALL)
+    assert (cause, verdict.confidence) == ("socket.udp-no-listener", "likely")
+    assert "membership" in texts(verdict)[0]
+    cause, verdict = judged(unclaimed("__udp4_lib_mcast_deliver", None, daddr="10.9.0.255"), FOR_ALL)
+    assert (cause, verdict.confidence) == ("socket.udp-no-listener", "likely")
+
+
+def test_the_nearest_is_blamed_and_a_few_are_told(unclaimed: Unclaimed) -> None:
+    connected = [
+        replace(FOR_ALL, peer=ip_address("10.9.0.8"), peer_port=9, cookie=100 + each) for each in range(5)
+    ]
+    cause, verdict = judged(unclaimed(), *connected, ON_LOOPBACK, ELSEWHERE)
+    assert (cause, verdict.confidence) == ("socket.bound-elsewhere", "certain")
+    assert isinstance(verdict.culprit, Socket)
+    assert verdict.culprit.inode == 4713
+    facts = texts(verdict)
+    assert [fact.rpartition(" is ")[0].rpartition("udp ")[2][:9] for fact in facts[:3]] == [
+        "0.0.0.0:5",
+        "127.0.0.1",
+        "0.0.0.0:5",
+    ]
+    assert facts[3:] == ["and 4 more sockets with this port"]
+
+
+def test_of_more_sockets_than_were_read_one_may_fit(unclaimed: Unclaimed) -> None:
+    cause, verdict = judged(unclaimed(), ELSEWHERE, count=1_065)
+    assert (cause, verdict.confidence) == ("socket.bound-elsewhere", "likely")
+    assert texts(verdict)[1] == "and 1,064 more sockets with this port"
+
+
+def test_what_this_host_sends_to_itself_may_be_bound_to_the_interface(
+    unclaimed: Unclaimed, make_event: Callable[..., object]
+) -> None:
+    drop = unclaimed()
+    drop = replace(drop, event=replace(drop.event, skb_iif=1, ifindex=1))
+    cause, verdict = judged(drop, ELSEWHERE)
+    assert (cause, verdict.confidence) == ("socket.bound-elsewhere", "likely")
+
+
+@pytest.mark.parametrize("flags", ["S", "A"])
+def test_what_time_wait_has_reset_is_not_nobodys(unclaimed: Unclaimed, flags: str) -> None:
+    drop = unclaimed("tcp_v4_rcv", proto="tcp", tcp_flags=flags, notes=frozenset({"time-wait"}))
+    assert judged(drop)[0] not in {"socket.tcp-no-listener", "tcp.no-connection"}
+
+
+def test_a_segment_that_is_no_syn_asks_for_no_listener(unclaimed: Unclaimed) -> None:
+    cause, _ = judged(unclaimed("tcp_v4_rcv", proto="tcp", tcp_flags="A"), ELSEWHERE)
+    assert cause == "tcp.no-connection"
+
+
+def test_a_vrf_is_told_with_what_opens_it(unclaimed: Unclaimed) -> None:
+    drop = unclaimed()
+    told = PortSockets((FOR_ALL,), 1, {2: Device("red", 2)}, l3mdev_accept=False)
+    cause, verdict = diagnose(drop, ToldHost(sockets_at=told))
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == ("socket.bound-elsewhere", "certain")
+    assert "VRF red: net.ipv4.udp_l3mdev_accept is 0" in texts(verdict)[0]
+    assert any("sysctl -w net.ipv4.udp_l3mdev_accept=1" in (fix.command or "") for fix in verdict.fix)
+    assert "weakens security" in verdict.fix[-1].text
