@@ -150,12 +150,18 @@ inline_always void note_words(struct pt_regs *ctx, u32 format)
 	bpf_probe_read_kernel_str(visit->record.words, INVALID_WORDS, (void *)text);
 }
 
+/* (skb, struct nf_conn *, ...): an INVALID packet is not translated, whatever its connection asks for. */
 int on_ct_log_invalid(struct pt_regs *ctx)
 {
+	struct engines_visit *visit = engines_visit_of(PT_REGS_PARM1(ctx));
 	struct netfilter_layout *layout = current_layout();
+	union scratch scratch;
 
-	if (layout)
-		note_words(ctx, layout->ct_log_format);
+	if (!layout)
+		return 0;
+	if (visit && layout->connection_status)
+		visit->record.nat = read_u32(&scratch, PT_REGS_PARM2(ctx) + layout->connection_status) & IPS_NAT;
+	note_words(ctx, layout->ct_log_format);
 	return 0;
 }
 
@@ -208,7 +214,6 @@ inline_always void send_engines(u64 skb, u64 now, union scratch *scratch)
 	connection = read_pointer(scratch, skb + OFF_sk_buff___nfct);
 	visit->record.invalid = visit->record.tracked && !connection;
 	connection &= NFCT_POINTER;
-	visit->record.nat = 0;
 	if (connection && layout && layout->connection_status)
 		visit->record.nat = read_u32(scratch, connection + layout->connection_status) & IPS_NAT;
 	begin_record(&visit->record, now, skb, RECORD_ENGINES);

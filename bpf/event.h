@@ -200,7 +200,7 @@ struct engines_record {
 	__u32 queue; /* number */
 	__s32 queue_errno; /* 0: not told, else negative */
 	__u32 bpf_id; /* of the program that nf_hook_run_bpf ran, 0: unknown */
-	__u32 nat; /* bits of nf_conn.status: IPS_SRC_NAT, IPS_DST_NAT; 0: none or unknown */
+	__u32 nat; /* bits of nf_conn.status: IPS_SRC_NAT, IPS_DST_NAT, also of what was invalid; 0: none or unknown */
 	char bpf_name[NAME_BYTES];
 	char words[INVALID_WORDS]; /* the kernel's reason why it is invalid: a format, as printk takes it */
 };

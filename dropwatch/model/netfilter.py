@@ -120,7 +120,7 @@ class ConntrackNote:
     `words` are the kernel's own reason why the packet is INVALID (`invalid packet ignored in state ...`,
     `bad checksum`), None when it gave none. `invalid` when the packet left nf_conntrack_in without a
     connection and not untracked; None when not seen. `nat` when the connection's addresses or ports were to
-    be translated.
+    be translated, also where its packet was INVALID and so was not.
     """
 
     refused: str | None = None

@@ -4,6 +4,7 @@ from collections.abc import Set
 from ipaddress import IPv4Network, IPv6Network
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.netfilter.conntrack_signs import kept_from_nat
 from dropwatch.causes.places import SENDING, UDP_ENTRANCES, is_off
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Packet, Verdict
@@ -228,7 +229,8 @@ def fragment_list(drop: Drop, host: Host) -> Verdict | None:
 def late_reset(drop: Drop, host: Host) -> Verdict | None:
     """RFC 9293, 3.10.7.1: a reset for a connection that does not exist is discarded. There is nothing to reset."""
     packet = drop.packet
-    if packet.proto == "tcp" and drop.reason == "NO_SOCKET" and "R" in (packet.tcp_flags or ""):
+    is_reset = packet.proto == "tcp" and drop.reason == "NO_SOCKET" and "R" in (packet.tcp_flags or "")
+    if is_reset and not kept_from_nat(drop):  # that one was for somebody else
         return kernel_word.certain(
             drop, Evidence("packet", "a reset, and there is no connection to be reset")
         )

@@ -1,8 +1,10 @@
 """Signs of connection tracking and NAT: a full table, packets that it refuses, connections that clash."""
 
+from dropwatch.causes.advice import Step
 from dropwatch.causes.netfilter import words
 from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
 from dropwatch.causes.netfilter.rule_verdict import why_invalid
+from dropwatch.causes.socket.signs import tcp_without_socket
 from dropwatch.host.conntrack import ConntrackTable
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import Sysctl
@@ -53,6 +55,41 @@ def conntrack_refused(drop: Drop, host: Host) -> Verdict | None:
     return Verdict(
         "certain", evidence=(fact, *why_invalid(drop, was_invalid=True)), title="conntrack itself refuses it"
     )
+
+
+def not_translated(drop: Drop, host: Host) -> Verdict | None:
+    """An INVALID packet of a translated connection goes where its header says: here to this host's own sockets."""
+    if not tcp_without_socket(drop) or not kept_from_nat(drop):
+        return None
+    fact = "its connection is translated (NAT), but an INVALID packet is not: no socket here has what is left of it"
+    return Verdict(
+        "certain",
+        evidence=(*why_invalid(drop, was_invalid=True), Evidence("probe nf_ct_l4proto_log_invalid", fact)),
+        fix=_without_reset(drop),
+        title="conntrack found it INVALID and did not translate it: it met this host's own sockets",
+    )
+
+
+def _without_reset(drop: Drop) -> tuple[Fix, ...]:
+    tool = "ip6tables" if drop.packet.family == 6 else "iptables"
+    return (
+        Fix("which connections are translated?", "conntrack -L -p tcp --any-nat"),
+        Fix(
+            "have no reset answer it, which ends the connection: drop what is INVALID before it is delivered",
+            f"{tool} -I INPUT -m conntrack --ctstate INVALID -j DROP",
+        ),
+        Step(
+            "or have conntrack not be strict about TCP windows",
+            "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
+            weakens="forged segments outside of the windows pass as well",
+        ),
+    )
+
+
+def kept_from_nat(drop: Drop) -> bool:
+    """Conntrack said why it is INVALID, and that of a connection whose packets are translated."""
+    note = drop.event.netfilter.conntrack if drop.event.netfilter is not None else None
+    return note is not None and note.words is not None and note.invalid is True and note.nat
 
 
 def conntrack_clash(drop: Drop, host: Host) -> Verdict | None:

@@ -49,6 +49,8 @@ Conntrack could not match the packet to a connection: a TCP segment outside the 
 combination that cannot be, an ICMP error about an unknown flow, a bad checksum, a truncated header. Conntrack
 itself lets such packets pass as INVALID; it is a rule ("ct state invalid drop") that drops them. Asymmetric
 routing is the usual reason: the firewall sees one direction only and thinks the sequence numbers are wrong.
+NAT does not translate an INVALID packet either: a segment that is on its way to another host or port then
+meets this host's own sockets, and is answered with a reset that ends a healthy connection.
 """,
         confirm="""
 $ conntrack -S
@@ -65,8 +67,8 @@ $ dmesg -w
                 weakens="forged segments outside of the windows pass as well",
             ),
         ),
-        seen_as=_SEEN_AS,
-        seen_at=("nf_hook_slow", "nft_do_chain"),
+        seen_as=(*_SEEN_AS, "NO_SOCKET"),
+        seen_at=("nf_hook_slow", "nft_do_chain", "tcp_v4_rcv", "tcp_v6_rcv"),
     ),
     Cause(
         id="netfilter.conntrack-clash",

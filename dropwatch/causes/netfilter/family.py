@@ -12,6 +12,7 @@ from dropwatch.model.drop import Drop
 _BESIDE_THE_RULES = (
     ("netfilter.conntrack-full", conntrack_signs.conntrack_full),
     ("netfilter.conntrack-invalid", conntrack_signs.conntrack_refused),
+    ("netfilter.conntrack-invalid", conntrack_signs.not_translated),
     ("netfilter.conntrack-clash", conntrack_signs.conntrack_clash),
     ("netfilter.queue-unheard", queue_signs.queue_unheard),
     ("netfilter.queue-verdict", queue_signs.queue_verdict),

@@ -106,8 +106,20 @@ def test_invalid(lab: Lab, whydrop: Whydrop, tool: str, why: str) -> None:
         assert any(word in said for word in WHY_INVALID[why]), line
 
 
-def out_of_window(lab: Lab, ports: tuple[int, int], count: int) -> None:
-    """Segments of a real connection, far beyond what the other end will take."""
+def test_an_invalid_segment_is_not_translated(lab: Lab, whydrop: Whydrop) -> None:
+    """It belongs to a connection that NAT sends to another port, and dies where nobody listens."""
+    redirect = "type nat hook prerouting priority -100; tcp dport 5712 redirect to :5713"
+    nft(lab.b, f"table inet t {{ chain c {{ {redirect}\n}} }}")
+    out_of_window(lab, (42002, 5712), 5, listens=5713)
+    for line in deaths(whydrop, lab.b, 5, 5712):
+        if line["reason"] is None:
+            assert line["cause"]["id"] == "unknown", line
+            continue
+        explained([line], "netfilter.conntrack-invalid", "window", "is translated (nat)")
+
+
+def out_of_window(lab: Lab, ports: tuple[int, int], count: int, *, listens: int | None = None) -> None:
+    """Segments of a real connection, far beyond what the other end will take; NAT leads it to the port `listens`."""
     with (
         traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_STREAM) as listener,
         traffic.open_socket(lab.a, socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as sniffer,
@@ -115,7 +127,7 @@ def out_of_window(lab: Lab, ports: tuple[int, int], count: int) -> None:
     ):
         sniffer.bind((lab.a.iface, 3))
         sniffer.settimeout(60)
-        listener.bind((lab.b.v4, ports[1]))
+        listener.bind((lab.b.v4, listens or ports[1]))
         listener.listen()
         client.bind((lab.a.v4, ports[0]))
         client.connect((lab.b.v4, ports[1]))

@@ -1,12 +1,14 @@
 """What is said of packets that connection tracking or NAT refused."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from dropwatch.host.conntrack import ConntrackTable
-from dropwatch.model.drop import Drop
-from dropwatch.model.netfilter import ConntrackNote
+from dropwatch.model.drop import Drop, Event, Frame, Packet, Where
+from dropwatch.model.netfilter import ConntrackNote, NetfilterNote
 from tests.unit.causes.verdicts import Judged, said
 from tests.unit.told_host import ToldHost
 
@@ -81,3 +83,41 @@ def test_conntrack_that_let_it_pass_is_not_blamed(
 ) -> None:
     assert judged(refused(conntrack=ConntrackNote(invalid=True)), firewall())[0] is None
     assert judged(refused(("udp_queue_rcv_one_skb",), None, conntrack=FULL), firewall())[0] is None
+
+
+NOT_TRANSLATED = ConntrackNote(
+    words="SEQ is over the upper bound (over the window of the receiver)", invalid=True, nat=True
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags", "expected"),
+    [
+        ({}, "A", ("netfilter.conntrack-invalid", "certain")),
+        ({}, "R", ("netfilter.conntrack-invalid", "certain")),
+        ({"nat": False}, "A", ("tcp.no-connection", "certain")),
+        ({"words": None}, "A", ("tcp.no-connection", "certain")),
+        ({"invalid": False}, "A", ("tcp.no-connection", "certain")),
+        ({"nat": False}, "R", ("benign.tcp-late-reset", "certain")),
+    ],
+)
+def test_what_was_invalid_was_not_translated(
+    make_drop: Callable[..., Drop],
+    make_packet: Callable[..., Packet],
+    make_event: Callable[..., Event],
+    judged: Judged,
+    changes: dict[str, Any],
+    flags: str,
+    expected: tuple[str, str],
+) -> None:
+    note = NetfilterNote(conntrack=replace(NOT_TRANSLATED, **changes))
+    drop = make_drop(
+        make_packet(proto="tcp", tcp_flags=flags), make_event(netfilter=note), reason="NO_SOCKET"
+    )
+    frame = Frame("tcp_v4_rcv", 1, None, 0)
+    drop = replace(drop, where=Where(frame, "tcp", "in"), stack=(frame,))
+    cause, verdict = judged(drop, ToldHost())
+    assert (cause, verdict.confidence) == expected
+    if cause == "netfilter.conntrack-invalid":
+        assert "in the kernel's words: SEQ is over the upper bound" in said(verdict)
+        assert "is translated (NAT), but an INVALID packet is not" in said(verdict)
