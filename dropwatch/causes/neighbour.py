@@ -1,13 +1,27 @@
 """Neighbours: ARP and IPv6 neighbour discovery, the way to the next hop's hardware address."""
 
-from dropwatch.causes import fits
+from dropwatch.causes import fits, kernel_word
 from dropwatch.causes.advice import Step, twice
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
-from dropwatch.model.drop import Fix
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 _UNANSWERED = ("arp_error_report", "ndisc_error_report", "neigh_invalidate")
+_FREEING = ("neigh_flush_dev", "neigh_destroy")  # of an entry that is out of the table: what waits in it goes
+# The callers of both in net/core/neighbour.c, the first that fits: a deletion marks the entry as failed, too.
+_TAKEN_BY = {
+    "neigh_timer_handler": None,
+    "neigh_carrier_down": "the interface lost its carrier",
+    "neigh_ifdown": "the interface went down",
+    "neigh_changeaddr": "the hardware address of the interface changed",
+    "neigh_delete": "the entry was deleted",
+    "arp_invalidate": "the entry was deleted",
+    "__neigh_update": "the entry was set to failed",
+    "neigh_flush_dev": "the entries of the interface were flushed",
+    "neigh_destroy": "the entry was taken out of the table",
+}
 
 _CAUSES = (
     Cause(
@@ -105,6 +119,29 @@ $ sysctl net.ipv4.neigh.default.gc_thresh3 net.ipv6.neigh.default.gc_thresh3
         seen_at=("ip_finish_output2", "ip6_finish_output2"),
     ),
     Cause(
+        id="neighbour.deleted",
+        title="the neighbour entry was deleted while packets waited for the answer",
+        why="""
+The kernel had asked for the hardware address of the next hop, and packets waited for the answer. Before it
+came, or the time for it was over, the entry was taken out of the table with all that waited: somebody deleted
+or flushed it (a routing daemon, a script, a network manager), the interface went down or lost its carrier, or
+its own hardware address changed. The next packet makes a new entry and asks again.
+""",
+        confirm="""
+$ ip -ts monitor neigh link address
+$ ip -d link show DEV
+""",
+        fix=(
+            Fix(
+                "see what deletes entries or takes the interface down at that moment",
+                "ip -ts monitor neigh link address",
+            ),
+            Fix("does the next hop answer at all?", "ip neigh show dev DEV"),
+        ),
+        seen_as=("NEIGH_FAILED", "QUEUE_PURGE", "NOT_SPECIFIED"),
+        seen_at=(*_UNANSWERED, *_FREEING),
+    ),
+    Cause(
         id="neighbour.entry-dead",
         title="the neighbour entry was deleted while the packet waited for it",
         why="""
@@ -126,10 +163,25 @@ $ ip monitor neigh link address
     ),
 )
 
+
+def _deleted(drop: Drop, host: Host) -> Verdict | None:
+    """Not the timer, which ends the wait for an answer, has freed it."""
+    freed = kernel_word.gave_no_reason(drop) or drop.reason in {"QUEUE_PURGE", "NEIGH_FAILED"}
+    if not freed or kernel_word.place(drop) not in (*_UNANSWERED, *_FREEING):
+        return None
+    way = kernel_word.way(drop)
+    what = next((words for caller, words in _TAKEN_BY.items() if caller in way), None)
+    if what is None:
+        return None
+    who = f" by {drop.process.comm} (pid {drop.process.pid})" if drop.process is not None else ""
+    return kernel_word.certain(drop, Evidence("stack", f"{what} while the packet waited for an answer{who}"))
+
+
 NEIGHBOUR = Family(
     "neighbour",
     _CAUSES,
     in_order(
+        ("neighbour.deleted", _deleted),
         (
             "neighbour.unresolved",
             when(
