@@ -8,6 +8,7 @@ from dropwatch.host.ipsec.questions import IpsecQuestions
 from dropwatch.host.ipv6 import Ipv6Interface, read_ipv6
 from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.netns.netns import own_inode
+from dropwatch.host.ports import Port, read_ethertypes, read_port
 from dropwatch.host.question import plain_question, question
 from dropwatch.host.route import Route, read_route
 from dropwatch.host.sockets import PortSockets, SocketReader
@@ -45,6 +46,16 @@ class Host(IpsecQuestions, NetfilterQuestions):
     def own_netns(self) -> int | None:
         """The inode of the namespace that whydrop runs in; None in a recording that does not tell."""
         return own_inode()
+
+    @question("ports")
+    def port(self, inode: int, ifindex: int) -> Port | None:
+        """The interface of this index as a port of a bond or team."""
+        return read_port(inode, ifindex)
+
+    @question("handlers of ethertypes")
+    def ethertypes(self, inode: int) -> tuple[int, ...]:
+        """Which ethertypes are handled."""
+        return read_ethertypes(inode)
 
     @question("routes")
     def route_back(self, inode: int, address: Address, mark: int) -> Route:

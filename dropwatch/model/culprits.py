@@ -267,5 +267,17 @@ class Socket:
     datagrams: Annotated[int | None, "in its queue at the drop"] = None
 
 
+@dataclass(frozen=True, slots=True)
+class BondPort:
+    """An interface that is a port of a bond or team, as it was after the drop."""
+
+    kind: ClassVar[Literal["bond-port"]] = "bond-port"
+    text: Text
+    interface: Annotated[str, "its name"]
+    master: Annotated[str, "name of the bond or team"]
+    mode: Annotated[str | None, "of the bond, as ip shows it"]
+    active: Annotated[str | None, "name of the bond's active port"]
+
+
 Rule = NftRule | IptablesRule | EbtablesRule | ChainPolicy
-Culprit = Rule | Sysctl | BpfProgram | HookFunction | Queue | XfrmState | XfrmPolicy | Socket
+Culprit = Rule | Sysctl | BpfProgram | HookFunction | Queue | XfrmState | XfrmPolicy | Socket | BondPort

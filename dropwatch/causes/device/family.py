@@ -1,31 +1,10 @@
 """The judge of devices and bridges."""
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes.device import unhandled
 from dropwatch.causes.device.bridge import BRIDGE, FLOODING, INGRESS_VLAN
 from dropwatch.causes.device.interfaces import INTERFACES
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
-from dropwatch.host.host import Host
-from dropwatch.model.drop import Drop, Evidence, Verdict
-
-# Ethertypes that the kernel always has a handler for (linux/if_ether.h): IPv4 and ARP.
-_ALWAYS_HANDLED = frozenset({0x0800, 0x0806})
-_RECEIVING = frozenset(
-    {"__netif_receive_skb_core", "__netif_receive_skb_list_core", "__netif_receive_skb_one_core"}
-)
-
-
-def _unhandled_protocol(drop: Drop, host: Host) -> Verdict | None:
-    if drop.reason != "UNHANDLED_PROTO" or kernel_word.place(drop) not in _RECEIVING:
-        return None
-    ethertype = drop.event.protocol
-    if ethertype in _ALWAYS_HANDLED:
-        fact = "IPv4 and ARP have a handler: as a rule the frame came on an inactive port of a bond or team"
-        return kernel_word.likely(drop, Evidence("packet", fact))
-    return kernel_word.certain(
-        drop, Evidence("packet", f"ethertype 0x{ethertype:04x}, for which there is no handler")
-    )
-
 
 DEVICE = Family(
     "device",
@@ -48,7 +27,9 @@ DEVICE = Family(
                 fact="the program that reads the tun or tap device has closed it, with packets in its queue",
             ),
         ),
-        ("device.unhandled-protocol", _unhandled_protocol),
+        ("device.bond-inactive", unhandled.bond_inactive),
+        ("device.team-inactive", unhandled.team_inactive),
+        ("device.unhandled-protocol", unhandled.unhandled_protocol),
         (
             "device.bridge-vlan-filter",
             when(

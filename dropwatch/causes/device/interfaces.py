@@ -137,6 +137,51 @@ $ cat /proc/net/vlan/config
         seen_at=("ip_rcv_core", "ip6_rcv_core"),
     ),
     Cause(
+        id="device.bond-inactive",
+        title="the frame came in on a port of a bond that is not active",
+        why="""
+Of the ports of a bond in active-backup mode only one receives; with 802.3ad those that are not in the active
+aggregate do not. What comes in on another is dropped, unless a program listens on that port itself: it would
+be the same broadcast a second time. A switch floods broadcasts and unknown addresses to both ports, so a few
+are healthy. Frames for this host itself mean that the switch still believes the address to be behind the old
+port, or that the ports are one link aggregate for the switch and a backup pair for the host.
+""",
+        confirm="""
+Which port is active, and what state is this one in?
+$ ip -d link show DEV
+$ grep -E 'Mode|Slave|Status' /proc/net/bonding/*
+$ tcpdump -eni DEV
+""",
+        fix=(
+            Fix("see the state of the port, and which one is active", "ip -d link show DEV"),
+            Fix(
+                "if they are for this host: make the switch's ports and the bond's mode agree (LACP on both, or none)"
+            ),
+            Fix("if they are broadcasts that both ports get, nothing is lost"),
+        ),
+        seen_as=("UNHANDLED_PROTO",),
+        seen_at=("__netif_receive_skb_core",),
+    ),
+    Cause(
+        id="device.team-inactive",
+        title="the frame came in on a port of a team that is not enabled",
+        why="""
+A team takes what comes in on ports that its runner has enabled: with activebackup one, with lacp those that
+are in the aggregate, and none whose link watch says that it is down. What comes in on another port is dropped.
+""",
+        confirm="""
+$ ip -d link show type team
+$ ip -d link show DEV
+The program teamd knows which ports are enabled: teamdctl, with the team's name and "state".
+""",
+        fix=(
+            Fix("see the state of the port", "ip -d link show DEV"),
+            Fix("if they are for this host: make the switch's ports and the team's runner agree"),
+        ),
+        seen_as=("UNHANDLED_PROTO",),
+        seen_at=("__netif_receive_skb_core",),
+    ),
+    Cause(
         id="device.unhandled-protocol",
         title="nothing on this host handles this ethertype",
         why="""

@@ -236,15 +236,6 @@ def test_what_compilers_add_to_a_function_changes_nothing(
     assert judged(drop) == ("routing.martian-source", "likely")
 
 
-def test_an_ethertype_without_handler_is_certain_but_ipv4_is_not(
-    make_drop: Callable[..., Drop], make_event: Callable[..., Event], make_packet: Callable[..., Packet]
-) -> None:
-    lldp = make_drop(event=make_event(protocol=0x88CC), packet=make_packet(family=None, proto="lldp"))
-    place = "__netif_receive_skb_core.constprop.0"
-    assert judged(at(lldp, place, reason="UNHANDLED_PROTO")) == ("device.unhandled-protocol", "certain")
-    assert judged(at(make_drop(), place, reason="UNHANDLED_PROTO")) == ("device.unhandled-protocol", "likely")
-
-
 def test_unknown_says_what_the_kernel_said_and_where_to_read(make_drop: Callable[..., Drop]) -> None:
     cause, verdict = diagnose(at(make_drop(), "nf_hook_slow", reason="NETFILTER_DROP"), HOST)
     assert cause is None
