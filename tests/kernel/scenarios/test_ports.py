@@ -6,6 +6,7 @@ from scenarios.namespaces import Lab
 from scenarios.whydrop_process import Line, Whydrop
 
 IPV6, IPV4, LLDP = 0x86DD, 0x0800, 0x88CC
+FAMILIES = {IPV6: 6, IPV4: 4, LLDP: None}
 SENT = 5
 
 
@@ -23,7 +24,8 @@ def test_a_backup_port_of_a_bond(lab: Lab, whydrop: Whydrop, kind: int) -> None:
 
     def ours(line: Line) -> bool:
         inside = line.get("type") == "drop" and (line.get("netns") or {}).get("name") == lab.b.name
-        return inside and line["iface"]["name"] == lab.b.iface and line["ethertype"] == f"0x{kind:04x}"
+        here = inside and line["where"]["function"].startswith("__netif_receive_skb")
+        return here and line["iface"]["name"] == lab.b.iface and line["packet"]["family"] == FAMILIES[kind]
 
     for line in whydrop.wait_for(ours, SENT)[:SENT]:
         if line["reason"] is None:
