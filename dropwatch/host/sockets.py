@@ -12,6 +12,7 @@ from pathlib import Path
 from dropwatch.host import netlink
 from dropwatch.host.links import links
 from dropwatch.host.netns.enter import entered
+from dropwatch.host.steering import LookupProgram, lookup_programs
 from dropwatch.model.drop import Address
 from dropwatch.names.foreign import foreign
 
@@ -63,13 +64,15 @@ class Device:
 class PortSockets:
     """`sockets` are the first of `count`; `devices` by index: those they are bound to, and that of the packet.
 
-    `l3mdev_accept` says that a socket outside of VRFs takes what comes in through one.
+    `l3mdev_accept` says that a socket outside of VRFs takes what comes in through one. `programs` are asked before
+    sockets that are not connected.
     """
 
     sockets: tuple[PortSocket, ...] = ()
     count: int = 0
     devices: dict[int, Device] | None = None
     l3mdev_accept: bool = True
+    programs: tuple[LookupProgram, ...] = ()
 
 
 class SocketReader:
@@ -86,12 +89,13 @@ class SocketReader:
         with entered(netns_inode):
             found = _sockets(_PROTOCOLS[proto], port)
             read_at = time.monotonic_ns()
+            programs = lookup_programs()
             if not found:
                 self._known.pop((netns_inode, proto, port), None)
-                return PortSockets()
+                return PortSockets(programs=programs)
             first = self._dated((netns_inode, proto, port), found[:_MOST], read_at)
             wanted = {each.bound_ifindex for each in first} | {came_in}
-            return PortSockets(first, len(found), _devices(wanted), _accepts(proto))
+            return PortSockets(first, len(found), _devices(wanted), _accepts(proto), programs)
 
     def _dated(
         self, key: tuple[int, str, int], found: list[PortSocket], read_at: int

@@ -11,7 +11,8 @@ from dropwatch.causes.socket.lookup import Mismatch, accept, came_in, mismatch
 from dropwatch.causes.socket.words import end
 from dropwatch.host.host import Host
 from dropwatch.host.sockets import PortSocket, PortSockets
-from dropwatch.model.culprits import Socket
+from dropwatch.host.steering import LookupProgram
+from dropwatch.model.culprits import BpfProgram, Socket
 from dropwatch.model.drop import Drop, Evidence, Fix, Process, Verdict
 
 _BY_THE_KERNEL = (
@@ -42,20 +43,35 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
     if found is None:
         unknown = "which sockets have the port was not read: the namespace is gone, or a blind spot says why"
         return _doubted(said, Evidence(_SOURCE, unknown))
-    if not found.sockets:
-        return said
     compared = [_compared(each, drop, found) for each in found.sockets]
     fitting = [each for each in compared if each.mismatch is None]
     if fitting:
-        return _one_fits(said, drop, host, fitting)
-    return "socket.bound-elsewhere", _elsewhere(said[1], drop, host, compared, found)
+        said = _one_fits(said, drop, host, fitting, found)
+    elif compared:
+        said = "socket.bound-elsewhere", _elsewhere(said[1], drop, host, compared, found)
+    return _doubted(said, _asked_first(found)) if found.programs else said
+
+
+def _asked_first(found: PortSockets) -> Evidence:
+    """It may choose a socket of any port, or say drop; only sockets that are connected to the sender come before it."""
+    names = " and ".join(_program(each).text for each in found.programs)
+    fact = (
+        f"after the drop the BPF program {names} is attached, which is asked first, and may have refused it"
+    )
+    return Evidence("bpf sk_lookup of the namespace", fact)
+
+
+def _program(one: LookupProgram) -> BpfProgram:
+    return BpfProgram(f"id {one.id} name {one.name}" if one.name else f"id {one.id}", one.id, one.name)
 
 
 def _compared(one: PortSocket, drop: Drop, found: PortSockets) -> _Compared:
     return _Compared(one, mismatch(one, drop, found), one.since_ns < drop.event.monotonic_ns)
 
 
-def _one_fits(said: Judgement, drop: Drop, host: Host, fitting: list[_Compared]) -> Judgement:
+def _one_fits(
+    said: Judgement, drop: Drop, host: Host, fitting: list[_Compared], found: PortSockets
+) -> Judgement:
     """As a rule it was opened after the drop. One that was there before it did not get what its lookup gives it."""
     there = next((each for each in fitting if each.pinned), None)
     one = _with_owner(there or fitting[0], drop, host)
@@ -69,7 +85,8 @@ def _one_fits(said: Judgement, drop: Drop, host: Host, fitting: list[_Compared])
             f"{name} takes such packets, and was there before the drop and after it: a BPF program may say no"
         )
         verdict = kernel_word.likely(drop, Evidence(_SOURCE, fact))
-        return "socket.steered-away", replace(verdict, culprit=_culprit(one, drop), owner=one.owner)
+        culprit = _program(found.programs[0]) if len(found.programs) == 1 else _culprit(one, drop)
+        return "socket.steered-away", replace(verdict, culprit=culprit, owner=one.owner)
     return _doubted(said, Evidence(_SOURCE, fact))
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scenarios import ipvs, netfilter_link, traffic, verdicts
+from scenarios import bpf_links, ipvs, traffic, verdicts
 from scenarios.blame import blame, by_netfilter, deaths, explained
 from scenarios.firewalls import Rule, legacy, legacy_rules, nft, nft_rules, the_rule
 from scenarios.namespaces import Lab, Namespace
@@ -277,17 +277,17 @@ def test_bridged_packet_and_iptables(bridge_netfilter: None, lab: Lab, whydrop: 
 
 def test_bpf_link(lab: Lab, whydrop: Whydrop) -> None:
     try:
-        with netfilter_link.dropping_ipv4_input(lab.b):
+        with bpf_links.dropping_ipv4_input(lab.b):
             before = snmp_delivered(lab.b)
             traffic.datagrams(lab.a, lab.b.v4, [5810] * 5)
             found = deaths(whydrop, lab.b, 5, 5810)
             assert snmp_delivered(lab.b) == before
-    except netfilter_link.NoSuchLink as why:
+    except bpf_links.NoSuchLink as why:
         pytest.skip(f"feature netfilter-bpf-link: {why}")
     for line in found:
         assert line["cause"]["id"] in ("netfilter.hook-other", "bpf.netfilter"), line
         assert line["cause"]["confidence"] == "certain", line
-        assert netfilter_link.NAME in str([line["object"], line["evidence"]]), line
+        assert bpf_links.NAME in str([line["object"], line["evidence"]]), line
 
 
 def snmp_delivered(end: Namespace) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from scenarios import traffic
+from scenarios import bpf_links, traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
 from scenarios.tunnels import SO_RCVBUFFORCE
@@ -182,3 +182,23 @@ def test_a_socket_that_comes_after_the_drop_is_not_blamed(lab: Lab, whydrop: Why
             "certain",
         ), alone
         assert alone["object"] is None, alone
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM], ids=["UDP", "TCP"])
+def test_a_program_steers_packets_away(lab: Lab, whydrop: Whydrop, kind: socket.SocketKind) -> None:
+    """The lookup's program says drop, while a socket is there that would take them."""
+    with bound(lab.b, Elsewhere("", kind=kind)), bpf_links.dropping_lookups(lab.b):
+        for count, cause in enumerate(("no-listener", "steered-away"), start=1):
+            if kind == socket.SOCK_STREAM:
+                traffic.segments(lab.a, (lab.a.v4, lab.b.v4), (4000, PORT))
+            else:
+                traffic.datagrams(lab.a, lab.b.v4, [PORT])
+            line = deaths(whydrop, lab.b, count, PORT)[-1]
+            if line["reason"] is None:
+                assert line["cause"]["id"] == "unknown", line
+                continue
+            assert line["cause"]["id"].endswith(cause), line
+            assert line["cause"]["confidence"] == "likely", line
+            assert f"name {bpf_links.NAME} is attached" in line["evidence"][0]["text"], line
+            assert f"0.0.0.0:{PORT} of {own_name()}" in line["evidence"][1]["text"], line
+    assert (line["object"] or {}).get("name") == (bpf_links.NAME if line["reason"] else None), line

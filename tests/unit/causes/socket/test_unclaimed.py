@@ -8,7 +8,8 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.sockets import Device, PortSocket, PortSockets
-from dropwatch.model.culprits import Socket
+from dropwatch.host.steering import LookupProgram
+from dropwatch.model.culprits import BpfProgram, Socket
 from dropwatch.model.drop import Drop, Frame, Process, Verdict, Where
 from tests.unit.told_host import ToldHost
 
@@ -36,8 +37,13 @@ def unclaimed(
     return build
 
 
-def judged(drop: Drop, *sockets: PortSocket, count: int | None = None) -> tuple[str, Verdict]:
-    told = PortSockets(sockets, len(sockets) if count is None else count, DEVICES)
+def judged(
+    drop: Drop,
+    *sockets: PortSocket,
+    count: int | None = None,
+    programs: tuple[LookupProgram, ...] = (),
+) -> tuple[str, Verdict]:
+    told = PortSockets(sockets, len(sockets) if count is None else count, DEVICES, programs=programs)
     cause, verdict = diagnose(drop, ToldHost(sockets_at=told, socket_holder=OWNER))
     return cause.id if cause is not None else "unknown", verdict
 
@@ -154,3 +160,36 @@ def test_a_vrf_is_told_with_what_opens_it(unclaimed: Unclaimed) -> None:
     assert "VRF red: net.ipv4.udp_l3mdev_accept is 0" in texts(verdict)[0]
     assert any("sysctl -w net.ipv4.udp_l3mdev_accept=1" in (fix.command or "") for fix in verdict.fix)
     assert "weakens security" in verdict.fix[-1].text
+
+
+@PROTOCOLS
+@pytest.mark.parametrize(
+    ("sockets", "expected"),
+    [
+        ((), None),
+        ((ELSEWHERE,), "socket.bound-elsewhere"),
+        ((replace(FOR_ALL, since_ns=AFTER),), None),
+        ((FOR_ALL,), "socket.steered-away"),
+    ],
+)
+def test_a_program_that_is_asked_first_may_have_said_drop(
+    unclaimed: Unclaimed,
+    packet: dict[str, str],
+    alone: str,
+    sockets: tuple[PortSocket, ...],
+    expected: str | None,
+) -> None:
+    cause, verdict = judged(unclaimed(**packet), *sockets, programs=(LookupProgram(77, "tubular"),))
+    assert (cause, verdict.confidence) == (expected or alone, "likely")
+    assert verdict.evidence[0].source == "bpf sk_lookup of the namespace"
+    assert "id 77 name tubular is attached" in verdict.evidence[0].text
+    if cause == "socket.steered-away":
+        assert verdict.culprit == BpfProgram("id 77 name tubular", 77, "tubular")
+        assert "takes such packets" in texts(verdict)[0]
+
+
+def test_of_two_programs_none_is_blamed(unclaimed: Unclaimed) -> None:
+    two = (LookupProgram(77, "tubular"), LookupProgram(78, None))
+    cause, verdict = judged(unclaimed(), FOR_ALL, programs=two)
+    assert (cause, type(verdict.culprit)) == ("socket.steered-away", Socket)
+    assert "id 77 name tubular and id 78 is attached" in verdict.evidence[0].text
