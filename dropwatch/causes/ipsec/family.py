@@ -20,6 +20,7 @@ from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop
 
 _ORDER = (
+    ("ipsec.replay", integrity_signs.old_extended),
     ("ipsec.auth-failed", integrity_signs.auth_failed),
     ("ipsec.auth-failed", integrity_signs.icv_length),
     ("ipsec.no-state", no_state_signs.no_state),

@@ -60,7 +60,8 @@ Every packet of an SA has a sequence number. The receiver remembers which of the
 replay window) and drops what it has seen or what is older than the window. A packet that was duplicated on
 the way, or captured and sent again, ends here. Without an attacker: reordering that is wider than the window
 (multipath, QoS inside the tunnel, several CPUs of the sender), or a sender that restarted its counter while
-keeping the key.
+keeping the key. With extended sequence numbers (ESN) half of the number is not in the packet: what is behind
+the window is taken for one of the next 2^32, and dies because its integrity check fails.
 """,
         confirm="""
 The SA's own counters tell duplicates ("replay") from too old ("replay-window"):

@@ -22,9 +22,7 @@ def auth_failed(case: Case) -> Verdict | None:
         return None
     state = note.state
     evidence = [
-        Evidence(
-            "probe xfrm_audit_state_icvfail", f"its integrity check failed: {words.packet(drop, state.spi)}"
-        ),
+        _failed(drop, state),
         Evidence("SA at the drop", words.identity(state)),
         Evidence("SA at the drop", words.integrity_algorithm(state)),
         Evidence("SA at the drop", words.history(state, drop.time)),
@@ -40,6 +38,27 @@ def auth_failed(case: Case) -> Verdict | None:
     )
     fix = (*fixes.compare_ends(state), *fixes.ask_ike(case.host))
     return Verdict("certain", culprit, tuple(evidence), fix)
+
+
+def old_extended(case: Case) -> Verdict | None:
+    """A number below the window of an SA with ESN: its check fails, although nothing is wrong with the key.
+
+    Only likely: a forged or damaged packet may have such a number, too, and so has a sender that has begun anew with
+    another key. An SA that never took a packet has other troubles.
+    """
+    note = noted(case.drop)
+    if note is None or note.state is None or "icvfail" not in note.audit or not note.state.lifetime.packets:
+        return None
+    old = words.old_number(case.drop, note.state)
+    if not old:
+        return None
+    story = words.story(words.why_the_check_failed(case.drop, note.state))
+    return about_its_state(case, note, "likely", *old, _failed(case.drop, note.state), story)
+
+
+def _failed(drop: Drop, state: XfrmState) -> Evidence:
+    said = f"its integrity check failed: {words.packet(drop, state.spi)}"
+    return Evidence("probe xfrm_audit_state_icvfail", said)
 
 
 def _other_sender(drop: Drop, state: XfrmState) -> tuple[Evidence, ...]:

@@ -133,8 +133,7 @@ def test_sent_twice_with_extended_numbers(lab: Lab, tally: Tally) -> None:
         found = tally.deaths(2)
     told(found[:1], "ipsec.replay", "sequence number 41", "window 48", "60")
     assert tally.rose() == {"XfrmInStateSeqError": 1, "XfrmInStateProtoError": 1}
-    assert found[1]["cause"]["id"] in ("ipsec.auth-failed", "ipsec.replay")
-    assert any(word in said(found[1]) for word in ("below", "older")), found[1]
+    told(found[1:], "ipsec.replay", "sequence number 2 is below the window", "13", confidence=("likely",))
 
 
 @pytest.mark.parametrize("family", [4, 6])

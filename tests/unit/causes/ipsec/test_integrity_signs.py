@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dropwatch.causes.diagnose import diagnose
 from dropwatch.model import culprits
 from dropwatch.model.drop import Drop
 from dropwatch.model.ipsec import Encap, Lifetime, XfrmNote
@@ -18,6 +19,7 @@ from tests.unit.causes.ipsec.inbound import (
     nobody,
     texts,
 )
+from tests.unit.told_host import ToldHost
 
 
 def test_auth_failed_in_full(esp: Callable[..., Drop]) -> None:
@@ -127,3 +129,35 @@ def test_ah_through_a_nat_is_told_from_keys_that_differ(esp: Callable[..., Drop]
     verdict = auth_failed(esp(XfrmNote(ICVFAIL, state=state), proto="ah", saddr="10.9.0.77"), nobody())
     assert ("packet / SA", "src 10.9.0.77 / 10.9.0.1  <- differs") in texts(verdict)
     assert texts(verdict)[-1][1].startswith("a NAT on the way changed the source address")
+
+
+OLD = replace(SA, esn=True, replay_window=64, seq=(3 << 32) + 1000, lifetime=Lifetime(packets=999))
+
+
+@pytest.mark.parametrize(
+    ("fields", "seq", "expected"),
+    [
+        ({}, 7, ("ipsec.replay", "likely")),
+        ({}, 936, ("ipsec.replay", "likely")),
+        ({}, 937, ("ipsec.auth-failed", "certain")),
+        ({}, 5000, ("ipsec.auth-failed", "certain")),
+        ({"esn": False, "seq": 1000}, 7, ("ipsec.auth-failed", "certain")),
+        ({"lifetime": Lifetime()}, 7, ("ipsec.auth-failed", "certain")),
+        (
+            {"seq": (3 << 32) + 10},
+            7,
+            ("ipsec.auth-failed", "certain"),
+        ),  # the window reaches into the 2^32 before
+    ],
+)
+def test_with_extended_numbers_an_old_packet_fails_its_check(
+    esp: Callable[..., Drop], fields: dict[str, Any], seq: int, expected: tuple[str, str]
+) -> None:
+    drop = esp(XfrmNote(ICVFAIL, state=replace(OLD, **fields)), seq=seq)
+    cause, verdict = diagnose(drop, ToldHost())
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == expected
+    if cause.id == "ipsec.replay":
+        assert verdict.evidence[0].text.startswith(
+            f"sequence number {seq} is below the window, which begins at 937: with ESN the kernel then"
+        )
