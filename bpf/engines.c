@@ -5,6 +5,7 @@
 
 #define IPS_NAT 0x30 /* IPS_SRC_NAT, IPS_DST_NAT: linux/netfilter/nf_conntrack_common.h */
 #define NO_MEMORY ((u64)-12) /* -ENOMEM */
+#define ANSWERED_NS 20000000 /* a reset is made in the same call, and a slow machine takes its time */
 #define NFCT_POINTER (~7ULL) /* skb->_nfct: the low bits say how the packet belongs to the connection */
 
 struct engines_visit {
@@ -24,6 +25,15 @@ inline_always struct engines_visit *engines_visit_of(u64 skb)
 	return visit && visit->skb == skb ? visit : NULL;
 }
 
+/* What this host makes itself, right after it had an INVALID packet: the reset that answers it comes before its death. */
+inline_always int may_answer(const struct engines_visit *visit, u64 skb)
+{
+	union scratch scratch;
+
+	return visit->skb && visit->record.words[0] && !read_u32(&scratch, skb + OFF_sk_buff__skb_iif) &&
+	       bpf_ktime_get_ns() - visit->record.header.time_ns < ANSWERED_NS;
+}
+
 inline_always struct engines_visit *new_engines_visit(u64 skb)
 {
 	int slot = slot_of(skb);
@@ -31,6 +41,8 @@ inline_always struct engines_visit *new_engines_visit(u64 skb)
 
 	if (!visit || visit->skb == skb)
 		return visit;
+	if (may_answer(visit, skb))
+		return NULL;
 	visit->skb = skb;
 	visit->record.refuser = 0;
 	visit->record.tracked = 0;
@@ -141,6 +153,7 @@ inline_always void note_words(struct pt_regs *ctx, u32 format)
 
 	if (!visit)
 		return;
+	visit->record.header.time_ns = bpf_ktime_get_ns();
 	bpf_probe_read_kernel_str(visit->record.words, INVALID_WORDS, (void *)text);
 	if (visit->record.words[0] != '%')
 		return;
