@@ -70,6 +70,19 @@ enum note {
 	NOTE_NO_CARRIER = 256, /* its device was down or had no carrier */
 };
 
+/* What may be changed between a drop and the reading of what did it: the index into the times of bpf/changes.c. */
+enum change {
+	CHANGE_NAMESPACE = 0, /* it began: the number was another's before, or nobody's */
+	CHANGE_LINKS = 1,
+	CHANGE_ROUTES = 2, /* what a lookup of a route depends on: also rules, addresses, links */
+	CHANGE_POLICIES = 3, /* of IPsec */
+	CHANGE_SAS = 4,
+	CHANGE_SYSCTLS = 5,
+	CHANGE_KINDS = 8,
+};
+
+#define CHANGE_PLACES 4096
+
 struct record_header {
 	__u64 time_ns; /* CLOCK_MONOTONIC, of the death; with skb it joins the records of one death */
 	__u64 skb; /* address: never shown */

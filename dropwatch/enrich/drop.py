@@ -26,7 +26,7 @@ class Enricher:
             time=answers.time_of(event.monotonic_ns),
             packet=parse_event(event),
             iface=self._iface(event),
-            netns=Netns(event.netns, answers.netns(event.netns)) if event.netns else None,
+            netns=self._netns(event),
             where=_where(stack),
             reason=answers.reason(event.reason),
             stack=stack,
@@ -37,8 +37,21 @@ class Enricher:
         """In TCP a packet has lost its device, and the index is all that the probe could read."""
         if not event.ifindex:
             return None
-        name = event.ifname or (self._answers.interface(event.netns, event.ifindex) if event.netns else None)
-        return Interface(event.ifindex, name)
+        if event.ifname or not event.netns:
+            return Interface(event.ifindex, event.ifname or None)
+        name = self._answers.interface(event.netns, event.ifindex)
+        return Interface(event.ifindex, None if self._is_anothers(event) else name)
+
+    def _netns(self, event: Event) -> Netns | None:
+        if not event.netns:
+            return None
+        name = self._answers.netns(event.netns)
+        return Netns(event.netns, None if self._is_anothers(event) else name)
+
+    def _is_anothers(self, event: Event) -> bool:
+        """Whether the number is that of another namespace since, of which has been read what was read just now."""
+        began = self._answers.host.last_change(event.netns, "namespace", None)
+        return began is not None and began > event.monotonic_ns
 
     def _stack(self, event: Event) -> tuple[Frame, ...]:
         """The frames from the place of death outwards, without those that only free on somebody's behalf.

@@ -1,6 +1,6 @@
 """What judges and matchers may ask of the host: answers read after a drop, remembered for its whole batch."""
 
-from functools import cached_property
+from functools import cached_property, partial
 
 from dropwatch.host.holders import read_holders
 from dropwatch.host.interfaces import read_mtu
@@ -12,6 +12,7 @@ from dropwatch.host.ports import Port, read_ethertypes, read_port
 from dropwatch.host.question import plain_question, question
 from dropwatch.host.route import Route, read_route
 from dropwatch.host.sockets import PortSockets, SocketReader
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Address, Process
 
 
@@ -56,6 +57,18 @@ class Host(IpsecQuestions, NetfilterQuestions):
     def ethertypes(self, inode: int) -> tuple[int, ...]:
         """Which ethertypes are handled."""
         return read_ethertypes(inode)
+
+    @plain_question
+    def last_change(self, inode: int, kind: Change, read_at_ns: int | None) -> int | None:
+        """When it was changed last in a namespace, as was known after what was read at that time (None: now).
+
+        0: not since the start. None where nobody knows, also in a recording that does not tell.
+        """
+        if read_at_ns is None:
+            return self.seen.last_change(kind, inode)
+        look = partial(self.seen.last_change, kind, inode)
+        known: int | None = self.remembered("last_change", (inode, kind), read_at_ns, 0, look)
+        return known
 
     @question("routes")
     def route_back(self, inode: int, address: Address, mark: int) -> Route:

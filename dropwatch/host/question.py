@@ -43,6 +43,12 @@ class Asked:
         further = (f"{self._further_failures} times something else",) if self._further_failures else ()
         return (*self._failures, *further)
 
+    def found_in(self, inode: int, not_before_ns: int, read: Callable[[], Read]) -> Read | None:
+        """What `read` finds in the namespace that had this number then; None where another has got the number since."""
+        found = read()
+        began = self.seen.last_change("namespace", inode)
+        return None if began is not None and began > not_before_ns else found
+
     def tried(self, what: str, inode: int, read: Callable[[], Read]) -> Read | None:
         """What `read` finds in a namespace. None for one that is unknown (0) or gone, and for a reading that fails.
 
@@ -153,10 +159,11 @@ class _Remembered(Question, Generic[*Given, Answer]):
 
     def read(self, host: Asked, arguments: tuple[Any, ...]) -> Any:
         *key, not_before_ns = arguments
-        read = partial(self.function, host, *key)
-        return host.remembered(
-            self.name, tuple(key), not_before_ns, self._sparing, lambda: host.tried(self._what, key[0], read)
-        )
+        inode = key[0]
+        read = partial(host.tried, self._what, inode, partial(self.function, host, *key))
+        which = (host.seen.last_change("namespace", inode), *key)  # one answer is not another's
+        ask = partial(host.remembered, self.name, which, not_before_ns, self._sparing, read)
+        return host.found_in(inode, not_before_ns, ask)
 
     @property
     def answer_type(self) -> Any:

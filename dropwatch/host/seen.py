@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from dropwatch.model.change import Change
 from dropwatch.model.ipsec import GoneState
 
 
@@ -15,6 +16,9 @@ class Seen(Protocol):
     def gone_states(self) -> Iterable[GoneState]:
         """SAs that were deleted, in the order of their end."""
 
+    def last_change(self, kind: Change, inode: int) -> int | None:
+        """When it was changed last in a namespace, 0: not since the start; None: nobody knows."""
+
 
 class NothingSeen:
     """There are no probes, or not yet."""
@@ -24,3 +28,6 @@ class NothingSeen:
 
     def gone_states(self) -> tuple[GoneState, ...]:
         return ()
+
+    def last_change(self, kind: Change, inode: int) -> int | None:
+        return None

@@ -27,6 +27,9 @@ class Probes:
         """Whether the kernel, or a module that is loaded, has its function."""
         return self._symbols.find(hook.function) is not None
 
+    def is_attached(self, hook: Hook) -> bool:
+        return hook in self._attached
+
     def attach(self, hook: Hook) -> str | None:
         """None when it is attached, else why not. What was refused once is not tried again."""
         if hook in self._attached:

@@ -49,6 +49,10 @@ class FamilyProbes:
         """Whether a probe tells what this function at a netfilter hook answers."""
         return self._probes.watches(probed_for(function))
 
+    def is_whole(self, family: Family) -> bool:
+        """Whether all its hooks are attached."""
+        return all(self._probes.is_attached(hook) for hook in family.hooks)
+
     def _write_layout(self) -> None:
         self._probes.write("netfilter_layout", 0, read_layout(self._symbols))
 

@@ -186,7 +186,23 @@ AT_HOOKS = Family(
     notes=(HOOKS_NOTE,),
 )
 
-FAMILIES = (XFRM, XFRM_OUTPUT, TCP, ANSWERS, FLOOD, SOCKET, NFT, XT, EBT, ENGINES, AT_HOOKS)
+# What is read after a drop may have been changed since. Sysctls: what begins before a drop may end after it.
+CHANGES = Family(
+    name="changes",
+    files=("changes.c",),
+    flag="HAS_CHANGES",
+    hooks=(
+        Hook("loopback_net_init", "on_netns_begin"),
+        Hook("rtnl_notify", "on_rtnl_notify"),
+        *entries("on_policy_change", "km_policy_notify", "xfrm_policy_kill"),
+        Hook("km_state_notify", "on_state_notify"),
+        Hook("__xfrm_state_delete", "on_state_end"),
+        Hook("km_migrate", "on_migrate"),
+        Hook("proc_sys_write", "on_sysctl_write", "on_sysctl_write"),
+    ),
+)
+
+FAMILIES = (XFRM, XFRM_OUTPUT, TCP, ANSWERS, FLOOD, SOCKET, NFT, XT, EBT, ENGINES, AT_HOOKS, CHANGES)
 
 # Functions at netfilter's hooks, by the beginning of their names, that answer what a function with a probe answers.
 _ANSWERS_OF = {

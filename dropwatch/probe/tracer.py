@@ -10,6 +10,7 @@ from typing import Self
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Event
 from dropwatch.model.filter import Filter
 from dropwatch.model.ipsec import GoneState
@@ -18,7 +19,7 @@ from dropwatch.probe.attach import Probes
 from dropwatch.probe.attach_drop import attach_drop
 from dropwatch.probe.attach_families import FamilyProbes
 from dropwatch.probe.attach_trace import Follow, TraceProbes
-from dropwatch.probe.families import FAMILIES
+from dropwatch.probe.families import CHANGES, FAMILIES
 from dropwatch.probe.family import Family
 from dropwatch.probe.kernel_names import kernel_names
 from dropwatch.probe.programs import numbers
@@ -27,6 +28,7 @@ from dropwatch.probe.programs.release import programs
 from dropwatch.probe.programs.ring import Ring
 from dropwatch.probe.programs.text import Mode
 from dropwatch.probe.settings import settings
+from dropwatch.wire.changes import CHANGES_BYTES, last_change
 from dropwatch.wire.decoder import (
     INTERRUPTING,
     LOSS_DETAIL,
@@ -84,7 +86,8 @@ class Tracer:
         self._open = ExitStack()  # what the run has in the kernel
         self._loader: Loader
         self._ring: Ring
-        self._changes: mmap.mmap | None = None
+        self._table_changes: mmap.mmap | None = None
+        self._change_times: mmap.mmap | None = None
         self._missed: dict[str, int] = {}
         self.read_until_ns = 0  # what was sent before then, on the monotonic clock, has been read
         notes = [note for family in FAMILIES for note in family.notes]
@@ -137,7 +140,14 @@ class Tracer:
 
     def table_changes(self) -> int:
         """How often a change of a legacy table began or ended since the start."""
-        return ctypes.c_uint64.from_buffer_copy(self._changes).value if self._changes is not None else 0
+        changes = self._table_changes
+        return ctypes.c_uint64.from_buffer_copy(changes).value if changes is not None else 0
+
+    def last_change(self, kind: Change, inode: int) -> int | None:
+        """When it was changed last in a namespace, 0: not since the start; None where not all changes are seen."""
+        if self._change_times is None or not self._families.is_whole(CHANGES):
+            return None
+        return last_change(self._change_times, kind, inode)
 
     def gone_states(self) -> Iterable[GoneState]:
         """SAs that were deleted since the start, in the order of their end; of very many the last."""
@@ -155,7 +165,8 @@ class Tracer:
         """Takes the programs out of the kernel; `read(0)` still gives what is in the ring."""
         if self._missed:
             return
-        self._loader.detach()
+        # What is read from now on may still be changed meanwhile.
+        self._loader.detach(but={program for hook in CHANGES.hooks for program in hook.programs})
         self._missed = self._loader.recursion_misses()
 
     def counts(self) -> Counts:
@@ -179,7 +190,7 @@ class Tracer:
         )
 
     def close(self) -> None:
-        self._changes = None
+        self._table_changes = self._change_times = None
         self._open.close()
 
     def _start_with_what_is_accepted(self) -> None:
@@ -203,8 +214,8 @@ class Tracer:
         self._loader = Loader(programs(built.text), built.numbers, built.entries)
         self._open.callback(self._loader.close)
         self._loader.write("configuration", 0, settings(self._wanted, self._symbols.address, self._send_all))
-        changes = mmap.mmap(self._loader.map("xt_changes"), mmap.PAGESIZE, prot=mmap.PROT_READ)
-        self._changes = self._open.enter_context(changes)
+        self._table_changes = self._mapped("xt_changes", mmap.PAGESIZE)
+        self._change_times = self._mapped("change_times", CHANGES_BYTES)
         self._ring = Ring(self._loader.map("events"), self._take)
         self._open.callback(self._ring.close)
         probes = Probes(self._loader, self._symbols)
@@ -217,6 +228,9 @@ class Tracer:
             if (refused := probes.attach_tracepoint(tracepoint, "on_module")) is not None:
                 self._note(f"modules loaded while whydrop runs get no probes: {refused}")
         _accept("program on_kfree_skb was", attach_drop(probes, self._mode == "summary", self._note))
+
+    def _mapped(self, table: str, size: int) -> mmap.mmap:
+        return self._open.enter_context(mmap.mmap(self._loader.map(table), size, prot=mmap.PROT_READ))
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._blind_spots:

@@ -10,13 +10,14 @@ from dropwatch.host.question import Question, questions_of
 class ToldHost(Host):
     """An answer is a value, or a function that gets the arguments of the question: `ToldHost(mtu=1400)`.
 
-    To what it was not told it answers like a host that cannot look: None, or nothing where there are several.
+    To what it was not told it answers like a host that cannot look: None, or nothing where there are several. Nothing
+    has changed since the drop.
     """
 
     def __init__(self, **answers: Any) -> None:
         super().__init__()
         assert answers.keys() <= questions_of(Host).keys(), "Host has no such question"
-        self._answers = answers
+        self._answers = {"last_change": 0} | answers
         self.asked: Counter[str] = Counter()
 
     def ask(self, question: Question, arguments: tuple[Any, ...]) -> Any:

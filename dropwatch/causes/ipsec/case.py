@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
+from inspect import unwrap
 from typing import Any, TypeVar
 
+from dropwatch.causes import pinned
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
-from dropwatch.model.drop import Drop
+from dropwatch.model.change import Change
+from dropwatch.model.drop import Drop, Evidence, Verdict
 
 Found = TypeVar("Found")
 
@@ -45,3 +48,19 @@ def config(case: Case) -> XfrmConfig | None:
 def interfaces(case: Case) -> dict[int, IpsecInterface] | None:
     """The xfrm and VTI interfaces of the drop's namespace, by index."""
     return case.host.xfrm_interfaces(case.drop.event.netns, case.drop.event.monotonic_ns)
+
+
+def doubts(case: Case, *kinds: Change) -> tuple[Evidence, ...]:
+    """Why the SAs and policies that were read may not be those of the drop; nothing where they are."""
+    there = config(case)
+    if there is None:
+        return ()
+    links = (pinned.Source("links", None),) if unwrap(interfaces) in case.found else ()
+    return pinned.doubts(
+        case.drop, case.host, *(pinned.Source(kind, there.read_at_ns) for kind in kinds), *links
+    )
+
+
+def if_unchanged(case: Case, verdict: Verdict, *kinds: Change) -> Verdict:
+    """The same verdict, no more than likely where the object that it names may not be that of the drop."""
+    return pinned.doubted(verdict, doubts(case, *kinds))

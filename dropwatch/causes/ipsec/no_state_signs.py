@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from dropwatch.causes.ipsec import comparison, deleted_state, fixes, flow, objects, words
-from dropwatch.causes.ipsec.case import Case, config, once
+from dropwatch.causes.ipsec.case import Case, config, if_unchanged, once
 from dropwatch.causes.ipsec.nearest_state import Near, Wanted, nearest
 from dropwatch.causes.ipsec.xfrm_input import noted
 from dropwatch.host.ipsec.config import XfrmConfig
@@ -39,7 +39,8 @@ def no_state(case: Case) -> Verdict | None:
     if _may_be_decrypted_garbage(search):
         evidence.append(Evidence("netlink xfrm", _GARBAGE))
         return Verdict("likely", culprit, tuple(evidence), fix, title)
-    return Verdict("certain", culprit, tuple(evidence), fix, title)
+    verdict = Verdict("certain", culprit, tuple(evidence), fix, title)
+    return if_unchanged(case, verdict, "SAs") if gone is None or _is_replaced(search) else verdict
 
 
 def state_of_other_mark(case: Case) -> Verdict | None:
@@ -162,8 +163,7 @@ def _may_be_decrypted_garbage(search: _Search) -> bool:
 def _story(search: _Search) -> tuple[str | None, str | None]:
     """A title where whydrop saw what happened to the SA, and what most probably happened."""
     gone, first = search.gone, search.near[0] if search.near else None
-    replaced = first is not None and first.differences.keys() == {"spi"}
-    if gone is not None and first is not None and replaced and _is_newer(first.state, gone.state):
+    if _is_replaced(search):
         title = "no SA for this packet: this side has replaced it, the sender still uses it"
         return title, "this side rekeyed, the peer still uses the old SA"
     if gone is not None and gone.relation == "expired":
@@ -180,7 +180,7 @@ def _story(search: _Search) -> tuple[str | None, str | None]:
         return None, None
     if first.differences.keys() & {"dir"} and not first.differences.keys() & {"spi", "dst", "proto"}:
         return "the SA with this SPI is only for sending", None
-    if replaced:
+    if first.differences.keys() == {"spi"}:
         return None, (
             "one side rekeyed or was restarted and the other was not, or the SPI was typed differently"
         )
@@ -192,8 +192,12 @@ def _story(search: _Search) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _is_newer(state: XfrmState, gone: XfrmState) -> bool:
-    return state.lifetime.add_time >= gone.lifetime.add_time
+def _is_replaced(search: _Search) -> bool:
+    """The SA that it was for is gone, and a newer one between the same hosts is there."""
+    gone, first = search.gone, search.near[0] if search.near else None
+    if gone is None or first is None or first.differences.keys() != {"spi"}:
+        return False
+    return first.state.lifetime.add_time >= gone.state.lifetime.add_time
 
 
 def _nearest_culprit(near: Near) -> Culprit:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import fixes, objects
-from dropwatch.causes.ipsec.case import Case
+from dropwatch.causes.ipsec.case import Case, if_unchanged
 from dropwatch.causes.ipsec.missing_state import Missing, missing_state
 from dropwatch.causes.ipsec.policies_for import policies_to_send, taken_evidence
 from dropwatch.causes.routing.signs import SENDING
@@ -36,7 +36,9 @@ def _no_state(case: Case, said: Evidence) -> Verdict:
         title = missing.title
         culprit = _policy_without_state(missing)
     fix = (*fixes.make_state(), *fixes.ask_ike(case.host))
-    return Verdict("certain", culprit, tuple(evidence), fix, title)
+    verdict = Verdict("certain", culprit, tuple(evidence), fix, title)
+    compared = missing is not None and missing.nearest is not None
+    return if_unchanged(case, verdict, "policies", *(("SAs",) if compared else ()))
 
 
 def _policy_without_state(missing: Missing) -> culprits.XfrmPolicy:
@@ -87,7 +89,7 @@ def _but_for(case: Case, field: str) -> Verdict | None:
     else:
         culprit = replace(culprit, policy_mark=missing.policy.mark)
     fix = fixes.match_if_id() if field == "if_id" else fixes.make_state()
-    return Verdict("certain" if existed else "likely", culprit, evidence, fix)
+    return if_unchanged(case, Verdict("certain" if existed else "likely", culprit, evidence, fix), "policies")
 
 
 def _no_state_said(drop: Drop) -> Evidence | None:

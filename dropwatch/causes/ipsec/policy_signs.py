@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
-from dropwatch.causes.ipsec.case import Case, config
+from dropwatch.causes.ipsec.case import Case, config, doubts, if_unchanged
 from dropwatch.causes.ipsec.policies_for import (
     Policies,
     near_evidence,
@@ -79,7 +79,7 @@ def template_mismatch(case: Case) -> Verdict | None:
         *fixes.ask_ike(case.host),
     )
     title = _CLEAR_TEXT if state is None else None
-    return Verdict("certain", culprit, (*evidence, *more), fix, title)
+    return if_unchanged(case, Verdict("certain", culprit, (*evidence, *more), fix, title), "policies")
 
 
 def no_policy(case: Case) -> Verdict | None:
@@ -154,10 +154,11 @@ def policy_block(case: Case) -> Verdict | None:
 
 
 def _blocked(case: Case, said: Evidence, found: Policies) -> Verdict:
-    """`certain` is that policies block it; which one was read later."""
+    """`certain` is that policies block it; which one was read later, and is no more than likely after a change."""
     drop = case.drop
     evidence = (said, *taken_evidence(drop, found))
-    if found.flow is not None and found.config is not None and not found.taken and found.direction == "out":
+    nobody = found.flow is not None and found.config is not None and not found.taken
+    if nobody and found.direction == "out" and not doubts(case, "policies"):
         evidence = (*evidence, words.story("the default policy for what leaves is block"))
         culprit = objects.default_policy("out")
         return Verdict("certain", culprit, evidence, fixes.change_default("out"), _DEFAULT_BLOCKS)
@@ -165,7 +166,8 @@ def _blocked(case: Case, said: Evidence, found: Policies) -> Verdict:
     policy = blocking[0] if len(blocking) == 1 else None
     culprit_policy = objects.policy_object(policy) if policy is not None else None
     fix = (*fixes.show_policies(found.direction), *fixes.delete_policy(policy))
-    return Verdict("certain", culprit_policy, evidence, (*fix, *fixes.ask_ike(case.host)))
+    verdict = Verdict("certain", culprit_policy, evidence, (*fix, *fixes.ask_ike(case.host)))
+    return if_unchanged(case, verdict, "policies")
 
 
 def _refused(drop: Drop, counter: str) -> tuple[XfrmNote | None, XfrmCheck | None]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
 from dropwatch.causes.ipsec.case import Case, config
 from dropwatch.host.ipsec.text import state_line
@@ -72,7 +72,9 @@ def _too_big_now(case: Case) -> Verdict | None:
     )
     culprit = replace(objects.state_object(state), mtu=None if fits else mtu, length=packet.length)
     fix = fixes.fit_the_size(drop, None)
-    return Verdict("likely" if fits else "certain", culprit, evidence, fix)
+    verdict = Verdict("likely" if fits else "certain", culprit, evidence, fix)
+    read = pinned.Source("SAs", there.read_at_ns), pinned.Source("links", None)
+    return pinned.doubted(verdict, pinned.doubts(drop, case.host, *read))
 
 
 def too_big(drop: Drop) -> int | None:

@@ -1,5 +1,6 @@
 """Signs of connection tracking and NAT: a full table, packets that it refuses, connections that clash."""
 
+from dropwatch.causes import pinned
 from dropwatch.causes.advice import Step
 from dropwatch.causes.netfilter import words
 from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
@@ -36,7 +37,8 @@ def conntrack_full(drop: Drop, host: Host) -> Verdict | None:
         "see who has the most entries",
         "conntrack -L | grep -oP 'src=\\K\\S+' | sort | uniq -c | sort -rn | head",
     )
-    return Verdict("certain" if full else "likely", culprit, (fact, size), (larger, who))
+    verdict = Verdict("certain" if full else "likely", culprit, (fact, size), (larger, who))
+    return pinned.doubted(verdict, pinned.doubts(drop, host, pinned.Source("sysctls", table.read_at_ns)))
 
 
 def _limit(table: ConntrackTable) -> tuple[int, str]:

@@ -1,6 +1,7 @@
 """Signs of NFQUEUE: nobody listens, the queue is full, the listener went away, the listener said drop."""
 
 import errno
+from collections.abc import Iterable
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.advice import Step
@@ -101,14 +102,12 @@ def queue_verdict(drop: Drop, host: Host) -> Verdict | None:
     evidence = [Evidence("stack", "the packet died as a program's verdict on it was carried out")]
     listeners = host.queues(drop.event.netns, drop.event.monotonic_ns) or ()
     number = queue.queue if queue is not None else None
-    if number is None and drop.process is not None:
-        own = [one.number for one in listeners if drop.process.pid in (one.portid, _pid(one))]
-        number = own[0] if len(own) == 1 else None
     bound = next((one for one in listeners if one.number == number), None)
     which = f"queue {number}" if number is not None else "its queue"
     if drop.process is not None and by_its_program:
         said = f"{drop.process.comm} (pid {drop.process.pid}) sent the verdict for {which}"
         evidence.append(Evidence("stack", said))
+        evidence += _listens_to(drop, drop.process, listeners) if number is None else ()
     elif bound is not None:
         said = f"{words.delay(drop, bound.read_at_ns)} {which} belongs to {_listener(bound)}"
         evidence.append(Evidence("/proc/net/netfilter/nfnetlink_queue", said))
@@ -116,6 +115,15 @@ def queue_verdict(drop: Drop, host: Host) -> Verdict | None:
     who = drop.process if by_its_program else None
     fix = _ask(who if who is not None or bound is None else bound.process)
     return Verdict("certain" if by_its_program else "likely", culprit, tuple(evidence), fix)
+
+
+def _listens_to(drop: Drop, program: Process, listeners: tuple[Queue, ...]) -> Iterable[Evidence]:
+    """Which queues the program has by now: nothing says that it had them when the packet died."""
+    own = [one for one in listeners if program.pid in (one.portid, _pid(one))]
+    if own:
+        numbers = ", ".join(str(one.number) for one in own)
+        said = f"{words.delay(drop, own[0].read_at_ns)} it listens to queue {numbers}"
+        yield Evidence("/proc/net/netfilter/nfnetlink_queue", said)
 
 
 def _ask(program: Process | None) -> tuple[Fix, ...]:

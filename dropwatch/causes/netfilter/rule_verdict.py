@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import Step
 from dropwatch.causes.netfilter import rule_advice, rule_text, words
 from dropwatch.causes.netfilter.responsible_rule import Blamed
@@ -97,6 +97,7 @@ def _way_back(drop: Drop, host: Host, found: Blamed) -> Iterable[Evidence]:
         yield Evidence(source, "the route back could not be read")
     else:
         yield Evidence(source, f"after the drop: {_where_to(drop, route)}")
+        yield from pinned.doubts(drop, host, pinned.Source("routes", None))
 
 
 def _remedies(drop: Drop, found: Blamed) -> Iterable[Fix]:

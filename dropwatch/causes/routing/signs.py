@@ -3,7 +3,7 @@
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import of_catalogue
 from dropwatch.causes.path_mtu import smaller_segments
 from dropwatch.host.host import Host
@@ -108,7 +108,8 @@ def _larger_link(drop: Drop, host: Host) -> tuple[Fix, ...]:
     route = host.route_on(
         event.netns, packet.daddr, packet.saddr, event.skb_iif, packet.mark, event.monotonic_ns
     )
-    if route is None or route.device is None:
+    changed = pinned.doubts(drop, host, pinned.Source("routes", None))
+    if route is None or route.device is None or changed:
         see = Fix("see by which interface it should leave: that one's MTU is too small", "ip route get DADDR")
         return of_catalogue((see,), drop)
     what = f"or give {route.device}, by which it should leave, a larger MTU, if all on that link can take it"

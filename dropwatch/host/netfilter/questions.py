@@ -1,6 +1,6 @@
 """What the host is asked about netfilter: rules, tables, connection tracking, packet queues."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dropwatch.host.conntrack import ConntrackTable, read_table
@@ -26,24 +26,33 @@ class NetfilterQuestions(Asked):
     @plain_question
     def nft_rule(self, inode: int, note: NftNote, not_before_ns: int) -> ListedRule | None:
         """The rule or chain policy that an nf_tables verdict came from."""
-        return self.tried("nftables rules", inode, lambda: self._nft.rule(inode, note, not_before_ns))
+
+        def read() -> ListedRule | None:
+            return self.tried("nftables rules", inode, lambda: self._nft.rule(inode, note, not_before_ns))
+
+        return self.found_in(inode, not_before_ns, read)
 
     @plain_question
     def xt_rules(self, inode: int, note: XtNote, not_before_ns: int) -> tuple[ListedRule, ...]:
         """Each candidate of a legacy table, in their order; none where they could not be read."""
         generation = self.seen.table_changes()
-        found = self.tried(
-            "legacy iptables rules", inode, lambda: self._xt.rule(inode, note, not_before_ns, generation)
-        )
-        return found or ()
+
+        def read() -> tuple[ListedRule, ...] | None:
+            rules = partial(self._xt.rule, inode, note, not_before_ns, generation)
+            return self.tried("legacy iptables rules", inode, rules)
+
+        return self.found_in(inode, not_before_ns, read) or ()
 
     @plain_question
     def ebt_rule(self, inode: int, note: EbtNote, not_before_ns: int) -> ListedRule | None:
         """The rule or chain policy of a legacy ebtables table that decided; None also where that is not sure."""
         generation = self.seen.table_changes()
-        return self.tried(
-            "legacy ebtables rules", inode, lambda: self._ebt.rule(inode, note, not_before_ns, generation)
-        )
+
+        def read() -> ListedRule | None:
+            rule = partial(self._ebt.rule, inode, note, not_before_ns, generation)
+            return self.tried("legacy ebtables rules", inode, rule)
+
+        return self.found_in(inode, not_before_ns, read)
 
     @question("tables of the firewalls")
     def firewalls(self, inode: int) -> Firewalls:

@@ -8,7 +8,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import IntEnum
 from fcntl import ioctl
 from pathlib import Path
@@ -90,12 +90,12 @@ class Loader:
         attr = struct.pack("=QI", ctypes.addressof(name), self.load(program, Kind.RAW_TRACEPOINT))
         self._tracepoints.append(system_calls.bpf(_RAW_TRACEPOINT_OPEN, attr))
 
-    def detach(self) -> None:
-        """Takes all programs out of the kernel's way; what they wrote can still be read."""
+    def detach(self, but: Collection[str] = ()) -> None:
+        """Takes all programs `but` these out of the kernel's way; what they wrote can still be read."""
         while self._tracepoints:
             os.close(self._tracepoints.pop(0))
-        while self._attached:
-            os.close(self._attached.popitem()[1])
+        for key in [key for key in self._attached if key[1] not in but]:
+            os.close(self._attached.pop(key))
 
     def recursion_misses(self) -> dict[str, int]:
         """By program: runs that the kernel skipped because it was running already on that CPU (since 5.12)."""

@@ -64,6 +64,7 @@ def firewall() -> Callable[..., Host]:
         conntrack: ConntrackTable | None = None,
         queues: Iterable[Queue] = (),
         route: Route | None = None,
+        last_change: int | None = 0,
     ) -> ToldHost:
         return ToldHost(
             nft_rule=listed,
@@ -73,6 +74,7 @@ def firewall() -> Callable[..., Host]:
             conntrack=conntrack,
             queues=tuple(queues),
             route_back=route,
+            last_change=last_change,
         )
 
     return build

@@ -11,6 +11,7 @@ from dropwatch.enrich.drop import Enricher
 from dropwatch.model.drop import Drop, Event, Frame, Interface, Netns, Process
 from dropwatch.model.ipsec import XfrmNote
 from dropwatch.names import symbols
+from tests.unit.told_host import ToldHost
 
 # A kernel of our own: one function every 4096 bytes, in the order in which the tests name them.
 BASE, STEP = 0xFFFFFFFF81000000, 0x1000
@@ -292,3 +293,25 @@ def test_an_interface_of_which_only_the_index_was_seen(drop: Callable[..., Drop]
     """tcp_v4_rcv takes the device out of the packet."""
     found = drop("tcp_rcv_established", location="tcp_rcv_established", ifindex=3, ifname="")
     assert found.iface == Interface(3, "eth0")
+
+
+@pytest.mark.parametrize(("began", "name"), [(None, "blue"), (0, "blue"), (7_000, "blue"), (7_001, None)])
+def test_a_name_is_not_that_of_the_next_namespace(
+    kernel: Kernel,
+    make_answers: Callable[..., Answers],
+    make_event: Callable[..., Event],
+    began: int | None,
+    name: str | None,
+) -> None:
+    """The kernel gives the number of one that is gone to the next."""
+    answers = make_answers(
+        frame=kernel.frame,
+        netns={4026532234: "blue"}.get,
+        interface=lambda netns, index: "eth0",
+        time_of=wall_time,
+        host=ToldHost(last_change=began),
+    )
+    event = make_event(netns=4026532234, monotonic_ns=7_000, ifindex=3, ifname="")
+    found = Enricher(answers).drop(event)
+    assert found.netns == Netns(4026532234, name)
+    assert found.iface == Interface(3, "eth0" if name else None)

@@ -12,6 +12,7 @@ from dropwatch.host.ipsec import questions as ipsec
 from dropwatch.host.ipsec.vici import Connection, Daemon
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.netfilter.questions import Firewalls
+from dropwatch.model.change import Change
 from dropwatch.model.culprits import NftRule
 from tests.unit.host.clock import Clock
 
@@ -43,11 +44,17 @@ class Listings:
 
 
 class ThreeChanges:
+    def __init__(self) -> None:
+        self.changed: dict[tuple[Change, int], int] = {}
+
     def table_changes(self) -> int:
         return 3
 
     def gone_states(self) -> list[Any]:
         return [GONE]
+
+    def last_change(self, kind: Change, inode: int) -> int:
+        return self.changed.get((kind, inode), 0)
 
 
 def host_with(listings: Listings) -> Host:
@@ -186,3 +193,43 @@ def test_a_daemon_that_does_not_answer_is_a_blind_spot_and_asked_seldom(
 def test_the_tools_that_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "find", lambda name: "/usr/sbin/x" if name == "swanctl" else None)
     assert Host().ike_tools() == ("swanctl",)
+
+
+def test_what_is_read_of_another_namespace_with_that_number_is_nothing() -> None:
+    host, seen = host_with(Listings()), ThreeChanges()
+    host.seen = seen
+    seen.changed["namespace", 5] = 901
+    assert host.nft_rule(5, NFT, 900) is None
+    assert host.xt_rules(5, XT, 900) == ()
+    assert host.ebt_rule(5, EBT, 900) is None
+    assert host.firewalls(5, 900) is None
+    assert host.nft_rule(5, NFT, 901) is LISTED, "it died there"
+    assert host.firewalls(5, 901) is not None
+    assert host.nft_rule(6, NFT, 900) is LISTED
+
+
+def test_an_answer_is_forgotten_with_its_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that may be older than the drop (`sparing`) is not given for the next with its number."""
+    monkeypatch.setattr(time, "monotonic_ns", Clock(1000))
+    seen, listings = ThreeChanges(), Listings()
+    host = host_with(listings)
+    host.seen = seen
+    assert host.firewalls(5, 900) == Firewalls(("inet filter",), ("ip nat",))
+    monkeypatch.setattr(listings, "nft_tables", lambda inode: ("inet other",))
+    assert host.firewalls(5, 950) == Firewalls(("inet filter",), ("ip nat",)), "a burst costs one reading"
+    seen.changed["namespace", 5] = 960
+    assert host.firewalls(5, 970) == Firewalls(("inet other",), ("ip nat",))
+
+
+def test_the_last_change_is_asked_for_after_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(1000)
+    monkeypatch.setattr(time, "monotonic_ns", clock)
+    host, seen = Host(), ThreeChanges()
+    assert host.last_change(5, "policies", 900) is None, "no probe has seen any, nor that there was none"
+    host = Host(seen)
+    assert host.last_change(5, "policies", 990) == 0
+    seen.changed["policies", 5] = 1500
+    clock.now = 2000
+    assert host.last_change(5, "policies", 990) == 0, "of the same reading"
+    assert host.last_change(5, "policies", 1900) == 1500
+    assert host.last_change(5, "policies", None) == 1500

@@ -11,7 +11,7 @@ from dropwatch.model.netfilter import FAMILIES
 from dropwatch.names import xfrm_abi
 from dropwatch.probe.programs import loader
 from dropwatch.resources import resource_dir
-from dropwatch.wire import decoder, drop, header, ipsec, layout, netfilter, settings, socket, trace
+from dropwatch.wire import changes, decoder, drop, header, ipsec, layout, netfilter, settings, socket, trace
 
 BPF = resource_dir("bpf")
 MIRROR: dict[str, type[ctypes.Structure]] = {
@@ -92,7 +92,7 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         wanted += [is_signed(struct, name) for name in numbers(MIRROR[struct])]
     constants = ["STACK_DEPTH", "PACKET_BYTES", "NAME_BYTES", "ALGORITHM_NAME_BYTES", "ALTERNATIVES"]
     constants += ["EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"]
-    constants += ["STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS"]
+    constants += ["STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS", "CHANGE_PLACES"]
     return ask_compiler(
         tmp_path_factory.mktemp("ours"),
         wanted + constants + enumerators(),
@@ -242,6 +242,7 @@ def test_constants(compiler: dict[str, int]) -> None:
     assert compiler["ALTERNATIVES"] == settings.ALTERNATIVES
     for name in ("STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS"):
         assert compiler[name] == getattr(trace, name)
+    assert compiler["CHANGE_PLACES"] == changes.CHANGE_PLACES
     for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"):
         assert compiler[name] == getattr(netfilter, name)
 
@@ -272,6 +273,8 @@ def test_enumerators(compiler: dict[str, int]) -> None:
         "LOSSES": decoder.LOSS_STEPS + 1,
         **{name: number for name, number in vars(trace).items() if name in STEPS},
         "STEPS": len(STEPS),
+        **{f"CHANGE_{kind.upper()}": number for number, kind in enumerate(changes.KINDS)},
+        "CHANGE_KINDS": changes.CHANGE_KINDS,
         **notes,
         **audits,
     }

@@ -8,6 +8,7 @@ import pytest
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Drop, Event, Frame, Netns, Packet, Where
 from dropwatch.model.ipsec import (
     GoneState,
@@ -59,7 +60,9 @@ def judged() -> Judged:
         gone: tuple[GoneState, ...] = (),
         interfaces: dict[int, int | IpsecInterface] | None = None,
         mtu: int | None = None,
+        changes: dict[Change, int | None] | None = None,
     ) -> Any:
+        """`changes` are the times of the last one of each kind, None: nobody knows."""
         found = {
             index: IpsecInterface("xfrm", one) if isinstance(one, int) else one
             for index, one in (interfaces or {}).items()
@@ -69,6 +72,7 @@ def judged() -> Judged:
             xfrm_interfaces=found,
             mtu=mtu,
             gone_states=tuple(gone),
+            last_change=lambda inode, kind, read_at: (changes or {}).get(kind, 0),
         )
         cause, verdict = diagnose(drop, host)
         return (cause.id if cause is not None else None), verdict

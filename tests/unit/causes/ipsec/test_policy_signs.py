@@ -12,6 +12,7 @@ from dropwatch.causes.diagnose import diagnose
 from dropwatch.causes.ipsec.objects import default_policy
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Drop, Event, Frame, Packet, Verdict, Where
 from dropwatch.model.ipsec import (
     Lifetime,
@@ -79,13 +80,19 @@ def judged() -> Judged:
         states: tuple[XfrmState, ...] = (),
         interfaces: dict[int, int | IpsecInterface] | None = None,
         missing: bool = False,
+        changes: dict[Change, int | None] | None = None,
     ) -> Any:
+        """`changes` are the times of the last one of each kind, None: nobody knows."""
         found = {
             index: IpsecInterface("xfrm", one) if isinstance(one, int) else one
             for index, one in (interfaces or {}).items()
         }
         config = None if missing else XfrmConfig(states, policies, DROPPED_AT + 2_000_000)
-        host = ToldHost(xfrm=config, xfrm_interfaces=found)
+        host = ToldHost(
+            xfrm=config,
+            xfrm_interfaces=found,
+            last_change=lambda inode, kind, read_at: (changes or {}).get(kind, 0),
+        )
         cause, verdict = diagnose(drop, host)
         return (cause.id if cause is not None else None), verdict
 
@@ -263,6 +270,42 @@ def test_the_default_policy_where_no_policy_is_asked(refused: Callable[..., Drop
     assert judged(refused(), POLICY)[0] is None, "then the kernel would have asked"
     assert judged(refused(reason=None))[0] is None
     assert judged(refused(), missing=True)[0] is None
+
+
+CHANGED = "policies of this namespace changed between the drop and the reading"
+
+
+@pytest.mark.parametrize(
+    ("changes", "doubt"),
+    [
+        ({"policies": DROPPED_AT + 1}, f"probe km_policy_notify: {CHANGED}"),
+        ({"policies": None}, f"probe km_policy_notify: it is not known whether {CHANGED}"),
+        ({"policies": DROPPED_AT, "SAs": DROPPED_AT + 1, "routes": DROPPED_AT + 1}, None),
+    ],
+)
+@pytest.mark.parametrize("counter", ["XfrmInPolBlock", "XfrmInTmplMismatch"])
+def test_a_policy_that_was_read_after_a_change_is_likely(
+    refused: Callable[..., Drop],
+    judged: Judged,
+    counter: str,
+    changes: dict[Change, int | None],
+    doubt: str | None,
+) -> None:
+    policy = BLOCK if counter == "XfrmInPolBlock" else POLICY
+    _, verdict = judged(refused(counter), policy, changes=changes)
+    assert verdict.culprit.index == 8
+    assert verdict.confidence == ("certain" if doubt is None else "likely")
+    assert [line for line in texts(verdict) if CHANGED in line] == ([] if doubt is None else [doubt])
+
+
+def test_what_names_no_policy_stays_certain_after_a_change(
+    refused: Callable[..., Drop], judged: Judged
+) -> None:
+    changes = {"policies": DROPPED_AT + 1}
+    for drop in (refused("XfrmInPolBlock"), refused(lookup=XfrmLookup(errno.EPERM), place="ip_forward")):
+        cause, verdict = judged(drop, changes=changes)
+        assert (cause, verdict.confidence, verdict.culprit) == ("ipsec.policy-block", "certain", None)
+        assert CHANGED in "".join(texts(verdict))
 
 
 @pytest.mark.parametrize(

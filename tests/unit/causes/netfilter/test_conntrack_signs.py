@@ -42,6 +42,21 @@ def test_a_full_table(
     assert verdict.fix[0].command == larger
 
 
+@pytest.mark.parametrize(("written", "confidence"), [(DROP_NS, "certain"), (DROP_NS + 1, "likely")])
+def test_a_limit_that_may_have_been_another(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    written: int,
+    confidence: str,
+) -> None:
+    host = firewall(conntrack=ConntrackTable(8, 8, None, DROP_NS + 5), last_change=written)
+    _, verdict = judged(refused(conntrack=FULL), host)
+    assert verdict.confidence == confidence
+    doubt = "probe proc_sys_write: a sysctl was written between the drop and the reading"
+    assert (doubt in said(verdict)) == (confidence == "likely")
+
+
 def test_a_full_table_that_cannot_be_read(
     refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
 ) -> None:

@@ -67,6 +67,11 @@ def test_the_verdict_of_a_program(
     drop = refused(VERDICT, None, process=Process(812, "suricata"))
     cause, verdict = judged(drop, firewall(queues=[LISTENER]))
     assert (cause, verdict.confidence) == ("netfilter.queue-verdict", "certain")
+    assert verdict.culprit is None, "which queue it had at the drop nobody saw"
+    assert "suricata (pid 812) sent the verdict for its queue" in said(verdict)
+    assert "after the drop it listens to queue 5" in said(verdict)
+    drop = refused(VERDICT, None, process=Process(812, "suricata"), queue=QueueNote(5, None))
+    _, verdict = judged(drop, firewall(queues=[LISTENER]))
     assert verdict.culprit.text == "queue 5"
     assert "suricata (pid 812) sent the verdict for queue 5" in said(verdict)
 

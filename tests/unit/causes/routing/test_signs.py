@@ -62,6 +62,18 @@ def test_where_nobody_knows_it_the_user_is_told_how_to_ask(too_big: Callable[...
     assert found[1].command == "ip netns exec b ip route get 10.9.0.2 from 10.9.0.1 iif in0 mark 0x7"
 
 
+@pytest.mark.parametrize("kind", ["routes", "links"])
+def test_an_interface_is_not_named_by_other_routes(too_big: Callable[..., Drop], kind: str) -> None:
+    drop = too_big()
+    later = drop.event.monotonic_ns + 1
+    host = ToldHost(
+        route_on=Route("out0"), last_change=lambda inode, asked, read_at: later if asked == kind else 0
+    )
+    _, verdict = diagnose(drop, host)
+    assert verdict.confidence == "certain"
+    assert any("out0" in f"{fix.text} {fix.command}" for fix in verdict.fix) == (kind == "links")
+
+
 def test_segments_of_tcp_are_made_smaller(too_big: Callable[..., Drop]) -> None:
     clamp = "-t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
     assert fixes(too_big(proto="tcp"), None)[0].command == f"ip netns exec b iptables {clamp}"

@@ -12,7 +12,7 @@ import pytest
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.probe.attach_drop import COUNTING
-from dropwatch.probe.families import ANSWERS, FAMILIES, TCP, XFRM, XFRM_OUTPUT
+from dropwatch.probe.families import ANSWERS, CHANGES, FAMILIES, TCP, XFRM, XFRM_OUTPUT
 from dropwatch.probe.family import Family, Hook
 from dropwatch.probe.programs import numbers
 from dropwatch.probe.programs.text import BASE_FILES, DROP_FILES, HEADERS, MODES, Mode, join
@@ -153,7 +153,7 @@ def test_families_are_switched_off_in_the_same_text() -> None:
     flags = {family.flag for family in FAMILIES}
     switched = set(with_all.numbers.items()) ^ set(without.numbers.items())
     assert switched == {(flag, value) for flag in flags for value in (0, 1)}
-    assert flags == set(re.findall(r"\bHAS_\w+", with_all.text.text)) | {XFRM_OUTPUT.flag}
+    assert flags == set(re.findall(r"\bHAS_\w+", with_all.text.text)) | {XFRM_OUTPUT.flag, CHANGES.flag}
 
 
 def test_a_family_that_this_kernel_cannot_have_is_left_out_and_told(bpf: Path) -> None:
@@ -199,7 +199,8 @@ def test_hooks_and_functions_belong_together() -> None:
         used = {program for hook in family.hooks for program in hook.programs}
         used |= {call.program for call in family.tail_calls}
         assert set(re.findall(r"^int (\w+)\(struct (?:pt_regs|bpf_raw)", text, re.M)) == used - BASE
-        assert family.needs or f"{family.flag} &&" in dying or f"({family.flag})" in dying
+        asked_of_a_death = f"{family.flag} &&" in dying or f"({family.flag})" in dying
+        assert family.needs or family is CHANGES or asked_of_a_death
 
 
 # Parameters that the programs take, by their place in the registers.
@@ -217,6 +218,13 @@ PARAMETERS = {
     "rawv6_rcv": {"skb": 2},
     "icmpv6_getfrag": {"from": 1},
     "ndisc_send_na": {"solicited_addr": 3},
+    "loopback_net_init": {"net": 1},
+    "rtnl_notify": {"net": 2, "group": 4},
+    "km_policy_notify": {"xp": 1},
+    "xfrm_policy_kill": {"policy": 1},
+    "km_state_notify": {"x": 1, "c": 2},
+    "km_migrate": {},
+    "proc_sys_write": {},
 }
 
 
@@ -226,7 +234,9 @@ def body_of(function: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("hook", [*XFRM.hooks, *TCP.hooks, *ANSWERS.hooks], ids=lambda hook: hook.function)
+@pytest.mark.parametrize(
+    "hook", [*XFRM.hooks, *TCP.hooks, *ANSWERS.hooks, *CHANGES.hooks], ids=lambda hook: hook.function
+)
 def test_parameters_are_where_the_program_takes_them(hook: Hook) -> None:
     for name in hook.programs:
         body = body_of(name)

@@ -1,0 +1,56 @@
+"""What names an object that was read after the drop: certain only as long as nothing of its kind has changed since."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from dropwatch.host.host import Host
+from dropwatch.model.change import Change
+from dropwatch.model.drop import Drop, Evidence, Verdict
+
+_PROBES: dict[Change, str] = {
+    "namespace": "loopback_net_init",
+    "links": "rtnl_notify",
+    "routes": "rtnl_notify",
+    "policies": "km_policy_notify",
+    "SAs": "km_state_notify",
+    "sysctls": "proc_sys_write",
+}
+_WORDS: dict[Change, str] = {
+    "namespace": "another namespace got the number of this one",
+    "links": "interfaces of this namespace changed",
+    "routes": "routes, rules or addresses of this namespace changed",
+    "policies": "policies of this namespace changed",
+    "SAs": "SAs of this namespace changed",
+    "sysctls": "a sysctl was written",
+}
+
+
+class Source(NamedTuple):
+    """A kind of thing that was read, and the monotonic time just before; None: not known, it has been read by now."""
+
+    kind: Change
+    read_at_ns: int | None
+
+
+def doubts(drop: Drop, host: Host, *read: Source) -> tuple[Evidence, ...]:
+    """Why what was read may not be what the packet met; nothing where it is."""
+    last = [(one.kind, host.last_change(drop.event.netns, one.kind, one.read_at_ns)) for one in read]
+    return tuple(
+        Evidence(f"probe {_PROBES[kind]}", _doubt(kind, changed))
+        for kind, changed in last
+        if changed is None or changed > drop.event.monotonic_ns
+    )
+
+
+def doubted(verdict: Verdict, why: tuple[Evidence, ...]) -> Verdict:
+    """The verdict with these doubts about the object that it names, where there are any: likely then, not certain."""
+    if not why:
+        return verdict
+    sure = verdict.culprit is None or verdict.confidence != "certain"
+    confidence = verdict.confidence if sure else "likely"
+    return replace(verdict, confidence=confidence, evidence=(*verdict.evidence, *why))
+
+
+def _doubt(kind: Change, changed: int | None) -> str:
+    words = f"{_WORDS[kind]} between the drop and the reading"
+    return words if changed is not None else f"it is not known whether {words}"
