@@ -13,7 +13,7 @@ CounterKind = Literal["nic", "driver", "softnet", "qdisc", "protocol"]
 class Counter:
     """A counter of the kernel, of one network namespace (None: of the whole machine) and one device (None: of all).
 
-    `loss` is false for one that counts no packets that were lost. `overlap` is true where packets that it counts also
+    `loss` is false for one that does not count lost packets. `overlap` is true where packets that it counts also
     die where whydrop looks: then they are in the rows as well.
     """
 

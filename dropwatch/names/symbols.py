@@ -53,7 +53,7 @@ class FunctionWords:
 
 @dataclass(frozen=True, slots=True)
 class CounterWords:
-    """A counter of lost packets: `loss` is false where none are lost, `overlap` true where whydrop may see them die."""
+    """A counter: `loss` is false where it counts no lost packets, `overlap` true where whydrop may see them die."""
 
     text: str
     loss: bool = True

@@ -12,6 +12,10 @@ from dropwatch.names import symbols
 from dropwatch.names.foreign import printable
 
 _XFRM_TEXT = "IPsec"
+_DRIVER_TEXTS = {
+    True: "a loss by its name: the driver's own",
+    False: "the driver's own: its documentation says what",
+}
 
 
 def read_counters(netns: int) -> dict[Counter, int]:
@@ -44,12 +48,11 @@ def _of_devices(devices: Iterable[Device], netns: int) -> Iterator[tuple[Counter
     for device in devices:
         for name, count in device.statistics.items():
             if name in known:
-                yield (
-                    Counter("nic", name, netns, device.name, known[name].text, overlap=known[name].overlap),
-                    count,
-                )
-        for name, count in driver.loss_counters(device.name).items():
-            yield Counter("driver", name, netns, device.name), count
+                entry = known[name]
+                yield Counter("nic", name, netns, device.name, entry.text, entry.loss, entry.overlap), count
+        for name, count in driver.trouble_counters(device.name).items():
+            loss, by_software = driver.speaks_of_losses(name), "drop" in name.lower()
+            yield Counter("driver", name, netns, device.name, _DRIVER_TEXTS[loss], loss, by_software), count
 
 
 def _of_protocols(found: dict[str, int], netns: int) -> Iterator[tuple[Counter, int]]:

@@ -18,11 +18,18 @@ _STRING_BYTES = 32  # ETH_GSTRING_LEN
 _REQUEST = struct.Struct("16sP16x")  # struct ifreq: name, pointer
 _NAME_BYTES = 15  # IFNAMSIZ without its end
 _MOST = 1 << 16
-_OF_LOSSES = re.compile(r"drop|miss|fifo|err|discard|no_?buf|overrun|alloc_fail|bad_|starv", re.IGNORECASE)
+_OF_LOSSES = re.compile(r"drop|missed|fifo|discard|no_?buf|overrun", re.IGNORECASE)
+# They may be about a cache, a filter's table, a checksum that the card left to the kernel, or something tried again.
+_OF_TROUBLE = re.compile(r"miss|err|alloc_fail|bad_|starv", re.IGNORECASE)
 
 
-def loss_counters(device: str) -> dict[str, int]:
-    """The driver's counters whose names speak of losses; those of one name are added up.
+def speaks_of_losses(name: str) -> bool:
+    """Whether a driver that calls a counter so most likely counts packets that were lost."""
+    return _OF_LOSSES.search(name) is not None
+
+
+def trouble_counters(device: str) -> dict[str, int]:
+    """The driver's counters whose names speak of losses or errors; those of one name are added up.
 
     Empty for a driver that has none, or a device that is gone; the thread must be in the device's namespace.
     """
@@ -60,6 +67,6 @@ def counters_of(names: bytes, values: bytes) -> dict[str, int]:
     for at in range(min(count, (len(names) - 12) // _STRING_BYTES, (len(values) - 8) // 8)):
         raw = names[12 + at * _STRING_BYTES : 12 + (at + 1) * _STRING_BYTES]
         name = foreign(raw.split(b"\0")[0].strip())
-        if _OF_LOSSES.search(name):
+        if speaks_of_losses(name) or _OF_TROUBLE.search(name):
             found[name] = found.get(name, 0) + int(struct.unpack_from("=Q", values, 8 + at * 8)[0])
     return found

@@ -60,7 +60,9 @@ class Outside:
     count: Annotated[int, "how much it rose since the start"]
     new: Annotated[int, "how much since the line before"]
     text: Annotated[str | None, "what it counts"]
-    loss: Annotated[bool, "false where nothing was lost, as of time_squeeze"]
+    loss: Annotated[
+        bool, "false where it does not count lost packets, as time_squeeze or ICMP errors never made"
+    ]
     also_in_rows: Annotated[
         bool, "true where the same packets may die where whydrop looks: then they are in rows too"
     ]

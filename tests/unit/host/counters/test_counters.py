@@ -84,7 +84,7 @@ def test_a_driver_has_counters_of_its_own() -> None:
     values = struct.pack("=II5Q", 0x1D, len(names), 1, 2, 3, 4, 5)
     assert driver.counters_of(strings, values) == {"rx0_drops": 7, "rx_no_buffer_count": 4}
     assert driver.counters_of(strings, values[:24]) == {"rx0_drops": 2}
-    assert driver.loss_counters("no-such-device") == {}
+    assert driver.trouble_counters("no-such-device") == {}
 
 
 def test_this_machine() -> None:
@@ -178,5 +178,35 @@ def test_every_counter_has_words() -> None:
     assert symbols.counters("softnet")["time_squeeze"].loss is False
 
 
+# Errors that were not sent, messages not acted on, passes over a queue: no packet was lost, or not one each time.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("IcmpOutRateLimitGlobal", "IcmpOutRateLimitHost", "Icmp6OutRateLimitHost"),
+        *("TcpExtLockDroppedIcmps", "TcpExtOutOfWindowIcmps", "TcpExtTCPTimeWaitOverflow"),
+        *("IcmpInErrors", "Icmp6InErrors", "TcpExtOfoPruned"),
+    ],
+)
+def test_what_is_no_lost_packet_is_not_called_one(name: str) -> None:
+    assert symbols.counters("protocol")[name].loss is False
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        *(
+            (name, True)
+            for name in ("rx0_drops", "rx_missed_errors", "rx_no_buffer_count", "rx_discards_phy")
+        ),
+        *(
+            (name, False)
+            for name in ("fdir_miss", "rx_csum_offload_errors", "rx0_alloc_fail", "hw_csum_rx_error")
+        ),
+    ],
+)
+def test_a_drivers_counter_is_a_loss_only_if_its_name_says_so(name: str, loss: bool) -> None:
+    assert driver.speaks_of_losses(name) is loss
+
+
 def test_a_device_may_be_called_anything() -> None:
-    assert driver.loss_counters("\\xff") == {}
+    assert driver.trouble_counters("\\xff") == {}
