@@ -204,8 +204,10 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	} else {
 		notes = begin(ctx->args[0], ctx->args[1], receiver, &scratch);
 	}
-	if (read_buffer(&buffer, ctx->args[0], &scratch))
+	if (read_buffer(&buffer, ctx->args[0], &scratch)) {
+		forget_no_mark(&buffer, &scratch);
 		sent = send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);
+	}
 	if (SUMMARY && sent == COUNT_LATER) {
 		drop_details.call(ctx, RECORD_XT);
 		count_unsent(LOSS_ROWS);

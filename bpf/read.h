@@ -63,6 +63,7 @@ struct buffer {
 	u64 dst;
 	u64 extensions;
 	u32 length;
+	u32 limit; /* offset from head of where the buffer ends */
 	u32 mark;
 	u32 skb_iif;
 	u16 protocol; /* host order */
@@ -81,6 +82,7 @@ inline_always void take_members(struct buffer *buffer, const u8 *half, u64 from)
 	take(buffer->head, u64, OFF_sk_buff__head);
 	take(buffer->data, u64, OFF_sk_buff__data);
 	take(buffer->end, u32, OFF_sk_buff__tail);
+	take(buffer->limit, u32, OFF_sk_buff__end);
 	take(buffer->device, u64, OFF_sk_buff__dev);
 	take(buffer->sock, u64, OFF_sk_buff__sk);
 	take(buffer->dst, u64, OFF_sk_buff___skb_refdst);

@@ -155,6 +155,7 @@ inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 
 	if (!wanted || !seen || !read_buffer(&buffer, seen->skb, &scratch))
 		return;
+	forget_no_mark(&buffer, &scratch);
 	network = network_header(&buffer, &scratch);
 	find_place(&place, NULL, &buffer, seen->socket, wanted->netns_operations, &scratch);
 	journey = journey_of(seen, &buffer, &place, network, &scratch);

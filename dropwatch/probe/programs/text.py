@@ -27,6 +27,7 @@ BASE_FILES = (
         "records.c",
         "flow.c",
         "filter.c",
+        "mark.c",
         "place.c",
         "death.c",
         "calls.c",

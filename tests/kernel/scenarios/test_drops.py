@@ -4,13 +4,16 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from scenarios import esp, traffic
 from scenarios.blame import deaths
+from scenarios.firewalls import nft
 from scenarios.namespaces import Lab, Namespace
 from scenarios.roads import bridge
 from scenarios.waiting import eventually
@@ -74,6 +77,42 @@ def test_tcp_names_the_interface_that_the_packet_came_in_through(
             assert line["packet"]["tcp_flags"] == "A", line
             assert line["iface"]["name"] == lab.b.iface, line
             assert line["where"]["layer"] == "tcp", line
+
+
+def test_a_report_of_group_membership_has_no_mark_but_the_one_that_was_set(
+    lab: Lab, whydrop: Whydrop
+) -> None:
+    """The kernel keeps something else in that place of the reports that it makes (skb->reserved_tailroom)."""
+    groups = {"ff02::16": "ip6", "224.0.0.22": "ip"}
+    chain = "type filter hook output priority {}; policy accept;"
+    dropping = " ".join(f"{kind} daddr {group} drop;" for group, kind in groups.items())
+    nft(lab.a, f"table inet t {{ chain c {{ {chain.format(0)} {dropping} }} }}")
+
+    def reported(group: str, mark: int) -> Callable[[Line], bool]:
+        return lambda line: (
+            in_namespace(lab.a, line) and (line["packet"]["daddr"], line["packet"]["mark"]) == (group, mark)
+        )
+
+    _join(lab.a, 1)
+    for group in groups:
+        whydrop.wait_for(reported(group, 0))
+    nft(lab.a, f"table inet m {{ chain c {{ {chain.format(-9)} meta mark set 0x4d; }} }}")
+    _join(lab.a, 2)
+    for group in groups:
+        whydrop.wait_for(reported(group, 0x4D))
+    found = [line["packet"] for line in whydrop.lines() if in_namespace(lab.a, line)]
+    assert {packet["mark"] for packet in found if packet["daddr"] in groups} == {0, 0x4D}, found
+
+
+def _join(end: Namespace, number: int) -> None:
+    """And leave: each of them is told to the routers."""
+    with traffic.open_socket(end, socket.AF_INET6, socket.SOCK_DGRAM) as six, end.entered():
+        group = socket.inet_pton(socket.AF_INET6, f"ff15::{number}")
+        member = group + struct.pack("=I", socket.if_nametoindex(end.iface))
+        six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
+    with traffic.open_socket(end, socket.AF_INET, socket.SOCK_DGRAM) as four:
+        member = socket.inet_aton(f"239.1.1.{number}") + socket.inet_aton(end.v4)
+        four.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
 
 
 def test_reverse_path_filter(lab: Lab, whydrop: Whydrop) -> None:
