@@ -129,20 +129,20 @@ inline_always u32 finish(u64 skb, u64 sent)
 }
 
 /* The kernel runs no kprobe while another one runs on that CPU, nor the BPF program of one while user space changes a
- * map: whom an interrupt brought at such a moment, no probe has seen. */
-inline_always int probes_are_off(union scratch *scratch)
+ * map: whom an interrupt brought at such a moment, no probe has seen. A note of enum note, or 0. */
+inline_always u32 probes_note(union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
 	struct in_hand *now = current_in_hand();
 
-	if (!wanted || !now)
-		return 0;
+	if (!wanted || !now || !wanted->per_cpu_value)
+		return NOTE_PROBES_UNKNOWN;
 	if (!now->cpu_offset)
-		now->cpu_offset = this_cpu_offset(scratch);
-	if (!now->cpu_offset)
-		return 0;
-	return (wanted->current_kprobe && read_pointer(scratch, now->cpu_offset + wanted->current_kprobe)) ||
-	       (wanted->bpf_prog_active && read_u32(scratch, now->cpu_offset + wanted->bpf_prog_active));
+		now->cpu_offset = this_cpu_offset();
+	if ((wanted->current_kprobe && read_pointer(scratch, now->cpu_offset + wanted->current_kprobe)) ||
+	    (wanted->bpf_prog_active && read_u32(scratch, now->cpu_offset + wanted->bpf_prog_active)))
+		return NOTE_PROBES_OFF;
+	return wanted->current_kprobe && wanted->bpf_prog_active ? 0 : NOTE_PROBES_UNKNOWN;
 }
 
 #define PACKET_BROADCAST 1 /* linux/if_packet.h */
@@ -166,6 +166,7 @@ inline_always u32 frame_notes(u64 skb, union scratch *scratch)
 inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scratch)
 {
 	u32 notes = 0;
+	u32 probes;
 
 	take_in_hand(skb);
 	count_seen(SOURCE_KFREE_SKB);
@@ -174,7 +175,9 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 	if (HAS_ANSWERS)
 		notes |= answer_notes(skb, scratch);
 	notes |= frame_notes(skb, scratch);
-	if (probes_are_off(scratch)) {
+	probes = probes_note(scratch);
+	notes |= probes;
+	if (probes == NOTE_PROBES_OFF) {
 		notes = NOTE_PROBES_OFF;
 		end_visits(skb, 0); /* what there is was of another packet at the same address */
 	}

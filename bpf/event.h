@@ -68,6 +68,7 @@ enum note {
 	NOTE_LOOPED_BACK = 64, /* this host's own multicast or broadcast */
 	NOTE_TO_MANY = 128, /* its frame came to a group of hosts or to all */
 	NOTE_NO_CARRIER = 256, /* its device was down or had no carrier */
+	NOTE_PROBES_UNKNOWN = 512, /* nobody knows whether it did */
 };
 
 /* What may be changed between a drop and the reading of what did it: the index into the times of bpf/changes.c. */

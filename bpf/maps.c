@@ -30,13 +30,14 @@ inline_always void count_unsent(int why)
 }
 
 /* What to add to the address of a per-CPU variable, 0: unknown. */
-inline_always u64 this_cpu_offset(union scratch *scratch)
+inline_always u64 this_cpu_offset(void)
 {
 	struct settings *wanted = current_settings();
+	int first = 0;
+	u64 address = (u64)seen.lookup(&first);
 
-	if (!wanted)
-		return 0;
-	return read_pointer(scratch, wanted->per_cpu_offset + bpf_get_smp_processor_id() * sizeof(u64));
+	forget(&address, sizeof(address)); /* what helpers have written is a number */
+	return wanted && wanted->per_cpu_value && address ? address - wanted->per_cpu_value : 0;
 }
 
 #define THREAD_BYTES 16384 /* THREAD_SIZE of x86 and arm64 */

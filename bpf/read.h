@@ -129,14 +129,14 @@ inline_always u64 network_header(const struct buffer *buffer, union scratch *scr
 	return network;
 }
 
-/* Inode number of a struct net; 0 when the address is not one (a union or a freed device gave garbage). */
+/* Inode number of a struct net; 0 when the address is not one (a union or a freed device gave garbage), or nobody knows. */
 inline_always u32 netns_inode(u64 net, u64 netns_operations, union scratch *scratch)
 {
 	u64 common = net + OFF_net__ns;
 
-	if (!net)
+	if (!net || !netns_operations)
 		return 0;
-	if (netns_operations && read_pointer(scratch, common + OFF_ns_common__ops) != netns_operations)
+	if (read_pointer(scratch, common + OFF_ns_common__ops) != netns_operations)
 		return 0;
 	return read_u32(scratch, common + OFF_ns_common__inum);
 }

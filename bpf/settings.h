@@ -25,8 +25,8 @@ struct mark {
 
 struct settings {
 	__u64 netns_operations; /* address of netns_operations, 0: unknown. Tells a struct net from garbage */
-	__u64 blackhole_operations[2]; /* addresses of ipv4_dst_blackhole_ops and ip6_dst_blackhole_ops, 0: unknown */
-	__u64 per_cpu_offset; /* address of __per_cpu_offset[], 0: unknown */
+	__u64 blackhole_mtu[2]; /* dst_ops.mtu of ipv4_dst_blackhole_ops and ip6_dst_blackhole_ops, 0: unknown */
+	__u64 per_cpu_value; /* of the map `seen`: with a CPU's offset added its first value of that CPU, 0: unknown */
 	__u64 current_kprobe; /* per CPU: the kprobe that runs, 0: unknown */
 	__u64 bpf_prog_active; /* per CPU: not 0 while no program of a kprobe may run, 0: unknown */
 	__u64 protos[4]; /* bit set of IANA protocol numbers */

@@ -11,16 +11,13 @@ struct xfrm_counters {
 inline_always void read_counters(struct xfrm_counters *counters, u64 skb, union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
-	u64 cpu_offset;
 	u64 net;
 
 	counters->address = 0;
-	if (!wanted || !wanted->per_cpu_offset)
+	if (!wanted || !wanted->per_cpu_value)
 		return;
 	net = read_pointer(scratch, read_pointer(scratch, skb + OFF_sk_buff__dev) + OFF_net_device__nd_net);
-	cpu_offset = wanted->per_cpu_offset + bpf_get_smp_processor_id() * sizeof(u64);
-	counters->address =
-		read_pointer(scratch, net + OFF_net__mib__xfrm_statistics) + read_pointer(scratch, cpu_offset);
+	counters->address = read_pointer(scratch, net + OFF_net__mib__xfrm_statistics) + this_cpu_offset();
 	if (read_bytes(counters->before, XFRM_COUNTERS * sizeof(u64), counters->address))
 		counters->address = 0;
 }

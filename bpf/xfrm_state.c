@@ -96,12 +96,14 @@ inline_always u32 route_mtu(u64 dst, union scratch *scratch)
 	return metrics ? read_u32(scratch, metrics + (RTAX_MTU - 1) * sizeof(u32)) : 0;
 }
 
+/* The route that IPsec gives packets without an SA. A tunnel's metadata have the same function, and no family. */
 inline_always int is_blackhole(u64 dst, union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
 	u64 operations = dst ? read_pointer(scratch, dst + OFF_dst_entry__ops) : 0;
+	u64 mtu = operations ? read_pointer(scratch, operations + OFF_dst_ops__mtu) : 0;
 
-	if (!wanted || !operations)
+	if (!wanted || !mtu || !read_u16(scratch, operations + OFF_dst_ops__family))
 		return 0;
-	return operations == wanted->blackhole_operations[0] || operations == wanted->blackhole_operations[1];
+	return mtu == wanted->blackhole_mtu[0] || mtu == wanted->blackhole_mtu[1];
 }

@@ -118,8 +118,10 @@ inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout
 	u32 is_new = 0;
 	struct xt_chunk *chunk = chunk_of(scan, &is_new);
 
-	if (!chunk)
+	if (!chunk || (!layout->one_cpu && !cpu_offset)) {
+		scan->incomplete = 1;
 		return 0;
+	}
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < XT_CHUNK; i++) {
 		u64 entry = scan->entries + offset;

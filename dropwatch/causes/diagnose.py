@@ -16,6 +16,11 @@ _PROBES_OFF = Evidence(
     "the packet came in the middle of another probe, or of a system call that reads a BPF map, on this CPU: the "
     "kernel runs no probe then, so that none of whydrop's has seen who refused it",
 )
+_PROBES_UNKNOWN = Evidence(
+    "kernel current_kprobe, bpf_prog_active",
+    "not found in this kernel, so that nobody knows whether a probe could run when this packet came: what probes noted "
+    "of it may be of another packet that was at the same address before",
+)
 
 
 def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
@@ -37,7 +42,20 @@ def _complete(cause: Cause, verdict: Verdict, drop: Drop, host: Host) -> Verdict
     said = kernel_word.evidence(drop)
     evidence = verdict.evidence if said in verdict.evidence else (*verdict.evidence, said)
     fix = verdict.fix or of_catalogue(cause.fix, drop)
-    return replace(verdict, evidence=evidence, fix=advise(fix, drop, host))
+    verdict = replace(verdict, evidence=evidence, fix=advise(fix, drop, host))
+    return _less_sure(verdict) if _leans_on_doubtful_notes(drop) else verdict
+
+
+def _leans_on_doubtful_notes(drop: Drop) -> bool:
+    event = drop.event
+    noted = (event.xfrm, event.netfilter, event.socket) != (None, None, None)
+    return noted and "probes-unknown" in event.notes
+
+
+def _less_sure(verdict: Verdict) -> Verdict:
+    if verdict.confidence != "certain":
+        return verdict
+    return replace(verdict, confidence="likely", evidence=(*verdict.evidence, _PROBES_UNKNOWN))
 
 
 def _unknown(drop: Drop) -> Verdict:

@@ -19,7 +19,7 @@ _KIND_INT, _KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 1, 
 _KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG = 9, 10, 11, 18
 _QUALIFIERS = frozenset({_KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG})
 _TRANSPARENT = _QUALIFIERS | {_KIND_TYPEDEF}
-_KIND_FUNC, _KIND_FUNC_PROTO, _KIND_ENUM64 = 12, 13, 19
+_KIND_FUNC, _KIND_FUNC_PROTO, _KIND_VAR, _KIND_DATASEC, _KIND_ENUM64 = 12, 13, 14, 15, 19
 _HEADER = struct.Struct("=HBBIIIII")
 _BTF_TYPE = struct.Struct("=III")
 _ENUMERATOR = struct.Struct("=Ii")
@@ -149,6 +149,14 @@ class Btf:
         encoding = ctypes.c_uint32.from_address(start).value  # BTF_INT_ENCODING, BTF_INT_OFFSET, BTF_INT_BITS
         at += encoding >> 16 & 0xFF
         return Member(at, bitfield or encoding & 0xFF, "number", bool(encoding >> 24 & 1), name)
+
+    def per_cpu_offset(self, variable: str) -> int | None:
+        """Bytes from the first of the kernel's variables of each CPU to this one; None when BTF does not have it."""
+        wanted = self._lib.btf__find_by_name_kind(self._handle, variable.encode(), _KIND_VAR)
+        section = self._find(".data..percpu", _KIND_DATASEC)
+        if wanted <= 0 or not section:
+            return None
+        return next((offset for type_id, offset, _ in section.words(3) if type_id == wanted), None)
 
     def enum(self, name: str) -> dict[str, int] | None:
         """Enumerators of a named enum, unsigned as far as 32 bits go; None when there is no such enum."""

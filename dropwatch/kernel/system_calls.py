@@ -36,6 +36,13 @@ def bpf(command: int, attr: bytes) -> int:
     return _call(0, ctypes.c_int(command), ctypes.create_string_buffer(attr, _ATTR_BYTES), _ATTR_BYTES)
 
 
+def bpf_answer(command: int, attr: bytes) -> bytes:
+    """The same; what the kernel has written into union bpf_attr."""
+    buffer = ctypes.create_string_buffer(attr, _ATTR_BYTES)
+    _call(0, ctypes.c_int(command), buffer, _ATTR_BYTES)
+    return buffer.raw
+
+
 def object_info(descriptor: int, length: int) -> bytes:
     """The begin of struct bpf_map_info or bpf_prog_info; what the kernel does not know is zeros. Raises OSError."""
     info = ctypes.create_string_buffer(length)

@@ -49,12 +49,12 @@ class Event:
     because it can only carry the filtered flow (ESP, AH, fragment, ICMP error, tunnel). `notes` are what other
     probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it), `task-stack` (the
     code ran in a system call of the current task), `probes-off` (it came in the middle of a probe, or of a
-    system call that reads a map, when no probe could note anything), `answered` (this host has answered it), `copied`
-    (a raw socket had a copy), `flooded` (a frame for another host that a bridge here sent out of all its ports),
-    `looped-back` (this host's own, sent to many), `to-many` (its frame came to a group or to all), `no-carrier` (its
-    device was down or had no carrier). `row` is what a summary counts
-    it by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a
-    trace follows, 0: none.
+    system call that reads a map, when no probe could note anything), `probes-unknown` (nobody can tell whether it
+    did), `answered` (this host has answered it), `copied` (a raw socket had a copy), `flooded` (a frame for another
+    host that a bridge here sent out of all its ports), `looped-back` (this host's own, sent to many), `to-many` (its
+    frame came to a group or to all), `no-carrier` (its device was down or had no carrier). `row` is what a summary
+    counts it by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet
+    that a trace follows, 0: none.
     """
 
     monotonic_ns: int

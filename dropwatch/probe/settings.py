@@ -1,31 +1,27 @@
 """The user's filter in the form that the kernel's filter reads (bpf/settings.h)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from dropwatch.model.filter import Filter, Network, PortRange
 from dropwatch.names.foreign import raw_name
+from dropwatch.probe.kernel_numbers import KernelNumbers
 from dropwatch.wire.settings import ALTERNATIVES, NAME_BYTES, Mark, Prefix, Settings
 from dropwatch.wire.settings import PortRange as WirePorts
 
-_BLACKHOLES = ("ipv4_dst_blackhole_ops", "ip6_dst_blackhole_ops")  # net/ipv4/route.c, net/ipv6/route.c
 
-
-def settings(wanted: Filter, address: Callable[[str], int | None], send_all: bool) -> Settings:
-    """`address` knows the kernel's symbols. A kind with more than ALTERNATIVES values is left to user space, which
-    repeats the whole filter.
-    """
+def settings(wanted: Filter, kernel: KernelNumbers, send_all: bool) -> Settings:
+    """A kind with more than ALTERNATIVES values is left to user space, which repeats the whole filter."""
     made = Settings(
-        netns_operations=address("netns_operations") or 0,
-        per_cpu_offset=address("__per_cpu_offset") or 0,
-        current_kprobe=address("current_kprobe") or 0,
-        bpf_prog_active=address("bpf_prog_active") or 0,
+        netns_operations=kernel.netns_operations,
+        blackhole_mtu=kernel.blackhole_mtu,
+        per_cpu_value=kernel.per_cpu_value,
+        current_kprobe=kernel.current_kprobe,
+        bpf_prog_active=kernel.bpf_prog_active,
         send_all=send_all,
         asks_flow=wanted.names_flow,
         families=sum({4: 1, 6: 2}[family] for family in wanted.families),
         asks_proto=bool(wanted.protos),
     )
-    for at, name in enumerate(_BLACKHOLES):
-        made.blackhole_operations[at] = address(name) or 0
     for proto in wanted.protos:
         made.protos[proto // 64] |= 1 << proto % 64
     _fill(made, "saddr", [_prefix(network) for network in wanted.saddr])

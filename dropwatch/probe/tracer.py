@@ -10,6 +10,7 @@ from typing import Self
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.kernel.memory import Memory
 from dropwatch.model.change import Change
 from dropwatch.model.drop import Event
 from dropwatch.model.filter import Filter
@@ -22,6 +23,7 @@ from dropwatch.probe.attach_trace import Follow, TraceProbes
 from dropwatch.probe.families import CHANGES, FAMILIES
 from dropwatch.probe.family import Family
 from dropwatch.probe.kernel_names import kernel_names
+from dropwatch.probe.kernel_numbers import find
 from dropwatch.probe.programs import numbers
 from dropwatch.probe.programs.loader import Loader
 from dropwatch.probe.programs.release import programs
@@ -213,7 +215,11 @@ class Tracer:
             self._note(f"probe {name}: not attached: {why}")
         self._loader = Loader(programs(built.text), built.numbers, built.entries)
         self._open.callback(self._loader.close)
-        self._loader.write("configuration", 0, settings(self._wanted, self._symbols.address, self._send_all))
+        with Memory() as memory:
+            kernel = find(self._symbols.address, memory, self._loader.map("seen"))
+        for sentence in kernel.blind_spots:
+            self._note(sentence)
+        self._loader.write("configuration", 0, settings(self._wanted, kernel, self._send_all))
         self._table_changes = self._mapped("xt_changes", mmap.PAGESIZE)
         self._change_times = self._mapped("change_times", CHANGES_BYTES)
         self._ring = Ring(self._loader.map("events"), self._take)

@@ -21,6 +21,7 @@ _NOTES = {
     64: "looped-back",
     128: "to-many",
     256: "no-carrier",
+    512: "probes-unknown",
 }
 _NO_REASON = 0xFFFFFFFF  # in a row
 

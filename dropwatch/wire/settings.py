@@ -22,8 +22,8 @@ class Mark(ctypes.Structure):
 class Settings(ctypes.Structure):
     _fields_ = (
         ("netns_operations", c_uint64),
-        ("blackhole_operations", c_uint64 * 2),
-        ("per_cpu_offset", c_uint64),
+        ("blackhole_mtu", c_uint64 * 2),
+        ("per_cpu_value", c_uint64),
         ("current_kprobe", c_uint64),
         ("bpf_prog_active", c_uint64),
         ("protos", c_uint64 * 4),

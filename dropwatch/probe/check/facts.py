@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.kernel.memory import Memory
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.model.fact import Fact
+from dropwatch.probe import kernel_numbers
 from dropwatch.probe.check import trial
 from dropwatch.probe.check.lockdown import lockdown_mode
 from dropwatch.probe.check.preflight import (
@@ -45,6 +48,7 @@ def can_explain(facts: tuple[Fact, ...]) -> bool:
 def _extra_facts(user: User) -> Iterator[Fact]:
     yield _lockdown()
     yield _names()
+    yield _addresses(user)
     yield _reasons()
     yield _tracefs()
     yield _capability(
@@ -97,6 +101,21 @@ def _names() -> Fact:
         "sysctl kernel.kptr_restrict=1: with 2 not even root sees them" if restrict == "2" else "run as root"
     )
     return Fact("kernel names", False, text, todo)
+
+
+def _addresses(user: User) -> Fact:
+    """What the programs go by, found as a run finds it."""
+    name = "kernel addresses"
+    if not user.has(CAP_BPF, CAP_PERFMON):
+        return Fact(name, None, "not tried: takes the right to load BPF programs")
+    try:
+        with Memory() as memory:
+            found = kernel_numbers.find(Kallsyms().address, memory, memory.per_cpu_array())
+    except (OSError, CannotRunHere) as error:
+        return Fact(name, False, f"cannot be looked for: {error}")
+    if found.blind_spots:
+        return Fact(name, False, "; ".join(found.blind_spots))
+    return Fact(name, True, "all that the programs go by are found")
 
 
 def _reasons() -> Fact:

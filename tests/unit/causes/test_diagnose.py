@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from dropwatch.causes import CATALOGUE
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.sockets import PortSockets
-from dropwatch.model.drop import Drop, Event, Evidence, Frame, Packet, Where
+from dropwatch.model.drop import Drop, Event, Evidence, Frame, Packet, SocketNote, Where
 from tests.unit.told_host import ToldHost
 
 SETTLED = [(reason, cause.id) for cause in CATALOGUE for reason in cause.reasons]
@@ -287,3 +288,18 @@ def test_another_source_than_kfree_skb_is_named(
     drop = at(make_drop(event=make_event(source="tcp_conn_request")), "tcp_conn_request")
     _, verdict = diagnose(drop, HOST)
     assert verdict.evidence[0].source == "tcp_conn_request"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_where_nobody_knows_whether_probes_ran_their_notes_are_not_certain(
+    make_drop: Callable[..., Drop], known: bool
+) -> None:
+    noted = SocketNote(None, 0, 0, False, 0, 0, IPv4Address("10.9.0.2"), 5000)
+    drop = at(make_drop(), "ip_forward", reason="PKT_TOO_BIG")
+    doubtful = frozenset() if known else frozenset({"probes-unknown"})
+    drop = replace(drop, event=replace(drop.event, socket=noted, notes=doubtful))
+    _, verdict = diagnose(drop, HOST)
+    assert verdict.confidence == ("certain" if known else "likely")
+    assert any("nobody knows whether a probe could run" in one.text for one in verdict.evidence) is not known
+    _, verdict = diagnose(replace(drop, event=replace(drop.event, socket=None)), HOST)
+    assert verdict.confidence == "certain", "what the kernel says by itself is"

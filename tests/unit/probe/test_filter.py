@@ -18,6 +18,7 @@ from dropwatch.match.flow import FlowMatcher
 from dropwatch.model.drop import Drop, MatchResult
 from dropwatch.model.filter import Filter
 from dropwatch.packet.parse import parse
+from dropwatch.probe.kernel_numbers import KernelNumbers
 from dropwatch.probe.settings import settings
 from dropwatch.resources import resource_dir
 from tests.unit.packet.combined import combined
@@ -81,7 +82,7 @@ def decide(tmp_path_factory: pytest.TempPathFactory) -> Decide:
     function = ctypes.CDLL(str(library)).decide
 
     def call(asked: Filter, packet: bytes) -> int:
-        made = settings(asked, lambda name: None, False)
+        made = settings(asked, KernelNumbers(), False)
         return int(function(ctypes.byref(made), packet, len(packet)))
 
     return call

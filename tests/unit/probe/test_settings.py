@@ -5,6 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from dropwatch.model.filter import Filter
+from dropwatch.probe.kernel_numbers import KernelNumbers
 from dropwatch.probe.settings import settings
 from dropwatch.wire.settings import ALTERNATIVES, Prefix, Settings
 
@@ -13,7 +14,7 @@ TOO_MANY = ALTERNATIVES + 1
 
 
 def made(**wanted: object) -> Settings:
-    return settings(Filter(**wanted), {}.get, False)  # type: ignore[arg-type]
+    return settings(Filter(**wanted), KernelNumbers(), False)  # type: ignore[arg-type]
 
 
 def prefix(found: Prefix) -> tuple[bytes, bytes]:
@@ -25,14 +26,11 @@ def test_nothing_asked_for() -> None:
 
 
 def test_kernel_addresses_and_send_all() -> None:
-    symbols = {
-        "netns_operations": 0xFFFFFFFF82345678,
-        "__per_cpu_offset": 0xFFFFFFFF81234560,
-        "ip6_dst_blackhole_ops": 0xFFFFFFFF83000040,
-    }
-    found = settings(Filter(), symbols.get, True)
-    assert (found.netns_operations, found.per_cpu_offset) == (0xFFFFFFFF82345678, 0xFFFFFFFF81234560)
-    assert list(found.blackhole_operations) == [0, 0xFFFFFFFF83000040]
+    numbers = KernelNumbers(0xFFFFFFFF82345678, (0, 0xFFFFFFFF83000040), 0x3D798, 0x1FF18, 0x2C570)
+    found = settings(Filter(), numbers, True)
+    assert (found.netns_operations, found.per_cpu_value) == (0xFFFFFFFF82345678, 0x3D798)
+    assert list(found.blackhole_mtu) == [0, 0xFFFFFFFF83000040]
+    assert (found.current_kprobe, found.bpf_prog_active) == (0x1FF18, 0x2C570)
     assert (found.send_all, made().send_all) == (1, 0)
 
 
