@@ -186,14 +186,16 @@ $ bridge vlan show
         title="not a packet: a question for a route",
         why="""
 `ip route get`, and whydrop itself, ask the kernel for the route of a packet that does not exist. The kernel makes
-one up for the question and frees it with the function that also frees dropped packets.
+one up for the question and frees it with the function that also frees dropped packets. connect() of a datagram
+socket asks for a route as well and sends nothing: a policy that refuses it has cost no packet yet, and the program
+has its error. (Before 6.1 the stack does not say that it was connect(), and the refusal is shown.)
 """,
         confirm="""
 $ whydrop --all --cause benign.route-lookup --stack
 """,
         fix=(),
         seen_as=("NOT_SPECIFIED",),
-        seen_at=("inet_rtm_getroute", "inet6_rtm_getroute"),
+        seen_at=("inet_rtm_getroute", "inet6_rtm_getroute", "xfrm_lookup_with_ifid"),
     ),
     Cause(
         id="benign.echo-reply",

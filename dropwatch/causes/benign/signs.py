@@ -37,6 +37,10 @@ _FLOODED_GROUPS = (
     IPv6Network("ff02::1:ff00:0/104"),
 )
 _NOT_JOINED = frozenset({"ip6_mc_input", "ip_rcv_finish_core"})
+# connect() of a socket of datagrams, which sends nothing (net/ipv4/datagram.c, net/ipv6/datagram.c).
+_CONNECTING = frozenset(
+    {"__ip4_datagram_connect", "__ip6_datagram_connect", "ip4_datagram_connect", "ip6_datagram_dst_update"}
+)
 _FRAMES_OF_OTHERS = frozenset({"ip6_rcv_core", "ip_rcv_core"})
 _NOT_DELIVERED = frozenset(
     {
@@ -196,7 +200,10 @@ def bridge_flood(drop: Drop, host: Host) -> Verdict | None:
 
 
 def route_lookup(drop: Drop, host: Host) -> Verdict | None:
-    """`ip route get` has the kernel make up a packet, for which it looks up the route."""
+    """`ip route get` has the kernel make up a packet, for which it looks up the route; connect() does without one."""
+    if drop.event.source == "xfrm_lookup" and not kernel_word.way(drop).isdisjoint(_CONNECTING):
+        fact = "no packet: connect() of a datagram socket asked for the route, and was refused"
+        return kernel_word.certain(drop, Evidence("place", fact))
     if kernel_word.place(drop) in {"inet_rtm_getroute", "inet6_rtm_getroute"}:
         return kernel_word.certain(drop, Evidence("place", "not a packet: a question for a route"))
     return None

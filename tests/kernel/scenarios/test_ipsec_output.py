@@ -1,7 +1,9 @@
 """Protected packets that die on their way out, and sends that the kernel refuses before there is a packet."""
 
+import errno
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from scenarios import roads, traffic
@@ -72,6 +74,20 @@ def test_a_datagram_that_the_policy_blocks(lab: Lab, whydrop: Whydrop, family: i
     told(found, "ipsec.policy-block")
     refused(found, plain.inner, plain.port)
     names_policy(found, "dir out action block", f"dport {plain.port}")
+    assert losses.rose() == {"XfrmOutPolBlock": 3}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_connect_of_a_datagram_socket_loses_nothing(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    """It only asks for the route. What is sent after it is told as before."""
+    if "arch_rethook_trampoline" not in Path("/proc/kallsyms").read_text():
+        pytest.skip("feature rethook: without it the stack of a return probe ends at the probe")
+    plain = way(lab, family)
+    losses = blocked(lab, whydrop, f"dst {plain.inner[1]} proto udp dport {plain.port}")
+    with traffic.open_socket(lab.a, traffic.family_of(plain.inner[1]), socket.SOCK_DGRAM) as caller:
+        assert caller.connect_ex((plain.inner[1], plain.port)) == errno.EPERM
+    assert sent(lab.a, plain.inner, plain.port, 2) == ["EPERM"] * 2
+    told(losses.deaths(2), "ipsec.policy-block")
     assert losses.rose() == {"XfrmOutPolBlock": 3}
 
 

@@ -239,6 +239,20 @@ def test_what_ipv6_sends_again_by_itself_is_no_loss(died: Callable[..., Drop]) -
     assert judged(replace(asks, event=replace(asks.event, skb_iif=0))) == "queueing.noqueue-down"
 
 
+def test_a_route_that_connect_asked_for_is_no_packet_but_what_sendto_sends_is(
+    died: Callable[..., Drop],
+) -> None:
+    refused = ("xfrm_lookup_with_ifid", "xfrm_lookup_route")
+    for way, expected in (
+        ("__ip4_datagram_connect", True),
+        ("udp_sendmsg", False),
+        ("tcp_v4_connect", False),
+    ):
+        drop = died(*refused, way, reason=None)
+        drop = replace(drop, event=replace(drop.event, source="xfrm_lookup"))
+        assert (judged(drop) == "benign.route-lookup") == expected
+
+
 def test_a_question_for_a_route_is_no_packet(died: Callable[..., Drop]) -> None:
     for function in ("inet_rtm_getroute", "inet6_rtm_getroute"):
         assert judged(died(function, "rtnetlink_rcv_msg")) == "benign.route-lookup"
