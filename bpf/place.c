@@ -14,6 +14,7 @@ inline_always int is_without_carrier(u64 device, union scratch *scratch)
 	return !(state & 1 << ENUM___LINK_STATE_START) || state & 1 << ENUM___LINK_STATE_NOCARRIER;
 }
 
+/* `notes`, if there: of the device of the packet itself, which is to send it. */
 inline_always int use_device(struct place *place, u32 *notes, u64 device, u64 netns_operations, union scratch *scratch)
 {
 	u32 netns;
@@ -47,7 +48,7 @@ inline_always void find_place(struct place *place, u32 *notes, const struct buff
 {
 	if (use_device(place, notes, buffer->device, netns_operations, scratch))
 		return;
-	if (!buffer->dst || !use_device(place, notes, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev),
+	if (!buffer->dst || !use_device(place, NULL, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev),
 					netns_operations, scratch)) {
 		place->netns = socket_netns(receiver, netns_operations, scratch);
 		if (!place->netns)
