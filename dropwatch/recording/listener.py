@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dropwatch.enrich.answers import Answers
+from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Drop, Finding, MatchResult, Packet, Totals
 from dropwatch.model.journey import Journey
 from dropwatch.model.summary import Summary
@@ -15,6 +16,11 @@ from dropwatch.recording.start import End, Start
 
 class Listener:
     """Hears all of one run, from begin() to close(), and does nothing with it: of a run that leaves no file."""
+
+    @property
+    def failure(self) -> WhydropError | None:
+        """Why its file is not written to any more."""
+        return None
 
     def begin(self, start: Start) -> None:
         """The probes are attached. Raises WrongUsage or WhydropError where its file cannot be made."""
@@ -56,6 +62,10 @@ class RecordingListener(Listener):
         self._recorder = Recorder(editor)
         self._file: NewFile | None = None
         self._answers: Answers | None = None
+
+    @property
+    def failure(self) -> WhydropError | None:
+        return self._file.failure if self._file is not None else None
 
     def begin(self, start: Start) -> None:
         self._file = NewFile(self._path)

@@ -17,11 +17,15 @@ _SECTION_HEADER, _APPLICATION = b"\x0a\x0d\x0d\x0a", b"whydrop"
 
 
 class NewFile:
-    """A file that only grows. Raises WhydropError where it cannot be made or not be written to (disk full)."""
+    """A file that only grows. Raises WhydropError where it cannot be made.
+
+    `failure` says why it is not written to any more (disk full): what was written before stays.
+    """
 
     def __init__(self, path: Path) -> None:
         refuse_bad_path(path)
         self._path = path
+        self.failure: WhydropError | None = None
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             path.unlink(missing_ok=True)
@@ -30,16 +34,16 @@ class NewFile:
             raise WhydropError(f"--write {path}: cannot be created: {error.strerror}", _HINT) from error
 
     def write(self, data: bytes) -> None:
-        """All of it, or WhydropError: what was written before stays."""
-        rest = memoryview(data)
+        """All of it, or as much as there was room for; nothing after a failure."""
+        rest = memoryview(b"" if self.failure else data)
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
-            raise WhydropError(
+            self.failure = WhydropError(
                 f"--write {self._path}: cannot be written: {error.strerror}",
                 "what was written before can be read; make room, or write to another file system",
-            ) from error
+            )
 
     def close(self) -> None:
         if self._descriptor >= 0:

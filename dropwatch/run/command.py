@@ -1,5 +1,6 @@
 """The command after `--`: started once whydrop is ready, watched, and not left behind."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from dropwatch.errors import WrongUsage
 
 _GRACE_SECONDS = 2.0
 _LOOK_EVERY_SECONDS = 0.02
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def refuse_missing(argv: tuple[str, ...]) -> None:
@@ -29,7 +31,8 @@ class Command:
     Its standard output goes to our standard error: our standard output carries findings only. In the
     foreground of a terminal it shares our process group, so that Ctrl-C and Ctrl-Z reach both, as with `time`
     or `strace`, and what it leaves in the background stays. Otherwise it gets a group of its own, which ends with the
-    run: what it left in the background, too, unless that made itself a group.
+    run: what it left in the background, too, unless that made itself a group. When whydrop is killed (SIGKILL), the
+    kernel ends the command, but not what that had started.
     """
 
     def __init__(self, argv: tuple[str, ...]) -> None:
@@ -41,8 +44,14 @@ class Command:
     def start(self) -> None:
         """Raises WrongUsage when the system cannot execute it."""
         group = 0 if self._own_group else None
+        prctl = ctypes.CDLL(None).prctl  # before the fork
         try:
-            self._process = subprocess.Popen(self._argv, stdout=2, process_group=group)
+            self._process = subprocess.Popen(
+                self._argv,
+                stdout=2,
+                process_group=group,
+                preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+            )
         except OSError as error:
             raise WrongUsage(
                 f"the command after `--` cannot be run: {self._argv[0]}: {error.strerror}",

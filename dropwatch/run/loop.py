@@ -1,4 +1,4 @@
-"""The read loop: takes events until the user, the count, the clock or the command ends it, then the rest."""
+"""The read loop: takes events until the user, the count, the clock, the command or a full disk ends it."""
 
 import time
 from collections import deque
@@ -101,8 +101,9 @@ class Watch:
     @property
     def blind_spots(self) -> tuple[str, ...]:
         """What it left lying, in words."""
+        unwritten = (self._listener.failure.message,) if self._listener.failure is not None else ()
         if not self.unread:
-            return ()
+            return unwritten
         why = (
             f"--count {self._options.count} was reached"
             if self._enough()
@@ -111,7 +112,7 @@ class Watch:
         events = (
             "1 event that had come was" if self.unread == 1 else f"{self.unread} events that had come were"
         )
-        return (f"{events} not looked at: {why}",)
+        return (*unwritten, f"{events} not looked at: {why}")
 
     def _read(self, timeout_ms: int) -> None:
         self._pending.extend(self._source.read(timeout_ms))
@@ -145,6 +146,7 @@ class Watch:
             or self._enough()
             or self._clock() >= self._end
             or self._output.reader_left
+            or self._listener.failure is not None
             or self._command_is_done(quiet)
         )
 

@@ -58,9 +58,13 @@ def show_live(options: Options, screen: Screen, stop: Stop) -> None:
     def mode_of(symbols: Kallsyms, listener: Listener) -> Mode:
         return live_mode(options, symbols, screen, layout, stop, listener)
 
-    with Live(options, mode_of, face, stop) as run:
-        deque(run, maxlen=0)
-    face.closing(run, run.told)
+    run = Live(options, mode_of, face, stop)
+    try:
+        with run:
+            deque(run, maxlen=0)
+    finally:
+        if run.is_over:  # also when its recording could not be written to the end
+            face.closing(run, run.told)
     if run.failure is not None and not stop.asked:
         screen.say(f"whydrop: {printable(run.failure)}\n")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dropwatch import __version__
+from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Event, Finding
 from dropwatch.packet.rewrite import headers_only
 from dropwatch.packet.walk import walk_event
@@ -67,6 +68,10 @@ class CaptureListener(Listener):
         self._payload = payload
         self._capture = pcapng.Pcapng(self._shortened, editor.value)
         self._file: NewFile | None = None
+
+    @property
+    def failure(self) -> WhydropError | None:
+        return self._file.failure if self._file is not None else None
 
     def begin(self, start: Start) -> None:
         self._file = NewFile(self._path)

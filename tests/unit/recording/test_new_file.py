@@ -1,5 +1,6 @@
 """The file of --write: for its owner only, never through a link, never over something else."""
 
+import errno
 import gzip
 import os
 import stat
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch.errors import WhydropError, WrongUsage
+from dropwatch.errors import WrongUsage
 from dropwatch.recording.members import opening
 from dropwatch.recording.new_file import NewFile, refuse_bad_path
 
@@ -26,6 +27,25 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
     file.close()
     assert stat.S_IMODE((tmp_path / "x.whydrop").stat().st_mode) == 0o600
     assert (tmp_path / "x.whydrop").read_bytes() == b"abcd"
+
+
+def test_a_full_disk_is_told_and_what_was_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    file = NewFile(tmp_path / "x.whydrop")
+    file.write(b"ab")
+    assert file.failure is None
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        file.write(b"cd")
+    file.write(b"ef")  # there would be room again, but a hole would be before it
+    assert file.failure is not None
+    assert file.failure.message.endswith("cannot be written: No space left on device")
+    assert (tmp_path / "x.whydrop").read_bytes() == b"ab"
+    file.close()
 
 
 @pytest.mark.parametrize(
@@ -76,11 +96,3 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 def test_where_it_cannot_be(name: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=why):
         refuse_bad_path(tmp_path / name)
-
-
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    file = NewFile(tmp_path / "x")
-    os.dup2(os.open("/dev/full", os.O_WRONLY), file._descriptor)
-    with pytest.raises(WhydropError, match="No space left"):
-        file.write(b"x")
-    file.close()

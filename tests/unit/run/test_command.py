@@ -110,6 +110,19 @@ def test_one_that_refuses_to_end_is_killed_and_impatience_shortens_the_wait(
     assert command._process.returncode == -signal.SIGKILL
 
 
+def test_it_ends_when_whydrop_is_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    os.mkfifo(pid_file)
+    script = (
+        "import time; from dropwatch.run.command import Command; "
+        f"Command(('sh', '-c', 'echo $$ > {pid_file}; exec sleep 60')).start(); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True) as whydrop:
+        command = int(pid_file.read_text())
+        whydrop.kill()
+    assert has_ended(command)
+
+
 def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     os.mkfifo(pid_file)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from dropwatch.errors import WhydropError
+from dropwatch.recording.listener import Listener
 from dropwatch.run.command import Command
 from dropwatch.run.loop import Watch
 from dropwatch.run.options import Options
@@ -98,6 +100,24 @@ def after(action: Callable[[], object], batch: list[Any]) -> Callable[[], list[A
         return batch
 
     return read
+
+
+class FullDisk(Listener):
+    """There is room for one finding."""
+
+    failure: WhydropError | None = None
+
+    def shown(self, now: float) -> None:
+        self.failure = WhydropError("--write x: cannot be written: No space left on device", "make room")
+
+
+def test_a_full_disk_ends_it_and_what_has_come_is_still_shown(clock: Clock, lines: Lines) -> None:
+    ring = Ring(clock, [["a"], ["never"]], left=[["b"], ["c"]])
+    run = Watch(ring, lambda event: event, lines, lines, Options(), Stop(), None, clock, FullDisk())  # type: ignore[arg-type, return-value]
+    list(run.run(lambda: None))
+    assert lines.shown == ["a", "b", "c"]
+    assert run.blind_spots == ("--write x: cannot be written: No space left on device",)
+    assert not ring.attached
 
 
 def test_it_ends_after_the_count_and_says_what_it_left(clock: Clock, lines: Lines) -> None:
