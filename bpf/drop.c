@@ -106,6 +106,9 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	record->detail = detail_to_come();
 	put_place(record, &place);
 	put_buffer(record, buffer, network);
+	/* in a summary there is no room on the stack to look */
+	if (SUMMARY || !is_own(buffer->sock ? buffer->sock : receiver, scratch))
+		record->notes |= NOTE_NOT_OWN;
 	events.ringbuf_submit(record, 0);
 	return now;
 }

@@ -69,6 +69,7 @@ enum note {
 	NOTE_TO_MANY = 128, /* its frame came to a group of hosts or to all */
 	NOTE_NO_CARRIER = 256, /* its device was down or had no carrier */
 	NOTE_PROBES_UNKNOWN = 512, /* nobody knows whether it did */
+	NOTE_NOT_OWN = 1024, /* the current task holds neither the socket that sent it nor the receiving one */
 };
 
 /* What may be changed between a drop and the reading of what did it: the index into the times of bpf/changes.c. */

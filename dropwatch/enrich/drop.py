@@ -21,6 +21,7 @@ class Enricher:
 
     def drop(self, event: Event) -> Drop:
         stack, answers = self._stack(event), self._answers
+        task = _task(event, stack)
         return Drop(
             event=event,
             time=answers.time_of(event.monotonic_ns),
@@ -30,7 +31,8 @@ class Enricher:
             where=_where(stack),
             reason=answers.reason(event.reason),
             stack=stack,
-            process=_process(event, stack),
+            process=task if "not-own" not in event.notes else None,
+            task=task,
         )
 
     def _iface(self, event: Event) -> Interface | None:
@@ -106,7 +108,7 @@ def _where(stack: tuple[Frame, ...]) -> Where:
     return Where(stack[0], layer, direction)
 
 
-def _process(event: Event, stack: tuple[Frame, ...]) -> Process | None:
+def _task(event: Event, stack: tuple[Frame, ...]) -> Process | None:
     """The current task, where the packet died in its own system call. In a softirq it is somebody else's."""
     for frame in stack:
         name = symbols.base_name(frame.function or "")

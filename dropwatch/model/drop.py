@@ -52,9 +52,10 @@ class Event:
     system call that reads a map, when no probe could note anything), `probes-unknown` (nobody can tell whether it
     did), `answered` (this host has answered it), `copied` (a raw socket had a copy), `flooded` (a frame for another
     host that a bridge here sent out of all its ports), `looped-back` (this host's own, sent to many), `to-many` (its
-    frame came to a group or to all), `no-carrier` (its device was down or had no carrier). `row` is what a summary
-    counts it by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet
-    that a trace follows, 0: none.
+    frame came to a group or to all), `no-carrier` (its device was down or had no carrier), `not-own` (the current task
+    holds neither the socket that sent it nor the one that was to receive it). `row` is what a summary counts it by:
+    opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a trace
+    follows, 0: none.
     """
 
     monotonic_ns: int
@@ -153,7 +154,11 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """An Event with names: still no judgement. `time` is seconds since 1970 (UTC)."""
+    """An Event with names: still no judgement. `time` is seconds since 1970 (UTC).
+
+    `task` is who made the system call in which it died, `process` the same where the packet is its own: a sender may
+    throw away what others have in a queue, and a firewall's program judges what it never sent.
+    """
 
     event: Event
     time: float
@@ -164,6 +169,7 @@ class Drop:
     reason: str | None
     stack: tuple[Frame, ...]
     process: Process | None
+    task: Process | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _NOTES = {
     128: "to-many",
     256: "no-carrier",
     512: "probes-unknown",
+    1024: "not-own",
 }
 _NO_REASON = 0xFFFFFFFF  # in a row
 

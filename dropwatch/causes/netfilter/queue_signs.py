@@ -104,15 +104,15 @@ def queue_verdict(drop: Drop, host: Host) -> Verdict | None:
     number = queue.queue if queue is not None else None
     bound = next((one for one in listeners if one.number == number), None)
     which = f"queue {number}" if number is not None else "its queue"
-    if drop.process is not None and by_its_program:
-        said = f"{drop.process.comm} (pid {drop.process.pid}) sent the verdict for {which}"
+    if drop.task is not None and by_its_program:
+        said = f"{drop.task.comm} (pid {drop.task.pid}) sent the verdict for {which}"
         evidence.append(Evidence("stack", said))
-        evidence += _listens_to(drop, drop.process, listeners) if number is None else ()
+        evidence += _listens_to(drop, drop.task, listeners) if number is None else ()
     elif bound is not None:
         said = f"{words.delay(drop, bound.read_at_ns)} {which} belongs to {_listener(bound)}"
         evidence.append(Evidence("/proc/net/netfilter/nfnetlink_queue", said))
     culprit = _culprit(drop, host, number) if number is not None else None
-    who = drop.process if by_its_program else None
+    who = drop.task if by_its_program else None
     fix = _ask(who if who is not None or bound is None else bound.process)
     return Verdict("certain" if by_its_program else "likely", culprit, tuple(evidence), fix)
 

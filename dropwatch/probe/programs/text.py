@@ -29,6 +29,7 @@ BASE_FILES = (
         "filter.c",
         "mark.c",
         "place.c",
+        "owner.c",
         "death.c",
         "calls.c",
         "netfilter.c",

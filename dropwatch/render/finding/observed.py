@@ -52,4 +52,6 @@ def _task(finding: Finding) -> str:
     name = f"{event.comm or 'unknown'} (pid {event.pid})"
     if finding.drop.process is not None:
         return f"{name}, in whose own system call it died"
+    if finding.drop.task is not None:
+        return f"{name}, in whose system call it died; nothing says that the packet is its own"
     return f"{name} was running on this CPU; it need not have to do with the packet"

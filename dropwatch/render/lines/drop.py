@@ -95,7 +95,7 @@ class Drop:
     fix: Annotated[tuple[Fix, ...], "what to do"]
     stack: Annotated[tuple[Frame, ...], "of the kernel, innermost first"]
     process: Annotated[
-        Process | None, "who holds its socket, or died with it in hand: in a system call of its own"
+        Process | None, "who holds its socket: it died in a system call of that process, or was for it"
     ]
     hex: Annotated[str | None, "of whydrop stack: the bytes, at most 256, from the network header on"] = None
     layers: Annotated[tuple[Header, ...] | None, "of whydrop stack: every header, then the data"] = None

@@ -38,6 +38,7 @@ def refused(
         }
         note = NetfilterNote(**notes) if notes else None
         process = fields.pop("process", None)
+        task = fields.pop("task", process)
         frames = tuple(Frame(name, 1, None, 0) for name in stack)
         drop = make_drop(make_packet(**fields), make_event(netfilter=note))
         return replace(
@@ -47,6 +48,7 @@ def refused(
             reason=reason,
             netns=Netns(4026532234, netns),
             process=process,
+            task=task,
             iface=iface if iface is not None else drop.iface,
         )
 

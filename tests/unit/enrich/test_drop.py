@@ -315,3 +315,14 @@ def test_a_name_is_not_that_of_the_next_namespace(
     found = Enricher(answers).drop(event)
     assert found.netns == Netns(4026532234, name)
     assert found.iface == Interface(3, "eth0" if name else None)
+
+
+def test_the_packet_of_another_has_no_process(drop: Callable[..., Drop]) -> None:
+    """A sender pushes the oldest packet out of a neighbour's queue, whoever sent that."""
+    stack = ("__neigh_event_send", "ip_finish_output2", "udp_sendmsg", "__x64_sys_sendto", "do_syscall_64")
+    task = Process(812, "nginx")
+    found = drop(*stack, location="__neigh_event_send", pid=812, comm="nginx")
+    assert (found.process, found.task) == (task, task)
+    notes = frozenset({"not-own"})
+    found = drop(*stack, location="__neigh_event_send", pid=812, comm="nginx", notes=notes)
+    assert (found.process, found.task) == (None, task)
