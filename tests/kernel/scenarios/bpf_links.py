@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import socket
 import struct
 from collections.abc import Iterator
@@ -56,6 +57,8 @@ def dropping_lookups(end: Namespace) -> Iterator[None]:
 @contextmanager
 def _loaded(kind: int, attached_to: int) -> Iterator[int]:
     """The program, which its link keeps when this ends."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)  # before 5.11 a program counts as locked memory
     instructions, licence = ctypes.create_string_buffer(DROP), ctypes.create_string_buffer(b"GPL")
     load = bytearray(72)
     struct.pack_into("=IIQQ", load, 0, kind, 2, *map(ctypes.addressof, (instructions, licence)))
