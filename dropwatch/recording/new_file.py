@@ -19,7 +19,7 @@ _SECTION_HEADER, _APPLICATION = b"\x0a\x0d\x0d\x0a", b"whydrop"
 class NewFile:
     """A file that only grows. Raises WhydropError where it cannot be made.
 
-    `failure` says why it is not written to any more (disk full): what was written before stays.
+    `failure` says why it is not written to any more (disk full), and close() raises it: what was written before stays.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,6 +49,8 @@ class NewFile:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+            if self.failure is not None:
+                raise self.failure
 
 
 def is_capture(path: Path) -> bool:

@@ -116,8 +116,6 @@ class Live(Run):
         totals, now = self._mode.totals(totals), time.monotonic()
         self._listener.end(totals, counts.not_packets, now)
         self._totals, self.last_words = totals, last + self._mode.end(totals, now)
-        if self._listener.failure is not None:
-            raise self._listener.failure
 
     def _judge(self, event: Event) -> Finding | None:
         return self._mode.take(event, self._stages.finding(event))

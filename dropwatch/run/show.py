@@ -11,7 +11,6 @@ from pathlib import Path
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.names.foreign import printable
 from dropwatch.recording.listener import Listener
-from dropwatch.recording.members import Damaged
 from dropwatch.recording.start import Start
 from dropwatch.render.closing import closing, opening
 from dropwatch.render.layout import Layout, layout_for
@@ -92,10 +91,9 @@ def show_replay(
         try:
             with run:
                 deque(run, maxlen=0)
-        except Damaged:
-            face.closing(run, ())
-            raise
-        face.closing(run, ())
+        finally:
+            if run.is_over:  # also of a damaged one, and of one whose copy could not be written to the end
+                face.closing(run, ())
 
 
 def _opening(path: Path, start: Start) -> str:

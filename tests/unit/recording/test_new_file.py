@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch.errors import WrongUsage
+from dropwatch.errors import WhydropError, WrongUsage
 from dropwatch.recording.members import opening
 from dropwatch.recording.new_file import NewFile, refuse_bad_path
 
@@ -45,6 +45,8 @@ def test_a_full_disk_is_told_and_what_was_written_stays(
     assert file.failure is not None
     assert file.failure.message.endswith("cannot be written: No space left on device")
     assert (tmp_path / "x.whydrop").read_bytes() == b"ab"
+    with pytest.raises(WhydropError, match="No space left on device"):
+        file.close()
     file.close()
 
 
