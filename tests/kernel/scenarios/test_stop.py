@@ -1,0 +1,201 @@
+"""Stop means stop: whenever and however a run ends, nothing of it is left, and what it says adds up."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from scenarios import esp
+from scenarios.namespaces import Lab
+from scenarios.waiting import eventually
+from scenarios.whydrop_process import KPROBE_EVENTS, WHYDROP, Whydrop
+
+KINDS = ("prog", "map", "link", "perf")
+BURST = 3000
+GONE = 7  # datagrams in a namespace that is deleted before anybody looks at them
+TMPDIR = "TMPDIR"
+
+
+@dataclass
+class Started:
+    """A whydrop that nobody waits for, with a directory of its own for what it might leave."""
+
+    process: subprocess.Popen[bytes]
+    home: Path
+
+    @property
+    def ready(self) -> bool:
+        return (self.home / "ready").exists()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Of programs, maps, links, probes and processes; files are looked for where they would be."""
+    before, events = {kind: shown(kind) for kind in KINDS}, KPROBE_EVENTS.read_text()
+    home = Path(tempfile.mkdtemp(prefix="stop-"))
+    os.environ[TMPDIR] = str(home)
+    try:
+        yield
+    finally:
+        del os.environ[TMPDIR]
+    nothing_more_than(before, "the end")
+    assert KPROBE_EVENTS.read_text() == events
+    assert [path for path in home.iterdir() if not path.name.startswith("whydrop-run-")] == []
+    eventually(lambda: not processes_with(str(home)), "no process is left")
+
+
+def nothing_more_than(before: dict[str, set[str]], when: str) -> None:
+    eventually(
+        lambda: all(shown(kind) <= there for kind, there in before.items()), f"{when}: nothing is left"
+    )
+
+
+def shown(kind: str) -> set[str]:
+    """What bpftool lists of them, by number; of perf events by whose they are."""
+    text = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True).stdout
+    found = json.loads(text or "[]")
+    return {str(one.get("id", (one.get("pid"), one.get("prog_id")))) for one in found}
+
+
+def processes_with(home: str) -> list[str]:
+    """Those that have been started with this directory in their environment."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"{TMPDIR}={home}".encode() in environ.read_bytes().split(b"\0"):
+                found.append(environ.parent.name)
+        except OSError:
+            continue
+    return [pid for pid in found if pid != str(os.getpid())]
+
+
+def start(home: Path, *options: str, command: tuple[str, ...] = ()) -> Started:
+    home.mkdir()
+    words = [str(WHYDROP), *options, "--json", "--ready-file", str(home / "ready"), *command]
+    with (home / "out").open("wb") as out:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    return Started(process, home)
+
+
+@contextmanager
+def flooded(lab: Lab) -> Iterator[None]:
+    """Datagrams that nobody wants, as fast as they go, while the block lasts."""
+    enough = threading.Event()
+
+    def send() -> None:
+        while not enough.is_set():
+            esp.send(lab.a, lab.b.v4, 100, port=9)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        sender.join()
+
+
+def ours(kind: str, before: set[str]) -> Callable[[], bool]:
+    return lambda: bool(shown(kind) - before)
+
+
+def test_killed_at_any_moment(lab: Lab, tmp_path: Path) -> None:
+    """While it starts, loads, attaches, in each mode under a flood, with a command, and at its end."""
+    before = {kind: shown(kind) for kind in KINDS}
+
+    def killed(
+        name: str, when: Callable[[Started], bool], *options: str, command: tuple[str, ...] = ()
+    ) -> None:
+        started = start(tmp_path / name, *options, command=command)
+        try:
+            eventually(lambda: started.process.poll() is not None or when(started), name)
+            assert started.process.poll() is None, (started.home / "out").read_text()
+            if name == "end":
+                started.process.send_signal(signal.SIGINT)
+                time.sleep(0.1)
+        finally:
+            started.process.kill()
+            started.process.wait()
+        nothing_more_than(before, name)
+
+    killed("start", lambda started: True)
+    killed("maps", lambda started: ours("map", before["map"])())
+    killed("programs", lambda started: ours("prog", before["prog"])())
+    killed("probes", lambda started: ours("perf", before["perf"])())
+    command = ("--", "sleep", "1000")
+    with flooded(lab):
+        killed("command", lambda started: started.ready, "--dport", "9", command=command)
+        killed("summary", lambda started: started.ready, "summary", "--dport", "9")
+        killed("trace", lambda started: started.ready, "trace", "--dport", "9")
+        killed("end", lambda started: started.ready, "--dport", "9")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_came_before_a_signal_is_told_to_the_last(lab: Lab, number: signal.Signals) -> None:
+    """Also of a namespace and with the hooks of a module that are gone when it is judged."""
+    subprocess.run(["modprobe", "ebtables"], check=True)
+    subprocess.run(["ip", "netns", "add", "gone"], check=True)
+    with Whydrop("--proto", "udp", "--dport", "9") as running:
+        os.kill(running.pid, signal.SIGSTOP)
+        subprocess.run(["ip", "-n", "gone", "link", "set", "lo", "up"], check=True)
+        text = f"import socket; s = socket.socket(2, 2); [s.sendto(b'x', ('127.0.0.1', 9)) for _ in range({GONE})]"
+        subprocess.run(["ip", "netns", "exec", "gone", "python3", "-c", text], check=False)
+        inode = Path("/run/netns/gone").stat().st_ino
+        subprocess.run(["ip", "netns", "delete", "gone"], check=True)
+        subprocess.run(["modprobe", "-r", "ebtables"], check=True)
+        esp.send(lab.a, lab.b.v4, BURST, port=9)
+        os.kill(running.pid, number)
+        os.kill(running.pid, signal.SIGCONT)
+        done = running.finish(None)
+    assert (done.status, done.refused) == (0, []), done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.end is not None
+    drops = [line for line in done.lines if line["type"] == "drop"]
+    assert len(drops) == done.end["drops_matched"]
+    assert len(drops) + done.end["events_lost"] == BURST + GONE, done.end
+    of_gone = [line for line in drops if line["netns"] and line["netns"]["inode"] == inode]
+    assert len(of_gone) == GONE
+    assert {line["cause"]["id"] for line in of_gone} <= {"socket.udp-no-listener", "unknown"}
+
+
+def test_a_reader_that_leaves_ends_it(lab: Lab) -> None:
+    words = [str(WHYDROP), "--dport", "9", "--json"]
+    with flooded(lab):
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b"{")
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(60) == 0, said
+        process.stderr.close()
+    assert b"Traceback" not in said
+
+
+def test_a_full_disk_ends_it_with_its_closing_statement(lab: Lab, tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
+    try:
+        written = tmp_path / "drops.whydrop"
+        with Whydrop("--proto", "udp", "--dport", "9", "--write", str(written)) as running:
+            esp.send(lab.a, lab.b.v4, BURST, port=9)
+            done = running.finish(None)
+        assert done.status == 1, done.stderr
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert done.end is not None
+        drops = [line for line in done.lines if line["type"] == "drop"]
+        assert len(drops) == done.end["drops_matched"]
+        assert len(drops) <= BURST
+        assert [spot for spot in done.end["blind_spots"] if "No space left on device" in spot]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
