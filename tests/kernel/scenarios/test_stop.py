@@ -19,7 +19,7 @@ from scenarios.waiting import eventually
 from scenarios.whydrop_process import KPROBE_EVENTS, WHYDROP, Whydrop
 
 KINDS = ("prog", "map", "link", "perf")
-BURST = 3000
+BURST = 1501
 GONE = 7  # datagrams in a namespace that is deleted before anybody looks at them
 TMPDIR = "TMPDIR"
 
@@ -183,7 +183,7 @@ def test_a_reader_that_leaves_ends_it(lab: Lab) -> None:
 
 
 def test_a_full_disk_ends_it_with_its_closing_statement(lab: Lab, tmp_path: Path) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(tmp_path)], check=True)
     try:
         written = tmp_path / "drops.whydrop"
         with Whydrop("--proto", "udp", "--dport", "9", "--write", str(written)) as running:
