@@ -5,7 +5,7 @@ from dropwatch.model.drop import Drop
 # Where a datagram enters UDP. It dies there when no socket takes it.
 UDP_ENTRANCES = frozenset({"__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv"})
 # Where a frame is given to its device, or to the device's qdisc.
-SENDING = frozenset({"__dev_queue_xmit", "dev_queue_xmit"})
+SENDING = frozenset({"__dev_queue_xmit", "br_dev_queue_push_xmit", "dev_queue_xmit"})
 
 
 def is_off(drop: Drop) -> bool:

@@ -41,6 +41,7 @@ _NOT_JOINED = frozenset({"ip6_mc_input", "ip_rcv_finish_core"})
 _CONNECTING = frozenset(
     {"__ip4_datagram_connect", "__ip6_datagram_connect", "ip4_datagram_connect", "ip6_datagram_dst_update"}
 )
+_FLOODING = frozenset({"br_flood", "br_multicast_flood"})
 _FRAMES_OF_OTHERS = frozenset({"ip6_rcv_core", "ip_rcv_core"})
 _NOT_DELIVERED = frozenset(
     {
@@ -188,7 +189,7 @@ def bridge_flood(drop: Drop, host: Host) -> Verdict | None:
     if "flooded" in notes and (drop.reason == "OTHERHOST" or place in _FRAMES_OF_OTHERS):
         fact = "a frame for another host, which a bridge of this machine sent out of all its ports"
         return kernel_word.certain(drop, Evidence("probe br_flood", fact))
-    if place in SENDING and is_off(drop) and "br_flood" in kernel_word.way(drop):
+    if place in SENDING and is_off(drop) and not kernel_word.way(drop).isdisjoint(_FLOODING):
         fact = "a copy of a flooded frame, for a port that is down or has no carrier"
         return kernel_word.certain(drop, Evidence("device at the drop", fact))
     if place == "br_pass_frame_up" and "to-many" in notes and kernel_word.gave_no_reason(drop):
