@@ -19,7 +19,7 @@ from scenarios.waiting import eventually
 from scenarios.whydrop_process import KPROBE_EVENTS, WHYDROP, Whydrop
 
 KINDS = ("prog", "map", "link", "perf")
-BURST = 1501
+BURST, FILLING = 701, 1501  # datagrams that a signal interrupts, and that fill the disk
 GONE = 7  # datagrams in a namespace that is deleted before anybody looks at them
 TMPDIR = "TMPDIR"
 
@@ -111,16 +111,28 @@ def test_killed_at_any_moment(lab: Lab, tmp_path: Path) -> None:
     """While it starts, loads, attaches, in each mode under a flood, with a command, and at its end."""
     before = {kind: shown(kind) for kind in KINDS}
 
-    def killed(
-        name: str, when: Callable[[Started], bool], *options: str, command: tuple[str, ...] = ()
-    ) -> None:
-        started = start(tmp_path / name, *options, command=command)
+    def killed(name: str, when: Callable[[Started], bool]) -> None:
+        started = start(tmp_path / name)
         try:
             eventually(lambda: started.process.poll() is not None or when(started), name)
             assert started.process.poll() is None, (started.home / "out").read_text()
-            if name == "end":
-                started.process.send_signal(signal.SIGINT)
-                time.sleep(0.1)
+        finally:
+            started.process.kill()
+            started.process.wait()
+        nothing_more_than(before, name)
+
+    def killed_at_work(name: str, *options: str, command: tuple[str, ...] = ()) -> None:
+        """Once it has told of a drop, and at the end while it is about to close."""
+        started = start(tmp_path / name, *options, "--dport", "9", command=command)
+        try:
+            eventually(lambda: started.process.poll() is not None or started.ready, name)
+            with flooded(lab):
+                eventually(lambda: (started.home / "out").stat().st_size, name)
+                if name == "end":
+                    started.process.send_signal(signal.SIGINT)
+                    time.sleep(0.1)
+                assert started.process.poll() is None, (started.home / "out").read_text()
+                started.process.kill()
         finally:
             started.process.kill()
             started.process.wait()
@@ -130,12 +142,10 @@ def test_killed_at_any_moment(lab: Lab, tmp_path: Path) -> None:
     killed("maps", lambda started: ours("map", before["map"])())
     killed("programs", lambda started: ours("prog", before["prog"])())
     killed("probes", lambda started: ours("perf", before["perf"])())
-    command = ("--", "sleep", "1000")
-    with flooded(lab):
-        killed("command", lambda started: started.ready, "--dport", "9", command=command)
-        killed("summary", lambda started: started.ready, "summary", "--dport", "9")
-        killed("trace", lambda started: started.ready, "trace", "--dport", "9")
-        killed("end", lambda started: started.ready, "--dport", "9")
+    killed_at_work("command", command=("--", "sleep", "1000"))
+    killed_at_work("summary", "summary", "--interval", "0.5")
+    killed_at_work("trace", "trace")
+    killed_at_work("end")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -187,7 +197,7 @@ def test_a_full_disk_ends_it_with_its_closing_statement(lab: Lab, tmp_path: Path
     try:
         written = tmp_path / "drops.whydrop"
         with Whydrop("--proto", "udp", "--dport", "9", "--write", str(written)) as running:
-            esp.send(lab.a, lab.b.v4, BURST, port=9)
+            esp.send(lab.a, lab.b.v4, FILLING, port=9)
             done = running.finish(None)
         assert done.status == 1, done.stderr
         assert "No space left on device" in done.stderr
@@ -195,7 +205,7 @@ def test_a_full_disk_ends_it_with_its_closing_statement(lab: Lab, tmp_path: Path
         assert done.end is not None
         drops = [line for line in done.lines if line["type"] == "drop"]
         assert len(drops) == done.end["drops_matched"]
-        assert len(drops) <= BURST
+        assert len(drops) <= FILLING
         assert [spot for spot in done.end["blind_spots"] if "No space left on device" in spot]
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
