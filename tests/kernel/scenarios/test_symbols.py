@@ -49,7 +49,7 @@ def test_every_address_is_found_without_a_list_of_the_kernels_data() -> None:
 @pytest.mark.parametrize(
     ("missing", "named", "sure"),
     [
-        ("netns_operations", "netns_operations", {CLOSED}),
+        ("netns_operations", "netns_operations", set()),  # whose sockets have the port is not known
         ("per_cpu_value", "bpf_array.pptrs", {CLOSED}),
         ("current_kprobe", "current_kprobe", {CLOSED}),
         ("bpf_prog_active", "bpf_prog_active", {CLOSED}),
