@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import IPv6Address, IPv6Interface
 from pathlib import Path
 
 from scenarios.waiting import eventually
@@ -63,11 +64,19 @@ class Namespace:
             finally:
                 _setns(before.fileno())
 
+    def set(self, sysctl: str, value: int) -> None:
+        """Without a process: they take most of the time under emulation."""
+        with self.entered():
+            Path("/proc/sys", sysctl).write_text(str(value))
+
     def delete(self) -> None:
+        self.end_processes()
+        _batch(f"netns delete {self.name}")
+
+    def end_processes(self) -> None:
         for process in self._processes:
             process.kill()
             process.wait()
-        subprocess.run(["ip", "netns", "delete", self.name], check=True)
 
     @property
     def _path(self) -> Path:
@@ -94,37 +103,54 @@ def joined_pair() -> Iterator[Lab]:
         Namespace(f"{side}{number}", f"v{side}", f"10.9.{subnet}.{host}", f"fd09:{subnet}::{host}")
         for host, side in enumerate("ab", start=1)
     ]
-    for end in ends:
-        subprocess.run(["ip", "netns", "add", end.name], check=True)
+    _batch(*(f"netns add {end.name}" for end in ends))
     a, b = ends
     try:
         # No duplicate address detection and no router solicitations: they are packets that nobody sent on purpose.
-        quiet = "net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.default.router_solicitations=0"
         for end in ends:
-            end.run(f"sysctl -qw {quiet}")
-        a.run(f"ip link add {a.iface} type veth peer name {b.iface} netns {b.name}")
-        for end in ends:
-            _batch(
-                end,
-                f"address add {end.v4}/24 dev {end.iface}",
-                f"address add {end.v6}/64 dev {end.iface} nodad",
-                "link set lo up",
-                f"link set {end.iface} up",
-            )
+            end.set("net/ipv6/conf/default/accept_dad", 0)
+            end.set("net/ipv6/conf/default/router_solicitations", 0)
+        # With one index for both the kernel hears of the carrier up to a second later (linkwatch_urgent_event).
+        _batch(
+            f"link add {a.iface} index 11 type veth peer name {b.iface} index 12 netns {b.name}",
+            *_configuration(a),
+            end=a,
+        )
+        _batch(*_configuration(b), end=b)
         for end in ends:  # IPv6 hears of the link a moment later, and has no route before
-            eventually(partial(_has_ipv6, end, subnet), f"{end.name} has its IPv6 route")
+            eventually(partial(_has_ipv6, end), f"{end.name} has its IPv6 route")
         yield Lab(a, b)
     finally:
         for end in ends:
-            end.delete()
+            end.end_processes()
+        _batch(*(f"netns delete {end.name}" for end in ends))
 
 
-def _has_ipv6(end: Namespace, subnet: int) -> bool:
-    return f"fd09:{subnet}::/64" in end.run(f"ip -6 route show dev {end.iface}").stdout
+def _configuration(end: Namespace) -> tuple[str, ...]:
+    return (
+        f"address add {end.v4}/24 dev {end.iface}",
+        f"address add {end.v6}/64 dev {end.iface} nodad",
+        "link set lo up",
+        f"link set {end.iface} up",
+    )
 
 
-def _batch(end: Namespace, *lines: str) -> None:
-    subprocess.run(["ip", "-n", end.name, "-batch", "-"], input="\n".join(lines), text=True, check=True)
+def _has_ipv6(end: Namespace) -> bool:
+    """The routes of its network, of its own address and of groups: they come one after the other.
+
+    Lines of /proc/net/ipv6_route: network, length, ..., interface, all in hexadecimal.
+    """
+    own = IPv6Interface(f"{end.v6}/64")
+    wanted = {(own.network.network_address, "40"), (own.ip, "80"), (IPv6Address("ff00::"), "08")}
+    with end.entered():
+        rows = [line.split() for line in Path("/proc/thread-self/net/ipv6_route").read_text().splitlines()]
+    return wanted <= {(IPv6Address(bytes.fromhex(row[0])), row[1]) for row in rows}
+
+
+def _batch(*lines: str, end: Namespace | None = None) -> None:
+    """Lines for ip, in a namespace if one is given: one process for all of them."""
+    where = ["-n", end.name] if end is not None else []
+    subprocess.run(["ip", *where, "-batch", "-"], input="\n".join(lines), text=True, check=True)
 
 
 def _setns(fd: int) -> None:
