@@ -173,7 +173,7 @@ def _deleted(drop: Drop, host: Host) -> Verdict | None:
     what = next((words for caller, words in _TAKEN_BY.items() if caller in way), None)
     if what is None:
         return None
-    who = f" by {drop.process.comm} (pid {drop.process.pid})" if drop.process is not None else ""
+    who = f" by {drop.task.comm} (pid {drop.task.pid})" if drop.task is not None else ""
     return kernel_word.certain(drop, Evidence("stack", f"{what} while the packet waited for an answer{who}"))
 
 
