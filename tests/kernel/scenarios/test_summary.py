@@ -12,7 +12,7 @@ from scenarios.namespaces import Lab, Namespace
 from scenarios.whydrop_process import WHYDROP, Line, Whydrop, keep, replayed
 
 CLOSED, FIRST, SECOND, THIRD, FOURTH, BY_POLICY = 7000, 7001, 7002, 7003, 7004, 7005
-DATAGRAMS = {CLOSED: 60_013, FIRST: 30_011, SECOND: 10_007, THIRD: 5_003, FOURTH: 3_001, BY_POLICY: 2_003}
+DATAGRAMS = {CLOSED: 30_011, FIRST: 15_013, SECOND: 5_003, THIRD: 2_503, FOURTH: 1_499, BY_POLICY: 1_009}
 LEGACY = f"""
 *filter
 -A INPUT -p udp -m udp --dport {THIRD} -j DROP
