@@ -33,7 +33,8 @@ def unread(end: Namespace, family: int, buffer: int | None) -> Iterator[socket.s
 
 
 def send(end: Namespace, address: str) -> None:
-    """Datagrams so large that a few dozen fill the default buffer."""
+    """Datagrams so large that a few dozen fill the default buffer; a hundred do not fit into a neighbour's queue."""
+    end.run(f"ping -c 1 -W 60 {address}")
     with traffic.open_socket(end, traffic.family_of(address), socket.SOCK_DGRAM) as sender:
         for _ in range(SENT):
             sender.sendto(bytes(1400), (address, PORT))
