@@ -84,14 +84,16 @@ def refused(drop: Drop, host: Host) -> Verdict | None:
     )
 
 
-def _freed(drop: Drop) -> Message | None:
-    """The message, where it was not for a wrong checksum that it died."""
+def freed_by_icmp6(drop: Drop) -> bool:
+    """At the end of icmpv6_rcv. Where the kernel gives no reasons, a wrong checksum ends there as well."""
     if kernel_word.place(drop) != "icmpv6_rcv" or not kernel_word.gave_no_reason(drop):
-        return None
+        return False
     on_loopback = drop.iface is not None and drop.iface.name == "lo"  # nothing changes a packet there
-    if drop.reason is None and not on_loopback and not icmp_checksum_holds(drop):
-        return None
-    return discovery_message(drop)
+    return drop.reason is not None or on_loopback or icmp_checksum_holds(drop)
+
+
+def _freed(drop: Drop) -> Message | None:
+    return discovery_message(drop) if freed_by_icmp6(drop) else None
 
 
 def _here(drop: Drop, host: Host) -> Ipv6Interface | None:

@@ -4,6 +4,7 @@ from collections.abc import Set
 from ipaddress import IPv4Network, IPv6Network
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.discovery import freed_by_icmp6
 from dropwatch.causes.netfilter.conntrack_signs import kept_from_nat
 from dropwatch.causes.places import SENDING, UDP_ENTRANCES, is_off
 from dropwatch.host.host import Host
@@ -108,7 +109,7 @@ def icmp6_handled(drop: Drop, host: Host) -> Verdict | None:
     packet = drop.packet
     if packet.icmp_type == _ECHO_REQUEST6 and "answered" in drop.event.notes:
         return kernel_word.certain(drop, Evidence("probe icmpv6_getfrag", "this host answered it"))
-    if not _handled_icmp6(drop, _MLD | _ICMP6_ERRORS):
+    if not freed_by_icmp6(drop) or packet.proto != "icmp6" or packet.icmp_type not in _MLD | _ICMP6_ERRORS:
         return None
     if packet.icmp_type in _MLD:
         from_link = packet.saddr is not None and packet.saddr.is_link_local
@@ -157,9 +158,8 @@ def _comes_again(packet: Packet) -> bool:
 def dhcp_broadcast(drop: Drop, host: Host) -> Verdict | None:
     """A broadcast between DHCP clients and servers, on a host that is neither."""
     packet = drop.packet
-    nobody = kernel_word.gave_no_reason(drop) or drop.reason == "NO_SOCKET"
     if (
-        nobody
+        _nobody_took(drop)
         and kernel_word.place(drop) in UDP_ENTRANCES
         and str(packet.daddr) == "255.255.255.255"
         and packet.dport in _DHCP_PORTS
@@ -171,9 +171,8 @@ def dhcp_broadcast(drop: Drop, host: Host) -> Verdict | None:
 
 def own_copy(drop: Drop, host: Host) -> Verdict | None:
     """What a host sends to a group or to all comes back to itself; the frame has left by then (ip_mc_output)."""
-    nobody = kernel_word.gave_no_reason(drop) or drop.reason == "NO_SOCKET"
     if (
-        nobody
+        _nobody_took(drop)
         and "looped-back" in drop.event.notes
         and kernel_word.place(drop) in UDP_ENTRANCES | _NOT_JOINED
     ):
@@ -281,6 +280,11 @@ def time_wait(drop: Drop, host: Host) -> Verdict | None:
     return None
 
 
+def _nobody_took(drop: Drop) -> bool:
+    """What UDP and multicast routing say of a packet without a receiver."""
+    return kernel_word.gave_no_reason(drop) or drop.reason == "NO_SOCKET"
+
+
 def _queue_freed(drop: Drop) -> bool:
     return kernel_word.gave_no_reason(drop) or drop.reason == "QUEUE_PURGE"
 
@@ -295,13 +299,3 @@ def _purged_by(drop: Drop, functions: Set[str]) -> bool:
         return True
     callers = {symbols.base_name(frame.function) for frame in drop.stack[1:3] if frame.function is not None}
     return place in _PURGING and not callers.isdisjoint(functions)
-
-
-def _handled_icmp6(drop: Drop, types: Set[int]) -> bool:
-    """Freed at the end of icmpv6_rcv. Where the kernel gives no reasons, a wrong checksum ends there as well."""
-    packet = drop.packet
-    if kernel_word.place(drop) != "icmpv6_rcv" or packet.proto != "icmp6" or packet.icmp_type not in types:
-        return False
-    if drop.reason is None and drop.iface is not None and drop.iface.name == "lo":
-        return True  # nothing changes a packet there
-    return drop.reason == "NOT_SPECIFIED" or (drop.reason is None and icmp_checksum_holds(drop))
