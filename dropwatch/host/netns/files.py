@@ -1,14 +1,16 @@
 """Where the file of each network namespace is: known from one walk through /proc for all, and not one for each.
 
 Anybody can have thousands of namespaces, also such as no process is in, which no walk ever finds. So walking has a
-share of the time, and what was not found is looked for ever more seldom.
+share of the time, and what was not found is looked for ever more seldom. Names are root's own: they are read at once
+whenever there are new ones, also for an inode that was in vain a moment ago, since the kernel gives it again.
 """
 
 import errno
+import itertools
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +22,9 @@ _PROC = Path("/proc")
 _SHARE, _SAVED_S = 0.1, 1.0
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 30.0
 _REMEMBERED = 4096
+_NAMING_S = (
+    1.0  # `ip netns` makes the file first, and the namespace's it becomes without a change of the directory
+)
 
 
 class _Missing(NamedTuple):
@@ -35,6 +40,7 @@ class NamespaceFiles:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[int, Path] = {}
+        self._names_changed_at: float | None = None  # when they were read
         self._missing: OrderedDict[int, _Missing] = OrderedDict()
         self._share = Share(_SHARE, _SAVED_S, clock)
 
@@ -43,6 +49,13 @@ class NamespaceFiles:
         path = self._known.get(inode)
         if path is not None and is_namespace(path, inode):
             return path
+        changed_at = _changed_at(NAMES_DIR)
+        if changed_at != self._names_changed_at or time.time() - changed_at < _NAMING_S:
+            self._names_changed_at = changed_at
+            names = _namespaces(map(str, entries(NAMES_DIR)))
+            self._known |= names
+            if inode in names:
+                return names[inode]
         missing = self._missing.get(inode, _Missing(0.0, 0.0))
         if self._clock() < missing.again_at:
             return None
@@ -84,10 +97,24 @@ def entries(directory: Path) -> list[Path]:
         return []
 
 
+def _changed_at(directory: Path) -> float:
+    """By the clock of time.time(); 0 of a directory that is not there."""
+    try:
+        return directory.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def _walk() -> dict[int, Path]:
+    """Names come first, then the oldest processes."""
+    return _namespaces(itertools.chain(map(str, entries(NAMES_DIR)), _files_of_processes()))
+
+
+def _namespaces(paths: Iterable[str]) -> dict[int, Path]:
+    """By inode, the first file of each."""
     device = nsfs_device()
     found: dict[int, Path] = {}
-    for path in _candidates():
+    for path in paths:
         try:
             about = os.stat(path)  # noqa: PTH116  # a Path for each process takes longer than to look at it
         except OSError:
@@ -97,9 +124,7 @@ def _walk() -> dict[int, Path]:
     return found
 
 
-def _candidates() -> Iterator[str]:
-    """Where the file of a namespace can be: names come first, then the oldest processes."""
-    yield from map(str, entries(NAMES_DIR))
+def _files_of_processes() -> Iterator[str]:
     try:
         processes = sorted(int(name) for name in os.listdir(_PROC) if name.isdecimal())  # noqa: PTH208
     except OSError:

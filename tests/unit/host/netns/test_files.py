@@ -65,6 +65,45 @@ def test_what_is_not_there_is_looked_for_ever_more_seldom(
     assert known.find(OTHER) is not None
 
 
+def test_a_new_name_is_seen_at_once_and_without_a_walk(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path
+) -> None:
+    """The kernel gives the inode of a namespace that is gone to the next one; a link stands for `ip netns`' mount."""
+    monkeypatch.setattr(files, "NAMES_DIR", tmp_path)
+    walked = walks(monkeypatch, clock, seconds=20)
+    walked.found.clear()
+    known = NamespaceFiles(clock)
+    assert known.find(own_inode()) is None
+    with pytest.raises(OSError, match="too many"):
+        known.find(OTHER)
+    (tmp_path / "blue").symlink_to(f"/proc/{os.getpid()}/ns/net")
+    assert known.find(own_inode()) == tmp_path / "blue"
+    os.utime(tmp_path, (0, 0))
+    (tmp_path / "blue").rename(tmp_path / "green")
+    os.utime(tmp_path, (1, 1))
+    assert known.find(own_inode()) == tmp_path / "green"
+    assert walked.count == 1
+
+
+def test_names_are_not_read_again_while_they_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(files, "NAMES_DIR", tmp_path)
+    walks(monkeypatch, clock)
+    os.utime(tmp_path, (1, 1))
+    reads: list[Path] = []
+
+    def none(directory: Path) -> list[Path]:
+        reads.append(directory)
+        return []
+
+    monkeypatch.setattr(files, "entries", none)
+    known = NamespaceFiles(clock)
+    for _ in range(10):
+        assert known.find(OTHER) is None
+    assert len(reads) == 1
+
+
 def test_walking_has_a_share_of_the_time(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     walked = walks(monkeypatch, clock, seconds=2)
     known = NamespaceFiles(clock)
