@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from lab import farm
+from lab.collected import Scenario, pairs, scenarios
 from lab.farm import Farm, Outcome
 from lab.fetch import CannotFetch
 from lab.matrix import Kernel, kernels
@@ -111,6 +112,18 @@ def test_a_kernel_that_cannot_be_had_fails_all_its_scenarios(monkeypatch: pytest
 def test_a_complaint_of_the_kernel_is_seen() -> None:
     assert COMPLAINTS.search("[    7.1] WARNING: CPU: 0 PID: 1 at net/core/skbuff.c:1 skb_unref+0x1/0x2\n")
     assert not COMPLAINTS.search("[    0.4] PCI: System does not support PCI\n[    2.0] reboot: Power down\n")
+
+
+def test_every_scenario_runs_on_every_kernel_or_once() -> None:
+    found = scenarios()
+    once = {scenario.name for scenario in found if scenario.once}
+    assert 0 < len(once) < len(found) / 10
+    every = kernels()
+    runs = pairs(every, found)
+    for scenario in found:
+        expected = 1 if scenario.once else len(every)
+        assert [name for _, name in runs].count(scenario.name) == expected, scenario
+    assert pairs([KERNEL], [Scenario("a", False), Scenario("b", True)]) == [(KERNEL, "a"), (KERNEL, "b")]
 
 
 def test_kernels_are_chosen_by_label() -> None:

@@ -1,22 +1,20 @@
 """Every scenario on every kernel: each pair is a test here, run in a guest by the farm."""
 
 import os
-import subprocess
-import sys
 from functools import cache
 
 import pytest
-from lab.farm import REPO, Farm
+from lab.collected import pairs, scenarios
+from lab.farm import Farm
 from lab.matrix import Kernel, kernels
-from lab.report import PREFIX
 from lab.verdict import COMPLAINTS, settle
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "scenario" in metafunc.fixturenames:
-        pairs = [(kernel, scenario) for kernel in _kernels() for scenario in _scenarios()]
-        ids = [f"{kernel.label}-{scenario}" for kernel, scenario in pairs]
-        metafunc.parametrize(("kernel", "scenario"), pairs, ids=ids)
+        wanted = pairs(_kernels(), scenarios())
+        ids = [f"{kernel.label}-{scenario}" for kernel, scenario in wanted]
+        metafunc.parametrize(("kernel", "scenario"), wanted, ids=ids)
     elif "kernel" in metafunc.fixturenames:
         metafunc.parametrize("kernel", _kernels(), ids=lambda kernel: kernel.label)
 
@@ -40,18 +38,3 @@ def _kernels() -> tuple[Kernel, ...]:
         return kernels(os.environ.get("KERNELS", ""))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-
-
-@cache
-def _scenarios() -> tuple[str, ...]:
-    """The node ids below tests/kernel/scenarios, in the order in which pytest would run them."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "--confcutdir", PREFIX, PREFIX],
-        cwd=REPO,
-        env={**os.environ, "PYTHONPATH": "tests/kernel"},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise pytest.UsageError(f"the scenarios cannot be collected:\n{done.stdout}{done.stderr}")
-    return tuple(line.removeprefix(PREFIX) for line in done.stdout.splitlines() if line.startswith(PREFIX))

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.collected import REPO
 from lab.fetch import Fetched, fetch
 from lab.guest import Guest, GuestDied
 from lab.matrix import Kernel
 from lab.report import PREFIX
 
-REPO = Path(__file__).parents[3]
 AT_ONCE = 2  # single-CPU guests: two side by side are faster than one after the other
 LIMIT = 76 * 60  # seconds for all guests: what is slower than that does not end in the time that CI has
 PROGRESS = 30  # seconds between two lines about a guest

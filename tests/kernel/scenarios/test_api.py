@@ -16,6 +16,7 @@ __all__ = ["no_drops"]  # a fixture, also where the installed package is older t
 CLOSED, OPEN = 5823, 5824
 
 
+@pytest.mark.once
 def test_a_test_of_a_network_fails_with_its_drops(lab: Lab, no_drops: NoDrops) -> None:
     """And with nothing else: what a socket has taken is no drop. The fixture is made of `dropwatch.live`, so that one
     start of the probes, which takes long here, shows both.

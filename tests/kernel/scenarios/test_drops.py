@@ -244,6 +244,7 @@ def test_a_burst_is_counted_exactly(lab: Lab) -> None:
     assert sum(end["seen_by"].values()) == end["drops_seen"]
 
 
+@pytest.mark.once
 def test_a_command_and_its_drops_on_an_interface_with_a_shortened_name(lab: Lab) -> None:
     """The kernel leaves the tail of the old name behind the new one's end."""
     kprobes = KPROBE_EVENTS.read_text()

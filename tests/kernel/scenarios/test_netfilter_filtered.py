@@ -30,6 +30,7 @@ def stopped(whydrop: Whydrop) -> Iterator[None]:
         os.kill(whydrop.pid, signal.SIGCONT)
 
 
+@pytest.mark.once
 def test_five_thousand_rules_that_drop_other_packets(lab: Lab, whydrop: Whydrop) -> None:
     """The counters of a table this long are not read for each packet that nobody asked for."""
     others = range(6000, 6006)

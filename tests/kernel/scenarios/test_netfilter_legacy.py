@@ -227,6 +227,7 @@ def test_both_rulesets(lab: Lab, whydrop: Whydrop) -> None:
         assert re.search("legacy|iptables", said), line
 
 
+@pytest.mark.once
 def test_ruleset_is_untouched(lab: Lab) -> None:
     """Also when it is killed in the middle of its work; and none of its programs is left."""
     kprobes = KPROBE_EVENTS.read_text()

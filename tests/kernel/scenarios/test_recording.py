@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from scenarios import esp
 from scenarios.firewalls import legacy, load_modules, nft
 from scenarios.namespaces import Lab
@@ -38,6 +39,7 @@ def break_things(lab: Lab, whydrop: Whydrop) -> None:
     whydrop.wait_for(lambda line: died(lab.b.name, line), 19)
 
 
+@pytest.mark.once
 def test_a_recording_replays_as_the_run_was(lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "mixed.whydrop"
     load_modules()  # what dies right after a module came has no probe yet

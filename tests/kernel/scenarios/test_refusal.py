@@ -24,6 +24,7 @@ LAST_LINE = "return is_killer(layout, KILLER_HOOK_SLOW, location);"
 FORBIDDEN = "*(volatile u64 *)skb = 1;"  # a store into the packet's memory
 
 
+@pytest.mark.once
 def test_the_rest_goes_on(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = numbers.build
 

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from scenarios.firewalls import legacy, legacy_rules, load_modules, nft, nft_rules, the_rule
 from scenarios.namespaces import Lab, Namespace
 from scenarios.whydrop_process import WHYDROP, Line, Whydrop, keep, replayed
@@ -185,6 +186,7 @@ def test_what_dies_while_a_probe_is_interrupted_is_counted(lab: Lab) -> None:
     assert {row["cause"]["confidence"] for row in rows} <= {"certain", "unknown"}
 
 
+@pytest.mark.once
 def test_a_cause_of_the_filter_and_a_table_for_people(lab: Lab) -> None:
     load_modules()
     nft(lab.b, RULES)

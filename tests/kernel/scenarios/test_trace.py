@@ -318,6 +318,7 @@ def test_over_a_bridge_with_rules_for_frames(lab: Lab, trace: Whydrop) -> None:
             assert answers.get(("bridge", "filter", "FORWARD")) == of_ebtables, answers
 
 
+@pytest.mark.once
 def test_the_run_ends_with_what_it_followed(trace: Whydrop, recording: Path) -> None:
     done = trace.finish()
     keep(recording, done)
@@ -331,6 +332,7 @@ def test_the_run_ends_with_what_it_followed(trace: Whydrop, recording: Path) -> 
     assert replayed(recording) == [*done.lines, done.end]
 
 
+@pytest.mark.once
 def test_the_tree_for_people(road: Road) -> None:
     code = (
         "import socket\n"
@@ -356,6 +358,7 @@ def test_the_tree_for_people(road: Road) -> None:
     assert "1 packet followed" in " ".join(done.stderr.split())
 
 
+@pytest.mark.once
 def test_functions_are_listed() -> None:
     done = subprocess.run(
         [str(WHYDROP), "trace", "--list-functions", "--functions", "^(udp|tcp)_", "--json"],
