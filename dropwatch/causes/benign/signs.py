@@ -43,6 +43,10 @@ _CONNECTING = frozenset(
     {"__ip4_datagram_connect", "__ip6_datagram_connect", "ip4_datagram_connect", "ip6_datagram_dst_update"}
 )
 _FLOODING = frozenset({"br_flood", "br_multicast_flood"})
+_BRIDGING = frozenset(
+    {"__br_forward", "br_dev_queue_push_xmit", "br_forward_finish", "br_handle_frame_finish"}
+)
+_HOSTS_OWN = frozenset({"arp_rcv", "ip_list_rcv", "ip_rcv", "ipv6_list_rcv", "ipv6_rcv"})
 _FRAMES_OF_OTHERS = frozenset({"ip6_rcv_core", "ip_rcv_core"})
 _NOT_DELIVERED = frozenset(
     {
@@ -188,7 +192,7 @@ def bridge_flood(drop: Drop, host: Host) -> Verdict | None:
     if "flooded" in notes and (drop.reason == "OTHERHOST" or place in _FRAMES_OF_OTHERS):
         fact = "a frame for another host, which a bridge of this machine sent out of all its ports"
         return kernel_word.certain(drop, Evidence("probe br_flood", fact))
-    if place in SENDING and is_off(drop) and not kernel_word.way(drop).isdisjoint(_FLOODING):
+    if place in SENDING and is_off(drop) and _is_flooding(drop):
         fact = "a copy of a flooded frame, for a port that is down or has no carrier"
         return kernel_word.certain(drop, Evidence("device at the drop", fact))
     if place == "br_pass_frame_up" and "to-many" in notes and kernel_word.gave_no_reason(drop):
@@ -197,6 +201,16 @@ def bridge_flood(drop: Drop, host: Host) -> Verdict | None:
         )
         return kernel_word.certain(drop, Evidence("place", fact))
     return None
+
+
+def _is_flooding(drop: Drop) -> bool:
+    """A bridge sends it out, and other ports have it too. The last port's copy may be a jump at the end of br_flood,
+    which is not on the stack then: a frame to many is always flooded.
+    """
+    way = kernel_word.way(drop)
+    return not way.isdisjoint(_FLOODING) or (
+        "to-many" in drop.event.notes and not way.isdisjoint(_BRIDGING) and way.isdisjoint(_HOSTS_OWN)
+    )
 
 
 def route_lookup(drop: Drop, host: Host) -> Verdict | None:

@@ -240,6 +240,21 @@ def test_what_ipv6_sends_again_by_itself_is_no_loss(died: Callable[..., Drop]) -
     assert judged(replace(asks, event=replace(asks.event, skb_iif=0))) == "queueing.noqueue-down"
 
 
+def test_the_last_ports_copy_of_a_frame_to_many_is_no_loss_with_a_short_stack(
+    died: Callable[..., Drop],
+) -> None:
+    off = {
+        "reason": None,
+        "notes": frozenset({"no-carrier", "to-many"}),
+        "daddr": ip_address("ff02::1:ff87:46ef"),
+    }
+    assert judged(died("__dev_queue_xmit", "br_handle_frame_finish", **off)) == "benign.bridge-flood"
+    routed = died("__dev_queue_xmit", "ip_mr_forward", "ip_rcv", "br_handle_frame_finish", **off)
+    assert judged(routed) == "queueing.noqueue-down"
+    to_one = off | {"notes": frozenset({"no-carrier"})}
+    assert judged(died("__dev_queue_xmit", "br_handle_frame_finish", **to_one)) == "queueing.noqueue-down"
+
+
 def test_a_route_that_connect_asked_for_is_no_packet_but_what_sendto_sends_is(
     died: Callable[..., Drop],
 ) -> None:
