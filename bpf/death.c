@@ -7,6 +7,7 @@ enum drop_step {
 	DETAIL_SEND_NFT = 17,
 	/* none: on_kfree_skb itself, when what it counts by has been searched */
 	DETAIL_COUNT = 18,
+	DETAIL_SEND_SEGMENT = 19,
 	DROP_PROGRAMS,
 };
 

@@ -7,7 +7,8 @@ inline_always void put_place(struct drop_record *record, const struct place *pla
 	__builtin_memcpy(record->ifname, place->name, sizeof(record->ifname));
 }
 
-inline_always void put_buffer(struct drop_record *record, const struct buffer *buffer, u64 network)
+inline_always void put_buffer(struct drop_record *record, const struct buffer *buffer, u64 network,
+			      const struct flow *flow)
 {
 	u64 length = buffer->end > network ? buffer->end - network : 0;
 
@@ -15,6 +16,10 @@ inline_always void put_buffer(struct drop_record *record, const struct buffer *b
 	record->mark = buffer->mark;
 	record->skb_iif = buffer->skb_iif;
 	record->protocol = buffer->protocol;
+	if (!network) {
+		put_segment(record, buffer, flow);
+		return;
+	}
 	if (length > PACKET_BYTES)
 		length = PACKET_BYTES;
 	record->packet_length = read_bytes(record->packet, length, network) ? 0 : length;
@@ -55,25 +60,21 @@ inline_always int is_packet(const struct buffer *buffer)
 
 #define COUNT_LATER 1 /* in place of a time */
 
-/* The time of the DROP record, 0 when there is none. */
-inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location, s64 reason, u64 receiver, u32 notes,
-			    union scratch *scratch)
+/* The time of the DROP record, 0 when there is none. `network` is 0 of what has no header: then `flow` is known. */
+inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network, struct flow *flow, s64 reason,
+			    u32 notes, union scratch *scratch)
 {
+	struct bpf_raw_tracepoint_args *arguments = ctx;
+	u64 location = arguments->args[1];
+	u64 receiver = KFREE_SKB_SOCKET_ARGUMENT ? arguments->args[3] : 0;
 	struct drop_record *record;
 	struct place place = {};
-	struct flow flow = {};
 	struct row row = {};
 	u64 journey = journey_number(buffer->address);
-	u64 network;
 	u64 now;
 	int fits;
 
-	if (!is_packet(buffer)) {
-		count_unsent(NOT_A_PACKET);
-		return 0;
-	}
-	network = network_header(buffer, scratch);
-	fits = drop_wanted(&flow, &place, &notes, buffer, network, receiver, journey, scratch);
+	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver, journey, scratch);
 	if (fits == NOT_WANTED)
 		return 0;
 	if (SUMMARY) {
@@ -82,11 +83,12 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 		row.is_carrier = fits == 2;
 		if (HAS_XT && xt_search_first(buffer->address, notes))
 			return COUNT_LATER;
-		if (!count_drop(&row, buffer, &flow, receiver, scratch))
+		if (!count_drop(&row, buffer, flow, receiver, scratch))
 			return 0;
 	}
 	now = bpf_ktime_get_ns();
-	send_notes(buffer, now, scratch);
+	if (network)
+		send_notes(buffer, now, scratch);
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		if (!SUMMARY) /* there it was a sample, and has been counted */
@@ -105,7 +107,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 location
 	record->notes = notes;
 	record->detail = detail_to_come();
 	put_place(record, &place);
-	put_buffer(record, buffer, network);
+	put_buffer(record, buffer, network, flow);
 	/* in a summary there is no room on the stack to look */
 	if (SUMMARY || !is_own(buffer->sock ? buffer->sock : receiver, scratch))
 		record->notes |= NOTE_NOT_OWN;
@@ -189,21 +191,52 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 	return notes;
 }
 
+inline_always s64 reason_of(struct bpf_raw_tracepoint_args *ctx)
+{
+	return KFREE_SKB_REASON_ARGUMENT ? (u32)ctx->args[2] : -1;
+}
+
+/* What is no packet yet may become one: that is looked at by a program with a stack of its own. */
+inline_always void tell_segment(struct bpf_raw_tracepoint_args *ctx, u32 notes)
+{
+	struct death *death = current_death();
+
+	if (death) {
+		death->notes = notes;
+		drop_details.call(ctx, DETAIL_SEND_SEGMENT);
+	}
+	count_unsent(NOT_A_PACKET);
+}
+
+int send_segment(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct death *death = current_death();
+	struct buffer buffer;
+	struct flow flow = {};
+	union scratch scratch;
+	u64 sent = 0;
+	u32 notes = death ? death->notes | NOTE_NO_HEADER : NOTE_NO_HEADER;
+
+	if (read_buffer(&buffer, ctx->args[0], &scratch) && read_segment(&flow, &buffer, &scratch))
+		sent = send_drop(ctx, &buffer, 0, &flow, reason_of(ctx), notes, &scratch);
+	else
+		count_unsent(NOT_A_PACKET);
+	finish(ctx->args[0], sent);
+	return out_of_hand();
+}
+
 int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct death *death = current_death();
 	struct buffer buffer;
 	union scratch scratch;
-	s64 reason = -1;
-	u64 receiver = 0;
+	struct flow flow = {};
+	u64 receiver = KFREE_SKB_SOCKET_ARGUMENT ? ctx->args[3] : 0;
+	u64 network;
 	u64 sent = 0;
 	u32 notes;
 	u32 detail;
 
-	if (KFREE_SKB_REASON_ARGUMENT)
-		reason = (u32)ctx->args[2];
-	if (KFREE_SKB_SOCKET_ARGUMENT)
-		receiver = ctx->args[3];
 	if (SUMMARY && death && death->skb == ctx->args[0] && death->search == SEARCH_DONE) {
 		death->search = SEARCH_TOLD;
 		notes = death->notes;
@@ -212,7 +245,11 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (read_buffer(&buffer, ctx->args[0], &scratch)) {
 		forget_no_mark(&buffer, &scratch);
-		sent = send_drop(ctx, &buffer, ctx->args[1], reason, receiver, notes, &scratch);
+		network = is_packet(&buffer) ? network_header(&buffer, &scratch) : 0;
+		if (network)
+			sent = send_drop(ctx, &buffer, network, &flow, reason_of(ctx), notes, &scratch);
+		else
+			tell_segment(ctx, notes);
 	}
 	if (SUMMARY && sent == COUNT_LATER) {
 		drop_details.call(ctx, RECORD_XT);

@@ -70,6 +70,7 @@ enum note {
 	NOTE_NO_CARRIER = 256, /* its device was down or had no carrier */
 	NOTE_PROBES_UNKNOWN = 512, /* nobody knows whether it did */
 	NOTE_NOT_OWN = 1024, /* the current task holds neither the socket that sent it nor the receiving one */
+	NOTE_NO_HEADER = 2048, /* it had no IP header yet: the one in the record is made of what its socket has */
 };
 
 /* What may be changed between a drop and the reading of what did it: the index into the times of bpf/changes.c. */

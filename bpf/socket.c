@@ -1,7 +1,6 @@
 /* UDP: the socket that did not take a datagram, as it was at that moment. */
 
 #define PROTO_UDPLITE 136
-#define AF_INET6 10 /* sys/socket.h */
 #define SOCK_RCVBUF_LOCK 2 /* include/net/sock.h: SO_RCVBUF was set */
 
 /* What __udp_enqueue_schedule_skb has refused on this CPU and is to be freed next. Datagrams are received with softirqs

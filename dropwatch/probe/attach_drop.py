@@ -7,6 +7,7 @@ from dropwatch.probe.attach import Probes
 from dropwatch.probe.family import TailCall
 
 COUNTING = TailCall("drop_details", 18, "on_kfree_skb")  # of a summary, when the rule has been searched
+SEGMENT = TailCall("drop_details", 19, "send_segment")
 _INTERRUPTING = TailCall("interrupting_drops", 0, "on_kfree_skb")
 _AGAIN = "on_kfree_skb_again"
 
@@ -17,6 +18,9 @@ def attach_drop(probes: Probes, summary: bool, note: Callable[[str], None]) -> s
     why = why or probes.attach_tracepoint("kfree_skb", "on_kfree_skb")
     if why is not None:
         return why
+    why = probes.load(SEGMENT)
+    if why is not None:
+        note(f"probe {SEGMENT.program}: not attached: {why}")
     if btf.vmlinux().offset("bpf_prog", ("active",)) is None:
         return None  # programs run again on their CPU
     # What dies in an interrupt of on_kfree_skb.

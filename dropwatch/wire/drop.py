@@ -23,6 +23,7 @@ _NOTES = {
     256: "no-carrier",
     512: "probes-unknown",
     1024: "not-own",
+    2048: "no-header",
 }
 _NO_REASON = 0xFFFFFFFF  # in a row
 

@@ -4,7 +4,7 @@ from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.routing import signs
 from dropwatch.causes.routing.addresses import ADDRESSES
 from dropwatch.causes.routing.paths import PATHS
-from dropwatch.causes.when import when
+from dropwatch.causes.when import NONE_GIVEN, when
 
 ROUTING = Family(
     "routing",
@@ -50,9 +50,19 @@ ROUTING = Family(
             "routing.no-route-out",
             when(
                 reasons=("IP_OUTNOROUTES",),
-                at=("__ip_queue_xmit", "ip6_pkt_drop", "ip6_pkt_discard_out"),
+                at=("ip6_pkt_drop", "ip6_pkt_discard_out"),
                 confidence="likely",
                 fact="the lookup failed; a route that forbids the destination, or IPsec policy, gives the same answer",
+            ),
+        ),
+        (
+            "routing.no-route-out",
+            when(
+                reasons=("IP_OUTNOROUTES", NONE_GIVEN),
+                at=("__ip_queue_xmit", "inet6_csk_xmit"),
+                confidence="likely",
+                fact="the lookup failed before there was an IP header: the addresses are its socket's; a route that"
+                " forbids the destination, or IPsec policy, gives the same answer",
             ),
         ),
         ("routing.forwarding-off", signs.forwarding_off),

@@ -142,7 +142,13 @@ $ nstat -az IpOutNoRoutes Ip6OutNoRoutes
             Fix("watch routes come and go", "ip -ts monitor route link address"),
         ),
         seen_as=("IP_OUTNOROUTES",),
-        seen_at=("__ip_queue_xmit", "ip6_pkt_drop", "ip6_pkt_discard_out", "vxlan_xmit_one"),
+        seen_at=(
+            "__ip_queue_xmit",
+            "inet6_csk_xmit",
+            "ip6_pkt_drop",
+            "ip6_pkt_discard_out",
+            "vxlan_xmit_one",
+        ),
     ),
     Cause(
         id="routing.forwarding-off",

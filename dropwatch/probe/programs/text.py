@@ -27,6 +27,8 @@ BASE_FILES = (
         "records.c",
         "flow.c",
         "filter.c",
+        "header.c",
+        "segment.c",
         "mark.c",
         "place.c",
         "owner.c",

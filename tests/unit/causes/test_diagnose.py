@@ -103,6 +103,8 @@ KERNEL_6_1_AND_LATER = [
     ("IP_INNOROUTES", ("ip6_pkt_drop", "ip6_pkt_discard"), {}, ("routing.no-route-in", "likely")),
     ("IP_INNOROUTES", ("ip6_pkt_drop", "ip6_pkt_prohibit"), {}, ("routing.prohibit", "certain")),
     ("IP_OUTNOROUTES", ("__ip_queue_xmit",), {}, ("routing.no-route-out", "likely")),
+    (None, ("__ip_queue_xmit",), {}, ("routing.no-route-out", "likely")),
+    ("NOT_SPECIFIED", ("inet6_csk_xmit",), {}, ("routing.no-route-out", "likely")),
     ("IP_OUTNOROUTES", ("vxlan_xmit_one",), {}, ("unknown", "unknown")),
     ("PKT_TOO_BIG", ("ip_forward",), {}, ("routing.too-big", "certain")),
     ("PKT_TOO_BIG", ("do_output", "do_execute_actions"), {}, ("unknown", "unknown")),
