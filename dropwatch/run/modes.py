@@ -1,43 +1,45 @@
-"""Which mode a run has, and which renderer: the one place that looks at the view that was asked for."""
+"""Which mode a run has, and which renderer: the one place that looks at the view that was asked for.
+
+Each view is imported where it is chosen: a run starts without what it does not show.
+"""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.packet.headers import headers
+from dropwatch.model.drop import Finding
 from dropwatch.recording.listener import Listener
 from dropwatch.recording.start import Start
-from dropwatch.render.finding.folded import FoldedRenderer
-from dropwatch.render.finding.json import JsonRenderer
-from dropwatch.render.finding.stack_json import stack_object
-from dropwatch.render.finding.stack_page import StackPage
-from dropwatch.render.finding.text import TextRenderer
-from dropwatch.render.journey.json import JourneyJson
-from dropwatch.render.journey.text import JourneyText
-from dropwatch.render.journey.tree import JourneyTree
 from dropwatch.render.layout import Layout
 from dropwatch.render.screen import Screen
-from dropwatch.render.summary.json import SummaryJson
-from dropwatch.render.summary.table import SummaryTable
-from dropwatch.run.gathered import Gathered
 from dropwatch.run.mode import Mode, Renderer
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
+
+if TYPE_CHECKING:
+    from dropwatch.render.journey.json import JourneyJson
+    from dropwatch.render.journey.text import JourneyText
+    from dropwatch.render.journey.tree import JourneyTree
+    from dropwatch.render.lines.drop import InFull
+    from dropwatch.render.summary.json import SummaryJson
+    from dropwatch.render.summary.table import SummaryTable
 
 
 def live_mode(
     options: Options, symbols: Kallsyms, screen: Screen, layout: Layout, stop: Stop, listener: Listener
 ) -> Mode:
     """Of a run on this host. Raises WrongUsage for a trace of fields that this kernel does not have."""
-    from dropwatch.run.summary import summarizing_for  # a replay needs none of what counts and follows
-    from dropwatch.run.trace import tracing_for
-
     own = own_inode()
     renderer = renderer_for(options, layout, own)
     if options.view == "summary":
+        from dropwatch.run.summary import summarizing_for
+
         view = summary_view_for(options, layout, own)
         return summarizing_for(options, renderer, view, layout, screen.out, stop, listener.gathered)
     if options.view in ("trace", "tree"):
+        from dropwatch.run.trace import tracing_for
+
         journeys, tree = journey_view_for(options, layout, own), options.view == "tree"
         return tracing_for(options, renderer, journeys, symbols, stop, listener.gathered, tree=tree)
     return Mode(renderer)
@@ -48,6 +50,8 @@ def replayed_mode(options: Options, start: Start, layout: Layout, listener: List
     own = start.own_netns
     renderer = renderer_for(replace(options, count=options.count or start.count), layout, own)
     if options.view in ("summary", "trace", "tree"):
+        from dropwatch.run.gathered import Gathered
+
         views = summary_view_for(options, layout, own), journey_view_for(options, layout, own)
         return Gathered(renderer, *views, listener.gathered, traced=options.view != "summary")
     return Mode(renderer)
@@ -56,27 +60,51 @@ def replayed_mode(options: Options, start: Start, layout: Layout, listener: List
 def renderer_for(options: Options, layout: Layout, own_netns: int | None) -> Renderer:
     """`own_netns` is the namespace in which whydrop runs, or ran when it recorded."""
     if options.view == "folded":
+        from dropwatch.render.finding.folded import FoldedRenderer
+
         return FoldedRenderer()
     if options.json:
-        in_full = options.view == "stack"
-        return JsonRenderer(
-            (lambda found: stack_object(found, headers(found.drop.event))) if in_full else None
-        )
+        from dropwatch.render.finding.json import JsonRenderer
+
+        return JsonRenderer(_page_for_programs if options.view == "stack" else None)
     if options.view == "stack":
+        from dropwatch.packet.headers import headers
+        from dropwatch.render.finding.stack_page import StackPage
+
         return StackPage(layout, headers, numbered=options.count != 1, own_netns=own_netns)
+    from dropwatch.render.finding.text import TextRenderer
+
     return TextRenderer(layout, stack=options.stack, own_netns=own_netns)
 
 
-def summary_view_for(options: Options, layout: Layout, own_netns: int | None) -> SummaryJson | SummaryTable:
+def _page_for_programs(found: Finding) -> "InFull":
+    from dropwatch.packet.headers import headers
+    from dropwatch.render.finding.stack_json import stack_object
+
+    return stack_object(found, headers(found.drop.event))
+
+
+def summary_view_for(options: Options, layout: Layout, own_netns: int | None) -> "SummaryJson | SummaryTable":
     """For lines of output; a full screen is made by whoever has the terminal."""
-    return SummaryJson(stack=options.stack) if options.json else SummaryTable(layout, own_netns)
+    if options.json:
+        from dropwatch.render.summary.json import SummaryJson
+
+        return SummaryJson(stack=options.stack)
+    from dropwatch.render.summary.table import SummaryTable
+
+    return SummaryTable(layout, own_netns)
 
 
 def journey_view_for(
     options: Options, layout: Layout, own_netns: int | None
-) -> JourneyJson | JourneyText | JourneyTree:
+) -> "JourneyJson | JourneyText | JourneyTree":
     """A tree where calls were asked for."""
     if options.json:
+        from dropwatch.render.journey.json import JourneyJson
+
         return JourneyJson()
+    from dropwatch.render.journey.text import JourneyText
+    from dropwatch.render.journey.tree import JourneyTree
+
     kind = JourneyTree if options.view == "tree" else JourneyText
     return kind(layout, own_netns, stack=options.stack)
