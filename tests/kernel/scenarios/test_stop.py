@@ -23,8 +23,6 @@ BURST, FILLING = 701, 1501  # datagrams that a signal interrupts, and that fill 
 GONE = 7  # datagrams in a namespace that is deleted before anybody looks at them
 TMPDIR = "TMPDIR"
 
-pytestmark = pytest.mark.once
-
 
 @dataclass
 class Started:

@@ -43,6 +43,13 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for _ in range(count * (turn + 1) // 100 - count * turn // 100):
                 sender.sendto(b"datagram", (address, port))
 """
+MADE_UP = """
+import socket, struct, sys
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+    sender.bind(("lo", 0))
+    for kind in range(0x9100, 0x9100 + int(sys.argv[1])):
+        sender.send(bytes(12) + struct.pack("!H", kind) + bytes(46))
+"""
 HAMMER = """
 import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -184,6 +191,29 @@ def test_what_dies_while_a_probe_is_interrupted_is_counted(lab: Lab) -> None:
         assert rule.packets is not None
         assert rule.packets - FEW <= packets_of(named) <= rule.packets, rows
     assert {row["cause"]["confidence"] for row in rows} <= {"certain", "unknown"}
+
+
+@pytest.mark.once
+def test_one_namespace_cannot_take_the_room_of_all(lab: Lab) -> None:
+    """More made-up ethertypes than there are rows; what dies elsewhere is counted by sort as before."""
+    frames, datagrams = 5003, {7001: 7, 7002: 9}
+    with Whydrop("summary", "--interval", "3") as whydrop:
+        subprocess.run(
+            ["ip", "netns", "exec", lab.b.name, sys.executable, "-c", MADE_UP, str(frames)], check=True
+        )
+        before = no_ports(lab.a)
+        flood(lab.b, lab.a.v4, datagrams)
+        refused = no_ports(lab.a) - before
+        whydrop.wait_for(lambda line: line["counted"] >= frames + refused)
+        done = whydrop.finish()
+    assert (done.status, done.refused) == (0, []), done.stderr
+    assert done.end is not None
+    assert done.end["events_lost"] == 0, done.end
+    rows = done.lines[-1]["rows"]
+    unhandled = [row for row in rows if (row["netns"] or {}).get("name") == lab.b.name]
+    assert packets_of(unhandled) == frames
+    closed = [row for row in rows if (row["where"]["function"] or "").startswith(UDP_RECEIVERS)]
+    assert packets_of(closed) == refused == sum(datagrams.values()), closed
 
 
 @pytest.mark.once
