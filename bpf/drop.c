@@ -58,6 +58,23 @@ inline_always int is_packet(const struct buffer *buffer)
 	return buffer->protocol || buffer->network || (wanted && wanted->send_all);
 }
 
+#define PACKET_BROADCAST 1 /* linux/if_packet.h */
+#define PACKET_MULTICAST 2
+#define PACKET_OTHERHOST 3
+#define PACKET_LOOPBACK 5
+
+/* For whom its frame was. */
+inline_always u32 frame_notes(u64 skb, union scratch *scratch)
+{
+	u8 type = read_u8(scratch, skb + BIT_sk_buff__pkt_type / 8) >> BIT_sk_buff__pkt_type % 8 & 7;
+
+	if (type == PACKET_LOOPBACK)
+		return NOTE_LOOPED_BACK;
+	if (type == PACKET_BROADCAST || type == PACKET_MULTICAST)
+		return NOTE_TO_MANY;
+	return HAS_FLOOD && type == PACKET_OTHERHOST && was_flooded(skb, scratch) ? NOTE_FLOODED : 0;
+}
+
 #define COUNT_LATER 1 /* in place of a time */
 
 /* The time of the DROP record, 0 when there is none. `network` is 0 of what has no header: then `flow` is known. */
@@ -77,6 +94,8 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver, journey, scratch);
 	if (fits == NOT_WANTED)
 		return 0;
+	if (!(notes & NOTE_PROBES_OFF))
+		notes |= frame_notes(buffer->address, scratch);
 	if (SUMMARY) {
 		row = (struct row){.location = location, .reason = reason, .netns = place.netns, .notes = notes};
 		row.ifindex = place.ifindex;
@@ -150,23 +169,6 @@ inline_always u32 probes_note(union scratch *scratch)
 	return wanted->current_kprobe && wanted->bpf_prog_active ? 0 : NOTE_PROBES_UNKNOWN;
 }
 
-#define PACKET_BROADCAST 1 /* linux/if_packet.h */
-#define PACKET_MULTICAST 2
-#define PACKET_OTHERHOST 3
-#define PACKET_LOOPBACK 5
-
-/* For whom its frame was. */
-inline_always u32 frame_notes(u64 skb, union scratch *scratch)
-{
-	u8 type = read_u8(scratch, skb + BIT_sk_buff__pkt_type / 8) >> BIT_sk_buff__pkt_type % 8 & 7;
-
-	if (type == PACKET_LOOPBACK)
-		return NOTE_LOOPED_BACK;
-	if (type == PACKET_BROADCAST || type == PACKET_MULTICAST)
-		return NOTE_TO_MANY;
-	return HAS_FLOOD && type == PACKET_OTHERHOST && was_flooded(skb, scratch) ? NOTE_FLOODED : 0;
-}
-
 /* Of a packet that is met for the first time: enum note. */
 inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scratch)
 {
@@ -179,7 +181,6 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 		notes = tcp_notes(skb);
 	if (HAS_ANSWERS)
 		notes |= answer_notes(skb, scratch);
-	notes |= frame_notes(skb, scratch);
 	probes = probes_note(scratch);
 	notes |= probes;
 	if (probes == NOTE_PROBES_OFF) {
@@ -193,7 +194,7 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 
 inline_always s64 reason_of(struct bpf_raw_tracepoint_args *ctx)
 {
-	return KFREE_SKB_REASON_ARGUMENT ? (u32)ctx->args[2] : -1;
+	return KFREE_SKB_REASON_ARGUMENT ? (s64)(u32)ctx->args[2] : -1;
 }
 
 /* What is no packet yet may become one: that is looked at by a program with a stack of its own. */

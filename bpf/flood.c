@@ -12,7 +12,7 @@ BPF_TABLE("lru_hash", u64, struct flooded, floods, 1024); /* by skb->head */
 
 inline_always void read_ends(struct flooded *frame, u64 skb, u64 head, union scratch *scratch)
 {
-	u64 link = head + read_u16(scratch, skb + OFF_sk_buff__mac_header);
+	u64 link = head + read_u16(scratch, skb + OFF_sk_buff__mac_header); /* `frame` may be in `scratch` */
 
 	__builtin_memset(frame, 0, sizeof(*frame));
 	read_bytes(frame->addresses, 12, link);
@@ -38,10 +38,10 @@ inline_always int was_flooded(u64 skb, union scratch *scratch)
 {
 	u64 head = read_pointer(scratch, skb + OFF_sk_buff__head);
 	struct flooded *known = floods.lookup(&head);
-	struct flooded frame;
+	struct flooded *frame = (struct flooded *)scratch->bytes;
 
 	if (!known || bpf_ktime_get_ns() - known->time_ns > FLOOD_NS)
 		return 0;
-	read_ends(&frame, skb, head, scratch);
-	return frame.addresses[0] == known->addresses[0] && frame.addresses[1] == known->addresses[1];
+	read_ends(frame, skb, head, scratch);
+	return frame->addresses[0] == known->addresses[0] && frame->addresses[1] == known->addresses[1];
 }
