@@ -159,7 +159,7 @@ def test_killed_at_any_moment(lab: Lab, tmp_path: Path) -> None:
     killed_at_work("end")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.once)])
 def test_what_came_before_a_signal_is_told_to_the_last(lab: Lab, number: signal.Signals) -> None:
     """Also of a namespace and with the hooks of a module that are gone when it is judged."""
     subprocess.run(["modprobe", "arp_tables"], check=True)
@@ -187,6 +187,7 @@ def test_what_came_before_a_signal_is_told_to_the_last(lab: Lab, number: signal.
     assert {line["cause"]["id"] for line in of_gone} <= {"socket.udp-no-listener", "unknown"}
 
 
+@pytest.mark.once
 def test_a_reader_that_leaves_ends_it(lab: Lab) -> None:
     words = [str(WHYDROP), "--dport", "9", "--json"]
     with flooded(lab):
@@ -203,6 +204,7 @@ def test_a_reader_that_leaves_ends_it(lab: Lab) -> None:
     assert b"Traceback" not in said
 
 
+@pytest.mark.once
 def test_a_full_disk_ends_it_with_its_closing_statement(lab: Lab, tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(tmp_path)], check=True)
     try:
