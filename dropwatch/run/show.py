@@ -19,7 +19,6 @@ from dropwatch.run.context import Run
 from dropwatch.run.mode import Mode
 from dropwatch.run.modes import live_mode, replayed_mode
 from dropwatch.run.options import Options
-from dropwatch.run.replay import Replay
 from dropwatch.run.stop import Stop
 
 
@@ -78,6 +77,8 @@ def show_replay(
     as_findings: bool = False,
 ) -> None:
     """A recording, to its last line: also of a damaged one, before that is raised."""
+    from dropwatch.run.replay import Replay  # a live run starts without it
+
     layout = layout_for(screen.out, options.no_color)
     face = OnScreen(screen, layout, options)
 
