@@ -7,7 +7,6 @@ a process. No file of another namespace stays open: that would keep it alive aft
 import errno
 import fcntl
 import os
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -58,23 +57,21 @@ def _named(inode: int) -> tuple[str | None, Path | None]:
 class NetnsNames:
     """`netns_name` with a memory: a thousand drops do not walk /proc a thousand times.
 
-    The kernel gives the inode of a namespace that is gone to the next one, so that a name is believed only
-    while its file still is that namespace; that there is none is believed for a second.
+    The kernel gives the inode of a namespace that is gone to the next one, so that a name is believed only while its
+    file still is that namespace; that there is none is not remembered here, but by `NamespaceFiles`.
     """
 
     def __init__(self, look_up: Callable[[int], tuple[str | None, Path | None]] = _named) -> None:
         self._look_up = look_up
-        self._known: OrderedDict[int, tuple[float, str | None, Path | None]] = OrderedDict()
+        self._known: OrderedDict[int, tuple[str | None, Path]] = OrderedDict()
 
     def name(self, inode: int) -> str | None:
         """Raises OSError where it cannot be looked for."""
-        now = time.monotonic()
-        since, name, file = self._known.get(inode, (0.0, None, None))
-        fresh = is_namespace(file, inode) if file is not None else now - since < 1.0
-        if not fresh or inode not in self._known:
+        name, file = self._known.pop(inode, (None, None))
+        if file is None or not is_namespace(file, inode):
             name, file = self._look_up(inode)
-            self._known[inode] = (now, name, file)
-        self._known.move_to_end(inode)
+        if file is not None:
+            self._known[inode] = name, file
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return name
