@@ -51,11 +51,10 @@ inline_always int drop_wanted(struct flow *flow, struct place *place, u32 *notes
 	return fits;
 }
 
-inline_always int is_packet(const struct buffer *buffer)
+/* What has no header may be a segment that was to get one, else it is a buffer of sockets that are no network's. */
+inline_always int is_headless(const struct buffer *buffer)
 {
-	struct settings *wanted = current_settings();
-
-	return buffer->protocol || buffer->network || (wanted && wanted->send_all);
+	return !buffer->protocol && !buffer->network;
 }
 
 #define PACKET_BROADCAST 1 /* linux/if_packet.h */
@@ -192,21 +191,27 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 	return notes;
 }
 
+inline_always int send_all(void)
+{
+	struct settings *wanted = current_settings();
+
+	return wanted && wanted->send_all;
+}
+
 inline_always s64 reason_of(struct bpf_raw_tracepoint_args *ctx)
 {
 	return KFREE_SKB_REASON_ARGUMENT ? (s64)(u32)ctx->args[2] : -1;
 }
 
-/* What is no packet yet may become one: that is looked at by a program with a stack of its own. */
+/* By a program with a stack of its own. */
 inline_always void tell_segment(struct bpf_raw_tracepoint_args *ctx, u32 notes)
 {
 	struct death *death = current_death();
 
-	if (death) {
-		death->notes = notes;
-		drop_details.call(ctx, DETAIL_SEND_SEGMENT);
-	}
-	count_unsent(NOT_A_PACKET);
+	if (!death)
+		return;
+	death->notes = notes;
+	drop_details.call(ctx, DETAIL_SEND_SEGMENT);
 }
 
 int send_segment(struct bpf_raw_tracepoint_args *ctx)
@@ -246,11 +251,13 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (read_buffer(&buffer, ctx->args[0], &scratch)) {
 		forget_no_mark(&buffer, &scratch);
-		network = is_packet(&buffer) ? network_header(&buffer, &scratch) : 0;
+		if (is_headless(&buffer) && is_of_network(buffer.sock, &scratch))
+			tell_segment(ctx, notes);
+		network = !is_headless(&buffer) || send_all() ? network_header(&buffer, &scratch) : 0;
 		if (network)
 			sent = send_drop(ctx, &buffer, network, &flow, reason_of(ctx), notes, &scratch);
 		else
-			tell_segment(ctx, notes);
+			count_unsent(NOT_A_PACKET);
 	}
 	if (SUMMARY && sent == COUNT_LATER) {
 		drop_details.call(ctx, RECORD_XT);

@@ -6,17 +6,23 @@
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
 
-/* 0: it is none, but a buffer of sockets that are no network's: unix, netlink. */
+inline_always int is_of_network(u64 sock, union scratch *scratch)
+{
+	u16 family = sock ? read_u16(scratch, sock + OFF_sock____sk_common__skc_family) : 0;
+
+	return family == AF_INET || family == AF_INET6;
+}
+
+/* 0: it is none, but something else that a socket had: a notice for its error queue. */
 inline_always int read_segment(struct flow *flow, struct buffer *buffer, union scratch *scratch)
 {
 	u64 sock = buffer->sock;
 	u64 transport = buffer->head + read_u16(scratch, buffer->address + OFF_sk_buff__transport_header);
-	u16 family = read_u16(scratch, sock + OFF_sock____sk_common__skc_family);
 
-	if (!sock || transport != buffer->data || (family != AF_INET && family != AF_INET6))
+	if (transport != buffer->data || !is_of_network(sock, scratch))
 		return 0;
 	flow->proto = read_u16(scratch, sock + OFF_sock__sk_protocol);
-	if (family == AF_INET6) {
+	if (read_u16(scratch, sock + OFF_sock____sk_common__skc_family) == AF_INET6) {
 		read_member(flow->saddr, sock, OFF_sock____sk_common__skc_v6_rcv_saddr);
 		read_member(flow->daddr, sock, OFF_sock____sk_common__skc_v6_daddr);
 		flow->family = !flow->daddr[0] && !flow->daddr[1] && flow->daddr[2] == bpf_htonl(0xffff) ? 4 : 6;

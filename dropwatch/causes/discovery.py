@@ -31,9 +31,10 @@ def answered(drop: Drop, host: Host) -> Verdict | None:
     if message.kind == SOLICITATION and "answered" in drop.event.notes:
         return kernel_word.certain(drop, Evidence("probe ndisc_send_na", "this host answered it"))
     here = _here(drop, host)
-    if here is None or _not_accepted(message, here) is not None:
-        return None
-    fact = _why_harmless(message, here)
+    if here is None:
+        fact = _answer_to_us(message, drop)
+    else:
+        fact = _why_harmless(message, here) if _not_accepted(message, here) is None else None
     return None if fact is None else kernel_word.certain(drop, Evidence("packet", fact))
 
 
@@ -114,6 +115,21 @@ def _not_accepted(message: Message, here: Ipv6Interface) -> tuple[str, int, int]
         return "accept_redirects", 0, 1
     if message.kind == ADVERTISEMENT and here.drop_unsolicited_na and not message.is_solicited:
         return "drop_unsolicited_na", here.drop_unsolicited_na, 0
+    return None
+
+
+def _answer_to_us(message: Message, drop: Drop) -> str | None:
+    """Where nobody can be asked any more, as its namespace is gone. No setting refuses an advertisement that was asked
+    for, and nobody asks for an address of their own (ndisc_recv_na in net/ipv6/ndisc.c).
+    """
+    to_one = drop.packet.daddr is not None and not drop.packet.daddr.is_multicast
+    if (
+        message.kind == ADVERTISEMENT
+        and message.is_solicited
+        and to_one
+        and message.target != drop.packet.daddr
+    ):
+        return "a sound answer to a solicitation of this host, which no setting refuses"
     return None
 
 

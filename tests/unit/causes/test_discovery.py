@@ -180,6 +180,15 @@ def test_an_advertisement_that_nobody_asked_for(freed: Callable[..., Drop]) -> N
     assert judged(freed(SOUND[NA]), host(drop_unsolicited_na=1)) == HARMLESS
 
 
+def test_an_answer_in_a_namespace_that_is_gone(freed: Callable[..., Drop]) -> None:
+    """Nobody can be asked there: the message itself has to tell."""
+    gone, unknown = ToldHost(), ("unknown", "unknown")
+    assert judged(freed(SOUND[NA]), gone) == HARMLESS
+    assert judged(freed(message(NA, to=ALL, target=PEER, flags=0x20)), gone) == unknown
+    assert judged(freed(message(NA, target=PEER, flags=0x20)), gone) == unknown
+    assert judged(freed(message(NA, target=OWN, flags=0x60)), gone) == unknown
+
+
 def test_two_hosts_with_one_address(freed: Callable[..., Drop]) -> None:
     ours = message(NA, to=ALL, target=OWN, flags=0x20)
     assert judged(freed(ours), host()) == ("ipv6.message-refused", "certain")
