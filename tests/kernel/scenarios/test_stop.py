@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,52 +114,70 @@ def flooded(lab: Lab) -> Iterator[None]:
         sender.join()
 
 
-def ours(kind: str, before: set[str]) -> Callable[[], bool]:
-    return lambda: bool(shown(kind) - before)
+def once(*values: object) -> object:
+    return pytest.param(*values, marks=pytest.mark.once)
 
 
-def test_killed_at_any_moment(lab: Lab, tmp_path: Path) -> None:
-    """While it starts, loads, attaches, in each mode under a flood, with a command, and at its end."""
-    before = {kind: shown(kind) for kind in KINDS}
+@pytest.mark.parametrize("grows", [once(None), once("map"), "prog", "probes"])
+def test_killed_while_it_starts(tmp_path: Path, grows: str | None) -> None:
+    """At once, or when the first map, program or probe is there."""
+    before = shown(grows) if grows is not None else set()
 
-    def killed(name: str, when: Callable[[Started], bool]) -> None:
-        started = start(tmp_path / name)
-        try:
-            eventually(lambda: started.process.poll() is not None or when(started), name)
-            assert started.process.poll() is None, (started.home / "out").read_text()
-        finally:
+    def is_there() -> bool:
+        return grows is None or bool(shown(grows) - before)
+
+    started = start(tmp_path / "run")
+    try:
+        eventually(lambda: started.process.poll() is not None or is_there(), f"{grows} is there")
+        assert started.process.poll() is None, (started.home / "out").read_text()
+    finally:
+        started.process.kill()
+        started.process.wait()
+
+
+@pytest.mark.parametrize(
+    ("mode", "command"),
+    [
+        ((), ("--", "sleep", "1000")),
+        once(("summary", "--interval", "0.5"), ()),
+        (("trace",), ()),
+    ],
+)
+def test_killed_under_a_flood(
+    lab: Lab, tmp_path: Path, mode: tuple[str, ...], command: tuple[str, ...]
+) -> None:
+    """Once it has told of a drop."""
+    with told_under_a_flood(lab, tmp_path / "run", *mode, command=command) as started:
+        assert started.process.poll() is None, (started.home / "out").read_text()
+
+
+@pytest.mark.once
+def test_killed_at_its_end(lab: Lab, tmp_path: Path) -> None:
+    """While it is about to close."""
+    with told_under_a_flood(lab, tmp_path / "run") as started:
+        started.process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        assert started.process.poll() is None, (started.home / "out").read_text()
+
+
+@contextmanager
+def told_under_a_flood(
+    lab: Lab, home: Path, *options: str, command: tuple[str, ...] = ()
+) -> Iterator[Started]:
+    """One that has told of a drop, while more die; it is killed at the end of the block."""
+    started = start(home, *options, "--dport", "9", command=command)
+    try:
+        eventually(lambda: started.process.poll() is not None or started.ready, "it is ready")
+        with flooded(lab):
+            eventually(lambda: (home / "out").stat().st_size, "it tells of a drop")
+            yield started
             started.process.kill()
-            started.process.wait()
-        nothing_more_than(before, name)
-
-    def killed_at_work(name: str, *options: str, command: tuple[str, ...] = ()) -> None:
-        """Once it has told of a drop, and at the end while it is about to close."""
-        started = start(tmp_path / name, *options, "--dport", "9", command=command)
-        try:
-            eventually(lambda: started.process.poll() is not None or started.ready, name)
-            with flooded(lab):
-                eventually(lambda: (started.home / "out").stat().st_size, name)
-                if name == "end":
-                    started.process.send_signal(signal.SIGINT)
-                    time.sleep(0.1)
-                assert started.process.poll() is None, (started.home / "out").read_text()
-                started.process.kill()
-        finally:
-            started.process.kill()
-            started.process.wait()
-        nothing_more_than(before, name)
-
-    killed("start", lambda started: True)
-    killed("maps", lambda started: ours("map", before["map"])())
-    killed("programs", lambda started: ours("prog", before["prog"])())
-    killed("probes", lambda started: ours("probes", before["probes"])())
-    killed_at_work("command", command=("--", "sleep", "1000"))
-    killed_at_work("summary", "summary", "--interval", "0.5")
-    killed_at_work("trace", "trace")
-    killed_at_work("end")
+    finally:
+        started.process.kill()
+        started.process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.once)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, once(signal.SIGHUP)])
 def test_what_came_before_a_signal_is_told_to_the_last(lab: Lab, number: signal.Signals) -> None:
     """Also of a namespace and with the hooks of a module that are gone when it is judged."""
     subprocess.run(["modprobe", "arp_tables"], check=True)
