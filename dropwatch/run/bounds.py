@@ -3,7 +3,6 @@
 import math
 import stat
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from dropwatch.recording.members import Damaged
@@ -15,14 +14,15 @@ _SHOWN, _SHOWN_PER_BYTE = 16 << 20, 500
 class Bounds:
     """Of time and output, by the size of the file: some hundred times what an honest recording takes.
 
-    A pipe has no size, and no bounds. `clock` is in seconds.
+    A pipe has no size, and no bounds.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.process_time) -> None:
+    def __init__(self, path: Path) -> None:
         about = path.stat()
         size = about.st_size if stat.S_ISREG(about.st_mode) else math.inf
-        self._path, self._clock = path, clock
-        self._until = clock() + _SECONDS + _SECONDS_PER_BYTE * size
+        self._path = path
+        self._seconds = _SECONDS + _SECONDS_PER_BYTE * size
+        self._began, self._began_work = time.monotonic(), time.process_time()
         self._left: float = _SHOWN + _SHOWN_PER_BYTE * size
 
     def check(self, shown: str = "") -> None:
@@ -30,7 +30,8 @@ class Bounds:
         self._left -= len(shown)
         if self._left < 0:
             raise self._refusal("it shows more than a recording of its size can hold")
-        if self._clock() > self._until:
+        # how long it has worked is no more than has passed, which costs no system call to know
+        if time.monotonic() - self._began > self._seconds < time.process_time() - self._began_work:
             raise self._refusal("it takes longer than a recording of its size can")
 
     def _refusal(self, why: str) -> Damaged:

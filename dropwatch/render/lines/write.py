@@ -1,8 +1,9 @@
 """A line as text, made of a dataclass: the keys are its fields, in their order."""
 
 import json
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from dropwatch.model.culprits import Beside
@@ -59,22 +60,41 @@ def line(value: object) -> str:
 
 def as_json(value: Any) -> Any:
     """What json.dumps takes."""
-    if isinstance(value, tuple | list):
-        return [as_json(item) for item in value]
-    if isinstance(value, str):
-        return _unicode(value)
-    if isinstance(value, dict):
-        return {key: as_json(item) for key, item in value.items()}
-    if not is_object(value):
-        return value
-    kind: Any = type(value)
-    found = dict(constants(kind))
-    for key in keys(kind):
-        item = getattr(value, key.name)
-        if item is None and key.optional and (key.beside is None or getattr(value, key.beside) is None):
-            continue
-        found[key.name] = as_json(item)
+    return _WRITERS[type(value)](value)
+
+
+class _Writers(dict[type, Callable[[Any], Any]]):
+    """How a value of each type is written, found out when the first one comes."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
+        self[kind] = made = _writer(kind)
+        return made
+
+
+def _writer(kind: Any) -> Callable[[Any], Any]:
+    if issubclass(kind, str):
+        return _unicode
+    if issubclass(kind, tuple | list):
+        return lambda items: [_WRITERS[type(item)](item) for item in items]
+    if issubclass(kind, dict):
+        return lambda items: {key: as_json(item) for key, item in items.items()}
+    if is_object(kind):
+        return partial(_object, constants(kind), [(key.name, key.optional, key.beside) for key in keys(kind)])
+    return lambda plain: plain
+
+
+def _object(alike: dict[str, Any], names: list[tuple[str, bool, str | None]], value: Any) -> dict[str, Any]:
+    found = alike.copy()
+    for name, optional, beside in names:
+        item = getattr(value, name)
+        if item is not None:
+            found[name] = _WRITERS[type(item)](item)
+        elif not optional or (beside is not None and getattr(value, beside) is not None):
+            found[name] = None
     return found
+
+
+_WRITERS = _Writers()
 
 
 def _unicode(text: str) -> str:
