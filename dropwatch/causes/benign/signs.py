@@ -7,6 +7,7 @@ from dropwatch.causes import kernel_word
 from dropwatch.causes.discovery import freed_by_icmp6
 from dropwatch.causes.netfilter.conntrack_signs import kept_from_nat
 from dropwatch.causes.places import SENDING, UDP_ENTRANCES, is_off
+from dropwatch.causes.socket.lookup import came_in
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Packet, Verdict
 from dropwatch.names import symbols
@@ -160,17 +161,25 @@ def _comes_again(packet: Packet) -> bool:
 
 
 def dhcp_broadcast(drop: Drop, host: Host) -> Verdict | None:
-    """A broadcast between DHCP clients and servers, on a host that is neither."""
-    packet = drop.packet
+    """A broadcast between DHCP clients and servers, on a host that is neither.
+
+    A socket that is bound to an address never gets one: clients without an address have packet sockets for it.
+    """
+    packet, event = drop.packet, drop.event
     if (
-        _nobody_took(drop)
-        and kernel_word.place(drop) in UDP_ENTRANCES
-        and str(packet.daddr) == "255.255.255.255"
-        and packet.dport in _DHCP_PORTS
+        not _nobody_took(drop)
+        or kernel_word.place(drop) not in UDP_ENTRANCES
+        or str(packet.daddr) != "255.255.255.255"
+        or packet.dport not in _DHCP_PORTS
     ):
-        fact = "a DHCP message to all hosts, and no program here takes part"
-        return kernel_word.certain(drop, Evidence("packet", fact))
-    return None
+        return None
+    found = host.sockets_at(event.netns, "udp", packet.dport, came_in(drop), event.monotonic_ns)
+    if found is None or found.count > len(found.sockets):
+        return None
+    if any(int(each.address) == 0 for each in found.sockets):
+        return None
+    fact = "a DHCP message to all hosts, and no program here takes part"
+    return kernel_word.certain(drop, Evidence("packet", fact))
 
 
 def own_copy(drop: Drop, host: Host) -> Verdict | None:

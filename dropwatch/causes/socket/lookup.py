@@ -49,18 +49,19 @@ def mismatch(one: PortSocket, drop: Drop, found: PortSockets) -> Mismatch | None
 
 
 def _of_family(one: PortSocket, packet: Packet) -> Mismatch | None:
-    if packet.family == 4 and one.v6_only:
-        return Mismatch("v6-only", "takes IPv6 only (IPV6_V6ONLY), and the packet is IPv4")
+    """A socket that is bound to an address of IPv6 takes IPv6 only, whatever its program says (__inet6_bind)."""
     if packet.family == 6 and one.address.version == 4:
         return Mismatch("family", "is a socket of IPv4, and the packet is IPv6")
     if packet.family == 4 and _for_family(one.address, packet).version == 6:
         return Mismatch("family", "is bound to an address of IPv6, and the packet is IPv4")
+    if packet.family == 4 and one.v6_only:
+        return Mismatch("v6-only", "takes IPv6 only (IPV6_V6ONLY), and the packet is IPv4")
     return None
 
 
 def _of_address(one: PortSocket, packet: Packet) -> Mismatch | None:
     own = _for_family(one.address, packet)
-    if own.is_unspecified or own == packet.daddr:
+    if _is_any(own) or own == packet.daddr:
         return None
     return Mismatch("address", f"is bound to this address, and the packet is for {packet.daddr}")
 
@@ -69,7 +70,7 @@ def _of_peer(one: PortSocket, packet: Packet) -> Mismatch | None:
     if one.peer is None:
         return None
     peer = _for_family(one.peer, packet)
-    if (peer.is_unspecified or peer == packet.saddr) and one.peer_port in (0, packet.sport):
+    if (_is_any(peer) or peer == packet.saddr) and one.peer_port in (0, packet.sport):
         return None
     sender = f"{packet.saddr} port {packet.sport}"
     return Mismatch(
@@ -95,11 +96,20 @@ def _of_device(one: PortSocket, drop: Drop, found: PortSockets) -> Mismatch | No
             "vrf", f"is outside of VRFs, and the packet came in through {through}: {accept(drop)} is 0"
         )
     if one.bound_ifindex == index:
-        return None
+        return _of_loopback(drop)
     bound = devices.get(one.bound_ifindex)
     may_be_behind = through_vrf and (bound is None or bound.vrf == index)
     words = f"is bound to {_called(one.bound_ifindex, bound)}, and the packet came in through {through}"
     return Mismatch("device", words, sure=not (may_be_behind or arrival is None or index == _LOOPBACK))
+
+
+def _of_loopback(drop: Drop) -> Mismatch | None:
+    """Of a socket that is bound to the interface of the packet."""
+    packet = drop.packet
+    if came_in(drop) != _LOOPBACK or packet.family != 6 or packet.daddr is None or packet.daddr.is_loopback:
+        return None
+    counts_as = f"what IPv6 sends to itself counts as come in through the interface that has {packet.daddr}"
+    return Mismatch("device", f"is bound to lo, and {counts_as}", sure=False)
 
 
 def accept(drop: Drop) -> str:
@@ -119,4 +129,9 @@ def _for_family(address: Address, packet: Packet) -> Address:
     """What it is for a packet of IPv4: a socket of IPv6 that is open to both has ::ffff:10.9.0.2, or :: for any."""
     if packet.family != 4 or not isinstance(address, IPv6Address):
         return address
-    return IPv4Address(0) if address.is_unspecified else address.ipv4_mapped or address
+    return IPv4Address(0) if _is_any(address) else address.ipv4_mapped or address
+
+
+def _is_any(address: Address) -> bool:
+    """Not ::ffff:0.0.0.0, which is any address of IPv4 alone; is_unspecified says yes to it in newer Pythons."""
+    return int(address) == 0

@@ -49,11 +49,15 @@ def udp_no_listener(drop: Drop, host: Host) -> Verdict | None:
 
 
 def to_many(drop: Drop) -> bool:
-    """A datagram to a group or to all: more than one socket may take it."""
+    """A datagram to a group or to all: more than one socket may take it.
+
+    The broadcast address of a network is known by the frame; a datagram to one host in such a frame has its reason.
+    """
     daddr = drop.packet.daddr
-    return kernel_word.place(drop) in _TO_MANY or (
-        daddr is not None and (daddr.is_multicast or str(daddr) == "255.255.255.255")
-    )
+    if kernel_word.place(drop) in _TO_MANY or (daddr is not None and daddr.is_multicast):
+        return True
+    by_frame = "to-many" in drop.event.notes and kernel_word.gave_no_reason(drop)
+    return drop.packet.family == 4 and (by_frame or str(daddr) == "255.255.255.255")
 
 
 def tcp_no_listener(drop: Drop, host: Host) -> Verdict | None:

@@ -43,6 +43,8 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
     if found is None:
         unknown = "which sockets have the port was not read: the namespace is gone, or a blind spot says why"
         return _doubted(said, Evidence(_SOURCE, unknown))
+    if not _asks_programs(drop):
+        found = replace(found, programs=())
     compared = [_compared(each, drop, found) for each in found.sockets]
     fitting = [each for each in compared if each.mismatch is None]
     if fitting:
@@ -50,6 +52,11 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
     elif compared:
         said = "socket.bound-elsewhere", _elsewhere(said[1], drop, host, compared, found)
     return _doubted(said, _asked_first(found)) if found.programs else said
+
+
+def _asks_programs(drop: Drop) -> bool:
+    """Not for UDP-Lite (__udp4_lib_lookup), nor where all sockets that fit get a copy (__udp4_lib_mcast_deliver)."""
+    return drop.packet.proto in ("tcp", "udp") and not signs.to_many(drop)
 
 
 def _asked_first(found: PortSockets) -> Evidence:
@@ -76,10 +83,12 @@ def _one_fits(
     there = next((each for each in fitting if each.pinned), None)
     one = _with_owner(there or fitting[0], drop, host)
     name = _name(one, drop)
-    if signs.to_many(drop):
+    if drop.packet.daddr is not None and drop.packet.daddr.is_multicast:
         fact = f"{name} takes datagrams to many, unless its membership refuses these or it was opened after the drop"
     elif there is None:
         fact = f"{name} takes such packets, seen after the drop: it was opened, or bound anew, since then"
+    elif signs.to_many(drop):
+        fact = f"{name} takes such packets, and was there before the drop and after it"
     else:
         fact = (
             f"{name} takes such packets, and was there before the drop and after it: a BPF program may say no"
@@ -159,7 +168,8 @@ def _fixes(why: Mismatch, blamed: _Compared, drop: Drop) -> Iterable[Fix]:
     who = f"{blamed.owner.comm} (pid {blamed.owner.pid})" if blamed.owner is not None else "its program"
     options = "-lntp" if drop.packet.proto == "tcp" else "-anup"
     yield Fix("see what the sockets are bound to", f"ss {options} 'sport = :{drop.packet.dport}'")
-    yield Fix(_WHAT_HELPS[why.kind].format(who=who, daddr=drop.packet.daddr, family=drop.packet.family))
+    helps = _LINK_LOCAL if _is_of_link(why, blamed, drop) else _WHAT_HELPS[why.kind]
+    yield Fix(helps.format(who=who, daddr=drop.packet.daddr, family=drop.packet.family, dev=_device(drop)))
     if why.kind == "vrf":
         gives_up = "services outside of VRFs are reached from all of them"
         yield Step(
@@ -169,6 +179,18 @@ def _fixes(why: Mismatch, blamed: _Compared, drop: Drop) -> Iterable[Fix]:
         )
 
 
+def _is_of_link(why: Mismatch, blamed: _Compared, drop: Drop) -> bool:
+    """A link-local address of IPv6 is bound together with its interface (sin6_scope_id)."""
+    if why.kind == "address":
+        return drop.packet.family == 6 and drop.packet.daddr is not None and drop.packet.daddr.is_link_local
+    return why.kind == "device" and blamed.socket.address.version == 6 and blamed.socket.address.is_link_local
+
+
+def _device(drop: Drop) -> str:
+    return drop.iface.name if drop.iface is not None and drop.iface.name is not None else "DEV"
+
+
+_LINK_LOCAL = "have {who} bind to {daddr}%{dev} as well, or to all addresses"
 _WHAT_HELPS = {
     "device": "have {who} bind to the interface that the packets come in through as well, or to none",
     "vrf": "run {who} in the VRF (ip vrf exec), or have it bind a socket to it",

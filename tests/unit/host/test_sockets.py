@@ -75,6 +75,15 @@ def test_an_answer_is_bounded_and_those_for_everybody_come_first(
     assert [each.cookie for each in found.sockets[:3]] == [1000, 0, 1]
 
 
+@pytest.mark.parametrize("order", [(8, 9), (9, 8)])
+def test_sockets_of_one_group_have_one_order(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(sockets, "links", lambda read: [])
+    kernel.answers([*(message(20, told(cookie=cookie)) for cookie in order), done()], [done()])
+    assert [each.cookie for each in read(SocketReader()).sockets] == [8, 9]
+
+
 def test_a_vrf_and_what_belongs_to_it(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     def link(name: str, master: int = 0, kind: str = "veth") -> dict[int, bytes]:
         about = attribute(1, kind.encode() + b"\0")

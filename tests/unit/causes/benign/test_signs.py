@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.sockets import PortSocket, PortSockets
 from dropwatch.model.drop import Drop, Event, Frame, Where
 from dropwatch.packet.parse import parse
 from tests.unit.told_host import ToldHost
@@ -208,7 +209,30 @@ def test_ones_own_broadcast_that_comes_back_is_no_loss(died: Callable[..., Drop]
     to_all = {"proto": "udp", "dport": 1900, "daddr": ip_address("255.255.255.255")}
     assert judged(died("udp_rcv", notes=frozenset({"looped-back"}), **to_all)) == "benign.own-copy"
     assert judged(died("udp_rcv", notes=frozenset({"to-many"}), **to_all)) == "socket.udp-no-listener"
-    assert judged(died("udp_rcv", **to_all | {"dport": 67})) == "benign.multicast-noise"
+    subnet = {"proto": "udp", "dport": 1900, "daddr": ip_address("10.9.0.255")}
+    assert judged(died("udp_rcv", notes=frozenset({"to-many"}), **subnet)) == "socket.udp-no-listener"
+    assert judged(died("udp_rcv", **subnet)) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("sockets", "count", "expected"),
+    [
+        ((), 0, "benign.multicast-noise"),
+        (("10.9.0.2",), 1, "benign.multicast-noise"),
+        (("0.0.0.0",), 1, "socket.bound-elsewhere"),
+        (("10.9.0.2", "::"), 2, "socket.bound-elsewhere"),
+        (("10.9.0.2",), 100, "socket.bound-elsewhere"),
+    ],
+)
+def test_a_dhcp_broadcast_is_no_loss_where_no_socket_waits_for_it(
+    died: Callable[..., Drop], sockets: tuple[str, ...], count: int, expected: str
+) -> None:
+    dhcp = died("udp_rcv", proto="udp", dport=67, daddr=ip_address("255.255.255.255"))
+    there = tuple(PortSocket(ip_address(each), None, 0, 9, False, 4711, 7, 0) for each in sockets)
+    cause, _ = diagnose(dhcp, ToldHost(sockets_at=PortSockets(there, count)))
+    assert cause is not None
+    assert cause.id == expected
+    assert judged(dhcp) == "socket.udp-no-listener", "nobody could look"
 
 
 def test_groups_that_every_switch_floods_are_no_loss_where_nobody_joined(died: Callable[..., Drop]) -> None:

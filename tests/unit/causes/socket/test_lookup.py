@@ -15,7 +15,7 @@ DEVICES = {LO: Device("lo"), VB: Device("vb"), RED: Device("red", RED), DUMMY: D
 ANY4, ANY6 = ip_address("0.0.0.0"), ip_address("::")
 
 V4, V6 = ("10.9.0.1", "10.9.0.2"), ("fd09::1", "fd09::2")
-GROUP = ("10.9.0.1", "224.9.9.9")
+GROUP, GROUP6, TO_ALL = ("10.9.0.1", "224.9.9.9"), ("fd09::1", "ff02::9"), ("10.9.0.1", "10.9.0.255")
 
 
 def bound(
@@ -42,6 +42,14 @@ SAME_FAMILY = [
     (GROUP, bound("0.0.0.0"), None),
     (GROUP, bound("224.9.9.9"), None),
     (GROUP, bound("10.9.0.2"), "address"),
+    (GROUP, bound("224.9.9.8"), "address"),
+    (GROUP6, bound("::"), None),
+    (GROUP6, bound("fd09::2"), "address"),
+    (GROUP6, bound("ff02::9", "fd09::1", 40001), "peer"),
+    (TO_ALL, bound("0.0.0.0"), None),
+    (TO_ALL, bound("10.9.0.255"), None),
+    (TO_ALL, bound("10.9.0.2"), "address"),
+    (TO_ALL, bound("0.0.0.0", "10.9.0.7", 40000), "peer"),
 ]
 OF_BOTH = [
     (V4, bound("::"), None),
@@ -51,6 +59,12 @@ OF_BOTH = [
     (V4, bound("::ffff:10.9.0.2", "::ffff:10.9.0.1", 40000), None),
     (V4, bound("::ffff:10.9.0.2", "::ffff:10.9.0.8", 40000), "peer"),
     (V4, bound("fd09::2"), "family"),
+    (V4, bound("fd09::2", v6_only=True), "family"),  # the kernel sets it with the address
+    (V4, bound("::ffff:0.0.0.0"), None),
+    (V6, bound("::ffff:0.0.0.0"), "address"),
+    (GROUP, bound("::"), None),
+    (GROUP, bound("::ffff:224.9.9.9"), None),
+    (GROUP, bound("::ffff:224.9.9.8"), "address"),
     (V6, bound("0.0.0.0"), "family"),
     (V6, bound("::ffff:10.9.0.2"), "address"),
 ]
@@ -60,6 +74,7 @@ BY_DEVICE = [
     (VB, VB, False, None, True),
     (VB, DUMMY, False, "device", True),
     (VB, RED, True, "device", True),
+    (VB, RED, False, "device", True),
     (RED, RED, False, None, True),
     (RED, 0, False, "vrf", True),
     (RED, 0, True, None, True),
@@ -107,6 +122,28 @@ def test_device_and_vrf(
     found = mismatch(one, drop_of(ends, came_in), PortSockets((one,), 1, DEVICES, accepts))
     assert (found.kind if found else None) == expected
     assert found is None or found.sure == sure
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [(V4, None), (("fd09::2", "fd09::2"), "device"), (("::1", "::1"), None)],
+)
+def test_what_ipv6_sends_to_itself_comes_in_through_the_interface_of_the_address(
+    drop_of: Callable[..., Drop], ends: tuple[str, str], expected: str | None
+) -> None:
+    one = bound(str(ANY6 if ":" in ends[0] else ANY4), device=LO)
+    found = mismatch(one, drop_of(ends, LO), PortSockets((one,), 1, DEVICES))
+    assert (found.kind if found else None) == expected
+    assert found is None or not found.sure
+
+
+@pytest.mark.parametrize("proto", ["udp", "udplite", "tcp"])
+def test_an_accepting_sysctl_leaves_the_other_reasons(drop_of: Callable[..., Drop], proto: str) -> None:
+    one = bound("127.0.0.1")
+    for accepts in (False, True):
+        found = mismatch(one, drop_of(V4, RED, proto), PortSockets((one,), 1, DEVICES, accepts))
+        assert found is not None
+        assert (found.kind, found.sure) == ("address", True)
 
 
 def test_the_words_name_both_devices_and_the_sysctl(drop_of: Callable[..., Drop]) -> None:

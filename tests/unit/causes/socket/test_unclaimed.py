@@ -104,8 +104,55 @@ def test_membership_may_keep_a_datagram_to_many_away(unclaimed: Unclaimed) -> No
     cause, verdict = judged(unclaimed(daddr="224.9.9.9"), FOR_ALL)
     assert (cause, verdict.confidence) == ("socket.udp-no-listener", "likely")
     assert "membership" in texts(verdict)[0]
-    cause, verdict = judged(unclaimed("__udp4_lib_mcast_deliver", None, daddr="10.9.0.255"), FOR_ALL)
+
+
+@pytest.mark.parametrize(("since", "words"), [(BEFORE, "was there before"), (AFTER, "it was opened")])
+@pytest.mark.parametrize("place", ["__udp4_lib_mcast_deliver", "__udp4_lib_rcv"])
+def test_a_broadcast_has_no_members_and_asks_no_program(
+    unclaimed: Unclaimed, place: str, since: int, words: str
+) -> None:
+    drop = unclaimed(place, None, daddr="10.9.0.255", notes=frozenset({"to-many"}))
+    there, program = replace(FOR_ALL, since_ns=since), LookupProgram(77, "tubular")
+    cause, verdict = judged(drop, there, programs=(program,))
     assert (cause, verdict.confidence) == ("socket.udp-no-listener", "likely")
+    assert words in verdict.evidence[0].text
+    assert not any("membership" in fact.text or "BPF" in fact.text for fact in verdict.evidence)
+    cause, verdict = judged(drop, ELSEWHERE, programs=(program,))
+    certain = place == "__udp4_lib_mcast_deliver"
+    assert (cause, verdict.confidence) == ("socket.bound-elsewhere", "certain" if certain else "likely")
+
+
+def test_udplite_asks_no_program(unclaimed: Unclaimed) -> None:
+    program = LookupProgram(77, "tubular")
+    cause, verdict = judged(unclaimed(proto="udplite"), programs=(program,))
+    assert (cause, verdict.confidence) == ("socket.udp-no-listener", "certain")
+    cause, verdict = judged(unclaimed(proto="udplite"), FOR_ALL, programs=(program,))
+    assert (cause, type(verdict.culprit)) == ("socket.steered-away", Socket)
+
+
+def test_two_sockets_of_a_group_are_both_told(unclaimed: Unclaimed) -> None:
+    two = [replace(ON_LOOPBACK, cookie=cookie, inode=cookie) for cookie in (20, 21)]
+    cause, verdict = judged(unclaimed(), *two)
+    assert (cause, verdict.confidence) == ("socket.bound-elsewhere", "certain")
+    assert isinstance(verdict.culprit, Socket)
+    assert verdict.culprit.inode == 20
+    assert len(texts(verdict)) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "daddr"),
+    [
+        (replace(ELSEWHERE, address=ip_address("fe80::2")), "fe80::2"),
+        (replace(FOR_ALL, address=ip_address("fe80::3"), bound_ifindex=2), "fe80::2"),
+    ],
+)
+def test_a_link_local_address_is_bound_with_its_interface(
+    unclaimed: Unclaimed, one: PortSocket, daddr: str
+) -> None:
+    drop = unclaimed("__udp6_lib_rcv", family=6, saddr="fe80::1", daddr=daddr)
+    cause, verdict = judged(drop, one)
+    assert (cause, verdict.confidence) == ("socket.bound-elsewhere", "certain")
+    assert f"bind to fe80::2%{drop.iface.name if drop.iface else None} as well" in verdict.fix[1].text
 
 
 def test_the_nearest_is_blamed_and_a_few_are_told(unclaimed: Unclaimed) -> None:
