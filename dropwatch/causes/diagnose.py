@@ -5,6 +5,7 @@ from dataclasses import replace
 from dropwatch.causes import BY_ID, kernel_word
 from dropwatch.causes.advice import advise, of_catalogue
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.netfilter.left_alone import not_translated
 from dropwatch.causes.precedence import FAMILIES
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
@@ -41,6 +42,7 @@ def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
 def _complete(cause: Cause, verdict: Verdict, drop: Drop, host: Host) -> Verdict:
     said = kernel_word.evidence(drop)
     evidence = verdict.evidence if said in verdict.evidence else (*verdict.evidence, said)
+    evidence = (*evidence, *not_translated(drop, evidence))
     fix = verdict.fix or of_catalogue(cause.fix, drop)
     verdict = replace(verdict, evidence=evidence, fix=advise(fix, drop, host))
     return _less_sure(verdict) if _leans_on_doubtful_notes(drop) else verdict
@@ -60,6 +62,7 @@ def _less_sure(verdict: Verdict) -> Verdict:
 
 def _unknown(drop: Drop) -> Verdict:
     evidence = [kernel_word.evidence(drop)]
+    evidence += not_translated(drop, evidence)
     if "probes-off" in drop.event.notes:
         evidence.append(_PROBES_OFF)
     return Verdict("unknown", evidence=tuple(evidence), fix=_where_to_read(drop), title=_title(drop))

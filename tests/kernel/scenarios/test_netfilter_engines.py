@@ -16,7 +16,7 @@ from scenarios.firewalls import Rule, legacy, legacy_rules, nft, nft_rules, the_
 from scenarios.namespaces import Lab, Namespace
 from scenarios.roads import bridge, through_the_bridge
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Whydrop
+from scenarios.whydrop_process import Line, Whydrop
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.enrich.answers import live_answers
@@ -117,6 +117,39 @@ def test_an_invalid_segment_is_not_translated(lab: Lab, whydrop: Whydrop) -> Non
             assert line["cause"]["id"] == "unknown", line
             continue
         explained([line], "netfilter.conntrack-invalid", "window", "is translated (nat)")
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["checksum", "cut"])
+def test_an_invalid_datagram_is_not_translated(lab: Lab, whydrop: Whydrop, cut: bool) -> None:
+    """It dies of what is wrong with it, on the port that NAT would have led it away from."""
+    redirect = "type nat hook prerouting priority -100; udp dport 5716 redirect to :5717"
+    nft(lab.b, f"table inet t {{ chain c {{ {redirect}\n}} }}")
+    with traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_DGRAM) as reader:
+        reader.bind((lab.b.v4, 5717))
+        reader.settimeout(60)
+        traffic.datagrams(lab.a, lab.b.v4, [5716], sport=42004)
+        assert reader.recv(100) == b"datagram"
+        traffic.spoilt_datagram(lab.a, (lab.a.v4, lab.b.v4), (42004, 5716), cut=cut)
+        (line,) = deaths(whydrop, lab.b, 1, 5716)
+    words, cause = ("truncated", "truncated") if cut else ("bad checksum", "udp-checksum")
+    was_left_alone(line, words, f"malformed.{cause}")
+
+
+def test_an_invalid_message_is_not_translated(lab: Lab, whydrop: Whydrop) -> None:
+    redirect = "type nat hook prerouting priority -100; meta l4proto icmp redirect"
+    nft(lab.b, f"table inet t {{ chain c {{ {redirect}\n}} }}")
+    traffic.spoilt_ping(lab.a, lab.b.v4)
+    (line,) = deaths(whydrop, lab.b, 1, wanted=lambda line: line["packet"]["proto"] == "icmp")
+    was_left_alone(line, "checksum", "malformed.icmp-checksum")
+
+
+def was_left_alone(line: Line, words: str, cause: str) -> None:
+    found = (line["cause"]["id"], line["cause"]["confidence"])
+    assert found == (("unknown", "unknown") if line["reason"] is None else (cause, "certain")), line
+    (fact,) = (each["text"] for each in line["evidence"] if each["source"] == "conntrack")
+    assert "INVALID" in fact, line
+    assert words in fact, line
+    assert fact.endswith("NAT does not translate such a packet"), line
 
 
 def out_of_window(lab: Lab, ports: tuple[int, int], count: int, *, listens: int | None = None) -> None:

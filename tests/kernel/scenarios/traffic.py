@@ -59,6 +59,21 @@ def segments(
             _send(sender, segment, (target, 0))
 
 
+def spoilt_datagram(end: Namespace, ends: tuple[str, str], ports: tuple[int, int], *, cut: bool) -> None:
+    """One UDP datagram over IPv4 with a wrong checksum; `cut`: it says that it is longer than it is."""
+    length = 16
+    header = struct.pack("!HHHH", *ports, length + (20 if cut else 0), 0)
+    right = checksum(pseudo_header(ends, socket.IPPROTO_UDP, length) + header + b"datagram")
+    with open_socket(end, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as sender:
+        _send(sender, header[:6] + struct.pack("!H", right ^ 0x5555) + b"datagram", (ends[1], 0))
+
+
+def spoilt_ping(end: Namespace, address: str) -> None:
+    """An ICMP echo request over IPv4 with a wrong checksum."""
+    with open_socket(end, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sender:
+        _send(sender, struct.pack("!BBHHH", 8, 0, 0x5555, 77, 1), (address, 0))
+
+
 def pings(end: Namespace, address: str, count: int) -> None:
     """ICMP echo requests over IPv4."""
     with open_socket(end, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sender:
