@@ -87,7 +87,9 @@ class Host(IpsecQuestions, NetfilterQuestions):
 
     @question("sockets")
     def sockets_at(self, inode: int, proto: str, port: int, came_in: int) -> PortSockets:
-        """Which sockets have this local port, of TCP those that listen; for a packet of the interface `came_in`."""
+        """Which sockets have this local port, of TCP those that listen, of `raw` the protocol; for a packet of the
+        interface `came_in`.
+        """
         return self._sockets.read(inode, proto, port, came_in)
 
     @cached_property

@@ -27,7 +27,8 @@ _INODE = struct.Struct("=16xI")  # behind the id
 _V6ONLY = 11  # INET_DIAG_SKV6ONLY
 _LISTENS, _ANY_STATE = 1 << 10, 0xFFFFFFFF  # 1 << TCP_LISTEN
 _IFNAME, _MASTER, _LINKINFO, _KIND = 3, 10, 18, 1  # IFLA_*
-_PROTOCOLS = {"tcp": 6, "udp": 17, "udplite": 136}
+# Of raw sockets sock_diag has the protocol where others have the port.
+_PROTOCOLS = {"tcp": 6, "udp": 17, "udplite": 136, "raw": 255}
 # What is below /proc/sys/net is that of the namespace which the reading thread is in.
 _SYSCTLS = Path("/proc/sys/net/ipv4")
 _MOST = 64

@@ -252,9 +252,9 @@ class Socket:
 
     kind: ClassVar[Literal["socket"]] = "socket"
     text: Text
-    proto: Annotated[str, "udp, udplite or tcp"]
+    proto: Annotated[str, "udp, udplite, tcp or raw"]
     address: Annotated[str, "its own; 0.0.0.0 or :: for any"]
-    port: Annotated[int, "its own"]
+    port: Annotated[int, "its own; of raw the protocol's number"]
     peer: Annotated[str | None, "whom it is connected to; null: it takes datagrams of anybody"]
     peer_port: Annotated[int | None, "port of the peer"]
     bound_ifindex: Annotated[int | None, "index of the interface or VRF that it is bound to"]

@@ -134,7 +134,7 @@ $ bpftool prog show | grep lsm
         id="socket.protocol-unhandled",
         title="nothing on this host handles this IP protocol",
         why="""
-The protocol number in the IP header has no handler in the kernel and no raw socket; the sender gets ICMP
+The protocol number in the IP header has no handler in the kernel, and no raw socket takes it; the sender gets ICMP
 protocol unreachable. The module is not loaded because no interface or SA of that kind exists here (ESP, AH,
 GRE, IPIP, SCTP, L2TP, VRRP without its daemon), or the packet is not for this host at all. Protocol 4 or 41
 out of an IPsec SA means that the sender uses tunnel mode and this end transport mode.
@@ -215,7 +215,9 @@ A socket with the right port exists, but SO_BINDTODEVICE, a VRF, its local addre
 packet away from it, or it is connected to another peer. A socket that is not in a VRF gets nothing that came
 in through one, unless net.ipv4.tcp_l3mdev_accept (udp_l3mdev_accept) allows it; a socket bound to a VRF gets
 nothing from elsewhere. One of IPv6 that is bound to no address takes IPv4 as well, unless IPV6_V6ONLY is set.
-The sockets are read after the drop: whydrop is certain where it had seen the same one before the drop, too.
+So it is with a raw socket for a protocol that the kernel has no handler for (raw_l3mdev_accept, on unless it
+was switched off). The sockets are read after the drop: whydrop is certain where it had seen the same one
+before the drop, too.
 """,
         confirm="""
 The interface stands behind a percent sign at the address:
@@ -242,8 +244,11 @@ $ ss -anup 'sport = :DPORT'
                 weakens="services outside of VRFs are reached from all of them",
             ),
         ),
-        seen_as=("NO_SOCKET",),
-        seen_at=("__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv", "tcp_v4_rcv", "tcp_v6_rcv"),
+        seen_as=("NO_SOCKET", "IP_NOPROTO"),
+        seen_at=(
+            *("__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv", "tcp_v4_rcv", "tcp_v6_rcv"),
+            *("ip_protocol_deliver_rcu", "ip_local_deliver_finish", "ip6_protocol_deliver_rcu"),
+        ),
     ),
     Cause(
         id="socket.steered-away",

@@ -4,7 +4,7 @@ from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.socket import signs
 from dropwatch.causes.socket.access import ACCESS
 from dropwatch.causes.socket.queues import QUEUES
-from dropwatch.causes.socket.unclaimed import no_socket
+from dropwatch.causes.socket.unclaimed import no_raw_socket, no_socket
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop
 
@@ -19,7 +19,7 @@ _OTHERS = in_order(
 
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:
-    return no_socket(drop, host) or _OTHERS(drop, host)
+    return no_socket(drop, host) or no_raw_socket(drop, host) or _OTHERS(drop, host)
 
 
 SOCKET = Family("socket", (*ACCESS, *QUEUES), _judge)

@@ -1,7 +1,8 @@
 """Why the kernel's lookup did not take a socket for a packet.
 
 What compute_score asks of it: net/ipv4/udp.c and inet_hashtables.c, net/ipv6/udp.c and inet6_hashtables.c. Of a
-datagram to many __udp_is_mcast_sock and __udp_v6_is_mcast_sock ask the same.
+datagram to many __udp_is_mcast_sock and __udp_v6_is_mcast_sock ask the same, of raw sockets raw_v4_match and
+raw_v6_match.
 """
 
 from dataclasses import dataclass
@@ -70,12 +71,15 @@ def _of_peer(one: PortSocket, packet: Packet) -> Mismatch | None:
     if one.peer is None:
         return None
     peer = _for_family(one.peer, packet)
-    if (_is_any(peer) or peer == packet.saddr) and one.peer_port in (0, packet.sport):
+    port = one.peer_port if packet.sport is not None else 0  # a raw socket has it from connect(), for nothing
+    if (_is_any(peer) or peer == packet.saddr) and port in (0, packet.sport):
         return None
-    sender = f"{packet.saddr} port {packet.sport}"
-    return Mismatch(
-        "peer", f"is connected to {one.peer} port {one.peer_port}, and the packet is from {sender}"
-    )
+    connected, sender = _end(one.peer, port), _end(packet.saddr, packet.sport)
+    return Mismatch("peer", f"is connected to {connected}, and the packet is from {sender}")
+
+
+def _end(address: Address | None, port: int | None) -> str:
+    return f"{address} port {port}" if port else f"{address}"
 
 
 def _of_device(one: PortSocket, drop: Drop, found: PortSockets) -> Mismatch | None:
@@ -114,7 +118,8 @@ def _of_loopback(drop: Drop) -> Mismatch | None:
 
 def accept(drop: Drop) -> str:
     """The sysctl that lets a socket outside of VRFs take what comes in through one."""
-    return f"net.ipv4.{'tcp' if drop.packet.proto == 'tcp' else 'udp'}_l3mdev_accept"
+    kind = {"tcp": "tcp", "udp": "udp", "udplite": "udp"}.get(drop.packet.proto or "", "raw")
+    return f"net.ipv4.{kind}_l3mdev_accept"
 
 
 def _called(index: int, device: Device | None) -> str:

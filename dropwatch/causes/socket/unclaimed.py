@@ -14,6 +14,7 @@ from dropwatch.host.sockets import PortSocket, PortSockets
 from dropwatch.host.steering import LookupProgram
 from dropwatch.model.culprits import BpfProgram, Socket
 from dropwatch.model.drop import Drop, Evidence, Fix, Process, Verdict
+from dropwatch.names import protocols
 
 _BY_THE_KERNEL = (
     ("socket.udp-no-listener", signs.udp_no_listener),
@@ -52,6 +53,38 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
     elif compared:
         said = "socket.bound-elsewhere", _elsewhere(said[1], drop, host, compared, found)
     return _doubted(said, _asked_first(found)) if found.programs else said
+
+
+def no_raw_socket(drop: Drop, host: Host) -> Judgement | None:
+    """A protocol without a handler: no raw socket took it, either, which is said of those that have the protocol."""
+    kind, number = _kind_and_port(drop)
+    if kind != "raw":
+        return None
+    found = host.sockets_at(drop.event.netns, kind, number, came_in(drop), drop.event.monotonic_ns)
+    theirs = [each for each in found.sockets if each.address.version == drop.packet.family] if found else []
+    if found is None or not theirs:
+        return None
+    found = replace(found, count=found.count - len(found.sockets) + len(theirs))
+    compared = [_compared(each, drop, found) for each in theirs]
+    said = kernel_word.certain(drop)
+    fitting = [each for each in compared if _may_be_a_member(each, drop)]
+    if fitting:
+        fact = (
+            "has the protocol, seen after the drop: it was opened since then, or its membership refuses this"
+        )
+        return _doubted(
+            ("socket.protocol-unhandled", said), Evidence(_SOURCE, f"{_name(fitting[0], drop)} {fact}")
+        )
+    title = "a raw socket has the protocol, but is bound to another interface, VRF, address or peer"
+    return "socket.bound-elsewhere", replace(_elsewhere(said, drop, host, compared, found), title=title)
+
+
+def _may_be_a_member(one: _Compared, drop: Drop) -> bool:
+    """In IPv6 a raw socket that is bound to an address may also have joined a group (raw_v6_match)."""
+    if one.mismatch is None:
+        return True
+    daddr = drop.packet.daddr
+    return one.mismatch.kind == "address" and daddr is not None and daddr.version == 6 and daddr.is_multicast
 
 
 def _asks_programs(drop: Drop) -> bool:
@@ -142,14 +175,24 @@ def _sentence(one: _Compared, drop: Drop) -> str:
     return f"{when} {_name(one, drop)} {words}"
 
 
+def _kind_and_port(drop: Drop) -> tuple[str, int]:
+    """As ss(8) has them: of a raw socket the protocol stands where others have the port."""
+    proto, port = drop.packet.proto or "", drop.packet.dport or 0
+    if drop.reason != "IP_NOPROTO":
+        return proto, port
+    number = protocols.number(proto)
+    return ("raw", number) if number is not None else (proto, port)
+
+
 def _name(one: _Compared, drop: Drop) -> str:
     """`udp 127.0.0.1:53 of systemd-resolve (pid 812)`."""
     owner = f" of {one.owner.comm} (pid {one.owner.pid})" if one.owner is not None else ""
-    return f"{drop.packet.proto} {end(one.socket.address, drop.packet.dport)}{owner}"
+    kind, port = _kind_and_port(drop)
+    return f"{kind} {end(one.socket.address, port)}{owner}"
 
 
 def _culprit(one: _Compared, drop: Drop) -> Socket:
-    it, proto, port = one.socket, drop.packet.proto or "", drop.packet.dport or 0
+    it, (proto, port) = one.socket, _kind_and_port(drop)
     peer_port = it.peer_port if it.peer is not None else None
     users = f' users:(("{one.owner.comm}",pid={one.owner.pid}))' if one.owner is not None else ""
     return Socket(
@@ -166,8 +209,9 @@ def _culprit(one: _Compared, drop: Drop) -> Socket:
 
 def _fixes(why: Mismatch, blamed: _Compared, drop: Drop) -> Iterable[Fix]:
     who = f"{blamed.owner.comm} (pid {blamed.owner.pid})" if blamed.owner is not None else "its program"
-    options = "-lntp" if drop.packet.proto == "tcp" else "-anup"
-    yield Fix("see what the sockets are bound to", f"ss {options} 'sport = :{drop.packet.dport}'")
+    kind, port = _kind_and_port(drop)
+    options = {"tcp": "-lntp", "raw": "-anwp"}.get(kind, "-anup")
+    yield Fix("see what the sockets are bound to", f"ss {options} 'sport = :{port}'")
     helps = _LINK_LOCAL if _is_of_link(why, blamed, drop) else _WHAT_HELPS[why.kind]
     yield Fix(helps.format(who=who, daddr=drop.packet.daddr, family=drop.packet.family, dev=_device(drop)))
     if why.kind == "vrf":

@@ -45,7 +45,9 @@ def test_an_answer() -> None:
     assert not socket_of(told(socket.AF_INET6, "::")).v6_only
 
 
-@pytest.mark.parametrize(("proto", "number", "states"), [("udp", 17, 0xFFFFFFFF), ("tcp", 6, 1 << 10)])
+@pytest.mark.parametrize(
+    ("proto", "number", "states"), [("udp", 17, 0xFFFFFFFF), ("tcp", 6, 1 << 10), ("raw", 255, 0xFFFFFFFF)]
+)
 def test_the_question(kernel: Kernel, proto: str, number: int, states: int) -> None:
     kernel.answers([done()])
     assert read(SocketReader(), proto) == PortSockets()

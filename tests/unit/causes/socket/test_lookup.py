@@ -152,10 +152,10 @@ def test_the_words_name_both_devices_and_the_sysctl(drop_of: Callable[..., Drop]
     found = mismatch(one, drop_of(), told)
     assert found is not None
     assert found.words == "is bound to dummy, and the packet came in through vb"
-    for proto in ("udp", "udplite", "tcp"):
+    for proto, kind in (("udp", "udp"), ("udplite", "udp"), ("tcp", "tcp"), ("ospf", "raw"), ("253", "raw")):
         found = mismatch(replace(one, bound_ifindex=0), drop_of(V4, RED, proto), told)
         assert found is not None
-        sysctl = f"net.ipv4.{proto[:3]}_l3mdev_accept"
+        sysctl = f"net.ipv4.{kind}_l3mdev_accept"
         assert found.words == f"is outside of VRFs, and the packet came in through VRF red: {sysctl} is 0"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -240,3 +241,67 @@ def test_of_two_programs_none_is_blamed(unclaimed: Unclaimed) -> None:
     cause, verdict = judged(unclaimed(), FOR_ALL, programs=two)
     assert (cause, type(verdict.culprit)) == ("socket.steered-away", Socket)
     assert "id 77 name tubular and id 78 is attached" in verdict.evidence[0].text
+
+
+UNHANDLED: dict[str, Any] = {
+    "function": "ip_protocol_deliver_rcu",
+    "reason": "IP_NOPROTO",
+    "proto": "ospf",
+    "sport": None,
+    "dport": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("one", "daddr", "expected", "confidence", "words"),
+    [
+        (
+            ELSEWHERE,
+            "10.9.0.2",
+            "bound-elsewhere",
+            "certain",
+            "raw 0.0.0.0:89 of named (pid 812) is bound to",
+        ),
+        (ON_LOOPBACK, "10.9.0.2", "bound-elsewhere", "certain", "raw 127.0.0.1:89 of named"),
+        (
+            replace(FOR_ALL, peer=ip_address("10.9.0.7"), peer_port=9),
+            "10.9.0.2",
+            "bound-elsewhere",
+            "certain",
+            "is connected to 10.9.0.7, and the packet is from 10.9.0.1",
+        ),
+        (FOR_ALL, "10.9.0.2", "protocol-unhandled", "likely", "raw 0.0.0.0:89 has the protocol"),
+        (
+            replace(FOR_ALL, peer=ip_address("10.9.0.1"), peer_port=9),
+            "10.9.0.2",
+            "protocol-unhandled",
+            "likely",
+            "has the protocol",
+        ),
+        (ELSEWHERE, "224.0.0.5", "bound-elsewhere", "certain", "is bound to dummy"),
+        (FOR_ALL, "224.0.0.5", "protocol-unhandled", "likely", "its membership refuses this"),
+        (replace(FOR_ALL, address=ip_address("::")), "10.9.0.2", "protocol-unhandled", "certain", None),
+    ],
+)
+def test_a_raw_socket_that_has_the_protocol(
+    unclaimed: Unclaimed, one: PortSocket, daddr: str, expected: str, confidence: str, words: str | None
+) -> None:
+    cause, verdict = judged(unclaimed(**UNHANDLED, daddr=daddr), one)
+    assert (cause, verdict.confidence) == (f"socket.{expected}", confidence)
+    assert (words in texts(verdict)[0]) if words else not texts(verdict)
+    if expected == "bound-elsewhere":
+        assert isinstance(verdict.culprit, Socket)
+        assert (verdict.culprit.proto, verdict.culprit.port) == ("raw", 89)
+        assert verdict.fix[0].command is not None
+        assert "ss -anwp 'sport = :89'" in verdict.fix[0].command
+    assert judged(unclaimed(**UNHANDLED, daddr=daddr))[0] == "socket.protocol-unhandled"
+
+
+def test_a_raw_socket_of_ipv6_may_have_joined_a_group_beside_its_address(unclaimed: Unclaimed) -> None:
+    ends = {"family": 6, "saddr": "fe80::1", "daddr": "ff02::5", "function": "ip6_protocol_deliver_rcu"}
+    drop = unclaimed(**UNHANDLED | ends)
+    one = replace(FOR_ALL, address=ip_address("fe80::2"))
+    cause, verdict = judged(drop, one)
+    assert (cause, verdict.confidence) == ("socket.protocol-unhandled", "likely")
+    cause, verdict = judged(drop, replace(one, address=ip_address("::"), bound_ifindex=4))
+    assert (cause, verdict.confidence) == ("socket.bound-elsewhere", "certain")
