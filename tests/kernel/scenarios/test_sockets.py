@@ -18,6 +18,8 @@ from scenarios.whydrop_process import Line, Whydrop
 
 PORT = 5840
 SENT = 101
+IP_MULTICAST_ALL = 49  # linux/in.h
+UNHANDLED = 253  # a protocol for experiments
 
 
 @contextmanager
@@ -93,72 +95,146 @@ def own_name() -> str:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A socket that has the port, and does not take what is sent: how it is made, what is to be said of it."""
+    """A socket that has the port, and does not take what is sent: how it is made, what is to be said of it.
+
+    `setup` are command lines for its namespace. In what has braces, `end` is that namespace.
+    """
 
     words: str
-    address: str | None = None
+    address: str = ""
     family: int = socket.AF_INET
     kind: int = socket.SOCK_DGRAM
+    proto: int = 0
     v6_only: bool = False
     peer: str | None = None
     device: str | None = None
-    vrf: bool = False
-    sent_to: int = 4
-    """The version of IP that the packets have."""
+    setup: tuple[str, ...] = ()
+    to: str = "{end.v4}"
+    """The address that the packets are sent to."""
+    to_itself: bool = False
+    """The namespace of the socket sends them."""
+    sure: bool = True
+    """The second finding is certain."""
 
+
+V6, TCP = socket.AF_INET6, socket.SOCK_STREAM
+RED = ("ip link add red type vrf table 77", "ip link set red up")
+IN_RED = (*RED, "ip link set {end.iface} master red")
+OTHER = 20
+LINK_LOCAL = (
+    "ip address add fe80::2/64 dev other nodad",
+    "ip address add fe80::2/64 dev {end.iface} nodad",
+)
+HOSTS, HOSTS6, ALL = "224.0.0.1", "ff02::1", "255.255.255.255"
 
 ELSEWHERE = {
     "another device": Elsewhere("is bound to other, and the packet came in through vb", device="other"),
-    "another device, IPv6": Elsewhere("is bound to other", family=socket.AF_INET6, device="other", sent_to=6),
+    "another device, IPv6": Elsewhere("is bound to other", family=V6, device="other", to="{end.v6}"),
     "another address": Elsewhere("is bound to this address, and the packet is for", "127.0.0.1"),
-    "another address, IPv6": Elsewhere("is bound to this address", "::1", socket.AF_INET6, sent_to=6),
-    "IPv6 only": Elsewhere("takes IPv6 only (IPV6_V6ONLY)", family=socket.AF_INET6, v6_only=True),
-    "IPv4 only": Elsewhere("is a socket of IPv4", sent_to=6),
+    "another address, IPv6": Elsewhere("is bound to this address", "::1", V6, to="{end.v6}"),
+    "another address of IPv4": Elsewhere("is bound to this address", "::ffff:127.0.0.1", V6),
+    "any address of IPv4": Elsewhere("is bound to this address", "::ffff:0.0.0.0", V6, to="{end.v6}"),
+    "an address of IPv6": Elsewhere("is bound to an address of IPv6", "{end.v6}", V6),
+    "IPv6 only": Elsewhere("takes IPv6 only (IPV6_V6ONLY)", family=V6, v6_only=True),
+    "IPv4 only": Elsewhere("is a socket of IPv4", to="{end.v6}"),
     "another peer": Elsewhere("is connected to 10.9.99.99 port 9", peer="10.9.99.99"),
-    "outside of the VRF": Elsewhere("is outside of VRFs, and the packet came in through VRF red", vrf=True),
-    "TCP on another address": Elsewhere("is bound to this address", "127.0.0.1", kind=socket.SOCK_STREAM),
-    "TCP on another device": Elsewhere("is bound to other", kind=socket.SOCK_STREAM, device="other"),
-    "TCP, IPv6 only": Elsewhere(
-        "takes IPv6 only", family=socket.AF_INET6, kind=socket.SOCK_STREAM, v6_only=True
+    "outside of the VRF": Elsewhere(
+        "is outside of VRFs, and the packet came in through VRF red: net.ipv4.udp_l3mdev_accept is 0",
+        setup=IN_RED,
+    ),
+    "in another VRF": Elsewhere("is bound to VRF red, and the packet came in", device="red", setup=RED),
+    "another address, VRFs aside": Elsewhere(
+        "is bound to this address", "127.0.0.1", setup=(*IN_RED, "sysctl -qw net.ipv4.udp_l3mdev_accept=1")
+    ),
+    "the same on another link": Elsewhere(
+        "is bound to other, and the packet came in through vb", "fe80::2", V6, setup=LINK_LOCAL, to="fe80::2"
+    ),
+    "loopback, to itself": Elsewhere(
+        "is bound to lo, and what IPv6 sends to itself",
+        *("", V6),
+        device="lo",
+        to="{end.v6}",
+        to_itself=True,
+        sure=False,
+    ),
+    "another group": Elsewhere("is bound to this address", "224.0.0.9", to=HOSTS, sure=False),
+    "a group on another device": Elsewhere("is bound to other", device="other", to=HOSTS, sure=False),
+    "a group of IPv6": Elsewhere("is bound to other", family=V6, device="other", to=HOSTS6, sure=False),
+    "one address, to all": Elsewhere("is bound to this address", "{end.v4}", to=ALL, sure=False),
+    "one address, to the network": Elsewhere("is bound to this address", "{end.v4}", to="{all}", sure=False),
+    "UDP-Lite": Elsewhere("is bound to this address", "127.0.0.1", proto=socket.IPPROTO_UDPLITE),
+    "TCP on another address": Elsewhere("is bound to this address", "127.0.0.1", kind=TCP),
+    "TCP on another device": Elsewhere("is bound to other", kind=TCP, device="other"),
+    "TCP, IPv6 only": Elsewhere("takes IPv6 only", family=V6, kind=TCP, v6_only=True),
+    "TCP, an address of IPv6": Elsewhere("is bound to an address of IPv6", "{end.v6}", V6, TCP),
+    "TCP outside of the VRF": Elsewhere(
+        "is outside of VRFs, and the packet came in through VRF red: net.ipv4.tcp_l3mdev_accept is 0",
+        kind=TCP,
+        setup=IN_RED,
+    ),
+    "TCP on another address, VRFs aside": Elsewhere(
+        "is bound to this address",
+        "127.0.0.1",
+        kind=TCP,
+        setup=(*IN_RED, "sysctl -qw net.ipv4.tcp_l3mdev_accept=1"),
     ),
 }
 
 
 @contextmanager
-def bound(end: Namespace, how: Elsewhere) -> Iterator[socket.socket]:
-    with traffic.open_socket(end, how.family, how.kind) as made:
-        if how.family == socket.AF_INET6:
+def bound(end: Namespace, how: Elsewhere, *, shared: bool = False) -> Iterator[socket.socket]:
+    with traffic.open_socket(end, how.family, how.kind, how.proto) as made:
+        if how.family == V6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, how.v6_only)
         if how.device is not None:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, how.device.encode())
-        made.bind((how.address or "", PORT))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        address = how.address.format(end=end)
+        made.bind((address, PORT, 0, OTHER) if address.startswith("fe80") else (address, PORT))
         if how.peer is not None:
             made.connect((how.peer, 9))
-        if how.kind == socket.SOCK_STREAM:
+        if how.kind == TCP:
             made.listen()
         yield made
+
+
+def datagram(sender: Namespace, to: str, port: int = PORT, proto: int = 0) -> None:
+    """Out of the namespace's interface, also to a group or to all; what it sends to itself goes through lo."""
+    with traffic.open_socket(sender, traffic.family_of(to), socket.SOCK_DGRAM, proto) as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        if to not in (sender.v4, sender.v6):
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, sender.iface.encode())
+        made.sendto(b"datagram", (to, port))
+
+
+def configure(end: Namespace, how: Elsewhere) -> None:
+    lines = (
+        f"ip link add other index {OTHER} type dummy",
+        "ip link set other up",
+        "ip route add 10.9.99.99/32 dev {end.iface}",
+        *how.setup,
+    )
+    for line in lines:
+        end.run(line.format(end=end))
+
+
+def send_what_it_does_not_take(lab: Lab, how: Elsewhere) -> None:
+    to = how.to.format(end=lab.b, all=lab.b.v4.rpartition(".")[0] + ".255")
+    if how.kind == TCP:
+        traffic.segments(lab.a, (lab.a.v4, to), (4000, PORT))
+    else:
+        datagram(lab.b if how.to_itself else lab.a, to, proto=how.proto)
 
 
 @pytest.mark.parametrize("how", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_a_socket_is_bound_elsewhere(lab: Lab, whydrop: Whydrop, how: Elsewhere) -> None:
     """Likely at first; the socket that was seen then was there before the second drop."""
-    lab.b.run("ip link add other type dummy")
-    lab.b.run("ip link set other up")
-    lab.b.run(f"ip route add 10.9.99.99/32 dev {lab.b.iface}")
-    if how.vrf:
-        lab.b.run("ip link add red type vrf table 77")
-        lab.b.run("ip link set red up")
-        lab.b.run(f"ip link set {lab.b.iface} master red")
-    ends = (lab.a.v4, lab.b.v4) if how.sent_to == 4 else (lab.a.v6, lab.b.v6)
+    configure(lab.b, how)
     with bound(lab.b, how) as there:
-        for count, confidence in enumerate(("likely", "certain"), start=1):
-            if how.kind == socket.SOCK_STREAM:
-                traffic.segments(lab.a, ends, (4000, PORT))
-            else:
-                traffic.datagrams(lab.a, ends[1], [PORT])
+        for count, confidence in enumerate(("likely", "certain" if how.sure else "likely"), start=1):
+            send_what_it_does_not_take(lab, how)
             line = deaths(whydrop, lab.b, count, PORT)[-1]
-            if line["reason"] is None:
-                assert line["cause"]["id"] == "unknown", line
+            if line["reason"] is None and line["cause"]["id"] == "unknown":
                 continue
             assert (line["cause"]["id"], line["cause"]["confidence"]) == (
                 "socket.bound-elsewhere",
@@ -168,6 +244,107 @@ def test_a_socket_is_bound_elsewhere(lab: Lab, whydrop: Whydrop, how: Elsewhere)
             assert (line["object"]["kind"], line["object"]["port"]) == ("socket", PORT), line
             assert line["object"]["inode"] == os.fstat(there.fileno()).st_ino, line
             assert line["process"] == {"pid": os.getpid(), "comm": own_name()}, line
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, TCP], ids=["UDP", "TCP"])
+def test_the_sockets_of_a_group_are_all_told(lab: Lab, whydrop: Whydrop, kind: socket.SocketKind) -> None:
+    how = Elsewhere("is bound to this address", "127.0.0.1", kind=kind)
+    with bound(lab.b, how, shared=True) as one, bound(lab.b, how, shared=True) as other:
+        inodes = {os.fstat(each.fileno()).st_ino for each in (one, other)}
+        blamed = set()
+        for count in (1, 2, 3):
+            send_what_it_does_not_take(lab, how)
+            line = deaths(whydrop, lab.b, count, PORT)[-1]
+            if line["reason"] is None:
+                continue
+            assert line["cause"]["id"] == "socket.bound-elsewhere", line
+            assert [how.words in fact["text"] for fact in line["evidence"]] == [True, True, False], line
+            blamed.add(line["object"]["inode"])
+    assert len(blamed) <= 1
+    assert blamed <= inodes
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, TCP], ids=["UDP", "TCP"])
+def test_a_socket_outside_of_vrfs_that_takes_all_loses_nothing(
+    lab: Lab, whydrop: Whydrop, kind: socket.SocketKind
+) -> None:
+    accept = f"sysctl -qw net.ipv4.{'tcp' if kind == TCP else 'udp'}_l3mdev_accept=1"
+    how = Elsewhere("", kind=kind, setup=(*IN_RED, accept))
+    configure(lab.b, how)
+    with bound(lab.b, how) as there, traffic.open_socket(lab.a, socket.AF_INET, kind) as sender:
+        there.settimeout(60)
+        sender.settimeout(60)
+        sender.connect((lab.b.v4, PORT))
+        sender.send(b"data")
+        with there.accept()[0] if kind == TCP else there as taken:
+            assert taken.recv(9) == b"data"
+            datagram(lab.a, lab.b.v4, PORT + 1)
+            deaths(whydrop, lab.b, 1, PORT + 1)
+            assert not [line for line in whydrop.lines() if died_here(line, lab.b)]
+
+
+def test_a_group_that_its_socket_has_not_joined(lab: Lab, whydrop: Whydrop) -> None:
+    """This host takes 224.0.0.1, the socket only what it has joined (IP_MULTICAST_ALL is off): who knows."""
+    with bound(lab.b, Elsewhere("")) as there:
+        there.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
+        datagram(lab.a, HOSTS)
+        (line,) = deaths(whydrop, lab.b, 1, PORT)
+    assert (line["cause"]["id"], line["cause"]["confidence"]) == ("socket.udp-no-listener", "likely"), line
+    assert "unless its membership refuses these" in line["evidence"][0]["text"], line
+
+
+def test_a_raw_socket_has_a_copy_and_the_datagram_none_that_takes_it(lab: Lab, whydrop: Whydrop) -> None:
+    with traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
+        raw.settimeout(60)
+        datagram(lab.a, lab.b.v4)
+        assert raw.recv(100).endswith(b"datagram")
+        (line,) = deaths(whydrop, lab.b, 1, PORT)
+    if line["reason"] is not None:
+        found = (line["cause"]["id"], line["cause"]["confidence"], line["object"])
+        assert found == ("socket.udp-no-listener", "certain", None), line
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_raw_socket_that_is_bound_elsewhere(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    """The protocol has no handler, and its raw socket does not take the packet."""
+    configure(lab.b, Elsewhere(""))
+    of, to = (socket.AF_INET, lab.b.v4) if family == 4 else (V6, lab.b.v6)
+    with (
+        traffic.open_socket(lab.b, of, socket.SOCK_RAW, UNHANDLED) as there,
+        traffic.open_socket(lab.a, of, socket.SOCK_RAW, UNHANDLED) as sender,
+    ):
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"other")
+        for count, confidence in ((1, "likely"), (2, "certain")):
+            sender.sendto(b"message", (to, 0))
+            line = deaths(whydrop, lab.b, count, wanted=is_unhandled)[-1]
+            if line["reason"] is None:
+                assert line["object"] is None, line
+                continue
+            found = (line["cause"]["id"], line["cause"]["confidence"])
+            assert found == ("socket.bound-elsewhere", confidence), line
+            assert "is bound to other, and the packet came in through vb" in line["evidence"][0]["text"], line
+            assert (line["object"]["proto"], line["object"]["port"]) == ("raw", UNHANDLED), line
+            assert line["object"]["inode"] == os.fstat(there.fileno()).st_ino, line
+
+
+def is_unhandled(line: Line) -> bool:
+    return bool(line["packet"]["proto"] == str(UNHANDLED))
+
+
+def test_a_dhcp_server_on_another_interface_has_lost_it(lab: Lab, whydrop: Whydrop) -> None:
+    """Without it the broadcast is no loss, and is not told."""
+    configure(lab.b, Elsewhere(""))
+    with traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"other")
+        server.bind(("", 67))
+        datagram(lab.a, ALL, 67)
+        (line,) = deaths(whydrop, lab.b, 1, 67)
+        assert line["cause"]["id"] == "socket.bound-elsewhere", line
+        assert line["object"]["inode"] == os.fstat(server.fileno()).st_ino, line
+    datagram(lab.a, ALL, 67)
+    datagram(lab.a, lab.b.v4)
+    deaths(whydrop, lab.b, 1, PORT)
+    deaths(whydrop, lab.b, 1, 67)
 
 
 def test_a_socket_that_comes_after_the_drop_is_not_blamed(lab: Lab, whydrop: Whydrop) -> None:
