@@ -6,6 +6,7 @@ from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
 from dropwatch.model.drop import Fix
 
+_XDP = ("do_xdp_generic", "netif_receive_generic_xdp", "bpf_prog_run_generic_xdp")
 _LWT = ("bpf_input", "bpf_output", "bpf_xmit", "run_lwt_bpf")
 
 _CAUSES = (
@@ -35,7 +36,8 @@ $ perf trace -e xdp:xdp_exception
             ),
         ),
         reasons=("XDP",),
-        seen_at=("do_xdp_generic", "netif_receive_generic_xdp"),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=_XDP,
     ),
     Cause(
         id="bpf.cgroup-ingress",
@@ -132,6 +134,15 @@ BPF = Family(
     "bpf",
     _CAUSES,
     in_order(
+        (
+            "bpf.xdp-generic",
+            when(
+                reasons=(NONE_GIVEN,),
+                at=_XDP,
+                confidence="likely",
+                fact="where an XDP program in generic mode is run; no memory to prepare the packet is the other reason",
+            ),
+        ),
         (
             "bpf.lwt",
             when(

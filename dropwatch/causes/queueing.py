@@ -1,15 +1,32 @@
 """Queues and traffic control: qdiscs, tc filters, the input queue of a CPU."""
 
+from dataclasses import replace
+
 from dropwatch.causes import fits, kernel_word
-from dropwatch.causes.advice import Step, twice
+from dropwatch.causes.advice import Step, of_catalogue, twice
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.places import SENDING, is_off
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.names.foreign import quoted
 
 _SHOW = Fix("see which qdisc drops, and how full it is", "tc -s qdisc show dev DEV")
 _QDISC_AT = ("__dev_queue_xmit", "__dev_xmit_skb", "fq_codel_dequeue", "fq_codel_enqueue")
+_BRING_UP = "ip link set DEV up"
+_CARRIER = (
+    Fix("bring it up", _BRING_UP),
+    Step(
+        "have routes ignore devices without carrier",
+        "sysctl -w net.ipv4.conf.DEV.ignore_routes_with_linkdown=1",
+        fits=fits.ipv4,
+    ),
+    Step(
+        "have routes ignore devices without carrier",
+        "sysctl -w net.ipv6.conf.DEV.ignore_routes_with_linkdown=1",
+        fits=fits.ipv6,
+    ),
+)
 
 _CAUSES = (
     Cause(
@@ -169,9 +186,9 @@ $ bpftool net show dev DEV
             ),
             Fix("where Cilium put it there, ask it why", "cilium-dbg monitor --type drop"),
             Step(
-                "delete the filter, if it is not wanted: `tc filter del dev DEV ingress pref`, with the pref that is "
-                "shown",
-                weakens="all that it stops may pass then",
+                "delete the filters there, if they are not wanted; a single one goes with `pref` and its number",
+                "tc filter del dev DEV ingress",
+                weakens="all that they stop may pass then",
             ),
         ),
         reasons=("TC_INGRESS",),
@@ -198,9 +215,9 @@ $ bpftool net show dev DEV
             ),
             Fix("where Cilium put it there, ask it why", "cilium-dbg monitor --type drop"),
             Step(
-                "delete the filter, if it is not wanted: `tc filter del dev DEV egress pref`, with the pref that is "
-                "shown",
-                weakens="all that it stops may pass then",
+                "delete the filters there, if they are not wanted; a single one goes with `pref` and its number",
+                "tc filter del dev DEV egress",
+                weakens="all that they stop may pass then",
             ),
         ),
         reasons=("TC_EGRESS",),
@@ -244,19 +261,7 @@ $ ip link show DEV
 $ ip -ts monitor link
 $ ethtool DEV | grep 'Link detected'
 """,
-        fix=(
-            Fix("bring it up", "ip link set DEV up"),
-            Step(
-                "have routes ignore devices without carrier",
-                "sysctl -w net.ipv4.conf.DEV.ignore_routes_with_linkdown=1",
-                fits=fits.ipv4,
-            ),
-            Step(
-                "have routes ignore devices without carrier",
-                "sysctl -w net.ipv6.conf.DEV.ignore_routes_with_linkdown=1",
-                fits=fits.ipv6,
-            ),
-        ),
+        fix=_CARRIER,
         seen_as=("NOT_SPECIFIED",),
         seen_at=("__dev_queue_xmit", "__dev_direct_xmit", "__rtnl_unlock"),
     ),
@@ -266,7 +271,25 @@ $ ethtool DEV | grep 'Link detected'
 def _device_is_off(drop: Drop, host: Host) -> Verdict | None:
     if kernel_word.place(drop) not in SENDING or not is_off(drop):
         return None
-    return kernel_word.certain(drop, Evidence("device at the drop", "it was down or had no carrier"))
+    said = kernel_word.certain(drop, Evidence("device at the drop", "it was down or had no carrier"))
+    return replace(said, fix=_bring_up_what_is_below(drop, host))
+
+
+def _bring_up_what_is_below(drop: Drop, host: Host) -> tuple[Fix, ...]:
+    """Where the device itself is up. Empty where it is down, or nothing is known: what the page says helps then."""
+    lower = host.lower(drop.event.netns, drop.event.ifindex, drop.event.monotonic_ns)
+    if lower is None:
+        return ()
+    others = of_catalogue((fix for fix in _CARRIER if fix.command != _BRING_UP), drop)
+    if lower.name is not None:
+        what = f"it is up, and what it is connected to or stands on is not: bring {lower.name} up"
+        return (Fix(what, f"ip link set dev {quoted(lower.name)} up"), *others)
+    other = (
+        "it is up, and what it is connected to or stands on, in another network namespace, is not: its index there "
+        "stands behind `@if`"
+    )
+    find = Fix(other, "ip -d link show DEV; ip -all netns exec ip link show")
+    return (*of_catalogue((find,), drop), *others)
 
 
 QUEUEING = Family("queueing", _CAUSES, in_order(("queueing.noqueue-down", _device_is_off)))

@@ -6,6 +6,7 @@ from dropwatch.host.holders import read_holders
 from dropwatch.host.interfaces import read_mtu
 from dropwatch.host.ipsec.questions import IpsecQuestions
 from dropwatch.host.ipv6 import Ipv6Interface, read_ipv6
+from dropwatch.host.lower import Lower, read_lower
 from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.ports import Port, read_ethertypes, read_port
@@ -50,8 +51,13 @@ class Host(IpsecQuestions, NetfilterQuestions):
 
     @question("ports")
     def port(self, inode: int, ifindex: int) -> Port | None:
-        """The interface of this index as a port of a bond or team."""
+        """The interface of this index as a port of a bond, bridge or team."""
         return read_port(inode, ifindex)
+
+    @question("devices below")
+    def lower(self, inode: int, ifindex: int) -> Lower | None:
+        """What the interface of this index lacks its carrier for, where that is another device."""
+        return read_lower(inode, ifindex)
 
     @question("handlers of ethertypes")
     def ethertypes(self, inode: int) -> tuple[int, ...]:

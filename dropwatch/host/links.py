@@ -15,9 +15,15 @@ Found = TypeVar("Found")
 
 def links(read: Callable[[int, dict[int, bytes]], Found]) -> list[Found]:
     """What `read` makes of the index and the attributes (IFLA_*) of each device. Raises OSError."""
+    return links_with_flags(lambda index, _, attributes: read(index, attributes))
+
+
+def links_with_flags(read: Callable[[int, int, dict[int, bytes]], Found]) -> list[Found]:
+    """The same, with the flags (IFF_*) behind the index."""
 
     def link(message: memoryview) -> Found:
-        return read(_LINK.unpack_from(message)[2], netlink.attributes(message[_LINK.size :]))
+        _, _, index, flags, _ = _LINK.unpack_from(message)
+        return read(index, flags, netlink.attributes(message[_LINK.size :]))
 
     wanted = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
     return netlink.dump(netlink.ROUTE, _GETLINK, wanted, _NEWLINK, link)

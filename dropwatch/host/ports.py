@@ -1,4 +1,4 @@
-"""Ports of a bond or team, and which ethertypes a host handles: what decides over a frame that nobody takes."""
+"""Ports of a bond, team or bridge, and which ethertypes a host handles: what decides over a frame that nobody takes."""
 
 import sys
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ _HANDLERS = Path("/proc/thread-self/net/ptype")
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of `master`, which is of the `kind` bond or team. Of a bond also whether it is a backup, its mode, and
-    the name of the port that is active.
+    """A port of `master`, which is of the `kind` bond, bridge or team. Of a bond also whether it is a backup, its
+    mode, and the name of the port that is active.
     """
 
     master: str
@@ -48,10 +48,10 @@ def port_of(ifindex: int, found: dict[int, dict[int, bytes]]) -> Port | None:
     about = attributes(link.get(_LINKINFO, b""))
     kind = text(about.get(_PORT_KIND, b""))
     master = found.get(_number(link.get(_MASTER)), {})
-    if kind not in ("bond", "team") or not master:
+    if kind not in ("bond", "bridge", "team") or not master:
         return None
     name = _name(master)
-    if kind == "team":
+    if kind != "bond":
         return Port(name, kind)
     bond = attributes(attributes(master.get(_LINKINFO, b"")).get(_DATA, b""))
     mode, active = _number(bond.get(_MODE)), found.get(_number(bond.get(_ACTIVE)))

@@ -6,6 +6,17 @@ from dropwatch.model.drop import Fix
 
 FLOODING = ("br_flood", "br_multicast_flood")
 INGRESS_VLAN = ("__allowed_ingress", "br_allowed_ingress")
+VLANS = (
+    Fix("see which VLANs each port may have", "bridge vlan show"),
+    Fix("allow the VLAN on the port", "bridge vlan add dev DEV vid VID"),
+    Fix("untagged frames need a PVID", "bridge vlan add dev DEV vid VID pvid untagged"),
+    Fix("the host itself needs it on the bridge", "bridge vlan add dev BRIDGE vid VID self"),
+    Step(
+        "or have the bridge not look at VLANs at all",
+        "ip link set dev BRIDGE type bridge vlan_filtering 0",
+        weakens="what is kept apart by VLANs on this bridge can talk then",
+    ),
+)
 
 BRIDGE = (
     Cause(
@@ -47,12 +58,7 @@ $ bridge vlan show
 $ ip -d link show type bridge
 $ tcpdump -eni DEV
 """,
-        fix=(
-            Fix("see which VLANs each port may have", "bridge vlan show"),
-            Fix("allow the VLAN on the port", "bridge vlan add dev DEV vid VID"),
-            Fix("untagged frames need a PVID", "bridge vlan add dev DEV vid VID pvid untagged"),
-            Fix("the host itself needs it on the bridge", "bridge vlan add dev BRIDGE vid VID self"),
-        ),
+        fix=VLANS,
         seen_as=("NOT_SPECIFIED",),
         seen_at=(*INGRESS_VLAN, "br_handle_vlan", "br_pass_frame_up", "br_handle_frame_finish"),
     ),

@@ -1,7 +1,7 @@
 """The judge of devices and bridges."""
 
-from dropwatch.causes.device import unhandled
-from dropwatch.causes.device.bridge import BRIDGE, FLOODING, INGRESS_VLAN
+from dropwatch.causes.device import bridge_signs, unhandled
+from dropwatch.causes.device.bridge import BRIDGE, FLOODING
 from dropwatch.causes.device.interfaces import INTERFACES
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
@@ -38,14 +38,7 @@ DEVICE = Family(
                 fact="the bridge interface itself is not in the VLAN of the frame",
             ),
         ),
-        (
-            "device.bridge-vlan-filter",
-            when(
-                reasons=(NONE_GIVEN,),
-                at=INGRESS_VLAN,
-                fact="the function that checks the VLANs of a bridge port",
-            ),
-        ),
+        ("device.bridge-vlan-filter", bridge_signs.vlan_refused),
         (
             "device.bridge-vlan-filter",
             when(

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.advice import of_catalogue
 from dropwatch.host.host import Host
 from dropwatch.host.ports import Port
 from dropwatch.model.culprits import BondPort
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.names.foreign import quoted
 
 # Ethertypes that the kernel always has a handler for (linux/if_ether.h): IPv4 and ARP.
 _ALWAYS_HANDLED = frozenset({0x0800, 0x0806})
@@ -24,11 +26,29 @@ def bond_inactive(drop: Drop, host: Host) -> Verdict | None:
     mode = f" ({port.mode}{active})" if port.mode is not None else ""
     if port.backup:
         fact = f"after the drop {name} is a backup port of {port.master}{mode}"
-        return _blamed(kernel_word.certain(drop, _handled(drop), Evidence("netlink route", fact)), drop, port)
+        said = kernel_word.certain(drop, _handled(drop), Evidence("netlink route", fact))
+        return _blamed(replace(said, fix=_make_active(drop, port)), drop, port)
     fact = (
         f"after the drop {name} is an active port of {port.master}{mode}: it was not, by what the kernel did"
     )
     return _blamed(kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact)), drop, port)
+
+
+def _make_active(drop: Drop, port: Port) -> tuple[Fix, ...]:
+    """Beside what the page says; empty where the mode has no port to choose."""
+    if port.mode != "active-backup" or drop.iface is None or drop.iface.name is None:
+        return ()
+    device, master = quoted(drop.iface.name), quoted(port.master)
+    see = Fix("see the state of the port, and which one is active", "ip -d link show DEV")
+    return (
+        *of_catalogue((see,), drop),
+        Fix(
+            "if they are broadcasts that both ports get, nothing is lost; if they are for this host, have the switch "
+            "send them to the active port, or make this one the active one",
+            f"ip link set dev {master} type bond active_slave {device}",
+        ),
+        Fix("and where the ports are one aggregate for the switch, make the bond one too (LACP on both)"),
+    )
 
 
 def team_inactive(drop: Drop, host: Host) -> Verdict | None:

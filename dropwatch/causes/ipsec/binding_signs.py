@@ -18,7 +18,16 @@ def policy_of_other_interface(case: Case) -> Verdict | None:
         return None
     said, found = searched
     policy = found.only_differing_in("if_id")
-    return None if policy is None else _verdict(case, said, found, policy, "if_id", fixes.match_if_id())
+    fix = (*fixes.match_if_id(), *_add_policy(case, found))
+    return None if policy is None else _verdict(case, said, found, policy, "if_id", fix)
+
+
+def _add_policy(case: Case, found: Policies) -> tuple[Fix, ...]:
+    """For the SA that it came through, where that has the if_id of the interface it came in through."""
+    note, flow = case.drop.event.xfrm, found.flow
+    if note is None or note.check is None or note.state is None or flow is None:
+        return ()
+    return fixes.add_policy(case.drop, note.check.dir, note.state) if note.state.if_id == flow.if_id else ()
 
 
 def policy_of_other_mark(case: Case) -> Verdict | None:

@@ -1,9 +1,11 @@
 """What to do about IPsec: commands of the tools that are there."""
 
+from dataclasses import replace
+
 from dropwatch.causes.advice import Step
 from dropwatch.causes.path_mtu import smaller_segments
 from dropwatch.host.host import Host
-from dropwatch.host.ipsec.text import spi_text
+from dropwatch.host.ipsec.text import policy_line, spi_text
 from dropwatch.model.drop import Drop, Fix
 from dropwatch.model.ipsec import XfrmPolicy, XfrmState
 
@@ -139,7 +141,7 @@ def show_policies(direction: str) -> tuple[Fix, ...]:
     )
 
 
-def who_sends_clear(drop: Drop, state: XfrmState | None) -> tuple[Fix, ...]:
+def who_sends_clear(drop: Drop, state: XfrmState | None, policy: XfrmPolicy | None) -> tuple[Fix, ...]:
     """What came had no protection, or another one than the policy asks for."""
     sender = drop.packet.saddr or "the sender"
     if state is not None:
@@ -156,9 +158,26 @@ def who_sends_clear(drop: Drop, state: XfrmState | None) -> tuple[Fix, ...]:
         ),
         Step(
             "if clear text is wanted here, add a policy without tmpl and with a smaller priority number",
+            _allow_before(drop, policy),
             weakens="anybody on the way can then read and forge these packets",
         ),
     )
+
+
+def _allow_before(drop: Drop, policy: XfrmPolicy | None) -> str | None:
+    """Lets this flow pass before that policy, or instead of it if it is for nothing but this flow.
+
+    None where nothing comes before it, or where it is bound to a mark or an interface.
+    """
+    packet = drop.packet
+    if policy is None or policy.mark_mask or policy.if_id or not policy.priority:
+        return None
+    if packet.saddr is None or packet.daddr is None:
+        return None
+    with_port = packet.dport is not None and packet.proto in ("tcp", "udp")
+    flow = f" proto {packet.proto} dport {packet.dport}" if with_port else ""
+    selector = f"src {packet.saddr} dst {packet.daddr}{flow}"
+    return f"ip xfrm policy update {selector} dir {policy.dir} priority {policy.priority - 1}"
 
 
 def add_policy(drop: Drop, direction: str, state: XfrmState) -> tuple[Fix, ...]:
@@ -214,6 +233,17 @@ def make_state() -> tuple[Fix, ...]:
             "addresses of the policy's tmpl"
         ),
     )
+
+
+def ask_for_the_reqid(policy: XfrmPolicy, state: XfrmState) -> tuple[Fix, ...]:
+    """An SA would do but for its reqid. Only for a policy that can be written down as `ip` takes it."""
+    selector, templates = policy.selector, policy.templates
+    bound = policy.mark_mask or policy.if_id or selector.ifindex
+    if bound or len(templates) != 1 or not selector.family:
+        return ()
+    wanted = replace(policy, templates=(replace(templates[0], reqid=state.reqid),))
+    what = f"if they were made by hand, have the policy ask for reqid {state.reqid}, that of the SA which is there"
+    return (Fix(what, f"ip xfrm policy update {policy_line(wanted)}"),)
 
 
 def renew(state: XfrmState) -> tuple[Fix, ...]:

@@ -12,7 +12,7 @@ from dropwatch.causes.routing.signs import SENDING
 from dropwatch.host.ipsec.text import spi_text
 from dropwatch.model import culprits
 from dropwatch.model.culprits import Culprit
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 _DISCARDING = frozenset({"dst_discard", "dst_discard_out"})
 _HELD = frozenset({"xdst_queue_output", "xfrm_policy_kill", "xfrm_policy_queue_process"})
@@ -35,10 +35,16 @@ def _no_state(case: Case, said: Evidence) -> Verdict:
         evidence += missing.evidence
         title = missing.title
         culprit = _policy_without_state(missing)
-    fix = (*fixes.make_state(), *fixes.ask_ike(case.host))
+    fix = (*fixes.make_state(), *_fit_the_policy(missing), *fixes.ask_ike(case.host))
     verdict = Verdict("certain", culprit, tuple(evidence), fix, title)
     compared = missing is not None and missing.nearest is not None
     return if_unchanged(case, verdict, "policies", *(("SAs",) if compared else ()))
+
+
+def _fit_the_policy(missing: Missing | None) -> tuple[Fix, ...]:
+    if missing is None or missing.nearest is None or missing.differs != ("reqid",):
+        return ()
+    return fixes.ask_for_the_reqid(missing.policy, missing.nearest)
 
 
 def _policy_without_state(missing: Missing) -> culprits.XfrmPolicy:
@@ -55,7 +61,7 @@ def discarded_while_sending(case: Case) -> Verdict | None:
     drop = case.drop
     if kernel_word.place(drop) != "dst_discard_out" or not kernel_word.gave_no_reason(drop):
         return None
-    if kernel_word.way(drop).isdisjoint(SENDING):
+    if drop.event.skb_iif or kernel_word.way(drop).isdisjoint(SENDING):
         return None
     fact = "the blackhole that IPsec gives packets without an SA; a device that is gone gives it too"
     return kernel_word.likely(drop, Evidence("place", fact))

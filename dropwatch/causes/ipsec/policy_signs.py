@@ -75,7 +75,7 @@ def template_mismatch(case: Case) -> Verdict | None:
     culprit, more = _template_culprit(found, state)
     fix = (
         *fixes.show_policies(check.dir),
-        *fixes.who_sends_clear(drop, state),
+        *fixes.who_sends_clear(drop, state, found.one),
         *fixes.ask_ike(case.host),
     )
     title = _CLEAR_TEXT if state is None else None

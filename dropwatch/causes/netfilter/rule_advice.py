@@ -7,7 +7,7 @@ from dropwatch.causes.fits import answers, to_a_service
 from dropwatch.causes.netfilter import chain_owners, owner_advice, words
 from dropwatch.host.commands import nft_takes
 from dropwatch.host.listed_rule import ListedRule
-from dropwatch.model.culprits import ChainPolicy, NftRule, Rule
+from dropwatch.model.culprits import ChainPolicy, IptablesRule, NftRule, Rule
 from dropwatch.model.drop import Drop, Fix, Packet
 from dropwatch.names import protocols
 from dropwatch.names.foreign import is_option, quoted, raw_name
@@ -69,9 +69,17 @@ def _changes(drop: Drop, culprit: Rule, listed: ListedRule | None) -> list[Fix]:
     tool = listed.tool if listed is not None else "nft" if isinstance(culprit, NftRule) else ""
     if tool == "nft":
         return _nft_changes(drop, culprit, culprit.chain)
-    if tool.startswith(("iptables", "ip6tables")):  # the flows of arptables and ebtables are other things
-        return _xt_changes(drop, culprit, culprit.chain, tool, listed.text if listed is not None else None)
-    return []
+    text = listed.text if listed is not None else None
+    if tool.startswith(("iptables", "ip6tables")):
+        return _xt_changes(drop, culprit, culprit.chain, tool, text)
+    # The flows of arptables and ebtables are other things, and are not let past a rule of theirs.
+    start = f"{tool} -t {quoted(culprit.table)}"
+    by_words = _out_by_words(start, culprit.chain, text) if tool else []
+    if by_words or not tool.startswith("arptables") or is_option(culprit.chain):
+        return by_words
+    # arptables lists words that it does not take; no advice puts a rule before one of its own.
+    number = culprit.number if isinstance(culprit, IptablesRule) else None
+    return [_take_out(f"{start} -D {quoted(culprit.chain)} {number}")] if number is not None else []
 
 
 def _nft_changes(drop: Drop, culprit: Rule, chain: str) -> list[Fix]:
@@ -101,11 +109,14 @@ def _xt_changes(drop: Drop, culprit: Rule, chain: str, tool: str, text: str | No
         return _let_pass(drop, f"{start} -A {name}", accept, answer, "")
     if culprit.number is None:
         return []
-    found = _let_pass(drop, f"{start} -I {name} {culprit.number}", accept, answer, " before it")
+    before = _let_pass(drop, f"{start} -I {name} {culprit.number}", accept, answer, " before it")
+    return [*before, *_out_by_words(start, chain, text)]
+
+
+def _out_by_words(start: str, chain: str, text: str | None) -> list[Fix]:
+    """Not by its number, which is another once a rule was inserted."""
     words_of_it = _rule_words(text, chain)
-    if words_of_it:  # not by its number, which is another once a rule was inserted
-        found.append(_take_out(f"{start} -D {shlex.join(words_of_it)}"))
-    return found
+    return [_take_out(f"{start} -D {shlex.join(words_of_it)}")] if words_of_it else []
 
 
 def _rule_words(text: str | None, chain: str) -> list[str]:

@@ -18,6 +18,8 @@ _CHECKS = {
     "netfilter.rpfilter-match": "forged packets from this address pass as well",
     "netfilter.synproxy": "floods of this flow reach the server",
 }
+# `SEQ is over the upper bound (...)` and the like (net/netfilter/nf_conntrack_proto_tcp.c: tcp_in_window).
+_OUT_OF_WINDOW = "bound"
 _BRIDGE_SYSCTLS = {"ip": "iptables", "ip6": "ip6tables", "arp": "arptables"}
 
 
@@ -32,10 +34,13 @@ def rule_verdict(drop: Drop, host: Host, found: Blamed) -> Verdict:
     evidence += _both(drop, host, found)
     bridged = _bridged(drop, found)
     evidence += [fact for fact, _ in bridged]
+    outside, liberal = _out_of_window(drop), _liberal(drop, found)
     fixes = (
         *_remedies(drop, found),
+        *(liberal if outside else ()),
         *rule_advice.fixes(drop, found.culprit, found.listed, _CHECKS.get(found.cause_id)),
         *(fix for _, fix in bridged),
+        *(liberal if outside is None else ()),
     )
     return Verdict(found.confidence, found.culprit, tuple(evidence), fixes, found.title)
 
@@ -117,12 +122,25 @@ def _remedies(drop: Drop, found: Blamed) -> Iterable[Fix]:
         )
     if found.cause_id == "netfilter.conntrack-invalid":
         yield Fix("make both directions of the flow pass this host, so that conntrack sees all of it")
-        if drop.packet.proto == "tcp":
-            yield Step(
-                "or do not be strict about TCP windows",
-                "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
-                weakens="forged segments outside of the windows pass as well",
-            )
+
+
+def _liberal(drop: Drop, found: Blamed) -> tuple[Fix, ...]:
+    """Helps against numbers outside of a window, and nothing else that conntrack calls INVALID."""
+    if found.cause_id != "netfilter.conntrack-invalid" or drop.packet.proto != "tcp":
+        return ()
+    return (
+        Step(
+            "or do not be strict about TCP windows",
+            "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
+            weakens="forged segments outside of the windows pass as well",
+        ),
+    )
+
+
+def _out_of_window(drop: Drop) -> bool | None:
+    """Whether conntrack said so; None where it said nothing."""
+    note = drop.event.netfilter.conntrack if drop.event.netfilter is not None else None
+    return None if note is None or note.words is None else _OUT_OF_WINDOW in note.words
 
 
 def _where_to(drop: Drop, route: Route) -> str:

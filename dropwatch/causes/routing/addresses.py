@@ -5,6 +5,16 @@ from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
+NO_WAY_BACK = (
+    Fix("see that there is no route back to the sender", "ip route get SADDR"),
+    Fix("give the source a route, best one that leads out through DEV, where it comes in"),
+    Step(
+        "or switch the check off: loose mode does not help where there is no route at all",
+        "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.DEV.rp_filter=0",
+        weakens="forged sources are let in",
+    ),
+)
+
 ADDRESSES = (
     Cause(
         id="routing.reverse-path",
@@ -73,7 +83,7 @@ $ ip addr show to SADDR
             ),
             Step(
                 "if 127.0.0.0/8 is wanted here (DNAT to localhost)",
-                "sysctl -w net.ipv4.conf.DEV.route_localnet=1",
+                "sysctl -w net.ipv4.conf.DEV.route_localnet=1 net.ipv4.conf.DEV.accept_local=1",
                 fits=fits.both(fits.ipv4, fits.from_loopback),
                 weakens="the network reaches what listens on localhost only",
             ),
@@ -190,6 +200,16 @@ $ cat /proc/net/igmp
             Fix(
                 "a program that does not choose joins where the route for the group leads",
                 "ip route get DADDR",
+            ),
+            Step(
+                "or have the kernel join for it, as long as the address is there",
+                "ip address add DADDR/32 dev DEV autojoin",
+                fits=fits.ipv4,
+            ),
+            Step(
+                "or have the kernel join for it, as long as the address is there",
+                "ip address add DADDR/128 dev DEV autojoin",
+                fits=fits.ipv6,
             ),
             Fix("see who has joined what", "ip maddr show"),
         ),

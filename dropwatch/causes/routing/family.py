@@ -10,6 +10,7 @@ ROUTING = Family(
     "routing",
     (*ADDRESSES, *PATHS),
     in_order(
+        ("routing.reverse-path", signs.reverse_path),
         ("routing.martian-source", signs.martian_source),
         ("routing.martian-destination", signs.martian_destination),
         (

@@ -5,6 +5,18 @@ from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
+
+def _delete(kind: str) -> tuple[Step, Step]:
+    """All of the type whose prefix has the destination: which of them the kernel took is not known."""
+    what = f"delete the routes of type {kind} to the destination, if they are not wanted"
+    gives_up = "they may be a fence, and packets go where the next route leads"
+    command = f"route flush table all type {kind} match DADDR"
+    return (
+        Step(what, f"ip {command}", fits=fits.ipv4, weakens=gives_up),
+        Step(what, f"ip -6 {command}", fits=fits.ipv6, weakens=gives_up),
+    )
+
+
 PATHS = (
     Cause(
         id="routing.prohibit",
@@ -20,16 +32,13 @@ $ ip rule
 $ ip route show table all type prohibit
 """,
         fix=(
+            Step("find the route or rule", "ip rule; ip route show table all type prohibit", fits=fits.ipv4),
             Step(
-                "find the route or rule, and delete it if it is not wanted",
-                "ip rule; ip route show table all type prohibit",
-                fits=fits.ipv4,
-            ),
-            Step(
-                "find the route or rule, and delete it if it is not wanted",
+                "find the route or rule",
                 "ip -6 rule; ip -6 route show table all type prohibit",
                 fits=fits.ipv6,
             ),
+            *_delete("prohibit"),
             Step("or add a more specific route", "ip route add DADDR via GATEWAY", fits=fits.unicast),
         ),
         seen_as=("NOT_SPECIFIED", "IP_INNOROUTES", "IP_OUTNOROUTES"),
@@ -49,16 +58,13 @@ $ ip route show table all type blackhole
 $ ip rule
 """,
         fix=(
+            Step("find the route or rule", "ip rule; ip route show table all type blackhole", fits=fits.ipv4),
             Step(
-                "find the route or rule, and delete it if it is not wanted",
-                "ip rule; ip route show table all type blackhole",
-                fits=fits.ipv4,
-            ),
-            Step(
-                "find the route or rule, and delete it if it is not wanted",
+                "find the route or rule",
                 "ip -6 rule; ip -6 route show table all type blackhole",
                 fits=fits.ipv6,
             ),
+            *_delete("blackhole"),
             Step("or add a more specific route", "ip route add DADDR via GATEWAY", fits=fits.unicast),
         ),
         seen_as=("NOT_SPECIFIED",),
@@ -91,6 +97,7 @@ $ ip rule
                 "ip -6 rule; ip -6 route show table all type unreachable",
                 fits=fits.ipv6,
             ),
+            *_delete("unreachable"),
         ),
         seen_as=("NOT_SPECIFIED", "IP_INNOROUTES", "IP_OUTNOROUTES", "IP_INADDRERRORS"),
         seen_at=("ip_error", "ip6_pkt_drop"),

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import of_catalogue
 from dropwatch.causes.path_mtu import smaller_segments
+from dropwatch.causes.routing.addresses import NO_WAY_BACK
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Address, Drop, Evidence, Fix, Verdict
 from dropwatch.names.foreign import quoted
@@ -55,6 +56,18 @@ def _martian(drop: Drop, fact: Evidence) -> Verdict | None:
     ):
         return kernel_word.certain(drop, fact)
     return kernel_word.likely(drop, fact) if _refused_by_routing(drop) else None
+
+
+def reverse_path(drop: Drop, host: Host) -> Verdict | None:
+    """Loose mode helps where there is any route back: without one it refuses the packet as well."""
+    saddr, device = drop.packet.saddr, drop.iface.name if drop.iface is not None else None
+    if drop.reason != "IP_RPFILTER":
+        return None
+    said, event = kernel_word.certain(drop), drop.event
+    route = host.route_back(event.netns, saddr, event.mark, event.monotonic_ns) if saddr is not None else None
+    if route is None or route.refusal is None or device is None:
+        return said
+    return replace(said, fix=of_catalogue(NO_WAY_BACK, drop))
 
 
 def forwarding_off(drop: Drop, host: Host) -> Verdict | None:
@@ -123,7 +136,7 @@ def blackhole(drop: Drop, host: Host) -> Verdict | None:
         drop
     ):
         return None
-    if drop.packet.family != 6 or not kernel_word.way(drop).isdisjoint(SENDING):
+    if drop.packet.family != 6 or not (drop.event.skb_iif or kernel_word.way(drop).isdisjoint(SENDING)):
         return None
     return kernel_word.likely(
         drop, Evidence("place", "a route's discard function; a dead device has it as well")

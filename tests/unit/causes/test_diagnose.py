@@ -210,7 +210,7 @@ WITHOUT_REASON = [
     (("packet_rcv",), {}, ("socket.packet-buffer-full", "likely")),
     (("br_allowed_ingress", "br_handle_frame_finish"), {}, ("device.bridge-vlan-filter", "certain")),
     (("br_flood", "br_dev_xmit"), {}, ("device.bridge-no-port", "likely")),
-    (("dst_discard_out", "ip_send_skb", "udp_send_skb"), {}, ("ipsec.out-no-state", "likely")),
+    (("dst_discard_out", "ip_send_skb", "udp_send_skb"), {}, ("unknown", "unknown")),
     (("dst_discard_out", "ip6_rcv_finish"), {"family": 6}, ("routing.blackhole", "likely")),
     (("xfrm_output_resume", "ip_send_skb"), {}, ("unknown", "unknown")),
     (("nf_hook_slow",), {}, ("unknown", "unknown")),
@@ -305,3 +305,12 @@ def test_where_nobody_knows_whether_probes_ran_their_notes_are_not_certain(
     assert any("nobody knows whether a probe could run" in one.text for one in verdict.evidence) is not known
     _, verdict = diagnose(replace(drop, event=replace(drop.event, socket=None)), HOST)
     assert verdict.confidence == "certain", "what the kernel says by itself is"
+
+
+@pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED"])
+def test_a_packet_of_our_own_ends_in_the_blackhole_of_ipsec(
+    make_drop: Callable[..., Drop], make_event: Callable[..., Event], reason: str | None
+) -> None:
+    """It came in nowhere; one that did has the sender of its own namespace on the stack, below the softirq."""
+    drop = at(make_drop(event=make_event(skb_iif=0)), "dst_discard_out", "ip_send_skb", reason=reason)
+    assert judged(drop) == ("ipsec.out-no-state", "likely")

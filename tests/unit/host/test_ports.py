@@ -52,7 +52,7 @@ LINKS = {
         (2, Port("bond0", "bond", False, "active-backup", "first")),
         (3, Port("bond0", "bond", True, "active-backup", "first")),
         (4, Port("team0", "team")),
-        (5, None),
+        (5, Port("br0", "bridge")),
         (6, Port("bond1", "bond", False, "802.3ad", None)),
         (77, None),
     ],

@@ -75,3 +75,16 @@ def test_the_port_is_named(unhandled: Unhandled) -> None:
         "ethertype 0x86dd has a handler, which did not get the frame",
         "after the drop vb is a backup port of bond0 (active-backup, va is active)",
     ]
+
+
+def test_a_backup_port_is_made_the_active_one(unhandled: Unhandled) -> None:
+    """Where the mode has one; of an aggregate that is for the other end to say."""
+
+    def commands(port: Port) -> str:
+        _, verdict = diagnose(unhandled(IPV6), ToldHost(ethertypes=HANDLED, port=port))
+        return "\n".join(fix.command or "" for fix in verdict.fix)
+
+    assert "ip link set dev bond0 type bond active_slave vb" in commands(BACKUP)
+    aggregate = commands(replace(BACKUP, mode="802.3ad", active=None))
+    assert "active_slave" not in aggregate
+    assert "ip -d link show vb" in aggregate

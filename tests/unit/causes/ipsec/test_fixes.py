@@ -12,7 +12,7 @@ import pytest
 from dropwatch.causes.advice import Step
 from dropwatch.causes.ipsec import fixes
 from dropwatch.model.drop import Drop, Event, Fix, Packet
-from dropwatch.model.ipsec import Selector, XfrmCheck, XfrmNote, XfrmPolicy, XfrmState
+from dropwatch.model.ipsec import Selector, XfrmCheck, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 from tests.unit.causes.throwaway import namespace
 
 ENDS = {4: ("10.9.0.2", "10.9.0.1"), 6: ("fd09::2", "fd09::1")}
@@ -76,7 +76,8 @@ def all_of(drop: Drop, state: XfrmState, policy: XfrmPolicy) -> list[Fix]:
         *fixes.fit_the_policy_mark(drop, policy),
         *fixes.show_states(state),
         *fixes.show_policies("fwd"),
-        *fixes.who_sends_clear(drop, None),
+        *fixes.who_sends_clear(drop, None, None),
+        *fixes.who_sends_clear(drop, None, replace(policy, mark=0, mark_mask=0)),
         *fixes.add_policy(drop, "in", state),
         *fixes.add_policy(drop, "fwd", transport),
         *fixes.delete_policy(policy),
@@ -85,7 +86,15 @@ def all_of(drop: Drop, state: XfrmState, policy: XfrmPolicy) -> list[Fix]:
         *fixes.renew(state),
         *fixes.fit_the_size(drop, 1400),
         *fixes.match_if_id(),
+        *fixes.ask_for_the_reqid(with_template(policy, state), state),
     ]
+
+
+def with_template(policy: XfrmPolicy, state: XfrmState) -> XfrmPolicy:
+    length = 32 if state.family == 4 else 128
+    selector = Selector(state.family, state.saddr, length, state.daddr, length, 17, 0, 0, 5000, 0xFFFF)
+    template = XfrmTemplate("esp", "tunnel", state.saddr, state.daddr)
+    return replace(policy, selector=selector, action="allow", mark=0, mark_mask=0, templates=(template,))
 
 
 def test_each_is_understood(
@@ -101,8 +110,10 @@ def test_each_is_understood(
 
 def test_what_opens_says_so(drop: Drop, state: XfrmState, policy: XfrmPolicy) -> None:
     opens = [fix for fix in all_of(drop, state, policy) if isinstance(fix, Step) and fix.weakens]
+    ends = f"src {drop.packet.saddr} dst {drop.packet.daddr}"
     assert [(fix.command or "").split(" dir ")[0] for fix in opens] == [
         "",
+        f"ip xfrm policy update {ends} proto tcp dport 5000",
         "ip xfrm policy delete",
         "ip xfrm policy setdefault in accept",
     ]
@@ -123,3 +134,14 @@ def test_the_mark_is_put_on_before_it_is_asked_for(drop: Drop, state: XfrmState,
 def test_commands_for_the_sender_are_for_another_host(drop: Drop, state: XfrmState) -> None:
     for given in (fixes.compare_ends(state), fixes.set_up_again(drop), fixes.show_states(state)):
         assert any(isinstance(fix, Step) and fix.elsewhere and "sender" in fix.text for fix in given)
+
+
+def test_clear_text_is_let_past_a_policy_only_where_something_comes_before_it(
+    drop: Drop, policy: XfrmPolicy
+) -> None:
+    plain = replace(policy, action="allow", mark=0, mark_mask=0)
+    command = fixes.who_sends_clear(drop, None, plain)[-1].command
+    assert command is not None
+    assert command.endswith(f"dst {drop.packet.daddr} proto tcp dport 5000 dir in priority 99")
+    for other in (None, policy, replace(plain, if_id=7), replace(plain, priority=0)):
+        assert fixes.who_sends_clear(drop, None, other)[-1].command is None

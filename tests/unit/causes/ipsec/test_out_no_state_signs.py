@@ -57,6 +57,11 @@ def test_the_nearest_sa_is_compared_with_the_template(
     _, verdict = judged(leaving(**fields), POLICY, states=(other,))
     assert verdict.culprit.differs == ("reqid",)
     assert "SA / template: reqid 2 / 1  <- differs" in texts(verdict)
+    (change,) = [fix.command for fix in verdict.fix if "policy update" in (fix.command or "")]
+    assert "reqid 2 mode" in change
+    assert "dir out" in change
+    _, verdict = judged(leaving(**fields), POLICY, states=(replace(other, mode="transport"),))
+    assert not any("policy update" in (fix.command or "") for fix in verdict.fix), "more than that differs"
 
 
 def test_the_kernel_asked_and_nobody_answered(leaving: Callable[..., Drop], judged: Judged) -> None:

@@ -207,6 +207,18 @@ def test_a_policy_with_another_if_id(refused: Callable[..., Drop], judged: Judge
     assert (cause, verdict.confidence) == ("ipsec.interface-mismatch", "likely")
     assert verdict.culprit.differs == ("if_id",)
     assert "netlink link: the xfrm interfaces here have if_id 0x2b: none has 0x2a" in texts(verdict)
+    assert not any("policy add" in (fix.command or "") for fix in verdict.fix), "none would be taken"
+
+
+def test_a_policy_with_the_if_id_of_sa_and_interface_is_added(
+    refused: Callable[..., Drop], judged: Judged
+) -> None:
+    drop = refused("XfrmInNoPols", state=replace(SA, if_id=0x2B))
+    cause, verdict = judged(drop, replace(POLICY, if_id=0x2A), interfaces={2: 0x2B})
+    assert cause == "ipsec.interface-mismatch"
+    assert any(
+        "policy add" in (fix.command or "") and "if_id 0x2b" in (fix.command or "") for fix in verdict.fix
+    )
 
 
 def test_it_came_through_an_xfrm_interface(refused: Callable[..., Drop], judged: Judged) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from dropwatch.causes.advice import weakness
 from dropwatch.causes.netfilter.rule_advice import fixes
 from dropwatch.host.listed_rule import ListedRule
-from dropwatch.model.culprits import ChainPolicy, IptablesRule, NftRule
+from dropwatch.model.culprits import ChainPolicy, EbtablesRule, IptablesRule, NftRule, Rule
 from dropwatch.model.drop import Drop, Fix
 
 Refused = Callable[..., Drop]
@@ -60,6 +61,27 @@ def test_an_answer_in_the_raw_table_has_no_connection_yet(refused: Refused) -> N
         "--ctstate ESTABLISHED,RELATED -j ACCEPT" in str(one)
         for one in commands(answer, xt("-A INPUT -j DROP"))
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "tool", "out"),
+    [
+        (
+            EbtablesRule("-A FORWARD -p IPv4 -j DROP", "bridge", "filter", "FORWARD", 1),
+            "ebtables-legacy",
+            "ebtables-legacy -t filter -D FORWARD -p IPv4 -j DROP",
+        ),
+        (
+            IptablesRule("-j DROP -i * -o * -s 10.9.0.1", "arp", "filter", "INPUT", 3),
+            "arptables-legacy",
+            "arptables-legacy -t filter -D INPUT 3",
+        ),
+    ],
+)
+def test_a_rule_for_frames_is_taken_out(refused: Refused, rule: Rule, tool: str, out: str) -> None:
+    """No flow of IP is let past it: it looks at other things."""
+    first, _ = fixes(refused(), rule, ListedRule(rule, tool, f"{tool} -L"))
+    assert (first.command, weakness(first)) == (out, "all that it stops may pass then")
 
 
 def test_arp_has_no_flow_of_ip(refused: Refused) -> None:

@@ -463,3 +463,27 @@ def test_without_a_note_nothing_is_known(
     refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
 ) -> None:
     assert judged(refused(), firewall(NFT_RULE))[0] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        ("SEQ is over the upper bound (over the window of the receiver)", [0]),
+        ("invalid new deleting", []),
+        (None, [-1]),
+    ],
+)
+def test_windows_are_only_given_up_for_what_lies_outside_of_one(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    words: str | None,
+    places: list[int],
+) -> None:
+    """Last of all where conntrack said nothing."""
+    note = ConntrackNote(words=words, invalid=True)
+    drop = refused(nft=NFT, conntrack=note, proto="tcp", tcp_flags="A")
+    _, verdict = judged(drop, firewall(nft_text("ct state invalid drop")))
+    opens = [one or "" for one in commands(verdict) if "sysctl" in str(one) or "accept" in str(one)]
+    assert len(opens) == 1 + len(places)
+    assert all("be_liberal" in opens[place] for place in places)

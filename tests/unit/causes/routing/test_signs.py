@@ -79,3 +79,42 @@ def test_segments_of_tcp_are_made_smaller(too_big: Callable[..., Drop]) -> None:
     assert fixes(too_big(proto="tcp"), None)[0].command == f"ip netns exec b iptables {clamp}"
     six = too_big(proto="tcp", family=6, saddr="fd09::1", daddr="fd09::2")
     assert fixes(six, None)[0].command == f"ip netns exec b ip6tables {clamp}"
+
+
+@pytest.mark.parametrize(
+    ("route", "change"),
+    [
+        (Route("eth1"), "net.ipv4.conf.vb.rp_filter=2"),
+        (None, "net.ipv4.conf.vb.rp_filter=2"),
+        (
+            Route(None, refusal="the network is unreachable"),
+            "net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.vb.rp_filter=0",
+        ),
+    ],
+)
+def test_loose_mode_is_for_a_source_that_has_a_route(
+    make_drop: Callable[..., Drop], route: Route | None, change: str
+) -> None:
+    place = Frame("ip_rcv_finish_core", 1, None, 0)
+    drop = replace(make_drop(), where=Where(place, "routing", "in"), stack=(place,), reason="IP_RPFILTER")
+    cause, verdict = diagnose(drop, ToldHost(route_back=route))
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == ("routing.reverse-path", "certain")
+    (written,) = [fix.command for fix in verdict.fix if "sysctl" in (fix.command or "")]
+    assert written == f"ip netns exec b sysctl -w {change}"
+
+
+def test_a_blackhole_of_ipv6_is_told_by_where_the_packet_came_from(
+    make_drop: Callable[..., Drop], make_event: Callable[..., Any], make_packet: Callable[..., Packet]
+) -> None:
+    """Below a softirq the stack may show who sent it, of another namespace."""
+    names = ("dst_discard", "ip6_rcv_finish", "ipv6_rcv", "ip6_send_skb")
+    stack = tuple(Frame(name, 1, None, 0) for name in names)
+
+    def judged(skb_iif: int) -> str | None:
+        drop = make_drop(make_packet(family=6), event=make_event(skb_iif=skb_iif), reason=None)
+        cause, _ = diagnose(replace(drop, where=Where(stack[0], "routing", "in"), stack=stack), ToldHost())
+        return cause.id if cause is not None else None
+
+    assert judged(2) == "routing.blackhole"
+    assert judged(0) is None

@@ -1,0 +1,41 @@
+"""A device without carrier: what is to be brought up is the device itself, or another one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.lower import Lower
+from dropwatch.model.drop import Drop, Frame, Interface, Where
+from tests.unit.told_host import ToldHost
+
+
+@pytest.fixture
+def off(make_drop: Callable[..., Drop], make_event: Callable[..., object]) -> Drop:
+    frame = Frame("__dev_queue_xmit", 1, None, 0)
+    drop = make_drop(event=make_event(notes=frozenset({"no-carrier"})), reason="QDISC_DROP")
+    return replace(drop, where=Where(frame, "device", "out"), stack=(frame,), iface=Interface(2, "x0"))
+
+
+def commands(drop: Drop, lower: Lower | None) -> list[str | None]:
+    cause, verdict = diagnose(drop, ToldHost(lower=lower))
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == ("queueing.noqueue-down", "certain")
+    return [fix.command for fix in verdict.fix]
+
+
+def test_the_device_itself_is_down(off: Drop) -> None:
+    assert commands(off, None)[0] == "ip netns exec b ip link set x0 up"
+
+
+def test_its_other_end_is_down(off: Drop) -> None:
+    found = commands(off, Lower("x 1"))
+    assert found[0] == "ip netns exec b ip link set dev 'x 1' up"
+    assert not any("set x0 up" in str(command) for command in found), "it is up"
+    assert any("ignore_routes_with_linkdown" in str(command) for command in found)
+
+
+def test_its_other_end_is_in_another_namespace(off: Drop) -> None:
+    first = commands(off, Lower(None))[0]
+    assert first == "ip netns exec b ip -d link show x0; ip -all netns exec ip link show"
