@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,13 +118,23 @@ def test_a_complaint_of_the_kernel_is_seen() -> None:
 def test_every_scenario_runs_on_every_kernel_or_once() -> None:
     found = scenarios()
     once = {scenario.name for scenario in found if scenario.once}
-    assert 0 < len(once) < len(found) / 10
+    assert 0 < len(once) < len(found) / 6
     every = kernels()
     runs = pairs(every, found)
     for scenario in found:
         expected = 1 if scenario.once else len(every)
         assert [name for _, name in runs].count(scenario.name) == expected, scenario
     assert pairs([KERNEL], [Scenario("a", False), Scenario("b", True)]) == [(KERNEL, "a"), (KERNEL, "b")]
+
+
+def test_what_needs_a_feature_runs_once_where_it_is() -> None:
+    old, new = (
+        replace(KERNEL, label=label, lacks=frozenset(lacks)) for label, lacks in (("1", {"x"}), ("2", set()))
+    )
+    found = [Scenario(f"scenario {number}", True, "x") for number in range(9)]
+    assert {kernel for kernel, _ in pairs([old, new], found)} == {new}
+    assert len(pairs([old, new], found)) == 9
+    assert pairs([old], found) == []
 
 
 def test_kernels_are_chosen_by_label() -> None:

@@ -1,7 +1,7 @@
 """Which scenarios there are: asked of pytest, which this is a plugin of, in a process of its own.
 
 The mark `once` is for what does not depend on the kernel, and takes long: such a scenario runs on one of the wanted
-kernels, chosen by its name, so that all have a like share of them.
+kernels, chosen by its name, so that all have a like share of them. With `needs` it is one that has this feature.
 """
 
 import json
@@ -28,6 +28,7 @@ class Scenario(NamedTuple):
 
     name: str
     once: bool
+    needs: str | None = None
 
 
 def scenarios() -> list[Scenario]:
@@ -63,14 +64,22 @@ def pairs(kernels: Sequence[Kernel], found: Sequence[Scenario]) -> list[tuple[Ke
         (kernel, scenario.name)
         for number, kernel in enumerate(kernels)
         for scenario in found
-        if not scenario.once or crc32(scenario.name.encode()) % len(kernels) == number
+        if not scenario.once or number == _chosen(kernels, scenario)
     ]
+
+
+def _chosen(kernels: Sequence[Kernel], scenario: Scenario) -> int | None:
+    """The place of the one kernel that it runs on; None where all lack what it needs."""
+    able = [number for number, kernel in enumerate(kernels) if scenario.needs not in kernel.lacks]
+    return able[crc32(scenario.name.encode()) % len(able)] if able else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     if path := os.environ.get(_LIST):
-        found = [
-            (item.nodeid.removeprefix(PREFIX), item.get_closest_marker("once") is not None)
-            for item in session.items
-        ]
-        Path(path).write_text(json.dumps(found))
+        Path(path).write_text(json.dumps([_scenario(item) for item in session.items]))
+
+
+def _scenario(item: pytest.Item) -> Scenario:
+    once = item.get_closest_marker("once")
+    needs = once.kwargs.get("needs") if once is not None else None
+    return Scenario(item.nodeid.removeprefix(PREFIX), once is not None, needs)

@@ -16,10 +16,11 @@ SYS_BPF = 321  # x86_64
 PROG_LOAD, LINK_CREATE = 5, 28  # linux/bpf.h
 PROG_TYPE_NETFILTER, ATTACH_NETFILTER = 32, 45
 PROG_TYPE_SK_LOOKUP, ATTACH_SK_LOOKUP = 30, 36
+PROG_TYPE_XDP = 6
 LOCAL_IN = 1
 DROP = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack(
     "<BBhi", 0x95, 0, 0, 0
-)  # r0 = NF_DROP, SK_DROP; exit
+)  # r0 = NF_DROP, SK_DROP, XDP_ABORTED; exit
 
 
 class NoSuchLink(Exception):
@@ -52,6 +53,14 @@ def dropping_lookups(end: Namespace) -> Iterator[None]:
         yield
     finally:
         os.close(link)
+
+
+def drop_by_generic_xdp(end: Namespace) -> None:
+    """Everything that comes in through the interface of this namespace dies, until the program is taken off."""
+    with _loaded(PROG_TYPE_XDP, 0) as program:
+        about = Path(f"/proc/self/fdinfo/{program}").read_text()
+        number = about.partition("prog_id:")[2].split()[0]
+        end.run(f"bpftool net attach xdpgeneric id {number} dev {end.iface}")
 
 
 @contextmanager
