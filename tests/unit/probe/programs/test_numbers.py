@@ -11,7 +11,7 @@ import pytest
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
-from dropwatch.probe.attach_drop import COUNTING
+from dropwatch.probe.attach_drop import COUNTING, SEGMENT
 from dropwatch.probe.families import ANSWERS, CHANGES, FAMILIES, TCP, XFRM, XFRM_OUTPUT
 from dropwatch.probe.family import Family, Hook
 from dropwatch.probe.programs import numbers
@@ -181,13 +181,13 @@ BASE = {"on_table_change"}  # in netfilter.c: for the families of legacy tables
 
 
 def test_every_tail_call_has_a_place_of_its_own() -> None:
-    calls = [COUNTING, *(call for family in FAMILIES for call in family.tail_calls)]
+    calls = [COUNTING, SEGMENT, *(call for family in FAMILIES for call in family.tail_calls)]
     assert len({(call.table, call.index) for call in calls}) == len(calls)
     text = (resource_dir("bpf") / "death.c").read_text()
     steps = [int(place) for place in re.findall(r"^\tDETAIL_\w+ = (\d+),$", text, re.M)]
     followed = [note.kind for family in FAMILIES for note in family.notes if note.follows]
     assert sorted([*steps, *followed]) == sorted(c.index for c in calls if c.table == "drop_details")
-    assert len(steps) == 3
+    assert len(steps) == 4
     assert min(steps) > max(followed)
 
 
