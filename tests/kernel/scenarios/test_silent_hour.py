@@ -151,11 +151,17 @@ def mdns(lan: Office) -> None:
                 assert other.recv(100) == one.recv(100) == b"who has it"
 
 
+def listens(end: Namespace, address: str) -> bool:
+    """Who asks earlier is refused, and that is told."""
+    return bool(end.run(f"ss -Hltn src = {address}").stdout)
+
+
 def web(lan: Office) -> None:
     client, server = lan.hosts[:2]
     (lan.home / "page").write_bytes(bytes(300_000))
     for address in (server.v4, f"[{server.v6}]"):
         server.start(f"busybox httpd -f -p {address}:80 -h {lan.home}")
+        eventually(partial(listens, server, f"{address}:80"), "the server listens")
         eventually(
             partial(succeeds, client, f"busybox wget -q -O {lan.home}/got http://{address}/page"),
             "the page comes",
