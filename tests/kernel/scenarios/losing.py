@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import itertools
 import os
 import socket
 import struct
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scenarios import bpf_links, outgoing, roads, traffic, tunnels
+from scenarios import bpf_links, roads, traffic
 from scenarios.first_fix import PORT, Arrived, listening, read, seen, spoil, waiting
 from scenarios.namespaces import Lab
 from scenarios.test_discovery import IFF_NO_PI, IFF_TUN, REDIRECT, TUNSETIFF, link_local
@@ -20,12 +19,8 @@ from scenarios.test_ipsec_interfaces import OTHER, OWN, opened
 from scenarios.tunnels import configure, gcm, way
 from scenarios.whydrop_process import Line
 
-from dropwatch.kernel import btf
-
 ELSEWHERE, GROUP = "172.16.9.9", "239.77.0.1"
-RAW_PROTOCOL = 99  # nobody's
 BIG = bytes(1400)
-_IDS = itertools.count(1000)
 NEW_NEIGHBOURS = range(110, 116)
 
 
@@ -43,10 +38,6 @@ def beyond(lab: Lab) -> None:
 
 def beyond_in_ipv6(lab: Lab) -> None:
     traffic.datagrams(lab.a, roads.BEYOND6, [PORT] * 3)
-
-
-def beyond_in_large_packets(lab: Lab) -> None:
-    outgoing.told(lab.a, (lab.a.v4, roads.BEYOND4), PORT, 3, size=1400, probe=True)
 
 
 def to_a_group(lab: Lab) -> None:
@@ -81,26 +72,6 @@ def from_loopback(lab: Lab) -> None:
 
 def to_loopback(lab: Lab) -> None:
     in_frames(lab, lab.a.v4, "127.0.0.1")
-
-
-def overtaken_pieces(lab: Lab) -> None:
-    """A datagram in two pieces, between which come pieces of others."""
-    first, *others = (next(_IDS) for _ in range(4))
-    datagram = struct.pack("!HHHH", 40000, PORT, 32, 0) + bytes(24)
-    pieces = [
-        (first, 0, datagram[:16]),
-        *((one, 0, datagram[:16]) for one in others),
-        (first, 2, datagram[16:]),
-    ]
-    to = traffic.hardware_address(lab.b, lab.b.iface)
-    ends = socket.inet_aton(lab.a.v4) + socket.inet_aton(lab.b.v4)
-    for number, offset, body in pieces:
-        place = offset or 0x2000  # more fragments
-        bare = (
-            struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), number, place, 64, socket.IPPROTO_UDP, 0) + ends
-        )
-        packet = bare[:10] + struct.pack("!H", traffic.checksum(bare)) + bare[12:] + body
-        traffic.frames(lab.a, lab.a.iface, to=to, kind=traffic.ETH_P_IP, body=packet, count=1)
 
 
 def over_the_bridge(lab: Lab) -> None:
@@ -160,12 +131,6 @@ def full_of_connections(lab: Lab) -> None:
 
 def rules_in(lab: Lab, rules: str) -> None:
     spoil(lab, nft(rules)[0])
-
-
-def through_a_narrow_link(lab: Lab) -> None:
-    roads.turn_around(lab)
-    narrow = ("link add out mtu 1280 type dummy", "link set out up")
-    configure(lab.b, *narrow, "route replace 10.77.0.0/24 dev out")
 
 
 def into_a_loose_cable(lab: Lab) -> None:
@@ -262,19 +227,12 @@ class OldConnection:
 
 
 class Burst:
-    """So many datagrams or raw packets that the buffer holds some of them, and all of them when it is twice as large.
+    """So many datagrams that the buffer holds some of them, and all of them when it is twice as large.
 
-    The program opens its socket anew each time; `asked` is what it asks for.
+    The program opens its socket anew each time.
     """
 
-    def __init__(self, kind: socket.SocketKind, asked: int | None = None) -> None:
-        self._kind = kind
-        self._asked = asked
-
     def send(self, lab: Lab) -> None:
-        if self._kind == socket.SOCK_RAW:
-            tunnels.raw(lab.a, lab.b.v4, RAW_PROTOCOL, BIG, 12)
-            return
         with traffic.open_socket(lab.a, socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for _ in range(12):
                 sender.sendto(BIG, (lab.b.v4, PORT))
@@ -295,12 +253,9 @@ class Burst:
         reader.close()
 
     def _opened(self, lab: Lab) -> socket.socket:
-        proto = RAW_PROTOCOL if self._kind == socket.SOCK_RAW else 0
         with lab.b.entered():
-            made = socket.socket(socket.AF_INET, self._kind, proto)
-        if self._asked is not None:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._asked)
-        made.bind((lab.b.v4, PORT if self._kind == socket.SOCK_DGRAM else 0))
+            made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind((lab.b.v4, PORT))
         return made
 
 
@@ -388,11 +343,6 @@ class Protected:
 def nft(rules: str, hook: str = "input", priority: int = 0, policy: str = "") -> tuple[str, ...]:
     chain = f"type filter hook {hook} priority {priority}; {policy} {rules}"
     return (f"b: nft table inet t {{ chain c {{ {chain} }} }}",)
-
-
-def is_given(reason: str) -> bool:
-    """By this kernel."""
-    return f"SKB_DROP_REASON_{reason}" in (btf.vmlinux().enum("skb_drop_reason") or {})
 
 
 def legacy_ebtables_are_here() -> bool:

@@ -1,6 +1,5 @@
 """Whoever carries out what is advised first ends the loss: provoke, read the finding, run its command, see packets."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +39,7 @@ LEGACY, LEGACY6, BY_NFT = "iptables-legacy", "ip6tables-legacy", "iptables-nft"
 FLOW = f"-p udp --dport {PORT}"
 ASYMMETRIC = (f"a: ip address add {losing.ELSEWHERE}/32 dev lo", "a: net.ipv4.conf.all.arp_announce = 2")
 UNTRACKED, OLD, TUN, FULL_TUN = losing.Untracked(), losing.OldConnection(), losing.Tun(), losing.Tun()
-DATAGRAMS, RAW = losing.Burst(socket.SOCK_DGRAM), losing.Burst(socket.SOCK_RAW, 1 << 20)
+DATAGRAMS = losing.Burst()
 NO_POLICY, MARK, CLEAR, REQID, INTERFACE = map(
     losing.Protected, ("no policy", "mark", "clear text", "another reqid", "another interface")
 )
@@ -148,14 +147,6 @@ ROUTES = {
         roads.turn_around,
         needs="reasons",
     ),
-    "too big": Loss(
-        "routing.too-big",
-        (),
-        losing.beyond_in_large_packets,
-        rises("Ip", "ForwDatagrams"),
-        losing.through_a_narrow_link,
-        needs="reasons",
-    ),
     "group that nobody joined": Loss(
         "routing.multicast-not-joined", ("a: ip route add 239.0.0.0/8 dev va",), losing.to_a_group
     ),
@@ -190,14 +181,6 @@ HOSTS = {
         ("first: net.core.rmem_default = 16000",),
         DATAGRAMS.send,
         DATAGRAMS.witness,
-    ),
-    "buffer of a raw socket": Loss(
-        "socket.raw-buffer-full",
-        ("first: net.core.rmem_max = 8192",),
-        RAW.send,
-        RAW.witness,
-        is_ours=lambda line: str(line["where"]["function"]).startswith("raw"),
-        needs="reasons",
     ),
     "socket outside of the VRF": Loss("socket.bound-elsewhere", prepare=losing.in_a_vrf, needs="reasons"),
     "tc filter on the way in": Loss("queueing.tc-ingress", filtered("b", "ingress"), needs="reasons"),
@@ -255,12 +238,6 @@ HOSTS = {
         losing.redirected,
         losing.route_for_redirects,
         is_ours=lambda line: line["packet"]["icmp_type"] == REDIRECT,
-    ),
-    "piece that others overtook": Loss(
-        "fragment.too-far",
-        ("b: net.ipv4.ipfrag_max_dist = 1",),
-        losing.overtaken_pieces,
-        needs="reason-frag-too-far",
     ),
     "XDP program": Loss("bpf.xdp-generic", (), losing.to_b_in_frames, prepare=losing.xdp),
     "connection that the peer forgot": Loss(
@@ -331,8 +308,6 @@ def test_the_first_fix_ends_the_loss(lab: Lab, whydrop: Whydrop, loss: Loss) -> 
 def possible(loss: Loss) -> None:
     if loss.needs == "reasons" and not kernel_gives_reasons():
         pytest.skip("feature reasons: this kernel does not tell this cause")
-    if loss.needs == "reason-frag-too-far" and not losing.is_given("FRAG_TOO_FAR"):
-        pytest.skip(f"feature {loss.needs}: this kernel does not give it")
     if loss.needs == "ebtables-legacy" and not losing.legacy_ebtables_are_here():
         pytest.skip("feature ebtables-legacy: this kernel has no such tables")
 
