@@ -60,7 +60,9 @@ def socket_memory(end: Namespace) -> dict[str, int]:
 
 
 def died_here(line: Line, end: Namespace) -> bool:
-    return line["type"] == "drop" and (line["netns"]["name"], line["packet"]["dport"]) == (end.name, PORT)
+    if line["type"] != "drop":
+        return False
+    return ((line["netns"] or {}).get("name"), line["packet"]["dport"]) == (end.name, PORT)
 
 
 @pytest.mark.parametrize("buffer", [1, None], ids=["a small buffer", "the default"])
