@@ -65,7 +65,7 @@ FIREWALLS = {
     ),
     "iptables reject": Loss("netfilter.iptables-reject", xt(LEGACY, f"-A INPUT {FLOW} -j REJECT")),
     "iptables policy": Loss("netfilter.chain-policy", xt(LEGACY, "-P INPUT DROP")),
-    "ebtables rule": Loss(
+    "frames that ebtables drops": Loss(
         "netfilter.ebtables-rule",
         (f"b: {EBTABLES} -A FORWARD {udp(PORT)} -j DROP",),
         losing.over_the_bridge,
