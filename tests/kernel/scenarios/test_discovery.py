@@ -76,7 +76,9 @@ def test_what_a_setting_refuses_is_told_with_it(
         onward = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, "fd0a::7")
         send(lab, REDIRECT, (source, link_local(lab.b)), bytes(4) + onward, 3)
     if kind == RA and frees_as_consumed():
-        pytest.skip("feature: this kernel frees a router advertisement that it refuses as consumed")
+        pytest.skip(
+            "feature dropped-advertisements: this kernel frees a router advertisement that it refuses as consumed"
+        )
     for line in deaths(whydrop, lab.b, 3, wanted=partial(of_kind, kind)):
         assert (line["cause"]["id"], line["cause"]["confidence"]) == ("ipv6.message-refused", "likely"), line
         assert line["object"]["text"] == f"net.ipv6.conf.{lab.b.iface}.{sysctl} = {value}", line

@@ -243,7 +243,7 @@ def is_known(proto: int) -> bool:
 def test_a_socket_is_bound_elsewhere(lab: Lab, whydrop: Whydrop, how: Elsewhere) -> None:
     """Likely at first; the socket that was seen then was there before the second drop."""
     if not is_known(how.proto):
-        pytest.skip("this kernel has no UDP-Lite")
+        pytest.skip("feature udp-lite: this kernel has none")
     configure(lab.b, how)
     with bound(lab.b, how) as there:
         for count, confidence in enumerate(("likely", "certain" if how.sure else "likely"), start=1):
