@@ -23,7 +23,7 @@ _SHARE, _SAVED_S = 0.1, 1.0
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 30.0
 _REMEMBERED = 4096
 _NAMING_S = (
-    1.0  # `ip netns` makes the file first, and the namespace's it becomes without a change of the directory
+    1.0  # `ip netns` makes a file and mounts the namespace there: the directory changes with the first only
 )
 
 
