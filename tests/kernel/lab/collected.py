@@ -49,7 +49,13 @@ def scenarios() -> list[Scenario]:
                 PREFIX,
             ],
             cwd=REPO,
-            env={**os.environ, "PYTHONPATH": "tests/kernel", _LIST: str(path)},
+            # What pytest makes of the scenarios is kept for the guests, whose tree is not writable.
+            env={
+                **os.environ,
+                "PYTHONPATH": "tests/kernel",
+                "PYTHONDONTWRITEBYTECODE": "",
+                _LIST: str(path),
+            },
             capture_output=True,
             text=True,
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from scenarios.firewalls import Rule, normal
 from scenarios.namespaces import Namespace
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Line, Whydrop
+from scenarios.whydrop_process import Line, Whydrop, told
 
 RULE_KINDS = ("nft-rule", "iptables-rule", "ebtables-rule", "arptables-rule")
 
@@ -47,7 +47,7 @@ def _died_in(end: Namespace, line: Line) -> bool:
 
 
 def _shown(lines: list[Line]) -> str:
-    return "\n".join(["these:", *map(json.dumps, lines[-10:])])
+    return "\n".join(["these:", *map(told, lines[-10:])])
 
 
 def by_netfilter(line: Line) -> bool:
@@ -59,7 +59,7 @@ def blame(
 ) -> None:
     """Each of them is certain, and names this rule. `way` are words of the way there, chains mostly."""
     for line in found:
-        shown = json.dumps(line)
+        shown = told(line)
         thing = line["object"]
         assert (line["cause"]["id"], line["cause"]["confidence"]) == (cause, "certain"), shown
         assert thing["kind"] in RULE_KINDS, shown
@@ -77,7 +77,7 @@ def blame(
 def blame_policy(found: list[Line], table: str, chain: str, *, legacy: bool = False) -> None:
     """Each of them names the policy of this chain."""
     for line in found:
-        shown = json.dumps(line)
+        shown = told(line)
         thing = line["object"]
         assert (line["cause"]["id"], line["cause"]["confidence"]) == ("netfilter.chain-policy", "certain"), (
             shown
@@ -89,7 +89,7 @@ def blame_policy(found: list[Line], table: str, chain: str, *, legacy: bool = Fa
 def explained(found: list[Line], cause: str, *words: str) -> None:
     """Each of them is certain of this cause, and each of the words is in what it says beside it."""
     for line in found:
-        shown = json.dumps(line)
+        shown = told(line)
         assert (line["cause"]["id"], line["cause"]["confidence"]) == (cause, "certain"), shown
         said = json.dumps([line["object"], line["evidence"], line["cause"]["title"]]).lower()
         assert all(word.lower() in said for word in words), f"not all of {words}: {shown}"

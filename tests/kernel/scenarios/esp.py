@@ -68,8 +68,10 @@ def connection(lab: Lab, family: int, mode: str, spi: int, **more: object) -> Co
         inner = ("10.8.0.1", "10.8.0.2") if family == 4 else ("fd08::1", "fd08::2")
         prefix = 32 if family == 4 else 128
         for end, own, other, gateway in ((lab.a, *inner, outer[1]), (lab.b, *inner[::-1], outer[0])):
-            end.run(f"ip address add {own}/{prefix} dev lo" + (" nodad" if family == 6 else ""))
-            end.run(f"ip route add {other}/{prefix} via {gateway} src {own}")
+            end.configure(
+                f"address add {own}/{prefix} dev lo" + (" nodad" if family == 6 else ""),
+                f"route add {other}/{prefix} via {gateway} src {own}",
+            )
     return Connection(lab, mode, inner, outer, spi, **more)  # type: ignore[arg-type]
 
 

@@ -37,8 +37,7 @@ def load_modules() -> None:
 
 def feed(end: Namespace, command: str, text: str) -> None:
     """Run a command line in the namespace with `text` as its input; a failure shows what it said."""
-    words = ["ip", "netns", "exec", end.name, *command.split()]
-    done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
+    done = end.run(command, check=False, stdin=text)
     assert done.returncode == 0, f"{end.name}: {command}: {done.stderr}\n{text[:2000]}"
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from scenarios import traffic
 from scenarios.firewalls import nft
 from scenarios.namespaces import Lab, Namespace
-from scenarios.tunnels import configure
 from scenarios.whydrop_process import Line
 
 PORT = 5900
@@ -93,7 +92,7 @@ def spoil(lab: Lab, line: str) -> None:
     elif is_setting:
         end.set(name.replace(".", "/"), int(value))
     elif command.startswith("ip "):
-        configure(end, command.removeprefix("ip "))
+        end.configure(command.removeprefix("ip "))
     elif command.startswith("nft "):
         nft(end, command.removeprefix("nft "))
     else:

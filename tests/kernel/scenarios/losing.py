@@ -16,7 +16,7 @@ from scenarios.namespaces import Lab
 from scenarios.test_discovery import IFF_NO_PI, IFF_TUN, REDIRECT, TUNSETIFF, link_local
 from scenarios.test_discovery import send as send_discovery
 from scenarios.test_ipsec_interfaces import OTHER, OWN, opened
-from scenarios.tunnels import configure, gcm, way
+from scenarios.tunnels import gcm, way
 from scenarios.whydrop_process import Line
 
 ELSEWHERE, GROUP = "172.16.9.9", "239.77.0.1"
@@ -102,7 +102,7 @@ def full_of_neighbours(lab: Lab) -> None:
     network = lab.b.v4.rpartition(".")[0]
     known = range(101, 110)
     addresses = (f"address add {network}.{host}/32 dev {lab.b.iface}" for host in (*known, *NEW_NEIGHBOURS))
-    configure(lab.b, *addresses)
+    lab.b.configure(*addresses)
     for host in known:
         traffic.datagrams(lab.a, f"{network}.{host}", [9])
     entries = Path("/proc/net/stat/arp_cache").read_text().splitlines()[1].split()[0]
@@ -111,7 +111,7 @@ def full_of_neighbours(lab: Lab) -> None:
 
 def unanswered_for_a_while(lab: Lab) -> None:
     """Three datagrams, while the answer to the question for b's hardware address takes its time."""
-    configure(lab.a, f"neigh flush dev {lab.a.iface}")
+    lab.a.configure(f"neigh flush dev {lab.a.iface}")
     with traffic.open_socket(lab.a, socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for _ in range(3):
             sender.sendto(BIG, (lab.b.v4, PORT))
@@ -136,24 +136,24 @@ def rules_in(lab: Lab, rules: str) -> None:
 def into_a_loose_cable(lab: Lab) -> None:
     """The other end of a pair is down."""
     pair = ("link add x0 type veth peer name x1", "link set x0 up")
-    configure(lab.a, *pair, "route add 10.77.0.0/24 dev x0")
-    configure(lab.a, f"neigh add {roads.BEYOND4} lladdr 02:00:00:00:00:07 dev x0 nud permanent")
+    lab.a.configure(*pair, "route add 10.77.0.0/24 dev x0")
+    lab.a.configure(f"neigh add {roads.BEYOND4} lladdr 02:00:00:00:00:07 dev x0 nud permanent")
 
 
 def another_way_back(lab: Lab) -> None:
-    configure(lab.b, "link add other type dummy", "link set other up", "route add 172.16.9.0/24 dev other")
+    lab.b.configure("link add other type dummy", "link set other up", "route add 172.16.9.0/24 dev other")
 
 
 def in_a_vrf(lab: Lab) -> None:
     red = ("link add red type vrf table 77", "link set red up")
-    configure(lab.b, *red, f"link set {lab.b.iface} master red")
+    lab.b.configure(*red, f"link set {lab.b.iface} master red")
 
 
 def backup_of_a_bond(lab: Lab) -> None:
     bond = ("link add bond0 type bond mode active-backup", "link add first type dummy")
     ports = (f"link set {port} master bond0" for port in ("first", lab.b.iface))
     up = ("link set bond0 up", f"address add {lab.b.v4}/24 dev bond0")
-    configure(lab.b, *bond, f"link set {lab.b.iface} down", *ports, *up)
+    lab.b.configure(*bond, f"link set {lab.b.iface} down", *ports, *up)
 
 
 def xdp(lab: Lab) -> None:
@@ -162,7 +162,7 @@ def xdp(lab: Lab) -> None:
 
 def route_for_redirects(lab: Lab) -> None:
     lab.b.set(f"net/ipv6/conf/{lab.b.iface}/accept_redirects", 0)
-    configure(lab.b, f"route add fd0a::/64 via {link_local(lab.a)} dev {lab.b.iface}")
+    lab.b.configure(f"route add fd0a::/64 via {link_local(lab.a)} dev {lab.b.iface}")
 
 
 def redirect(lab: Lab) -> None:
@@ -266,7 +266,7 @@ class Tun:
         with lab.b.entered():
             self._fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
             fcntl.ioctl(self._fd, TUNSETIFF, struct.pack("16sH22x", b"tun0", IFF_TUN | IFF_NO_PI))
-        configure(lab.b, "address add 10.99.0.1/24 dev tun0")
+        lab.b.configure("address add 10.99.0.1/24 dev tun0")
 
     def write(self, lab: Lab) -> None:
         for _ in range(3):
@@ -314,18 +314,18 @@ class Protected:
             return
         one = self._way = way(lab, 4, "transport" if self._how == "clear text" else "tunnel")
         if self._how == "clear text":
-            configure(lab.b, one.policy("in", "priority 71"))
+            lab.b.configure(one.policy("in", "priority 71"))
             return
         algorithms = gcm()
         if self._how == "another reqid":
-            configure(lab.a, one.but(reqid=one.reqid + 1).state(algorithms), one.policy("out"))
-            configure(lab.b, one.state(algorithms), one.policy("in"))
+            lab.a.configure(one.but(reqid=one.reqid + 1).state(algorithms), one.policy("out"))
+            lab.b.configure(one.state(algorithms), one.policy("in"))
             return
         one.lead_in(algorithms)
         if self._how == "no policy":
-            configure(lab.b, one.state(algorithms), one.but(port=one.port + 1).policy("in"))
+            lab.b.configure(one.state(algorithms), one.but(port=one.port + 1).policy("in"))
         else:
-            configure(lab.b, one.state(algorithms, "mark 0x15 mask 0x3f"), one.policy("in"))
+            lab.b.configure(one.state(algorithms, "mark 0x15 mask 0x3f"), one.policy("in"))
 
     def send(self, lab: Lab) -> None:
         self._way.send(3)

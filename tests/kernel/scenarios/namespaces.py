@@ -21,7 +21,10 @@ CLONE_NEWNET = 0x40000000
 
 @dataclass(frozen=True)
 class Namespace:
-    """One end of the road. `name` is what `ip netns` calls it, `inode` what the kernel does."""
+    """One end of the road. `name` is what `ip netns` calls it, `inode` what the kernel does.
+
+    Commands are started from within it: `ip netns exec` takes longer than most of them. /sys is not the namespace's.
+    """
 
     name: str
     iface: str
@@ -33,24 +36,30 @@ class Namespace:
     def inode(self) -> int:
         return self._path.stat().st_ino
 
-    def run(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, *, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command line (no shell) in here and wait for it; a failure shows what it said."""
-        done = subprocess.run(self._words(command), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        with self.entered():
+            done = subprocess.run(shlex.split(command), capture_output=True, text=True, input=stdin)
         if check and done.returncode != 0:
             raise AssertionError(
                 f"{self.name}: {command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
             )
         return done
 
+    def configure(self, *lines: str) -> None:
+        """Arguments of `ip`, one command a line, carried out in here by one process."""
+        self.run("ip -batch -", stdin="\n".join(lines))
+
     def start(self, command: str) -> subprocess.Popen[str]:
         """Start a command line in here; it is killed when the namespace goes."""
-        process = subprocess.Popen(
-            self._words(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        with self.entered():
+            process = subprocess.Popen(
+                shlex.split(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
         self._processes.append(process)
         return process
 
@@ -82,9 +91,6 @@ class Namespace:
     def _path(self) -> Path:
         return Path("/run/netns", self.name)
 
-    def _words(self, command: str) -> list[str]:
-        return ["ip", "netns", "exec", self.name, *shlex.split(command)]
-
 
 @dataclass(frozen=True)
 class Lab:
@@ -111,12 +117,11 @@ def joined_pair() -> Iterator[Lab]:
             end.set("net/ipv6/conf/default/accept_dad", 0)
             end.set("net/ipv6/conf/default/router_solicitations", 0)
         # With one index for both the kernel hears of the carrier up to a second later (linkwatch_urgent_event).
-        _batch(
+        a.configure(
             f"link add {a.iface} index 11 type veth peer name {b.iface} index 12 netns {b.name}",
             *_configuration(a),
-            end=a,
         )
-        _batch(*_configuration(b), end=b)
+        b.configure(*_configuration(b))
         for end in ends:  # IPv6 hears of the link a moment later, and has no route before
             eventually(partial(_has_ipv6, end), f"{end.name} has its IPv6 route")
         yield Lab(a, b)
@@ -147,10 +152,9 @@ def _has_ipv6(end: Namespace) -> bool:
     return wanted <= {(IPv6Address(bytes.fromhex(row[0])), row[1]) for row in rows}
 
 
-def _batch(*lines: str, end: Namespace | None = None) -> None:
-    """Lines for ip, in a namespace if one is given: one process for all of them."""
-    where = ["-n", end.name] if end is not None else []
-    subprocess.run(["ip", *where, "-batch", "-"], input="\n".join(lines), text=True, check=True)
+def _batch(*lines: str) -> None:
+    """Lines for ip: one process for all of them."""
+    subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
 
 
 def _setns(fd: int) -> None:

@@ -13,22 +13,23 @@ def turn_around(lab: Lab) -> None:
     quiet = " ".join(f"net.ipv4.conf.{name}.send_redirects=0" for name in names)
     lab.b.run(f"sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 {quiet}")
     for end, other in ((lab.a, lab.b), (lab.b, lab.a)):
-        end.run(f"ip route add 10.77.0.0/24 via {other.v4}")
-        end.run(f"ip route add fd77::/64 via {other.v6}")
+        end.configure(f"route add 10.77.0.0/24 via {other.v4}", f"route add fd77::/64 via {other.v6}")
 
 
 def bridge(lab: Lab) -> None:
     """In b: br0 takes b's IPv4 address and has the ports vb and p0, whose peer p1 stays outside of the bridge."""
     b = lab.b
-    b.run("ip link add br0 type bridge forward_delay 0 mcast_snooping 0")
-    b.run("ip link add p0 type veth peer name p1")
-    b.run("sysctl -qw net.ipv6.conf.p0.disable_ipv6=1 net.ipv6.conf.p1.disable_ipv6=1")
-    b.run(f"ip address flush dev {b.iface}")
-    for port in (b.iface, "p0"):
-        b.run(f"ip link set {port} master br0")
-    b.run(f"ip address add {b.v4}/24 dev br0")
-    for link in ("p1", "p0", "br0"):
-        b.run(f"ip link set {link} up")
+    b.configure(
+        "link add br0 type bridge forward_delay 0 mcast_snooping 0", "link add p0 type veth peer name p1"
+    )
+    for link in ("p0", "p1"):
+        b.set(f"net/ipv6/conf/{link}/disable_ipv6", 1)
+    b.configure(
+        f"address flush dev {b.iface}",
+        *(f"link set {port} master br0" for port in (b.iface, "p0")),
+        f"address add {b.v4}/24 dev br0",
+        *(f"link set {link} up" for link in ("p1", "p0", "br0")),
+    )
 
 
 def through_the_bridge(lab: Lab, port: int, count: int) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from scenarios import traffic
 from scenarios.namespaces import Lab
-from scenarios.tunnels import configure
 
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NAPI, IFF_NO_PI = 0x0002, 0x0010, 0x1000  # linux/if_tun.h
@@ -43,14 +42,13 @@ def opened(lab: Lab, family: int) -> Iterator[Tap]:
         fd = os.open("/dev/net/tun", os.O_RDWR)
     try:
         fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", own.encode(), IFF_TAP | IFF_NAPI | IFF_NO_PI))
-        configure(lab.b, f"address add {ends[1]}/{length} dev {own} {nodad}", f"link set {own} up")
-        configure(
-            lab.a,
+        lab.b.configure(f"address add {ends[1]}/{length} dev {own} {nodad}", f"link set {own} up")
+        lab.a.configure(
             f"link add {away} type dummy",
             f"address add {ends[0]}/{length} dev {away} {nodad}",
             f"link set {away} up",
         )
         yield Tap(ends, away, fd, traffic.hardware_address(lab.b, own), family)
-        configure(lab.a, f"link delete {away}")
+        lab.a.configure(f"link delete {away}")
     finally:
         os.close(fd)

@@ -15,7 +15,7 @@ from scenarios.namespaces import Lab, Namespace
 from scenarios.outgoing import Losses, probes_follow, shown
 from scenarios.outgoing import told as sent
 from scenarios.tallies import said, told
-from scenarios.tunnels import Way, configure, gcm, way
+from scenarios.tunnels import Way, gcm, way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
@@ -46,7 +46,7 @@ def confidence(found: list[Line]) -> set[str]:
 
 def block(end: Namespace, network: str, priority: int) -> None:
     selector = f"dst {network} proto udp dport {PORT} dir out"
-    configure(end, f"xfrm policy add {selector} action block priority {priority}")
+    end.configure(f"xfrm policy add {selector} action block priority {priority}")
 
 
 @pytest.mark.parametrize("changed", TAKEN)
@@ -59,7 +59,7 @@ def test_a_policy_that_is_gone(lab: Lab, whydrop: Whydrop, changed: bool) -> Non
     with stopped(whydrop):
         assert sent(lab.a, (lab.a.v4, lab.b.v4), PORT, 3) == ["EPERM"] * 3
         if changed:
-            configure(lab.a, f"xfrm policy delete dst {narrow} proto udp dport {PORT} dir out")
+            lab.a.configure(f"xfrm policy delete dst {narrow} proto udp dport {PORT} dir out")
     found = losses.deaths(3, PORT)
     told(found, "ipsec.policy-block", confidence=("likely" if changed else "certain",))
     for line in found:
@@ -81,7 +81,7 @@ def test_all_policies_are_gone(lab: Lab, whydrop: Whydrop) -> None:
 
 def test_a_change_elsewhere_or_earlier_is_none(lab: Lab, whydrop: Whydrop) -> None:
     block(lab.a, lab.b.v4, WIDE)
-    configure(lab.a, f"xfrm policy delete dst {lab.b.v4} proto udp dport {PORT} dir out")
+    lab.a.configure(f"xfrm policy delete dst {lab.b.v4} proto udp dport {PORT} dir out")
     block(lab.a, lab.b.v4, NARROW)
     losses = Losses(lab.a, whydrop)
     with stopped(whydrop):
@@ -96,12 +96,12 @@ def test_the_nearest_state(lab: Lab, whydrop: Whydrop, changed: bool) -> None:
     """b has no SA for what comes; which SA is the nearest was another one at the drop."""
     wanted: Way = way(lab, 4, "transport")
     wanted.lead_in(gcm())
-    configure(lab.b, wanted.but(spi=wanted.spi + 0x100).state(gcm()))
+    lab.b.configure(wanted.but(spi=wanted.spi + 0x100).state(gcm()))
     with stopped(whydrop):
         wanted.send(3)
         if changed:
-            configure(lab.b, f"xfrm state delete {wanted.but(spi=wanted.spi + 0x100).identity}")
-            configure(lab.b, wanted.but(spi=wanted.spi + 0x200).state(gcm()))
+            lab.b.configure(f"xfrm state delete {wanted.but(spi=wanted.spi + 0x100).identity}")
+            lab.b.configure(wanted.but(spi=wanted.spi + 0x200).state(gcm()))
     found = deaths(whydrop, lab.b, 3, wanted=lambda line: bool(line["packet"]["spi"]))
     told(found, "ipsec.no-state", confidence=("likely" if changed else "certain",))
     assert all(("sas of this namespace changed" in said(line)) == changed for line in found), shown(found)

@@ -13,7 +13,7 @@ from scenarios.tallies import died_in
 from scenarios.test_discovery import REDIRECT
 from scenarios.test_drops import kernel_gives_reasons
 from scenarios.test_netfilter_frames import EBTABLES, udp, unload_arp_tables
-from scenarios.whydrop_process import Whydrop
+from scenarios.whydrop_process import Whydrop, told
 
 GLOBAL = (  # what scenarios write in the first namespace
     *("core/netdev_max_backlog", "core/rmem_default", "core/rmem_max", "ipv4/neigh/default/gc_thresh3"),
@@ -299,7 +299,7 @@ def test_the_first_fix_ends_the_loss(lab: Lab, whydrop: Whydrop, loss: Loss) -> 
     with loss.witness(lab) as arrived:
         loss.send(lab)
         (found, *_) = whydrop.wait_for(lambda line: died_in(end, line) and loss.is_ours(line))
-        assert found["cause"]["id"] == loss.cause_id, found
+        assert found["cause"]["id"] == loss.cause_id, told(found)
         assert not arrived(), "it was lost"
         command = carry_out(lab, found, peer=loss.peer)
         assert arrive_again(lab, loss, arrived), f"nothing arrives after {command}"

@@ -105,8 +105,7 @@ def test_many_sas_come_in_many_pieces(lab: Lab) -> None:
         f"xfrm state add {ends} spi {spi} mode transport enc ecb(cipher_null) '' auth digest_null ''"
         for spi in range(1, count + 1)
     ]
-    batch = ["ip", "-n", lab.b.name, "-batch", "-"]
-    subprocess.run(batch, input="\n".join(lines), text=True, check=True)
+    lab.b.configure(*lines)
     assert sorted(state.spi for state in read_config(lab.b.inode).states) == list(range(1, count + 1))
 
 

@@ -9,7 +9,7 @@ from scenarios.firewalls import nft
 from scenarios.namespaces import Lab
 from scenarios.outgoing import Losses, probes_follow, shown
 from scenarios.outgoing import told as sent
-from scenarios.tunnels import Way, cbc_sha256, configure, gcm, key, way
+from scenarios.tunnels import Way, cbc_sha256, gcm, key, way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
@@ -75,7 +75,7 @@ def test_it_dies_encrypted(lab: Lab, whydrop: Whydrop, family: int, mode: str) -
     for each in (other, wanted):
         cipher = key(16)
         each.lead_in(cbc_sha256(cipher))
-        configure(lab.b, each.state(cbc_sha256(cipher)), each.policy("in"))
+        lab.b.configure(each.state(cbc_sha256(cipher)), each.policy("in"))
     losses = Losses(lab.b, whydrop)
     other.send(4)
     wanted.send(3)
@@ -180,9 +180,9 @@ def tunnel(lab: Lab, inner: tuple[str, str], outer: tuple[str, str]) -> Way:
         addresses = [f"address replace {inner[ours]}/32 dev lo"]
         if outer[ours] != end.v4:
             addresses.append(f"address replace {outer[ours]}/24 dev {end.iface}")
-        configure(end, *addresses, f"route replace {inner[theirs]}/32 via {outer[theirs]} src {inner[ours]}")
+        end.configure(*addresses, f"route replace {inner[theirs]}/32 via {outer[theirs]} src {inner[ours]}")
     wanted.lead_in(gcm())
-    configure(lab.b, wanted.state(gcm()), wanted.policy("in"))
+    lab.b.configure(wanted.state(gcm()), wanted.policy("in"))
     return wanted
 
 
@@ -190,7 +190,7 @@ def test_a_send_that_the_policy_refuses(lab: Lab, whydrop: Whydrop) -> None:
     """There is no packet, but its flow is known."""
     losses = Losses(lab.a, whydrop)
     for port in (PORT + 1, PORT):
-        configure(lab.a, f"xfrm policy add dst {lab.b.v4} proto udp dport {port} dir out action block")
+        lab.a.configure(f"xfrm policy add dst {lab.b.v4} proto udp dport {port} dir out action block")
         assert sent(lab.a, (lab.a.v4, lab.b.v4), port, 2) == ["EPERM"] * 2
     found = losses.deaths(2)
     matched(found, "direct")
@@ -200,7 +200,7 @@ def test_a_send_that_the_policy_refuses(lab: Lab, whydrop: Whydrop) -> None:
 def test_a_packet_without_an_sa(lab: Lab, whydrop: Whydrop) -> None:
     wanted, other = asked_for(way(lab, 4, "tunnel")), decoy(lab, 4, "tunnel")
     for each in (other, wanted):
-        configure(lab.a, each.policy("out"))
+        lab.a.configure(each.policy("out"))
     losses = Losses(lab.a, whydrop)
     for each in (other, wanted):
         each.send(3)

@@ -6,7 +6,7 @@ import pytest
 from scenarios import tunnels
 from scenarios.namespaces import Lab, joined_pair
 from scenarios.tallies import Tally, by_cause, told
-from scenarios.tunnels import configure, way
+from scenarios.tunnels import way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Whydrop
 
@@ -32,8 +32,7 @@ def test_unknown_spi(whydrop: Whydrop, family: int, mode: str) -> None:
         other_spi = one.but(spi=one.spi + 0x2F)
         other_end = one.but(outer=(one.outer[0], "10.9.251.77" if family == 4 else "fd09:fb::77"))
         other_proto = one.but(proto="ah")
-        configure(
-            pair.b,
+        pair.b.configure(
             other_spi.state(tunnels.gcm()),
             other_end.state(tunnels.gcm()),
             other_proto.state(tunnels.sha256()),
@@ -66,7 +65,7 @@ def test_used_up_then_gone(lab: Lab, tally: Tally) -> None:
     one = way(lab, 4, "transport")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms, "limit packet-hard 5"))
+    lab.b.configure(one.state(algorithms, "limit packet-hard 5"))
     with one.read() as reader:
         one.send(5)
         reader.take(5)
@@ -86,7 +85,7 @@ def test_bytes_used_up(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family, "tunnel")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms, "limit byte-hard 777"), one.policy("in"))
+    lab.b.configure(one.state(algorithms, "limit byte-hard 777"), one.policy("in"))
     with one.read() as reader:
         one.send(1, size=900)
         reader.take(1)
@@ -102,7 +101,7 @@ def test_out_of_time(lab: Lab, tally: Tally) -> None:
     one = way(lab, 6, "transport")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms, "limit time-hard 2"))
+    lab.b.configure(one.state(algorithms, "limit time-hard 2"))
     eventually(lambda: not tunnels.is_there(lab.b, one), "the SA is gone")
     one.send(2)
     found = tally.deaths(2)
@@ -115,7 +114,7 @@ def test_used_up_in_a_burst(lab: Lab, tally: Tally) -> None:
     one = way(lab, 4, "transport")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms, "limit packet-hard 2"))
+    lab.b.configure(one.state(algorithms, "limit packet-hard 2"))
     with one.read() as reader, tunnels.in_one_burst(lab.a):
         one.send(9)
         reader.take(2)
@@ -139,7 +138,7 @@ def test_rekeyed_on_one_side(lab: Lab, tally: Tally) -> None:
     with old.read() as reader:
         old.send(3)
         reader.take(3)
-        configure(lab.b, new.state(tunnels.gcm()))
+        lab.b.configure(new.state(tunnels.gcm()))
         lab.b.run(f"ip xfrm state delete {old.identity}")
         old.send(4)
         found = tally.deaths(4)
@@ -171,7 +170,7 @@ def test_mark(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family)
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms, "mark 0x2a mask 0x3f"))
+    lab.b.configure(one.state(algorithms, "mark 0x2a mask 0x3f"))
     one.send(3)
     found = tally.deaths(3)
     told(found, "ipsec.mark-mismatch", one.spi_text, "0x2a/0x3f", "0x0", confidence=("certain", "likely"))

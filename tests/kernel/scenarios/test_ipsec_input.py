@@ -9,7 +9,7 @@ import pytest
 from scenarios import traffic, tunnels
 from scenarios.namespaces import Lab, joined_pair
 from scenarios.tallies import Tally, said, told
-from scenarios.tunnels import Way, configure, way
+from scenarios.tunnels import Way, way
 from scenarios.whydrop_process import Whydrop
 
 ESP, AH, COMP = 50, 51, 108
@@ -47,7 +47,7 @@ def test_keys_differ(lab: Lab, tally: Tally, family: int, mode: str) -> None:
     for name, make in algorithms.items():
         one = way(lab, family, mode, "ah" if name == "hmac(sha256)" else "esp")
         one.lead_in(make())
-        configure(lab.b, one.state(make()))
+        lab.b.configure(one.state(make()))
         one.send(3)
         ways[one.spi_text] = (name, one)
     found = tally.deaths(3 * len(ways))
@@ -77,7 +77,7 @@ def test_cipher_without_a_check(lab: Lab, tally: Tally, family: int, mode: str) 
     """The padding is nonsense. What passes by chance is of a protocol by chance, and dies of that or not at all."""
     one = way(lab, family, mode)
     one.lead_in(tunnels.cbc())
-    configure(lab.b, one.state(tunnels.cbc()))
+    lab.b.configure(one.state(tunnels.cbc()))
     one.send(16, size=1)
     tally.settle()
     rose = tally.rose()
@@ -93,7 +93,7 @@ def test_sent_twice(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family, "transport")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms, "replay-window 12"))
+    lab.b.configure(one.state(algorithms, "replay-window 12"))
     hardware = traffic.hardware_address(lab.b, lab.b.iface)
 
     def resend(packet: bytes) -> None:
@@ -122,7 +122,7 @@ def test_sent_twice_with_extended_numbers(lab: Lab, tally: Tally) -> None:
     one = way(lab, 4, "transport")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms, "replay-window 48 flag esn")
-    configure(lab.b, one.state(algorithms, "replay-window 48 flag esn"))
+    lab.b.configure(one.state(algorithms, "replay-window 48 flag esn"))
     hardware = traffic.hardware_address(lab.b, lab.b.iface)
     with one.read() as reader:
         with tunnels.captured(lab.a, lab.a.iface, 4) as packets:
@@ -145,7 +145,7 @@ def test_encapsulation(lab: Lab, tally: Tally, family: int, wrapped: bool) -> No
     around = f"encap espinudp 4517 4519 {any_address}"
     algorithms = tunnels.gcm()
     one.lead_in(algorithms, around if wrapped else "")
-    configure(lab.b, one.state(algorithms, "" if wrapped else around))
+    lab.b.configure(one.state(algorithms, "" if wrapped else around))
     with traffic.open_socket(lab.b, traffic.family_of(any_address), socket.SOCK_DGRAM) as ike:
         ike.setsockopt(socket.IPPROTO_UDP, UDP_ENCAP, UDP_ENCAP_ESPINUDP)
         ike.bind((any_address, 4519))
@@ -162,7 +162,7 @@ def test_transport_for_a_tunnel(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family, "transport")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.but(mode="tunnel").state(algorithms))
+    lab.b.configure(one.but(mode="tunnel").state(algorithms))
     one.send(3)
     found = tally.deaths(3)
     told(
@@ -183,7 +183,7 @@ def test_tunnel_for_transport(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family, "tunnel")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.but(mode="transport").state(algorithms))
+    lab.b.configure(one.but(mode="transport").state(algorithms))
     one.send(3)
     found = tally.deaths(3)
     assert tunnels.use(lab.b, one).packets == 3
@@ -203,7 +203,7 @@ def test_cut_off(lab: Lab, tally: Tally, family: int) -> None:
     assert tally.rose() == {"XfrmInHdrError": 6}
     tally = tally.again()
     esp, ah = way(lab, family), way(lab, family, proto="ah")
-    configure(lab.b, esp.state(tunnels.gcm()), ah.state(tunnels.sha256()))
+    lab.b.configure(esp.state(tunnels.gcm()), ah.state(tunnels.sha256()))
     tunnels.raw(lab.a, address, ESP, struct.pack("!II", esp.spi, 1) + bytes(5))
     tunnels.raw(lab.a, address, AH, struct.pack("!BBHII", 17, 4, 0, ah.spi, 1) + bytes(7))
     found = tally.deaths(2)

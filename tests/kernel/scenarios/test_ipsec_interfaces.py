@@ -8,7 +8,7 @@ from scenarios.namespaces import Lab, Namespace
 from scenarios.outgoing import Losses, probes_follow, shown
 from scenarios.outgoing import told as sent
 from scenarios.tallies import said, told
-from scenarios.tunnels import Way, configure, gcm, way
+from scenarios.tunnels import Way, gcm, way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
@@ -32,8 +32,7 @@ def through(wanted: Way, kind: str) -> None:
         own, other = wanted.outer[ours], wanted.outer[theirs]
         what = f"dev {end.iface} if_id {OWN}" if kind == "xfrm" else f"local {own} remote {other} key {OWN}"
         prefix = 128 if ":" in own else 32
-        configure(
-            end,
+        end.configure(
             f"link add tun type {kind} {what}",
             "link set tun up",
             f"route replace {wanted.inner[theirs]}/{prefix} dev tun src {wanted.inner[ours]}",
@@ -57,8 +56,7 @@ def opened(
     through(wanted, kind)
     algorithms = gcm()
     for end, direction, side in ((lab.a, "out", 0), (lab.b, "in", 1)):
-        configure(
-            end,
+        end.configure(
             wanted.state(algorithms, bound(kind, state[side])),
             wanted.policy(direction, bound(kind, policy[side])),
         )
@@ -148,7 +146,7 @@ def test_nothing_is_there_for_the_interface(lab: Lab, whydrop: Whydrop, family: 
     """A policy without any SA."""
     wanted = way(lab, family, "tunnel")
     through(wanted, kind)
-    configure(lab.a, wanted.policy("out", bound(kind, OWN)))
+    lab.a.configure(wanted.policy("out", bound(kind, OWN)))
     found, losses = lost(wanted, whydrop, lab.a, 3)
     told(found, "ipsec.out-no-state", f"reqid {wanted.reqid}")
     assert losses.rose().get("XfrmOutNoStates", 0) >= 3, losses.rose()

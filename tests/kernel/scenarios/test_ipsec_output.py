@@ -11,7 +11,7 @@ from scenarios.namespaces import Lab
 from scenarios.outgoing import Losses, by_this_process, connected, listener, probes_follow, shown
 from scenarios.outgoing import told as sent
 from scenarios.tallies import told
-from scenarios.tunnels import Way, cbc_sha256, configure, gcm, is_there, key, way
+from scenarios.tunnels import Way, cbc_sha256, gcm, is_there, key, way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
@@ -35,7 +35,7 @@ def good(lab: Lab) -> Iterator[Way]:
 
 
 def blocked(lab: Lab, whydrop: Whydrop, selector: str) -> Losses:
-    configure(lab.a, f"xfrm policy add {selector} dir out action block priority 7")
+    lab.a.configure(f"xfrm policy add {selector} dir out action block priority 7")
     return Losses(lab.a, whydrop)
 
 
@@ -128,7 +128,7 @@ def test_default_policy_block(lab: Lab, whydrop: Whydrop) -> None:
 def test_forwarded_and_blocked(lab: Lab, whydrop: Whydrop, family: int) -> None:
     roads.turn_around(lab)
     beyond = roads.BEYOND4 if family == 4 else roads.BEYOND6
-    configure(lab.b, f"xfrm policy add dst {beyond} proto udp dport 5398 dir out action block")
+    lab.b.configure(f"xfrm policy add dst {beyond} proto udp dport 5398 dir out action block")
     losses = Losses(lab.b, whydrop)
     traffic.datagrams(lab.a, beyond, [5398] * 3)
     found = losses.deaths(3, 5398)
@@ -142,7 +142,7 @@ def test_forwarded_and_blocked(lab: Lab, whydrop: Whydrop, family: int) -> None:
 def test_no_sa_for_the_policy(lab: Lab, whydrop: Whydrop, family: int, mode: str) -> None:
     """The sender sees nothing of it."""
     wanted = way(lab, family, mode)
-    configure(lab.a, wanted.policy("out"))
+    lab.a.configure(wanted.policy("out"))
     losses = Losses(lab.a, whydrop)
     assert sent(lab.a, wanted.inner, wanted.port, 3) == ["sent"] * 3
     found = losses.deaths(3)
@@ -156,7 +156,7 @@ def test_no_sa_for_the_policy(lab: Lab, whydrop: Whydrop, family: int, mode: str
 def test_an_sa_with_another_reqid(lab: Lab, whydrop: Whydrop) -> None:
     wanted = way(lab, 4, "tunnel")
     other = wanted.but(reqid=wanted.reqid + 1)
-    configure(lab.a, wanted.policy("out"), other.state(gcm()))
+    lab.a.configure(wanted.policy("out"), other.state(gcm()))
     losses = Losses(lab.a, whydrop)
     wanted.send(3)
     found = losses.deaths(3)
@@ -167,7 +167,7 @@ def test_an_sa_with_another_reqid(lab: Lab, whydrop: Whydrop) -> None:
 def test_a_request_that_nobody_answers(lab: Lab, whydrop: Whydrop) -> None:
     """The kernel has a placeholder for the SA, with SPI 0."""
     wanted = way(lab, 4, "tunnel")
-    configure(lab.a, wanted.policy("out"))
+    lab.a.configure(wanted.policy("out"))
     losses = Losses(lab.a, whydrop)
     with listener(lab.a):
         wanted.send(3)
@@ -179,9 +179,7 @@ def test_a_request_that_nobody_answers(lab: Lab, whydrop: Whydrop) -> None:
 def test_a_connection_without_an_sa(lab: Lab, whydrop: Whydrop) -> None:
     wanted = way(lab, 4, "tunnel")
     source, target = wanted.inner
-    configure(
-        lab.a, wanted.policy("out", selector=f"src {source} dst {target} proto tcp dport {wanted.port}")
-    )
+    lab.a.configure(wanted.policy("out", selector=f"src {source} dst {target} proto tcp dport {wanted.port}"))
     losses = Losses(lab.a, whydrop)
     with traffic.open_socket(lab.a, socket.AF_INET, socket.SOCK_STREAM) as caller:
         caller.setblocking(False)
@@ -201,16 +199,14 @@ def test_packets_that_wait_for_an_sa(lab: Lab, whydrop: Whydrop) -> None:
     lab.a.run("sysctl -qw net.core.xfrm_larval_drop=0")
     for _ in range(3):
         wanted = way(lab, 4, "tunnel")
-        configure(lab.a, wanted.policy("out"))
+        lab.a.configure(wanted.policy("out"))
         losses, in_clear = Losses(lab.a, whydrop), Losses(lab.b, whydrop)
         assert sent(lab.a, wanted.inner, wanted.port, HELD + 4) == ["sent"] * HELD + ["EAGAIN"] * 4
         found = losses.deaths(4)
         told(found, "ipsec.out-no-state")
         names_policy(found, "dir out", f"reqid {wanted.reqid}")
         source, target = wanted.inner
-        configure(
-            lab.a, f"xfrm policy delete src {source} dst {target} proto udp dport {wanted.port} dir out"
-        )
+        lab.a.configure(f"xfrm policy delete src {source} dst {target} proto udp dport {wanted.port} dir out")
         eventually(lambda: len(losses.found()) > 4 or in_clear.found(wanted.port), "what was kept goes")  # noqa: B023
         if not in_clear.found(wanted.port):
             break
@@ -225,7 +221,7 @@ def test_forwarded_without_an_sa(lab: Lab, whydrop: Whydrop, family: int) -> Non
     wanted = way(lab, family)
     beyond = roads.BEYOND4 if family == 4 else roads.BEYOND6
     back = wanted.but(mode="tunnel", outer=wanted.outer[::-1])
-    configure(lab.b, back.policy("out", selector=f"dst {beyond} proto udp dport {back.port}"))
+    lab.b.configure(back.policy("out", selector=f"dst {beyond} proto udp dport {back.port}"))
     losses = Losses(lab.b, whydrop)
     traffic.datagrams(lab.a, beyond, [back.port] * 3)
     found = losses.deaths(3, back.port)
@@ -246,7 +242,7 @@ def arrives(good: Way, count: int, size: int, losses: Losses) -> None:
 def test_the_sa_ran_out(lab: Lab, whydrop: Whydrop, good: Way, limit: str, size: int, through: int) -> None:
     algorithms = gcm()
     good.lead_in(algorithms, f"limit {limit}")
-    configure(lab.b, good.state(algorithms), good.policy("in"))
+    lab.b.configure(good.state(algorithms), good.policy("in"))
     losses = Losses(lab.a, whydrop)
     arrives(good, through, size, losses)
     assert sent(lab.a, good.inner, good.port, 1, size=size) == ["EINVAL"]
@@ -277,7 +273,7 @@ def test_no_sequence_number_is_left(lab: Lab, whydrop: Whydrop, mode: str) -> No
     algorithms = cbc_sha256(key(16))
     with wanted.read():
         wanted.lead_in(algorithms, "replay-oseq 0xfffffffd")
-        configure(lab.b, wanted.state(algorithms), wanted.policy("in"))
+        lab.b.configure(wanted.state(algorithms), wanted.policy("in"))
         losses = Losses(lab.a, whydrop)
         arrives(wanted, 2, 30, losses)
         assert sent(lab.a, wanted.inner, wanted.port, 3) == ["EOVERFLOW"] * 3
@@ -306,7 +302,7 @@ def test_forwarded_and_too_big_once_protected(lab: Lab, whydrop: Whydrop, family
     beyond = roads.BEYOND4 if family == 4 else roads.BEYOND6
     back = wanted.but(mode="tunnel", outer=wanted.outer[::-1])
     policy = back.policy("out", selector=f"dst {beyond} proto udp dport {back.port}")
-    configure(lab.b, back.state(gcm()), policy)
+    lab.b.configure(back.state(gcm()), policy)
     losses = Losses(lab.b, whydrop)
     sent(lab.a, (wanted.inner[0], beyond), back.port, 3, size=BIG[family], probe=True)
     found = losses.deaths(3, back.port)

@@ -8,7 +8,7 @@ from scenarios import traffic, tunnels
 from scenarios.namespaces import Lab, joined_pair
 from scenarios.roads import BEYOND4, BEYOND6, turn_around
 from scenarios.tallies import Tally, said, told
-from scenarios.tunnels import Way, configure, way
+from scenarios.tunnels import Way, way
 from scenarios.whydrop_process import Line, Whydrop
 
 RAW_PROTOCOL = 99  # nobody's
@@ -59,8 +59,7 @@ def test_outside_of_the_selector(lab: Lab, tally: Tally, family: int, mode: str)
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
     src, dst = one.inner
-    configure(
-        lab.b,
+    lab.b.configure(
         one.state(algorithms, f"sel src {src} dst {dst} proto udp dport {one.port + 2000}"),
         one.policy("in"),
     )
@@ -78,7 +77,7 @@ def test_outside_of_the_selector(lab: Lab, tally: Tally, family: int, mode: str)
 def test_clear_text(lab: Lab, tally: Tally, family: int) -> None:
     """The policy wants ESP, the sender has none. Beside it is one for another port that would have let it pass."""
     one, other = way(lab, family), way(lab, family)
-    configure(lab.b, one.policy("in", "priority 71"), other.policy("in", "priority 7"))
+    lab.b.configure(one.policy("in", "priority 71"), other.policy("in", "priority 7"))
     send_twice(one)
     found = tally.deaths(6)
     told(found, "ipsec.template-mismatch", f"reqid {one.reqid}", "proto esp", "clear")
@@ -91,7 +90,7 @@ def test_clear_text_to_a_connection(lab: Lab, tally: Tally, family: int) -> None
     """TCP, with a listener and without."""
     one = way(lab, family)
     src, dst = one.inner
-    configure(lab.b, one.policy("in", selector=f"src {src} dst {dst} proto tcp dport {one.port}"))
+    lab.b.configure(one.policy("in", selector=f"src {src} dst {dst} proto tcp dport {one.port}"))
     traffic.segments(lab.a, one.inner, (40404, one.port), count=2)
     with traffic.open_socket(lab.b, traffic.family_of(dst), socket.SOCK_STREAM) as listener:
         listener.bind((dst, one.port))
@@ -107,8 +106,7 @@ def test_clear_text_without_ports(lab: Lab, tally: Tally) -> None:
     """A ping, and a raw socket's protocol."""
     ping, bare = way(lab), way(lab)
     src, dst = ping.inner
-    configure(
-        lab.b,
+    lab.b.configure(
         ping.policy("in", selector=f"src {src} dst {dst} proto icmp type 8"),
         bare.policy("in", selector=f"src {src} dst {dst} proto {RAW_PROTOCOL}"),
     )
@@ -128,7 +126,7 @@ def test_another_reqid(lab: Lab, tally: Tally, family: int) -> None:
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
     other = one.but(reqid=one.reqid + 1)
-    configure(lab.b, other.state(algorithms), one.policy("in"))
+    lab.b.configure(other.state(algorithms), one.policy("in"))
     send_twice(one)
     found = tally.deaths(6)
     told(found, "ipsec.template-mismatch", f"reqid {one.reqid}", f"reqid {other.reqid}", one.spi_text)
@@ -142,7 +140,7 @@ def test_another_mode(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family)
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms), one.but(mode="tunnel").policy("in"))
+    lab.b.configure(one.state(algorithms), one.but(mode="tunnel").policy("in"))
     send_twice(one)
     found = tally.deaths(6)
     told(found, "ipsec.template-mismatch", "mode tunnel", "mode transport", one.spi_text)
@@ -157,7 +155,7 @@ def test_a_tunnel_that_the_policy_does_not_want(lab: Lab, tally: Tally) -> None:
     one.lead_in(algorithms)
     src, dst = one.inner
     allow = f"xfrm policy add src {src} dst {dst} proto udp dport {one.port} dir in priority 9"
-    configure(lab.b, one.state(algorithms), allow)
+    lab.b.configure(one.state(algorithms), allow)
     send_twice(one)
     found = tally.deaths(6)
     told(found, "ipsec.template-mismatch", one.spi_text)
@@ -171,7 +169,7 @@ def test_no_policy(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family, "tunnel")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms), one.but(port=one.port + 1).policy("in"), one.policy("fwd"))
+    lab.b.configure(one.state(algorithms), one.but(port=one.port + 1).policy("in"), one.policy("fwd"))
     send_twice(one)
     found = tally.deaths(6)
     told(found, "ipsec.no-policy", one.spi_text, "dir in")
@@ -185,7 +183,7 @@ def test_no_policy_to_forward(lab: Lab, tally: Tally, family: int) -> None:
     one = through(lab, family)
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms), one.policy("in"))
+    lab.b.configure(one.state(algorithms), one.policy("in"))
     one.send(3)
     found = tally.deaths(3)
     told(found, "ipsec.no-policy", one.spi_text, "fwd")
@@ -199,14 +197,13 @@ def test_block(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family)
     src, dst = one.inner
     selector = f"src {src} dst {dst} proto udp dport {one.port}"
-    configure(
-        lab.b,
+    lab.b.configure(
         f"xfrm policy add {selector} dir in action block priority 313",
         f"xfrm policy add src {src} dst {dst} proto udp dir in action allow priority 717",
     )
     send_twice(one)
     found = tally.deaths(6)
-    configure(lab.b, f"xfrm policy delete src {src} dst {dst} proto udp dir in")
+    lab.b.configure(f"xfrm policy delete src {src} dst {dst} proto udp dir in")
     told(found, "ipsec.policy-block", "action block", "priority 313")
     is_policy(found, one, "in")
     assert tally.rose() == {"XfrmInPolBlock": 6}
@@ -218,7 +215,7 @@ def test_block_what_is_forwarded(lab: Lab, tally: Tally, family: int) -> None:
     blocked, clear = through(lab, family), through(lab, family)
     src, dst = blocked.inner
     selector = f"src {src} dst {dst} proto udp dport {blocked.port}"
-    configure(lab.b, f"xfrm policy add {selector} dir fwd action block priority 414", clear.policy("fwd"))
+    lab.b.configure(f"xfrm policy add {selector} dir fwd action block priority 414", clear.policy("fwd"))
     blocked.send(3)
     found = tally.deaths(3)
     told(found, "ipsec.policy-block", "action block", "priority 414")
@@ -237,7 +234,7 @@ def test_policy_for_a_mark(lab: Lab, tally: Tally, family: int) -> None:
     one = way(lab, family, "tunnel")
     algorithms = tunnels.gcm()
     one.lead_in(algorithms)
-    configure(lab.b, one.state(algorithms), one.policy("in", "mark 0x15 mask 0x3f"))
+    lab.b.configure(one.state(algorithms), one.policy("in", "mark 0x15 mask 0x3f"))
     send_twice(one)
     found = tally.deaths(6)
     for line in found:
@@ -253,9 +250,9 @@ def test_default_block(whydrop: Whydrop) -> None:
             return
         tally, one, other = Tally(pair, whydrop), way(pair), way(pair)
         one.send(2)
-        configure(pair.b, other.policy("in"))
+        pair.b.configure(other.policy("in"))
         one.send(2)
-        configure(pair.b, "xfrm policy setdefault in accept")
+        pair.b.configure("xfrm policy setdefault in accept")
         found = tally.deaths(4)
     for line in found:
         assert line["cause"]["id"] in ("ipsec.no-policy", "ipsec.policy-block"), line

@@ -11,7 +11,7 @@ import pytest
 from scenarios import taps, traffic, tunnels
 from scenarios.namespaces import Lab, joined_pair
 from scenarios.tallies import Tally, by_cause, told
-from scenarios.tunnels import configure, way
+from scenarios.tunnels import way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
@@ -64,7 +64,7 @@ def test_asynchronous(lab: Lab, tally: Tally, asynchronous: None, family: int) -
     good, bad = way(lab, family, "tunnel"), way(lab, family)
     good.open(chacha())
     bad.lead_in(chacha())
-    configure(lab.b, bad.state(chacha()))
+    lab.b.configure(bad.state(chacha()))
     with good.read() as reader:
         for _ in range(8):
             good.send(3)
@@ -91,7 +91,7 @@ def test_twice_at_once(lab: Lab, tally: Tally, asynchronous: None) -> None:
         one.send(1)
         told(tally.deaths(1), "ipsec.no-state", one.spi_text)
     tally = tally.again()
-    configure(lab.b, one.state(algorithms, "replay-window 21"))
+    lab.b.configure(one.state(algorithms, "replay-window 21"))
     with one.read() as reader, tunnels.in_one_burst(lab.a):
         traffic.frames(lab.a, lab.a.iface, to=hardware, kind=traffic.ETH_P_IP, body=packets[0], count=3)
         reader.take(1)
@@ -121,8 +121,8 @@ def test_while_gathering(lab: Lab, tally: Tally, with_offload: None, family: int
                 one.lead_in(algorithms)
                 one.send(3)
                 if one != unknown:
-                    configure(
-                        lab.b, one.state(algorithms if one == good else tunnels.gcm(), "replay-window 9")
+                    lab.b.configure(
+                        one.state(algorithms if one == good else tunnels.gcm(), "replay-window 9")
                     )
         assert len(packets) == 9
         with good.read() as reader:
@@ -164,9 +164,9 @@ def test_one_broken_among_many(lab: Lab, tally: Tally) -> None:
         algorithms = tunnels.gcm()
         one.lead_in(algorithms)
         if cause == "ipsec.auth-failed":
-            configure(lab.b, one.state(tunnels.gcm()))
+            lab.b.configure(one.state(tunnels.gcm()))
         elif cause == "ipsec.expired":
-            configure(lab.b, one.state(algorithms, "limit packet-hard 1"))
+            lab.b.configure(one.state(algorithms, "limit packet-hard 1"))
     share, rounds = 2000 // len(good) + 1, 9
     dice = random.Random(52)
     turns = [one for one in good for _ in range(share)] + [

@@ -58,12 +58,12 @@ class Way:
 
     def lead_in(self, algorithms: str, extra: str = "") -> None:
         """Let a send through the SA. Nothing is made at the other end."""
-        configure(self.lab.a, self.state(algorithms, extra), self.policy("out"))
+        self.lab.a.configure(self.state(algorithms, extra), self.policy("out"))
 
     def open(self, algorithms: str) -> None:
         """All that it takes at both ends, done right."""
         self.lead_in(algorithms)
-        configure(self.lab.b, self.state(algorithms), self.policy("in"))
+        self.lab.b.configure(self.state(algorithms), self.policy("in"))
 
     def send(self, count: int, size: int = 21) -> None:
         """UDP datagrams of so many bytes from a to b's inner address, handed to the stack before it returns."""
@@ -136,20 +136,12 @@ def way(lab: Lab, family: int = 4, mode: str = "transport", proto: str = "esp") 
         length = 32 if family == 4 else "128 nodad"
         prefix = 32 if family == 4 else 128
         for end, own, other, gateway in ((lab.a, *inner, outer[1]), (lab.b, *inner[::-1], outer[0])):
-            configure(
-                end,
+            end.configure(
                 f"address add {own}/{length} dev lo",
                 f"route add {other}/{prefix} via {gateway} src {own}",
             )
     spi = 0x7A10 + 0x13 * number if proto == "comp" else 0xC3570000 + 0x101 * number
     return Way(lab, mode, proto, outer, inner, spi, 5300 + number, 70000 + 3 * number)
-
-
-def configure(end: Namespace, *lines: str) -> None:
-    """Arguments of `ip`, one command a line, carried out in the namespace."""
-    words = ["ip", "-n", end.name, "-batch", "-"]
-    done = subprocess.run(words, input="\n".join(lines), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{end.name}: {done.stderr}\n" + "\n".join(lines)
 
 
 def key(size: int) -> str:
@@ -170,8 +162,7 @@ def is_there(end: Namespace, wanted: Way) -> bool:
 
 
 def _listed(end: Namespace, wanted: Way) -> subprocess.CompletedProcess[str]:
-    words = ["ip", "-n", end.name, "-s", "xfrm", "state", "get", *wanted.identity.split()]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    return end.run(f"ip -s xfrm state get {wanted.identity}", check=False)
 
 
 def raw(end: Namespace, address: str, proto: int, body: bytes, count: int = 1) -> None:

@@ -182,6 +182,11 @@ def as_promised(lines: list[Line]) -> list[Line]:
     return lines
 
 
+def told(line: Line) -> str:
+    """What a finding says, for the message of a failure: without its stack."""
+    return json.dumps({key: value for key, value in line.items() if key not in ("stack", "fix")})
+
+
 def recordings_are_wanted() -> bool:
     """By `make recordings`."""
     return "WHYDROP_RECORDINGS" in os.environ
