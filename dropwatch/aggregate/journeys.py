@@ -1,11 +1,12 @@
 """Steps become journeys: what belongs to one packet, in order, in words, and how it ended."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dropwatch.aggregate.journey_steps import NO_PACKET, JourneySteps
 from dropwatch.aggregate.journey_words import DELIVERING, GRO, end_words, joined_by
 from dropwatch.aggregate.step_names import StepNames
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Event, Finding, Packet, Process
 from dropwatch.model.journey import End, Journey, RawStep, Step
 from dropwatch.names import symbols

@@ -2,9 +2,10 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from dropwatch.model.culprits import Culprit
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Confidence, Drop, Event, Finding, Frame
 from dropwatch.model.summary import Summary, SummaryRow
 

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dropwatch.causes.fits import came_in
 from dropwatch.causes.placeholders import MEANINGS, fill, unfilled
 from dropwatch.host.commands import in_namespace, looks_at_a_namespace, of_the_first
 from dropwatch.host.host import Host
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Fix
 
 # What stands in a command for something that no drop tells, and where to find it.

@@ -1,7 +1,6 @@
 """What one cause of packet loss is, in words for people. How it is told from others is its family's affair."""
 
-from dataclasses import dataclass
-
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Fix
 
 

@@ -1,13 +1,13 @@
 """A family of causes: their words, and one judge that is asked once about each drop."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import ParamSpec
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
 from dropwatch.host.host import Host
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Verdict
 
 Asked = ParamSpec("Asked")

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dropwatch.host.host import Host
 from dropwatch.host.interfaces import InterfaceNames
 from dropwatch.host.netns.netns import NetnsNames
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Frame
 
 

@@ -1,10 +1,10 @@
 """How full the connection tracking table of a network namespace is."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from dropwatch.host.netns.enter import entered
+from dropwatch.model.dataclass import dataclass
 
 # What is below /proc/sys/net is that of the namespace which the reading thread is in.
 _SYSCTLS = Path("/proc/sys/net/netfilter")

@@ -1,10 +1,10 @@
 """IPv6 on an interface: its own addresses, and what it accepts of others."""
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 
 from dropwatch.host.netns.enter import entered
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import raw_name
 
 # What is below /proc/sys/net, and /proc/thread-self/net, is that of the namespace which the reading thread is in.

@@ -1,8 +1,7 @@
 """A firewall rule as the user's own tool lists it: what the readers of the host answer to the judges."""
 
-from dataclasses import dataclass
-
 from dropwatch.model.culprits import Rule
+from dropwatch.model.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

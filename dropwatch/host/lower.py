@@ -1,10 +1,10 @@
 """What an interface without carrier stands on or is connected to: the device below it, the other end of its pair."""
 
 import sys
-from dataclasses import dataclass
 
 from dropwatch.host.links import links_with_flags
 from dropwatch.host.netns.enter import entered
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 # linux/if_link.h, linux/if.h

@@ -1,11 +1,11 @@
 """Which programs listen to the packet queues (NFQUEUE) of a network namespace."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from dropwatch.host.holders import read_holders
 from dropwatch.host.netns.enter import entered
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Process
 
 _PROC = Path("/proc")

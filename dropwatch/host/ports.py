@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from dropwatch.host.links import links
 from dropwatch.host.netlink import attributes, text
 from dropwatch.host.netns.enter import entered
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 # linux/if_link.h

@@ -4,11 +4,11 @@ import errno
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from dropwatch.host import netlink
 from dropwatch.host.netns.enter import entered
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
 from dropwatch.names.foreign import foreign
 

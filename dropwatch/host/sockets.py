@@ -5,7 +5,7 @@ import struct
 import sys
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from dropwatch.host import netlink
 from dropwatch.host.links import links
 from dropwatch.host.netns.enter import entered
 from dropwatch.host.steering import LookupProgram, lookup_programs
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
 from dropwatch.names.foreign import foreign
 

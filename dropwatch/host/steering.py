@@ -4,10 +4,10 @@ import ctypes
 import errno
 import os
 import struct
-from dataclasses import dataclass
 
 from dropwatch.host.netns.files import OWN_FILE
 from dropwatch.kernel import system_calls
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 _FD_BY_ID, _QUERY = 13, 16  # BPF_PROG_GET_FD_BY_ID, BPF_PROG_QUERY

@@ -6,12 +6,12 @@ The format is UAPI, include/uapi/linux/btf.h and Documentation/bpf/btf.rst.
 
 import ctypes
 import struct
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 _BTF_DIR = Path("/sys/kernel/btf")

@@ -7,11 +7,12 @@ it is there as one: it may have been inlined, and several may have the same name
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from struct import Struct, error
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 _BTF_DIR = Path("/sys/kernel/btf")

@@ -6,11 +6,11 @@ BPF reads eight bytes from where a member begins; what of them is the member's i
 import difflib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from dropwatch.errors import WrongUsage
 from dropwatch.kernel import btf
+from dropwatch.model.dataclass import dataclass
 from dropwatch.wire.trace import STEP_FIELDS
 
 _WORD_BITS = 64

@@ -4,11 +4,12 @@ A filter becomes a few sets of flows (values that are OR-ed make several), and a
 The rules are the kernel's: xfrm_selector_match, xfrm_flowi_sport and xfrm_flowi_dport (include/net/xfrm.h).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from ipaddress import IPv4Network, IPv6Network
 from itertools import product
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
 from dropwatch.model.filter import Filter, Network, PortRange
 from dropwatch.model.ipsec import Selector

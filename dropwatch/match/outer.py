@@ -1,8 +1,9 @@
 """What a dropped IPsec packet still shows, and which SA it is for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address, Drop, Packet
 from dropwatch.model.ipsec import Lifetime, XfrmState
 

@@ -4,8 +4,9 @@ The text in an `Annotated` describes the key in the schema. A key without a defa
 is not known; one with a default is left out while it is None, but for one that stands `Beside` another.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from dropwatch.model.dataclass import dataclass
 
 
 class Beside(NamedTuple):

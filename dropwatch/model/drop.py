@@ -3,11 +3,11 @@
 The kernel gives an Event (numbers, bytes). Names make it a Drop. Judgement makes it a Finding.
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Literal
 
 from dropwatch.model.culprits import Culprit
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.ipsec import XfrmNote
 from dropwatch.model.netfilter import NetfilterNote
 

@@ -1,6 +1,6 @@
 """One thing that the self-test found out about this machine."""
 
-from dataclasses import dataclass
+from dropwatch.model.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What the user asked to see: the filter options as one frozen value, shared by the kernel's filter and ours."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+
+from dropwatch.model.dataclass import dataclass
 
 Network = IPv4Network | IPv6Network
 PortRange = tuple[int, int]

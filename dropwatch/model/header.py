@@ -1,6 +1,6 @@
 """One header of a packet, read from its bytes: what the decoder hands to the renderers."""
 
-from dataclasses import dataclass
+from dropwatch.model.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

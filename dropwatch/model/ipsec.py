@@ -1,7 +1,9 @@
 """IPsec as the kernel has it: SAs, policies, and what the probes noted of a packet. Never any key material."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
+
+from dropwatch.model.dataclass import dataclass
 
 Address = IPv4Address | IPv6Address
 

@@ -1,8 +1,8 @@
 """What a trace is made of: the steps of a packet, and the journey that they make."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Finding, Frame, Interface, Netns, Packet, Process
 
 Kind = Literal[

@@ -4,8 +4,9 @@ Hooks are numbers of their family: 0 PRE_ROUTING, 1 LOCAL_IN, 2 FORWARD, 3 LOCAL
 ip, ip6, inet and bridge (bridge 5: BROUTING); 0 IN, 1 OUT, 2 FORWARD for arp; 0 INGRESS, 1 EGRESS for netdev.
 """
 
-from dataclasses import dataclass
 from typing import Literal
+
+from dropwatch.model.dataclass import dataclass
 
 # NFPROTO_* of include/uapi/linux/netfilter.h: nothing in BTF is called by these words.
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}

@@ -1,6 +1,6 @@
 """One page of what whydrop knows: about a cause, a drop reason, a kernel function, or all there is."""
 
-from dataclasses import dataclass
+from dropwatch.model.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """What a summary is made of: rows of drops of one sort, flows, and what other counters lost."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from dropwatch.model.culprits import Culprit
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address, Confidence, Finding, Frame, Interface, Netns
 
 CounterKind = Literal["nic", "driver", "softnet", "qdisc", "protocol"]

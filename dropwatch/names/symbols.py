@@ -3,11 +3,11 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Direction
 from dropwatch.resources import resource_dir
 

@@ -1,8 +1,9 @@
 """Messages of neighbour discovery: what they are about, and which rule of RFC 4861 they break."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop
 from dropwatch.packet.payload import whole_icmp6
 

@@ -1,7 +1,8 @@
 """Where in a packet's bytes the headers, the addresses and the checksums are; what is no header is payload."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.packet.addresses import addresses
 from dropwatch.packet.ip import VERSIONS
 from dropwatch.packet.layer import Layer, Span

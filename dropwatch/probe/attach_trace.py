@@ -1,9 +1,9 @@
 """Attaches the programs of bpf/trace.c: those that follow packets from function to function."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from dropwatch.kernel.skb_fields import SkbField
+from dropwatch.model.dataclass import dataclass
 from dropwatch.probe.attach import Probes
 from dropwatch.probe.family import Hook, TailCall, both, entries
 from dropwatch.probe.programs.loader import KPROBE_PMU, NO_KPROBES

@@ -1,8 +1,8 @@
 """A family is a plug: one way to die, with all that tells of it. Hooks and tail calls are what it has in the kernel."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.wire.note import Note
 
 

@@ -5,10 +5,10 @@ Not every kernel lists its data (CONFIG_KALLSYMS_ALL), and none does under kerne
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from dropwatch.kernel import btf
+from dropwatch.model.dataclass import dataclass
 
 Address = Callable[[str], int | None]
 

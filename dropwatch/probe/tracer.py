@@ -5,13 +5,13 @@ import mmap
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Self
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.memory import Memory
 from dropwatch.model.change import Change
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Event
 from dropwatch.model.filter import Filter
 from dropwatch.model.ipsec import GoneState

@@ -1,8 +1,8 @@
 """What the lines of a recording are made of: the `item` of a line says which of these it is."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Event, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey

@@ -1,6 +1,8 @@
 """The first and the last item of a recording: what was watched with which program, and what it amounted to."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from dropwatch.model.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

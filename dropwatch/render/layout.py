@@ -5,9 +5,9 @@ import re
 import shutil
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TextIO
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import printable
 
 _INDENT = "  "

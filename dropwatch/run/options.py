@@ -1,10 +1,11 @@
 """What one run is to do, as one frozen value: the words of the command line, understood."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal, get_args
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.filter import Filter
 
 View = Literal["findings", "stack", "folded", "summary", "trace", "tree"]

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.diagnose import diagnose
@@ -11,6 +10,7 @@ from dropwatch.enrich.drop import Enricher
 from dropwatch.host.host import Host
 from dropwatch.match.flow import FlowMatcher
 from dropwatch.match.ipsec import match_ipsec
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Verdict
 from dropwatch.model.filter import Filter
 from dropwatch.recording.listener import Listener

@@ -2,9 +2,9 @@
 
 import ctypes
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Event
 from dropwatch.model.netfilter import HookFunction
 

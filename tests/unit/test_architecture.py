@@ -217,6 +217,13 @@ def test_rooms_are_small_and_say_what_they_are_for(name: str) -> None:
     assert not EMPTY_NAMES & set(re.split(r"[/_.]", name))
 
 
+@modules
+def test_dataclasses_are_the_cheap_ones(name: str) -> None:
+    """A run defines 150 of them before it is ready."""
+    if name != "model/dataclass.py":
+        assert "dataclasses.dataclass" not in set(imported(name)), "dropwatch.model.dataclass has one"
+
+
 SOURCES = sorted(
     path
     for directory in (PACKAGE, resource_dir("bpf"), resource_dir("symbols"))

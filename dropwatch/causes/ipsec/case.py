@@ -1,7 +1,7 @@
 """One drop before the judge of IPsec: what several signs ask the host for, or search, is found once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import wraps
 from inspect import unwrap
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.model.change import Change
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Evidence, Verdict
 
 Found = TypeVar("Found")

@@ -1,10 +1,10 @@
 """What a packet carried beside what an SA or a policy wants, field by field, with the differing ones marked."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from dropwatch.host.ipsec.policy_search import Fit, Flow, port_names, selector_fit
 from dropwatch.host.ipsec.text import spi_text
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address, Evidence
 from dropwatch.model.ipsec import Selector, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.names import protocols

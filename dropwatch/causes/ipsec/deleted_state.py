@@ -1,11 +1,12 @@
 """SAs that whydrop saw being deleted while it ran: which of them a packet still was for, and why it went."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeVar
 
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.text import state_line
 from dropwatch.model import culprits
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address, Drop, Evidence
 from dropwatch.model.ipsec import GoneState, XfrmState, XfrmTemplate
 

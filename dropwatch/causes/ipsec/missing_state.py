@@ -1,7 +1,6 @@
 """Why an outbound policy finds no SA: those that come near its template, and those that are gone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 from dropwatch.causes.ipsec import comparison, deleted_state, words
@@ -9,6 +8,7 @@ from dropwatch.causes.ipsec.case import Case, once
 from dropwatch.causes.ipsec.policies_for import policies_to_send
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.text import state_line
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address, Evidence
 from dropwatch.model.ipsec import XfrmPolicy, XfrmState
 

@@ -1,11 +1,11 @@
 """Which SAs come closest to a packet that none fits, and what they have other than it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.text import spi_text
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
 from dropwatch.model.ipsec import XfrmState
 

@@ -1,6 +1,6 @@
 """Signs of a packet that came in and that no SA fits."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dropwatch.causes.ipsec import comparison, deleted_state, fixes, flow, objects, words
 from dropwatch.causes.ipsec.case import Case, config, if_unchanged, once
@@ -10,6 +10,7 @@ from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
 from dropwatch.host.ipsec.text import state_line
 from dropwatch.model.culprits import Culprit
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Confidence, Drop, Evidence, Verdict
 from dropwatch.model.ipsec import XfrmState
 

@@ -1,13 +1,12 @@
 """The policies that can have decided over a packet, as they were read after its death."""
 
-from dataclasses import dataclass
-
 from dropwatch.causes.ipsec import comparison, flow, objects
 from dropwatch.causes.ipsec.case import Case, config, once
 from dropwatch.host.ipsec import policy_search
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.policy_search import Fit, Flow
 from dropwatch.host.ipsec.text import policy_line
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Evidence
 from dropwatch.model.ipsec import XfrmPolicy
 

@@ -1,10 +1,10 @@
 """Which program made a chain, where its name or its table's name tells, and how that program shows its setting."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
 from dropwatch.causes.advice import of_catalogue
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Evidence, Fix
 
 _REMEMBERED = 1024  # chains; names come in few kinds, and each is compared with all the patterns

@@ -1,12 +1,13 @@
 """Which rule or chain policy the probes blame for a death, and how sure that is."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.netfilter import rule_text, words
 from dropwatch.host.host import Host
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.model.culprits import ChainPolicy, EbtablesRule, IptablesRule, NftRule, Rule
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Confidence, Drop, Evidence
 from dropwatch.model.netfilter import ConntrackNote, EbtNote, NetfilterNote, NftNote, XtNote
 

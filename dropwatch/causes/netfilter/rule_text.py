@@ -2,10 +2,10 @@
 
 import re
 import shlex
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Packet
 
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')

@@ -5,11 +5,11 @@ datagram to many __udp_is_mcast_sock and __udp_v6_is_mcast_sock ask the same, of
 raw_v6_match.
 """
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal, get_args
 
 from dropwatch.host.sockets import Device, PortSocket, PortSockets
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address, Drop, Packet
 
 Kind = Literal["device", "vrf", "v6-only", "address", "peer", "family"]

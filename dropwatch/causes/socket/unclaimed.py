@@ -1,7 +1,7 @@
 """A packet that no socket took: nobody has the port, or a socket has it and was not taken, which is said of each."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.advice import Step
@@ -13,6 +13,7 @@ from dropwatch.host.host import Host
 from dropwatch.host.sockets import PortSocket, PortSockets
 from dropwatch.host.steering import LookupProgram
 from dropwatch.model.culprits import BpfProgram, Socket
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Evidence, Fix, Process, Verdict
 from dropwatch.names import protocols
 

@@ -2,10 +2,11 @@
 
 import socket
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from dropwatch.host import netlink
 from dropwatch.host.links import links
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 # linux/rtnetlink.h, if_link.h, pkt_sched.h and gen_stats.h

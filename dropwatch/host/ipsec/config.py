@@ -1,10 +1,10 @@
 """What one network namespace has of IPsec: its SAs and policies, as read at one time."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
 from dropwatch.model.ipsec import XfrmPolicy, XfrmState
 

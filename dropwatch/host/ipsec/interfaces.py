@@ -1,12 +1,12 @@
 """Reads the interfaces of a network namespace that belong to IPsec: xfrm interfaces with their if_id, VTI with keys."""
 
 import struct
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from dropwatch.host.links import links
 from dropwatch.host.netlink import attributes, text
 from dropwatch.host.netns.enter import entered
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
 
 # linux/if_link.h and if_tunnel.h

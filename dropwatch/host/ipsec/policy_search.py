@@ -1,10 +1,10 @@
 """Finds the policy that the kernel takes for a flow, as xfrm_policy_lookup_bytype does (net/xfrm/xfrm_policy.c)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from dropwatch.host.ipsec.config import XfrmConfig
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address, Packet
 from dropwatch.model.ipsec import Selector, XfrmPolicy
 from dropwatch.names import protocols

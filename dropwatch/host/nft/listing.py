@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from dropwatch.host.commands import nft_listing
 from dropwatch.host.listed_rule import ListedRule
@@ -12,6 +12,7 @@ from dropwatch.host.nft.path import way
 from dropwatch.host.nft.reading import Reading, namespace_cookie, read_table, read_tables
 from dropwatch.host.nft.text import printable
 from dropwatch.model.culprits import ChainPolicy, NftRule
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.netfilter import NftNote
 from dropwatch.names.foreign import foreign, raw_name
 

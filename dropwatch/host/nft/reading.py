@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from dropwatch.host.commands import nft_takes
@@ -12,6 +12,7 @@ from dropwatch.host.netns.enter import entered
 from dropwatch.host.nft import kernel
 from dropwatch.host.nft.text import Lines, lines_of, part_of
 from dropwatch.host.tools import ToolFailed, find, run
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 _LOOKUP = b"lookup\0"  # the kernel's name of the step that asks a set or a map

@@ -7,10 +7,11 @@ rule's, whatever else the listing holds; where it can be found twice the rule is
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from dropwatch.host.nft.kernel import Chain, Rule, Table, target
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names import foreign
 
 _END = re.compile(r" # handle ([0-9]{1,20})$", re.M)

@@ -9,10 +9,11 @@ import errno
 import os
 import socket
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import ClassVar
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.netfilter import XtFamily
 from dropwatch.names.foreign import foreign
 

@@ -7,10 +7,11 @@ import ctypes
 import errno
 import socket
 import struct
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 from dropwatch.host.xt.blob import c_string, get_option
+from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 ACCEPT, DROP, CONTINUE, RETURN = "ACCEPT", "DROP", "CONTINUE", "RETURN"

@@ -4,7 +4,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from dropwatch.host import tools
@@ -22,6 +22,7 @@ from dropwatch.host.xt.ebt_blob import (
 )
 from dropwatch.host.xt.listing import find_legacy
 from dropwatch.model.culprits import ChainPolicy, EbtablesRule
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.netfilter import EbtNote
 from dropwatch.names.foreign import is_option, printable, quoted, raw_name
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dropwatch.host.xt.path import XtWays
 from dropwatch.host.xt.same import agrees
 from dropwatch.host.xt.words import comment, header_words, rule_words, target_name
 from dropwatch.model.culprits import ChainPolicy, IptablesRule, Rule
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.netfilter import XtFamily, XtNote
 from dropwatch.names.foreign import is_option, printable, quoted, raw_name
 

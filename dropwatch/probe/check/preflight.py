@@ -5,10 +5,10 @@ import os
 import platform
 import pwd
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.fact import Fact
 from dropwatch.probe.check import trial
 from dropwatch.probe.check.lockdown import lockdown_mode

@@ -10,9 +10,9 @@ import resource
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dropwatch.kernel import system_calls
+from dropwatch.model.dataclass import dataclass
 from dropwatch.probe.programs.loader import KPROBE_PMU, open_kprobe
 
 _MAP_CREATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 5, 17

@@ -3,8 +3,9 @@
 import importlib.util
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+
+from dropwatch.model.dataclass import dataclass
 
 # Where distributions put Python packages: looked at only to say why this Python does not see one.
 _SYSTEM = (Path("/usr/lib/python3/dist-packages"), *sorted(Path("/usr/lib").glob("python3.*/site-packages")))

@@ -9,8 +9,10 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from dropwatch.model.dataclass import dataclass
 
 PLACEHOLDERS = 0x5A5A0000  # the placeholder of the first name; the next name has the next number
 _INSTRUCTION = struct.Struct("=BBhi")  # code, registers, offset, immediate

@@ -1,12 +1,13 @@
 """The numbers that the programs need of the running kernel, from its BTF, and the families that it has room for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.kernel.cpus import possible_cpus
+from dropwatch.model.dataclass import dataclass
 from dropwatch.probe.family import Family
 from dropwatch.probe.programs.text import TRACEPOINT_NAMES, Mode, Text, common_files, join, names_in
 from dropwatch.resources import resource_dir

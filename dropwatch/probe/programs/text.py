@@ -8,11 +8,11 @@ enumerator. Two underscores part the steps of a path; a name that begins with tw
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.probe.family import Family
 from dropwatch.resources import resource_dir
 

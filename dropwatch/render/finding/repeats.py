@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+
+from dropwatch.model.dataclass import dataclass
 
 _WINDOW_SECONDS = 1.0
 _MOST_REMEMBERED = 1024

@@ -1,9 +1,9 @@
 """The way of a packet, one line for each thing that it met, and how it ended."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Frame, Interface, Netns, Packet
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.names import symbols

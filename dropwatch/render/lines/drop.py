@@ -1,9 +1,9 @@
 """The line of a dropped packet, and the last line of a run."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from dropwatch.model.culprits import Culprit
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Match
 from dropwatch.render.lines.parts import (
     Cause,

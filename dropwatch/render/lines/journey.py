@@ -1,9 +1,9 @@
 """The line of a packet that a trace followed."""
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from dropwatch.model import journey as model
+from dropwatch.model.dataclass import dataclass
 from dropwatch.render.lines.drop import Drop
 from dropwatch.render.lines.parts import Interface, Netns, Packet, Process, Schema, Time
 

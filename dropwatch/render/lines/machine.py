@@ -1,8 +1,8 @@
 """The lines about this machine: what whydrop can do on it, and which functions a trace would watch."""
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.render.lines.parts import Schema
 
 

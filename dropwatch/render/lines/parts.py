@@ -1,8 +1,8 @@
 """Objects that several lines of the JSON hold: the packet, a place in the kernel, a device, who died with what."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Confidence, Direction
 
 Schema = Literal[1]

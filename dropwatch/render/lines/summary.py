@@ -1,9 +1,9 @@
 """The line of a summary."""
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from dropwatch.model.culprits import Culprit
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.summary import CounterKind
 from dropwatch.render.lines.parts import Cause, Frame, Interface, Netns, Schema, Time
 

@@ -1,9 +1,9 @@
 """What the reader of the full screen has chosen: order, filter, row, page; and what each key changes of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from dropwatch.model.dataclass import dataclass
 from dropwatch.model.summary import SummaryRow
 from dropwatch.render.summary import phrases
 
