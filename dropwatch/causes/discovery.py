@@ -40,10 +40,11 @@ def answered(drop: Drop, host: Host) -> Verdict | None:
 
 def ignored_by_router(drop: Drop, host: Host) -> Verdict | None:
     """A router does not let another one configure it, unless accept_ra is 2 (ipv6_accept_ra in net/ipv6/ndisc.c)."""
-    message, here = _freed(drop), _here(drop, host)
-    if message is None or here is None or message.fault or message.kind != ROUTER_ADVERTISEMENT:
+    message = _freed(drop)
+    if message is None or message.fault or message.kind != ROUTER_ADVERTISEMENT:
         return None
-    if here.forwarding and here.accept_ra == 1:
+    here = _here(drop, host)
+    if here is not None and here.forwarding and here.accept_ra == 1:
         fact = "this interface forwards, so that it takes no router advertisement"
         return kernel_word.certain(drop, Evidence("sysctl", fact))
     return None
@@ -58,8 +59,9 @@ def invalid(drop: Drop, host: Host) -> Verdict | None:
 
 def refused(drop: Drop, host: Host) -> Verdict | None:
     """A sound message that a setting of the interface, or an address that is not yet its own, has the kernel ignore."""
-    message, here = _freed(drop), _here(drop, host)
-    if message is None or here is None or message.fault:
+    message = _freed(drop)
+    here = _here(drop, host) if message is not None and not message.fault else None
+    if message is None or here is None:
         return None
     if message.kind == SOLICITATION and message.target in here.tentative and not message.from_nobody:
         fact = f"{message.target} is tentative: duplicate address detection is not over, and nobody may use it yet"

@@ -81,11 +81,11 @@ class Enricher:
         return addresses
 
     def _resolve(self, address: int) -> Frame:
-        """Remembered: a few hundred addresses make up every stack. Unresolved ones are asked again."""
+        """Remembered: a few hundred addresses make up every stack. Those of modules, which may go, are asked again."""
         found = self._frames.get(address)
         if found is None:
             found = self._answers.frame(address)
-            if found.function is not None and len(self._frames) < 1 << 16:
+            if found.function is not None and found.module is None and len(self._frames) < 1 << 16:
                 self._frames[address] = found
         return found
 

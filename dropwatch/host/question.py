@@ -16,6 +16,7 @@ from dropwatch.names.foreign import printable
 
 _REMEMBERED = 256
 _SHARE, _SAVED_S = 0.1, 2.0  # of the time, for the namespaces of one user
+_OWNER_NS = 1_000_000_000  # how long whose a namespace is is believed: it decides of time only
 _MOST_FAILURES = 64  # one user can have many namespaces, each of which fails
 
 Given = TypeVarTuple("Given")
@@ -32,6 +33,7 @@ class Asked:
         self._failures: dict[str, None] = {}
         self._further_failures = 0
         self._shares: dict[int, Share] = {}
+        self._owners = Memory()
 
     def ask(self, question: "Question", arguments: tuple[Any, ...]) -> Any:
         """The answer to a question that was put with these arguments."""
@@ -58,7 +60,7 @@ class Asked:
         if not inode:
             return None
         what = f"{what} of namespace {inode}"
-        user = owner(inode)
+        user = self._owner(inode)
         if user is None:
             return self.guarded(what, read)
         share = self._shares.setdefault(user, Share(_SHARE, _SAVED_S))
@@ -67,6 +69,11 @@ class Asked:
             return None
         with share.spent():
             return self.guarded(what, read)
+
+    def _owner(self, inode: int) -> int | None:
+        which = inode, self.seen.last_change("namespace", inode)
+        (user,) = self._owners.get(which, time.monotonic_ns() - _OWNER_NS, lambda: (owner(inode),))
+        return user if user is None else int(user)
 
     def guarded(self, what: str, read: Callable[[], Read]) -> Read | None:
         """What `read` finds; None where it fails, and then `what` was a blind spot."""
@@ -112,8 +119,8 @@ class Memory:
         self._known: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
 
     def get(self, key: Hashable, not_before_ns: int, read: Callable[[], Any]) -> Any:
-        fresh_until, answer = self._known.get(key, (-1, None))
-        if fresh_until < not_before_ns:
+        fresh_until, answer = self._known.get(key, (None, None))
+        if fresh_until is None or fresh_until < not_before_ns:
             read_at = time.monotonic_ns()
             answer = read()
             is_nothing = answer is not None and not answer

@@ -89,6 +89,7 @@ class Btf:
     def __init__(self, handle: int) -> None:
         self._handle = handle
         self._lib = libbpf()
+        self._found: dict[tuple[str, int], _Type | None] = {}
 
     def size(self, struct_name: str) -> int | None:
         """Bytes of a struct, None when the kernel has no such struct."""
@@ -219,8 +220,11 @@ class Btf:
         return found
 
     def _find(self, name: str, kind: int) -> _Type | None:
-        type_id = self._lib.btf__find_by_name_kind(self._handle, name.encode(), kind)
-        return self._by_id(type_id) if type_id > 0 else None
+        """Remembered: the library walks through all types."""
+        if (name, kind) not in self._found:
+            type_id = self._lib.btf__find_by_name_kind(self._handle, name.encode(), kind)
+            self._found[name, kind] = self._by_id(type_id) if type_id > 0 else None
+        return self._found[name, kind]
 
     def _by_id(self, type_id: int) -> _Type | None:
         pointer = self._lib.btf__type_by_id(self._handle, type_id)

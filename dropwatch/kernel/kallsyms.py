@@ -49,7 +49,7 @@ class Kallsyms:
         split = len(text) if first_module < 0 else text.rfind(b"\n", 0, first_module) + 1
         self._core = text[:split]
         found = [
-            (int(address, 16), foreign(name), foreign(module))
+            (int(address, 16), name, module)
             for address, kind, name, module in _MODULE_LINE.findall(text, split)
             if kind[0] in _CODE
         ]
@@ -81,8 +81,9 @@ class Kallsyms:
         start = self.address(name)
         if start is not None:
             return start, self._next_core(start)
+        needle = name.encode()
         for at, (address, found, module) in enumerate(self._module_symbols):
-            if found == name:
+            if found == needle:
                 base, size = self._modules.get(module, (address, _BPF_PROGRAM_BYTES))
                 later = (a for a in self._module_addresses[at + 1 :] if a > address)
                 return address, min(next(later, base + size), base + size)
@@ -90,7 +91,7 @@ class Kallsyms:
 
     def find(self, name: str) -> int | None:
         """Address of a symbol of the kernel or of a module, as read last. The kernel's own are looked up once."""
-        found = self._module_names.get(name)
+        found = self._module_names.get(name.encode())
         if found is None:
             if name not in self._core_names:
                 self._core_names[name] = self.address(name)
@@ -112,7 +113,7 @@ class Kallsyms:
         One pass, which finds the kernel's own for find() as well: one by one, a thousand take seconds.
         """
         wanted = {name.encode() for name in names}
-        counts = Counter(name for _, name, _ in self._module_symbols if name.encode() in wanted)
+        counts = Counter(foreign(name) for _, name, _ in self._module_symbols if name in wanted)
         for address, symbol in _CORE_FUNCTION.findall(self._core):
             if symbol in wanted:
                 name = foreign(symbol)
@@ -150,7 +151,7 @@ class Kallsyms:
         first = bisect.bisect_left(self._module_addresses, self._module_addresses[after - 1])
         start, name, module = self._module_symbols[first]
         base, size = self._modules.get(module, (start, _BPF_PROGRAM_BYTES))
-        return (start, name, module) if base <= address < base + size else None
+        return (start, foreign(name), foreign(module)) if base <= address < base + size else None
 
     def _next_core(self, start: int) -> int:
         """The address of the first symbol after this one; they are sorted."""
@@ -189,10 +190,10 @@ class Kallsyms:
         return best
 
 
-def _module_ranges(path: Path) -> dict[str, tuple[int, int]]:
+def _module_ranges(path: Path) -> dict[bytes, tuple[int, int]]:
     """Module to base address and size in bytes, from /proc/modules (name, size, users, by, state, address)."""
     try:
-        lines = [line.split() for line in path.read_text().splitlines()]
+        lines = [line.split() for line in path.read_bytes().splitlines()]
     except OSError:
         return {}
     return {fields[0]: (int(fields[5], 16), int(fields[1])) for fields in lines if len(fields) > 5}

@@ -18,6 +18,7 @@ SOFTIRQ = frozenset(
 # What compilers hang on a function's name when they clone, split or specialise it: gcc .isra.0 .part.0
 # .constprop.0 .cold, clang .llvm.<hash>. It says nothing about what the function does.
 _CLONE = re.compile(r"(?:\.(?:isra|part|constprop|cold|llvm|lto_priv)(?:\.[0-9a-z]+)?)+$")
+_HEAD = re.compile(r"^\[([^\]\n]+)\]$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,13 @@ def base_name(function: str) -> str:
 @cache
 def reasons() -> Mapping[str, ReasonWords]:
     """Every drop reason that whydrop has words for, by the kernel's name without `SKB_DROP_REASON_`."""
-    return MappingProxyType({name: ReasonWords(name, **entry) for name, entry in _entries("reasons")})
+    return MappingProxyType({name: _reason(name, entry) for name, entry in _entries("reasons")})
 
 
 @cache
 def functions() -> Mapping[str, FunctionWords]:
     """Every kernel function that whydrop has words for, by its base name."""
-    found = {}
-    for name, entry in _entries("functions"):
-        arguments = tuple(argument for argument in entry.pop("arguments", "").split(", ") if argument)
-        found[name] = FunctionWords(name, **entry, arguments=arguments)
-    return MappingProxyType(found)
+    return MappingProxyType({name: _function(name, entry) for name, entry in _entries("functions")})
 
 
 @cache
@@ -100,20 +97,49 @@ def counters(kind: str) -> Mapping[str, CounterWords]:
     return MappingProxyType({name: CounterWords(**entry) for name, entry in _read("counters")[kind].items()})
 
 
+@lru_cache(maxsize=1024)
 def reason(name: str | None) -> ReasonWords | None:
     """The words for a reason as the running kernel calls it; None for one without words or without a name."""
-    return None if name is None else reasons().get(name)
+    table = _tables("reasons").get(name or "")
+    return None if table is None else _reason(*_entry(table))
 
 
+@lru_cache(maxsize=8192)
 def function(name: str | None) -> FunctionWords | None:
     """The words for a function as kallsyms spells it; None for one without words or without a name."""
-    return None if name is None else functions().get(base_name(name))
+    table = _tables("functions").get(base_name(name or ""))
+    return None if table is None else _function(*_entry(table))
+
+
+def _reason(name: str, entry: dict[str, Any]) -> ReasonWords:
+    return ReasonWords(name, **entry)
+
+
+def _function(name: str, entry: dict[str, Any]) -> FunctionWords:
+    arguments = tuple(argument for argument in entry.pop("arguments", "").split(", ") if argument)
+    return FunctionWords(name, **entry, arguments=arguments)
 
 
 def _entries(file: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, entry in _read(file).items():
-        yield name, entry | {"layer": None if entry["layer"] == "any" else entry["layer"]}
+    return map(_entry, _tables(file).values())
+
+
+def _entry(table: str) -> tuple[str, dict[str, Any]]:
+    ((name, entry),) = tomllib.loads(table).items()
+    return name, entry | {"layer": None if entry["layer"] == "any" else entry["layer"]}
+
+
+@cache
+def _tables(file: str) -> Mapping[str, str]:
+    """The text of each table: a run reads a few of hundreds, and reading takes its time."""
+    heads = list(_HEAD.finditer(text := _text(file)))
+    ends = [*(head.start() for head in heads[1:]), len(text)]
+    return {head[1]: text[head.start() : end] for head, end in zip(heads, ends, strict=True)}
 
 
 def _read(file: str) -> dict[str, dict[str, Any]]:
-    return tomllib.loads((resource_dir("symbols") / f"{file}.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(_text(file))
+
+
+def _text(file: str) -> str:
+    return (resource_dir("symbols") / f"{file}.toml").read_text(encoding="utf-8")

@@ -21,6 +21,7 @@ class FamilyProbes:
         self._note = note
         self._ready: set[str] = set()  # families whose tail calls are loaded
         self._configured: set[str] = set()  # families whose subsystem has been configured
+        self._whole: dict[str, bool] = {}  # families by name, until modules come or go
 
     def start(self) -> None:
         self._symbols.look_up(hook.function for family in self._families for hook in family.hooks)
@@ -34,6 +35,7 @@ class FamilyProbes:
     def modules_changed(self, names: set[str]) -> None:
         """Modules have come or gone."""
         self._probes.modules_changed(names)
+        self._whole.clear()
         for family in self._families:
             known = family.name in self._configured
             if not known and any(module in names for module, _ in family.configured_by):
@@ -51,7 +53,9 @@ class FamilyProbes:
 
     def is_whole(self, family: Family) -> bool:
         """Whether all its hooks are attached."""
-        return all(self._probes.is_attached(hook) for hook in family.hooks)
+        if family.name not in self._whole:
+            self._whole[family.name] = all(self._probes.is_attached(hook) for hook in family.hooks)
+        return self._whole[family.name]
 
     def _write_layout(self) -> None:
         self._probes.write("netfilter_layout", 0, read_layout(self._symbols))

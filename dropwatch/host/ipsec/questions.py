@@ -13,6 +13,7 @@ from dropwatch.model.ipsec import GoneState
 
 _SPARING = 20  # a daemon is asked for a twentieth of the time at most
 _IKE_TOOLS = ("swanctl", "ipsec")  # of strongSwan, and of its older starter or Libreswan
+_TOOLS_NS = 1_000_000_000  # how long they are taken to be what they were
 
 
 class IpsecQuestions(Asked):
@@ -53,9 +54,17 @@ class IpsecQuestions(Asked):
     @plain_question
     def ike_tools(self) -> tuple[str, ...]:
         """The tools of IKE daemons that are installed here: `swanctl`, `ipsec`."""
-        return tuple(name for name in _IKE_TOOLS if tools.find(name) is not None)
+        return tuple(self._tools_here.get(None, time.monotonic_ns() - _TOOLS_NS, _installed))
+
+    @cached_property
+    def _tools_here(self) -> Memory:
+        return Memory(spares_nothing=True)
 
     @plain_question
     def gone_states(self) -> tuple[GoneState, ...]:
         """The SAs that the probes have seen deleted, in all namespaces, the last one last."""
         return tuple(self.seen.gone_states())
+
+
+def _installed() -> tuple[str, ...]:
+    return tuple(name for name in _IKE_TOOLS if tools.find(name) is not None)

@@ -11,6 +11,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +85,7 @@ def is_namespace(path: Path, inode: int) -> bool:
         return False
 
 
+@cache
 def nsfs_device() -> int:
     """The file system of namespaces."""
     return OWN_FILE.stat().st_dev

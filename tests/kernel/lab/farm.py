@@ -22,7 +22,9 @@ LIMIT = 76 * 60  # seconds for all guests: what is slower than that does not end
 PROGRESS = 30  # seconds between two lines about a guest
 TAIL = 4000  # characters of a guest's output that go into a report
 RECORDINGS = "recordings"  # in the directory that host and guest share
-PYTEST = (".venv/bin/python", "-m", "pytest", "-p", "lab.report", "-p", "no:cacheprovider", "-q")
+# Importing hypothesis takes as long as all of pytest.
+WORDS = "-m pytest -p lab.report -p no:cacheprovider -p no:hypothesispytest -q --confcutdir=tests/kernel/scenarios"
+PYTEST = (".venv/bin/python", *WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def _guest(fetched: Fetched, scenarios: Sequence[str], output: io.BytesIO) -> Gu
     recording = {} if _wanted_recordings() is None else {"WHYDROP_RECORDINGS": f"/run/lab/{RECORDINGS}"}
     guest = Guest(
         fetched,
-        [*PYTEST, "--confcutdir=tests/kernel/scenarios", "@/run/lab/scenarios"],
+        [*PYTEST, "@/run/lab/scenarios"],
         cwd=REPO,
         env={
             "WHYDROP_GUEST": fetched.label,

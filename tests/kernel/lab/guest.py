@@ -141,7 +141,10 @@ class Guest:
 
     def _words(self) -> list[str]:
         # no_timer_check: the kernel's test of its timer panics when the host is too busy to deliver ticks in time
-        append = "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off no_timer_check tsc=nowatchdog"
+        # norandmaps: QEMU translates a program anew for each address that it runs at; a small one takes a third
+        append = (
+            "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off no_timer_check tsc=nowatchdog norandmaps"
+        )
         return [
             *QEMU.split(),
             *("-smp", str(self._cpus), "-m", MEMORY, "-kernel", str(self.kernel.vmlinuz)),

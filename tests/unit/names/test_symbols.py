@@ -130,3 +130,12 @@ def test_symbols_hold_no_numbers() -> None:
         found = list(values(tomllib.loads(path.read_text(encoding="utf-8"))))
         assert found
         assert {type(value) for value in found} <= {str, bool}, path.name
+
+
+@pytest.mark.parametrize(
+    ("file", "table"), [("reasons", symbols.reasons()), ("functions", symbols.functions())]
+)
+def test_every_table_of_a_file_is_found_by_itself(file: str, table: dict[str, Any]) -> None:
+    whole = tomllib.loads((resource_dir("symbols") / f"{file}.toml").read_text(encoding="utf-8"))
+    assert list(table) == list(whole)
+    assert [words.text for words in table.values()] == [entry["text"] for entry in whole.values()]
