@@ -23,7 +23,7 @@ from dropwatch.run.context import Face, Run
 from dropwatch.run.loop import Watch
 from dropwatch.run.mode import Mode
 from dropwatch.run.options import Options
-from dropwatch.run.pipeline import NOT_PACKETS, Pipeline, pipeline
+from dropwatch.run.pipeline import NOT_PACKETS, Pipeline, judge, pipeline
 from dropwatch.run.stop import Stop
 from dropwatch.run.write import listener_for, start_of
 
@@ -64,7 +64,6 @@ class Live(Run):
         self._absent = absent_reasons(options.wanted, reasons.known)
         if options.ready_file is not None:
             ready.clear(options.ready_file)
-        self._host.prepare()
         mode = self._mode = self._mode_of(symbols, listener)
         judged = replace(options, all_drops=options.all_drops or mode.judges_all)
         answers = live_answers(symbols, reasons, self._host)
@@ -124,6 +123,8 @@ class Live(Run):
         if self._options.ready_file is not None:
             ready.create(self._options.ready_file)
         self._face.ready(self._mode.doing, self.told)
+        self._host.prepare()
+        judge()
 
 
 def refuse_reasons_without_names(wanted: Filter, known: frozenset[str]) -> None:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
 
-from dropwatch.causes.cause import Cause
-from dropwatch.causes.diagnose import diagnose
 from dropwatch.enrich.answers import Answers
 from dropwatch.enrich.drop import Enricher
 from dropwatch.host.host import Host
@@ -16,10 +16,14 @@ from dropwatch.model.filter import Filter
 from dropwatch.recording.listener import Listener
 from dropwatch.run.options import UNKNOWN, Options
 
+if TYPE_CHECKING:
+    from dropwatch.causes.cause import Cause
+
 NOT_PACKETS = "benign.unix-socket"  # what the probes count by themselves: nothing of it becomes an Event
 _BENIGN = "benign."
 
 Matching = Callable[[Drop], MatchResult | None]
+Diagnosis = tuple["Cause | None", Verdict]
 
 
 def pipeline(
@@ -37,9 +41,17 @@ def pipeline(
     stages = Stages(
         enrich=Enricher(asked).drop,
         match=matching(FlowMatcher(options.wanted, ipsec, asked.interface).match),
-        diagnose=lambda drop: diagnose(drop, asked.host),
+        diagnose=lambda drop: judge()(drop, asked.host),
     )
     return Pipeline(stages, options, listener, ipsec)
+
+
+@cache
+def judge() -> Callable[[Drop, Host], Diagnosis]:
+    """Imports the causes, a third of all modules: a run is ready without them, and has them before its first drop."""
+    from dropwatch.causes.diagnose import diagnose
+
+    return diagnose
 
 
 class IpsecMatching:
@@ -67,7 +79,7 @@ class Stages:
 
     enrich: Callable[[Event], Drop]
     match: Matching
-    diagnose: Callable[[Drop], tuple[Cause | None, Verdict]]
+    diagnose: Callable[[Drop], Diagnosis]
 
 
 class Pipeline:
@@ -117,7 +129,7 @@ def held_back(cause_id: str, options: Options) -> bool:
     return cause_id.startswith(_BENIGN) and not options.all_drops and cause_id not in options.wanted.causes
 
 
-def _finding(drop: Drop, match: MatchResult, cause: Cause | None, verdict: Verdict) -> Finding:
+def _finding(drop: Drop, match: MatchResult, cause: "Cause | None", verdict: Verdict) -> Finding:
     """The words of the cause, unless the verdict has better ones."""
     return Finding(
         drop=drop,

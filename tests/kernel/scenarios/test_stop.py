@@ -222,12 +222,11 @@ def test_a_reader_that_leaves_ends_it(lab: Lab) -> None:
     assert b"Traceback" not in said
 
 
-@pytest.mark.once
-def test_a_full_disk_ends_it_with_its_closing_statement(lab: Lab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [once("drops.whydrop"), once("drops.pcapng")])
+def test_a_full_disk_ends_it_with_its_closing_statement(lab: Lab, tmp_path: Path, name: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(tmp_path)], check=True)
     try:
-        written = tmp_path / "drops.whydrop"
-        with Whydrop("--proto", "udp", "--dport", "9", "--write", str(written)) as running:
+        with Whydrop("--proto", "udp", "--dport", "9", "--write", str(tmp_path / name)) as running:
             esp.send(lab.a, lab.b.v4, FILLING, port=9)
             done = running.finish(None)
         assert done.status == 1, done.stderr

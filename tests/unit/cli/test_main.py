@@ -281,3 +281,12 @@ def test_whoever_may_not_is_told_in_two_lines_with_exit_code_3() -> None:
     )
     assert (done.returncode, done.stdout) == (3, "")
     assert "BPF" in two_lines(done.stderr)[0]
+
+
+def test_a_start_needs_no_causes() -> None:
+    """They are a third of all modules, and are imported when the run is ready."""
+    script = (
+        "import sys, dropwatch.cli.parse, dropwatch.run.show, dropwatch.run.live, dropwatch.probe.tracer\n"
+        "sys.exit('dropwatch.causes' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

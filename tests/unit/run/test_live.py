@@ -11,6 +11,7 @@ import pytest
 
 import dropwatch
 from dropwatch.errors import CannotRunHere
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Event, Frame
 from dropwatch.model.filter import Filter
 from dropwatch.model.journey import RawStep
@@ -67,6 +68,9 @@ class Probes:
 
     def flows(self) -> list[tuple[bytes, int]]:
         return []
+
+    def last_change(self, kind: Change, inode: int) -> int | None:
+        return None
 
     def take_steps(self) -> list[RawStep]:
         return []
