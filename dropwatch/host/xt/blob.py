@@ -237,7 +237,7 @@ def _parse(family: XtFamily, name: str, blob: bytearray, hooks: dict[int, tuple[
             raise ValueError(f"offsets at {offset}")
         blob[offset + layout.comefrom_at : offset + layout.size] = bytes(layout.size - layout.comefrom_at)
         at, end = offset + target_offset, offset + next_offset
-        target = extension_name(blob[at:])
+        target = extension_name(blob[at : at + EXTENSION_HEADER])
         verdict, jump = None, None
         if not target:
             (value,) = struct.unpack_from("=i", blob, at + EXTENSION_HEADER)
@@ -311,7 +311,9 @@ def matches(table: XtTable, offset: int) -> dict[str, bytes]:
         (size,) = struct.unpack_from("=H", table.blob, at)
         if size < EXTENSION_HEADER:
             break
-        found[extension_name(table.blob[at:])] = table.blob[at + EXTENSION_HEADER : at + size]
+        found[extension_name(table.blob[at : at + EXTENSION_HEADER])] = table.blob[
+            at + EXTENSION_HEADER : at + size
+        ]
         at += size
     return found
 
