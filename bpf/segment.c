@@ -19,7 +19,7 @@ inline_always int read_segment(struct flow *flow, struct buffer *buffer, union s
 	u64 sock = buffer->sock;
 	u64 transport = buffer->head + read_u16(scratch, buffer->address + OFF_sk_buff__transport_header);
 
-	if (transport != buffer->data || !is_of_network(sock, scratch))
+	if (transport != buffer->data)
 		return 0;
 	flow->proto = read_u16(scratch, sock + OFF_sock__sk_protocol);
 	if (read_u16(scratch, sock + OFF_sock____sk_common__skc_family) == AF_INET6) {
@@ -33,6 +33,7 @@ inline_always int read_segment(struct flow *flow, struct buffer *buffer, union s
 		flow->family = 4;
 	}
 	read_transport(flow, transport, scratch);
+	read_bytes(flow, sizeof(*flow), (u64)flow); /* else the verifier looks at each family's by itself, to the end */
 	buffer->protocol = flow->family == 4 ? ETH_P_IP : ETH_P_IPV6;
 	return 1;
 }

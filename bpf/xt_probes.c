@@ -10,7 +10,7 @@ int read_first(struct pt_regs *ctx)
 	struct xt_scan *scan = xt_first_scans.lookup(&zero);
 	union scratch scratch;
 
-	if (scan && layout && scan_chunk(scan, layout, this_cpu_offset(), &scratch))
+	if (scan && layout && scan_chunk(scan, layout, this_cpu_offset(), READ_ONLY, &scratch))
 		xt_first.call(ctx, 0);
 	return 0;
 }

@@ -107,21 +107,21 @@ inline_always struct xt_chunk *chunk_of(struct xt_scan *scan, u32 *is_new)
 	return xt_chunks.lookup(&scan->key);
 }
 
-/* One chunk of entries against what was read of them before. Not 0 when there are more. */
-inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout *layout, u64 cpu_offset,
-			     union scratch *scratch)
+/* What is done with the entries of a chunk, beside reading their counters. A constant: the verifier follows all that a
+ * loop may do, and more than once. */
+#define READ_ONLY 0
+#define FIND_EXACT 1 /* whose target dropped the packet */
+#define FIND_RISEN 2 /* that drop, and whose counter has risen since it was read before */
+
+/* Not 0 when there are more entries. */
+inline_always int read_chunk(struct xt_scan *scan, struct xt_chunk *chunk, const struct netfilter_layout *layout,
+			     u64 cpu_offset, const int finds, union scratch *scratch)
 {
 	u32 family = scan->family & 3;
 	u32 offsets = layout->xt_entry[family].offsets;
 	u32 counters = layout->xt_entry[family].counters;
 	u32 offset = scan->offset;
-	u32 is_new = 0;
-	struct xt_chunk *chunk = chunk_of(scan, &is_new);
 
-	if (!chunk || (!layout->one_cpu && !cpu_offset)) {
-		scan->incomplete = 1;
-		return 0;
-	}
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < XT_CHUNK; i++) {
 		u64 entry = scan->entries + offset;
@@ -142,11 +142,11 @@ inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout
 		count = read_u32(scratch, counter);
 		rise = count - chunk->counts[i];
 		chunk->counts[i] = count;
-		if (scan->exact && entry + target + XT_TARGET_BYTES == scan->exact) {
+		if (finds == FIND_EXACT && entry + target + XT_TARGET_BYTES == scan->exact) {
 			scan->is_exact = 1;
 			scan->candidate[0] = offset;
 		}
-		if (rise && !is_new && !scan->is_exact && is_drop(entry + target, layout, scratch)) {
+		if (finds == FIND_RISEN && rise && is_drop(entry + target, layout, scratch)) {
 			add_candidate(scan, offset);
 			scan->risen += rise;
 		}
@@ -155,4 +155,22 @@ inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout
 	scan->offset = offset;
 	scan->key.chunk++;
 	return offset < scan->size;
+}
+
+/* The next chunk of entries. Not 0 when there are more. */
+inline_always int scan_chunk(struct xt_scan *scan, const struct netfilter_layout *layout, u64 cpu_offset,
+			     const int finds, union scratch *scratch)
+{
+	u32 is_new = 0;
+	struct xt_chunk *chunk = chunk_of(scan, &is_new);
+
+	if (!chunk || (!layout->one_cpu && !cpu_offset)) {
+		scan->incomplete = 1;
+		return 0;
+	}
+	if (finds == READ_ONLY)
+		return read_chunk(scan, chunk, layout, cpu_offset, READ_ONLY, scratch);
+	if (is_new || scan->exact)
+		return read_chunk(scan, chunk, layout, cpu_offset, FIND_EXACT, scratch);
+	return read_chunk(scan, chunk, layout, cpu_offset, FIND_RISEN, scratch);
 }

@@ -84,7 +84,7 @@ int scan_xt(struct bpf_raw_tracepoint_args *ctx)
 	}
 	/* as a number: the verifier takes each place of a note for another pointer */
 	table = visit->private + visit->hook;
-	if (scan->offset < scan->size && scan_chunk(scan, layout, this_cpu_offset(), &scratch)) {
+	if (scan->offset < scan->size && scan_chunk(scan, layout, this_cpu_offset(), FIND_RISEN, &scratch)) {
 		if (SUMMARY && scan->key.chunk >= XT_MOST_BEFORE)
 			count_by(ctx, death, xt_found(scan, table));
 		drop_details.call(ctx, RECORD_XT);

@@ -82,7 +82,7 @@ def probes_follow(modules: str, *functions: str) -> None:
     """Load the modules; whydrop, which runs, gets its probes for them, and for IPsec itself, a moment later."""
     subprocess.run(["modprobe", "-a", "xfrm_user", *modules.split()], check=True)
     wanted = {"xfrm_lookup_with_ifid", *functions}
-    eventually(lambda: _probed() >= wanted, f"whydrop has probes in {wanted}")
+    eventually(lambda: probed() >= wanted, f"whydrop has probes in {wanted}")
 
 
 def by_this_process(found: list[Line]) -> None:
@@ -94,7 +94,8 @@ def shown(found: list[Line]) -> str:
     return "\n".join(["these:", *(json.dumps(line) for line in found[-6:])])
 
 
-def _probed() -> set[str]:
+def probed() -> set[str]:
+    """The functions that have a kprobe, somebody's."""
     lines = Path("/sys/kernel/debug/kprobes/list").read_text().splitlines()
     return {line.split()[2].partition("+")[0] for line in lines}
 

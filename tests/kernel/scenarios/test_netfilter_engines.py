@@ -14,6 +14,7 @@ from scenarios import bpf_links, ipvs, traffic, verdicts
 from scenarios.blame import blame, by_netfilter, deaths, explained
 from scenarios.firewalls import Rule, legacy, legacy_rules, nft, nft_rules, the_rule
 from scenarios.namespaces import Lab, Namespace
+from scenarios.outgoing import probed
 from scenarios.roads import bridge, through_the_bridge
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
@@ -336,6 +337,8 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
     """With its probe, and for a second whydrop, which lacks it, as the one function at the hook that is left."""
     hooks = tuple(hook for hook in ENGINES.hooks if hook.function not in ipvs.REQUEST_HOOKS)
     assert len(hooks) < len(ENGINES.hooks)
+    subprocess.run(["modprobe", "ip_vs"], check=True)
+    eventually(lambda: not ipvs.REQUEST_HOOKS.isdisjoint(probed()), "whydrop has its probe of IPVS")
     # no more probes than it takes: attaching is what a start spends its time with
     needed = {XT: XT.hooks, ENGINES: hooks, AT_HOOKS: AT_HOOKS.hooks}
     families = tuple(replace(family, hooks=needed.get(family, ())) for family in FAMILIES)
