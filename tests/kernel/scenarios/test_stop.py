@@ -98,12 +98,12 @@ def start(home: Path, *options: str, command: tuple[str, ...] = ()) -> Started:
 
 @contextmanager
 def flooded(lab: Lab) -> Iterator[None]:
-    """Datagrams that nobody wants, a hundred at once, again and again while the block lasts."""
+    """Datagrams that nobody wants, many at once, again and again while the block lasts."""
     enough = threading.Event()
 
     def send() -> None:
         while not enough.wait(0.2):  # a pause for whydrop, on the only CPU
-            esp.send(lab.a, lab.b.v4, 100, port=9)
+            esp.send(lab.a, lab.b.v4, 40, port=9)
 
     sender = threading.Thread(target=send)
     sender.start()

@@ -20,7 +20,7 @@ from scenarios.whydrop_process import PATIENCE, WHYDROP, Line, Whydrop, as_promi
 
 DNAT_PORT, INNER_PORT, DROPPED_PORT, TCP_PORT, LARGE_PORT = 5000, 6000, 6001, 6002, 6003
 PASSED_PORT, NFT_PORT, EBT_PORT, UNHEARD_PORT = 6004, 6005, 6006, 6007
-OWN_PORT, MANY = 4321, 100
+OWN_PORT, MANY = 4321, 40
 RULES = """
 table ip gate {
     chain pre {
