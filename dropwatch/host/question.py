@@ -72,8 +72,10 @@ class Asked:
 
     def _owner(self, inode: int) -> int | None:
         which = inode, self.seen.last_change("namespace", inode)
-        (user,) = self._owners.get(which, time.monotonic_ns() - _OWNER_NS, lambda: (owner(inode),))
-        return user if user is None else int(user)
+        user: tuple[int | None] = self._owners.get(
+            which, time.monotonic_ns() - _OWNER_NS, lambda: (owner(inode),)
+        )
+        return user[0]
 
     def guarded(self, what: str, read: Callable[[], Read]) -> Read | None:
         """What `read` finds; None where it fails, and then `what` was a blind spot."""
