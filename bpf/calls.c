@@ -1,7 +1,9 @@
 /* Entry and return of a function as a pair, and arguments by their number. */
 
 /* Calls whose return is watched: the arguments are gone by then. The stack pointer tells which call returns, and a
- * place that an inner call took says nothing. */
+ * place that an inner call took says nothing. Of functions in a row, as at a hook, all have the same stack pointer:
+ * every return takes its call, whatever it answers, so that none is left for the return of a function whose entry has
+ * no probe yet. */
 #define CALLS 4
 
 struct call {
@@ -34,14 +36,18 @@ inline_always struct call *note_call(struct calls *calls, struct pt_regs *ctx)
 }
 
 /* Between entry and return the machine pops the return address, on some, and the trampoline may push one. */
-inline_always struct call *call_that_returns(struct calls *calls, struct pt_regs *ctx)
+inline_always struct call *take_call(struct calls *calls, struct pt_regs *ctx)
 {
 	if (!calls)
 		return NULL;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < CALLS; i++)
-		if (PT_REGS_SP(ctx) - calls->call[i].sp <= 2 * sizeof(u64))
-			return &calls->call[i];
+	for (int i = 0; i < CALLS; i++) {
+		struct call *call = &calls->call[i];
+		if (PT_REGS_SP(ctx) - call->sp > 2 * sizeof(u64))
+			continue;
+		call->sp = 0;
+		return call;
+	}
 	return NULL;
 }
 

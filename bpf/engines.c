@@ -108,11 +108,11 @@ int on_answer_return(struct pt_regs *ctx)
 	int zero = 0;
 	u64 program;
 
-	if ((PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
+	call = take_call(answer_calls.lookup(&zero), ctx);
+	if (!call || (PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
 		return 0;
-	call = call_that_returns(answer_calls.lookup(&zero), ctx);
-	visit = call ? new_engines_visit(call->noted) : NULL;
-	if (!call || !visit)
+	visit = new_engines_visit(call->noted);
+	if (!visit)
 		return 0;
 	visit->record.refuser = call->function;
 	/* nf_hook_run_bpf has a struct bpf_prog first. What others have there is no program, and nobody asks. */

@@ -65,10 +65,10 @@ int on_nft_do_chain_return(struct pt_regs *ctx)
 	struct nft_visit *visit;
 	struct call *call;
 
-	if ((PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
+	call = take_call(nft_chain_calls.lookup(&zero), ctx);
+	if (!call || (PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
 		return 0;
-	call = call_that_returns(nft_chain_calls.lookup(&zero), ctx);
-	visit = call ? nft_visit_of(call->noted) : NULL;
+	visit = nft_visit_of(call->noted);
 	if (visit)
 		visit->is_dropped = 1;
 	return 0;
@@ -150,7 +150,7 @@ int on_nft_eval_return(struct pt_regs *ctx)
 		u64 chain;
 	} verdict;
 	int zero = 0;
-	struct call *call = call_that_returns(nft_eval_calls.lookup(&zero), ctx);
+	struct call *call = take_call(nft_eval_calls.lookup(&zero), ctx);
 	struct nft_visit *visit;
 
 	if (!call || read_member(verdict, call->second, 0) || !is_noted(verdict.code))

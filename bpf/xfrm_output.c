@@ -110,8 +110,8 @@ int on_xfrm_lookup_return(struct pt_regs *ctx)
 	struct xfrm_refusal *refusal = current_refusal();
 	u64 answer = PT_REGS_RC(ctx);
 	int failed = answer >= LOWEST_ERROR;
-	const struct call *lookup;
 	int zero = 0;
+	const struct call *lookup = take_call(xfrm_lookups.lookup(&zero), ctx);
 
 	if (!waiting || !refusal)
 		return 0;
@@ -119,17 +119,14 @@ int on_xfrm_lookup_return(struct pt_regs *ctx)
 		if (waiting->route)
 			return 0;
 		waiting->route = answer;
-		lookup = failed ? call_that_returns(xfrm_lookups.lookup(&zero), ctx) : NULL;
-		if (!lookup)
+		if (!lookup || !failed)
 			return 0;
 		refusal->skb = waiting->skb;
 		refusal->lookup_errno = answer;
 		refusal->if_id = lookup->noted;
 		refusal->audit = 0;
-	} else if (failed && answer != (u64)-EREMOTE) {
-		lookup = call_that_returns(xfrm_lookups.lookup(&zero), ctx);
-		if (lookup)
-			send_refused_flow(ctx, lookup, answer);
+	} else if (lookup && failed && answer != (u64)-EREMOTE) {
+		send_refused_flow(ctx, lookup, answer);
 	}
 	return 0;
 }

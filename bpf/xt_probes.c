@@ -107,10 +107,9 @@ int on_target_return(struct pt_regs *ctx)
 	int zero = 0;
 	struct call *call;
 
-	if ((u32)PT_REGS_RC(ctx) == XT_CONTINUE || (PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
+	call = take_call(target_calls.lookup(&zero), ctx);
+	if (!call || (u32)PT_REGS_RC(ctx) == XT_CONTINUE || (PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
 		return 0;
-	call = call_that_returns(target_calls.lookup(&zero), ctx);
-	if (call)
-		note_target(call->first, call->second, call->function, &scratch);
+	note_target(call->first, call->second, call->function, &scratch);
 	return 0;
 }

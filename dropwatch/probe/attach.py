@@ -45,7 +45,7 @@ class Probes:
     def watches(self, function: str) -> bool:
         """Whether what the function answers is seen: all that was to be attached there is."""
         refused = any(hook.function == function for hook in self._refused)
-        return not refused and any(hook.function == function for hook in self._attached)
+        return not refused and any(hook.function == function and hook.entry for hook in self._attached)
 
     def load(self, call: TailCall) -> str | None:
         """Puts a program where others jump to it. None, or why the kernel refuses it."""

@@ -95,9 +95,9 @@ def shown(found: list[Line]) -> str:
 
 
 def probed() -> set[str]:
-    """The functions that have a kprobe, somebody's."""
+    """The functions whose entry has a kprobe, somebody's. A return's comes before it."""
     lines = Path("/sys/kernel/debug/kprobes/list").read_text().splitlines()
-    return {line.split()[2].partition("+")[0] for line in lines}
+    return {function.partition("+")[0] for _, kind, function, *_ in map(str.split, lines) if kind == "k"}
 
 
 def _outcome(sender: socket.socket, data: bytes, address: tuple[str, int]) -> str:
