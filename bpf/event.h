@@ -70,6 +70,7 @@ enum note {
 	NOTE_NO_CARRIER = 256, /* its device was down or had no carrier */
 	NOTE_PROBES_UNKNOWN = 512, /* nobody knows whether it did */
 	NOTE_NOT_OWN = 1024, /* the current task holds neither the socket that sent it nor the receiving one */
+	NOTE_RESET_SENT = 4096, /* this host has answered it with a reset */
 	NOTE_NO_HEADER = 2048, /* it had no IP header yet: the one in the record is made of what its socket has */
 };
 

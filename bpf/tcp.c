@@ -1,10 +1,11 @@
-/* TCP's time-wait: tcp_v4_rcv and tcp_v6_rcv free what came for a connection that is over at the same place and with
- * the same reason as much else, and have answered it as they should (net/ipv4/tcp_minisocks.c). Likewise keepalives: until
- * there was the reason TCP_OLD_SEQUENCE they were refused with that of segments beyond the window. */
+/* What TCP has answered before it frees it. Time-wait: tcp_v4_rcv and tcp_v6_rcv free what came for a connection that is
+ * over at the same place and with the same reason as much else, and have answered it as they should
+ * (net/ipv4/tcp_minisocks.c). Likewise keepalives: until there was the reason TCP_OLD_SEQUENCE they were refused with that
+ * of segments beyond the window. Resets: an attempt to connect to a port where nobody listens. */
 
 struct tcp_visit {
 	u64 skb; /* what has just been dealt with on this CPU and is to be freed next; 0: nothing */
-	u32 note; /* enum note: how */
+	u32 note; /* of enum note: how */
 };
 
 BPF_PERCPU_ARRAY(tcp_visits, struct tcp_visit, 1);
@@ -39,6 +40,19 @@ int on_tcp_send_dupack(struct pt_regs *ctx)
 	if (visit && (s32)(end - expected) < 0) {
 		visit->skb = skb;
 		visit->note = NOTE_ANSWERED;
+	}
+	return 0;
+}
+
+/* (struct sock *, struct sk_buff *, ...) */
+int on_tcp_send_reset(struct pt_regs *ctx)
+{
+	struct tcp_visit *visit = current_tcp_visit();
+	u64 skb = PT_REGS_PARM2(ctx);
+
+	if (visit) {
+		visit->note = visit->skb == skb ? visit->note | NOTE_RESET_SENT : NOTE_RESET_SENT;
+		visit->skb = skb;
 	}
 	return 0;
 }

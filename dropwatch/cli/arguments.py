@@ -55,6 +55,7 @@ def filter_and_options() -> list[click.Parameter]:
         _option("--count", metavar="N", text="Stop after N findings."),
         _option("--duration", metavar="SECONDS", text="Stop after this time."),
         _option("--all", is_flag=True, text="Show harmless drops, too."),
+        _option("--every-packet", is_flag=True, text="One finding a packet, also of equal ones."),
         _option("--ready-file", metavar="PATH", text="Create this file when every probe is attached."),
         _option("--no-color", is_flag=True, text="No colours, also on a terminal."),
         _option("--debug", is_flag=True, text="Show Python's traceback with an error."),
@@ -99,7 +100,7 @@ def _instead(left_out: set[str], *added: click.Parameter) -> list[click.Paramete
 def summary_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop summary`."""
     return _instead(
-        {"count", "stack"},
+        {"count", "every_packet", "stack"},
         _option(
             "--interval", metavar="SECONDS", text="Time between summaries: 1 with the full screen, else 10."
         ),
@@ -111,7 +112,7 @@ def summary_options() -> list[click.Parameter]:
 def trace_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop trace`."""
     return _instead(
-        {"count", "all"},
+        {"count", "every_packet", "all"},
         _option("--all", is_flag=True, text="No effect: a trace always shows harmless drops."),
         _option(
             "--functions", metavar="REGEX", text="Also kernel functions that take a packet and match this."

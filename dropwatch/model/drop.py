@@ -50,12 +50,12 @@ class Event:
     probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it), `task-stack` (the
     code ran in a system call of the current task), `probes-off` (it came in the middle of a probe, or of a
     system call that reads a map, when no probe could note anything), `probes-unknown` (nobody can tell whether it
-    did), `answered` (this host has answered it), `copied` (a raw socket had a copy), `flooded` (a frame for another
-    host that a bridge here sent out of all its ports), `looped-back` (this host's own, sent to many), `to-many` (its
-    frame came to a group or to all), `no-carrier` (its device was down or had no carrier), `not-own` (the current task
-    holds neither the socket that sent it nor the one that was to receive it). `row` is what a summary counts it by:
-    opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a trace
-    follows, 0: none.
+    did), `answered` (this host has answered it), `reset-sent` (with a reset of TCP), `copied` (a raw socket had a
+    copy), `flooded` (a frame for another host that a bridge here sent out of all its ports), `looped-back` (this host's
+    own, sent to many), `to-many` (its frame came to a group or to all), `no-carrier` (its device was down or had no
+    carrier), `not-own` (the current task holds neither the socket that sent it nor the one that was to receive it).
+    `row` is what a summary counts it by: opaque, equal for drops of one sort, empty without a summary. `journey` is the
+    number of the packet that a trace follows, 0: none.
     """
 
     monotonic_ns: int
@@ -212,7 +212,8 @@ class MatchResult:
 class Finding:
     """A Drop with its diagnosis. `layer` is the drop's; `cause_id` is `unknown` when nothing is sure enough.
 
-    `owner` holds the socket that the packet was for; None also where nobody asked.
+    `owner` holds the socket that the packet was for; None also where nobody asked. `count` is how many equal drops it
+    stands for.
     """
 
     drop: Drop
@@ -224,6 +225,7 @@ class Finding:
     evidence: tuple[Evidence, ...]
     fix: tuple[Fix, ...]
     owner: Process | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ TCP = Family(
     hooks=(
         Hook("tcp_timewait_state_process", "on_tcp_timewait", "on_tcp_timewait_return"),
         Hook("tcp_send_dupack", "on_tcp_send_dupack", unless_reason="SKB_DROP_REASON_TCP_OLD_SEQUENCE"),
+        *entries("on_tcp_send_reset", "tcp_v4_send_reset", "tcp_v6_send_reset"),
     ),
 )
 

@@ -94,6 +94,7 @@ class Live(Run):
             self._stop,
             self._command,
             listener=self._listener,
+            due=self._stages.due,
         )
         yield from watch.run(self._ready)
         last = self._mode.finish()

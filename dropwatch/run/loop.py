@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Protocol
 
 from dropwatch.model.drop import Event, Finding
@@ -39,7 +39,7 @@ class Output(Protocol):
 
 
 class Watch:
-    """One run over one source. `reported` are the findings shown, `unread` the events left when it was cut short."""
+    """One run over one source. `reported` are the drops shown, `unread` the events left when it was cut short."""
 
     def __init__(
         self,
@@ -52,7 +52,9 @@ class Watch:
         command: Command | None = None,
         clock: Callable[[], float] = time.monotonic,
         listener: Listener | None = None,
+        due: Callable[[int | None], Iterable[Finding]] = lambda now_ns: (),
     ) -> None:
+        """`due` gives findings that waited for others, by the events' clock; None: all."""
         self._source = source
         self._judge = judge
         self._shown = shown
@@ -62,9 +64,11 @@ class Watch:
         self._command = command
         self._clock = clock
         self._listener = listener or Listener()
+        self._due = due
         self._end = float("inf")
         self._linger_until: float | None = None
         self._pending: deque[Event] = deque()
+        self._told = 0
         self.reported = 0
         self.unread = 0
 
@@ -97,6 +101,9 @@ class Watch:
             if not self._pending:
                 break
             yield from self._take()
+        last = list(self._tell_due(None))
+        self._output.show("".join(text for _, text in last))
+        yield from (finding for finding, _ in last)
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
@@ -128,17 +135,34 @@ class Watch:
                 break
             finding = self._judge(self._pending.popleft())
             if finding is not None:
-                self.reported += 1
+                self._listener.shown(self._clock())
+                texts.append(self._tell(finding))
                 found.append(finding)
-                now = self._clock()
-                self._listener.shown(now)
-                texts.append(self._shown.finding(finding, now))
+        for finding, text in self._tell_due(self._time_ns()):
+            texts.append(text)
+            found.append(finding)
         if not self._pending:  # a tick may take it that everything which was read has been judged
             now = self._clock()
             self._listener.tick(now)
             texts.append(self._shown.tick(now))
         self._output.show("".join(texts))
         return found
+
+    def _tell(self, finding: Finding) -> str:
+        self._told += 1
+        self.reported += finding.count
+        return self._shown.finding(finding, self._clock())
+
+    def _tell_due(self, now_ns: int | None) -> Iterator[tuple[Finding, str]]:
+        for finding in self._due(now_ns):
+            if self._enough():
+                self.unread += finding.count
+            else:
+                yield finding, self._tell(finding)
+
+    def _time_ns(self) -> int:
+        """To which events have been judged."""
+        return self._pending[0].monotonic_ns if self._pending else int(self._clock() * 1e9)
 
     def _over(self, *, quiet: bool) -> bool:
         return bool(
@@ -160,7 +184,7 @@ class Watch:
         return quiet or self._clock() >= self._linger_until
 
     def _enough(self) -> bool:
-        return self._options.count is not None and self.reported >= self._options.count
+        return self._options.count is not None and self._told >= self._options.count
 
     def _impatient(self) -> bool:
         """Asked twice to stop."""

@@ -17,17 +17,18 @@ UNKNOWN = "unknown"
 class Options:
     """One live run. `count` is in findings, `duration` in seconds; `command` is empty without `-- CMD`.
 
-    `view` is `stack` for one packet in full, `folded` for stacks counted at the end, `summary` for counts each
-    `interval` seconds (None: as it suits the output), where `count` is in summaries. `write` is the file that is left,
-    None for none; `anonymize` and `payload` are about its content. `trace` is the journey of packets, `tree` with the
-    calls of kernel functions inside each other: then `count` is in packets, `functions` is what further functions are
-    watched, `fields` are members of struct sk_buff to be told.
+    `every_packet` is to tell none together with others. `view` is `stack` for one packet in full, `folded` for stacks
+    counted at the end, `summary` for counts each `interval` seconds (None: as it suits the output), where `count` is in
+    summaries. `write` is the file that is left, None for none; `anonymize` and `payload` are about its content. `trace`
+    is the journey of packets, `tree` with the calls of kernel functions inside each other: then `count` is in packets,
+    `functions` is what further functions are watched, `fields` are members of struct sk_buff to be told.
     """
 
     wanted: Filter = field(default_factory=Filter)
     json: bool = False
     stack: bool = False
     all_drops: bool = False
+    every_packet: bool = False
     no_color: bool = False
     count: int | None = None
     duration: float | None = None

@@ -1,7 +1,7 @@
 """Event to Finding: the stages that every run has in common, put together here and nowhere else."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Verdict
 from dropwatch.model.filter import Filter
 from dropwatch.recording.listener import Listener
+from dropwatch.run.copies import Copies
 from dropwatch.run.options import UNKNOWN, Options
+from dropwatch.run.scans import PORT_SCAN, Scans, is_attempt
 
 if TYPE_CHECKING:
     from dropwatch.causes.cause import Cause
@@ -90,6 +92,10 @@ class Pipeline:
 
     def __init__(self, stages: Stages, options: Options, listener: Listener, ipsec: IpsecMatching) -> None:
         self._stages, self._options, self._listener, self._ipsec = stages, options, listener, ipsec
+        one_by_one = options.view == "findings" and not options.every_packet
+        ports = options.wanted.sport + options.wanted.dport + options.wanted.port
+        self._scans = Scans() if one_by_one and not ports else None
+        self._copies = Copies() if one_by_one else None
         self.matched = 0
         self.suppressed: Counter[str] = Counter()
 
@@ -103,25 +109,47 @@ class Pipeline:
         return self._stages.enrich(event)
 
     def finding(self, event: Event) -> Finding | None:
-        """None for a drop that the user did not ask for, or that is harmless and not asked for by name."""
+        """None for a drop that the user did not ask for, that is harmless and not asked for by name, or that due()
+        gives."""
         self._listener.next_event()
         drop = self._stages.enrich(event)
         match = self._stages.match(drop)
         if match is None:
             return None
-        cause, verdict = self._stages.diagnose(drop)
-        cause_id = cause.id if cause is not None else UNKNOWN
-        wanted = self._options.wanted
-        if (wanted.causes and cause_id not in wanted.causes) or cause_id in wanted.not_causes:
+        finding = _finding(drop, match, *self._stages.diagnose(drop))
+        may_be_scan = self._scans is not None and is_attempt(finding)
+        if not (self._asked(finding.cause_id) or (may_be_scan and self._asked(PORT_SCAN))):
             return None
         self._listener.kept(drop, match)
-        if held_back(cause_id, self._options):
-            self.suppressed[cause_id] += 1
+        if self._scans is not None and may_be_scan:
+            self._scans.take(finding)
+            return None
+        return self._settled(finding)
+
+    def due(self, now_ns: int | None) -> Iterator[Finding]:
+        """Findings that waited for others of their kind, as it is at this time of the events' clock; None: the rest."""
+        if self._scans is not None:
+            for finding in self._scans.due(now_ns):
+                settled = self._settled(finding)
+                if settled is not None:
+                    yield settled
+        if self._copies is not None:
+            yield from self._copies.due(now_ns)
+
+    def _asked(self, cause_id: str) -> bool:
+        wanted = self._options.wanted
+        return cause_id not in wanted.not_causes and (not wanted.causes or cause_id in wanted.causes)
+
+    def _settled(self, finding: Finding) -> Finding | None:
+        """Its cause is known: counted, and given back where it is to be told now."""
+        if not self._asked(finding.cause_id):
+            return None
+        if held_back(finding.cause_id, self._options):
+            self.suppressed[finding.cause_id] += 1
             return None
         self.matched += 1
-        finding = _finding(drop, match, cause, verdict)
         self._listener.found(finding)
-        return finding
+        return None if self._copies is not None and self._copies.keeps(finding) else finding
 
 
 def held_back(cause_id: str, options: Options) -> bool:

@@ -67,6 +67,7 @@ class Replay(Run):
         if not self._mode.shows_findings:
             _refuse_filter(view, options, netns)
         self._current: Recorded | None = None
+        self._told = 0
         self._reported = 0
         self._now = 0.0
         self._bounds = Bounds(path)
@@ -93,14 +94,17 @@ class Replay(Run):
                 elif isinstance(item, Tick):
                     self._now = item.now
                     self._say(self._tick())
+                    yield from self._take_due(int(item.now * 1e9))
                 elif isinstance(item, Summary | Journey):
                     self._show(item)
                 elif not (self._mode.shows_findings and self._enough()):
                     yield from self._take(item)
+                    yield from self._take_due(item.event.monotonic_ns)
                 if self._stop.asked or self._face.reader_left:
                     break
         except Damaged as error:
             damage = error
+        yield from self._take_due(None)
         self._end(end, damage)
         if damage is not None:
             raise damage
@@ -117,15 +121,27 @@ class Replay(Run):
             due = "" if shown_then else self._tick()
             self._listener.shown(self._now)
             text = due + self._mode.finding(finding, self._now)
-        self._reported += 1
+        yield self._told_with(text, finding)
+
+    def _take_due(self, now_ns: int | None) -> Iterator[Finding]:
+        """What waited for others."""
+        for finding in self._stages.due(now_ns):
+            if self._enough():
+                return
+            yield self._told_with(self._mode.finding(finding, self._now), finding)
+
+    def _told_with(self, text: str, finding: Finding) -> Finding:
+        self._told += 1
+        self._reported += finding.count
         self._say(text)
-        yield finding
+        return finding
 
     def _show(self, item: Summary | Journey) -> None:
         if self._mode.shows_findings or self._enough():
             return
         with _damage("a part of the recording cannot be shown"):
             text = self._mode.gathered(item, self._now)
+        self._told += 1
         self._reported += 1
         self._say(text)
 
@@ -138,7 +154,7 @@ class Replay(Run):
         return self._mode.tick(self._now)
 
     def _enough(self) -> bool:
-        return self._options.count is not None and self._reported >= self._options.count
+        return self._options.count is not None and self._told >= self._options.count
 
     def _time(self, monotonic_ns: int) -> float:
         """The recorded one, of the event in hand."""

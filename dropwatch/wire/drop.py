@@ -24,6 +24,7 @@ _NOTES = {
     512: "probes-unknown",
     1024: "not-own",
     2048: "no-header",
+    4096: "reset-sent",
 }
 _NO_REASON = 0xFFFFFFFF  # in a row
 

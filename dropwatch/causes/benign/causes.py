@@ -245,6 +245,24 @@ $ tcpdump -ni DEV 'tcp[tcpflags] & tcp-rst != 0 and host SADDR'
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
     ),
     Cause(
+        id="benign.port-scan",
+        title="a port scan: closed ports are tried one after the other",
+        why="""
+A host tries ten or more ports of this one where nobody listens, less than a second apart. Each attempt is refused
+and answered with a reset, so that its sender knows: nothing is lost. A finding of a single closed port
+(socket.tcp-no-listener) waits a second, at most three, for this judgement; not where the filter names ports. What a
+firewall drops or rejects is told as the work of its rule, and ports of UDP are told one by one: the kernel does not
+answer all of them.
+""",
+        confirm="""
+$ nstat -az TcpOutRsts
+$ tcpdump -ni DEV 'tcp[tcpflags] & tcp-syn != 0 and host SADDR'
+""",
+        fix=(),
+        seen_as=("NO_SOCKET",),
+        seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
+    ),
+    Cause(
         id="benign.ack-consumed",
         title="a TCP ACK with nothing new in it",
         why="""

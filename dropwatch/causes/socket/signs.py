@@ -61,12 +61,25 @@ def to_many(drop: Drop) -> bool:
 
 
 def tcp_no_listener(drop: Drop, host: Host) -> Verdict | None:
-    """A SYN for which there is no socket: nobody listens."""
+    """A SYN for which there is no socket: nobody listens. Where the kernel gives no reason the reset says so.
+
+    Where a segment enters TCP only time-wait sockets answer another SYN with one (tcp_v4_rcv in net/ipv4/tcp_ipv4.c).
+    """
     flags = drop.packet.tcp_flags or ""
-    if tcp_without_socket(drop) and "S" in flags and "A" not in flags:
-        fact = f"a SYN to {drop.packet.daddr} port {drop.packet.dport}, where nobody listens"
-        return kernel_word.certain(drop, Evidence("packet", fact))
-    return None
+    if "S" not in flags or "A" in flags:
+        return None
+    refused = "reset-sent" in drop.event.notes
+    by_reset = (
+        refused
+        and kernel_word.gave_no_reason(drop)
+        and "time-wait" not in drop.event.notes
+        and kernel_word.place(drop) in _TCP_ENTRANCES
+    )
+    if not (tcp_without_socket(drop) or by_reset):
+        return None
+    fact = f"a SYN to {drop.packet.daddr} port {drop.packet.dport}, where nobody listens"
+    answer = Evidence("probe tcp_v4_send_reset, tcp_v6_send_reset", "this host answers it with a reset")
+    return kernel_word.certain(drop, Evidence("packet", fact), *([answer] if refused else []))
 
 
 def data_after_close(drop: Drop, host: Host) -> Verdict | None:

@@ -12,7 +12,7 @@ from dropwatch.render.lines.write import line
 
 
 class JsonRenderer:
-    """Findings for programs: one object for each packet, nothing folded. `more` is what `whydrop stack` adds."""
+    """Findings for programs: one object for each. `more` is what `whydrop stack` adds."""
 
     def __init__(self, more: Callable[[Finding], InFull] | None = None) -> None:
         self._more = more
@@ -39,6 +39,7 @@ def drop_line(finding: Finding) -> Drop:
         monotonic_ns=drop.event.monotonic_ns,
         match=finding.match.how,
         match_why=finding.match.why,
+        count=finding.count,
         packet=packet(drop.packet),
         iface=iface(drop.iface),
         netns=netns(drop.netns),

@@ -24,12 +24,12 @@ class Repeats:
     def __init__(self) -> None:
         self._told: OrderedDict[Hashable, Told] = OrderedDict()
 
-    def again(self, key: Hashable) -> bool:
+    def again(self, key: Hashable, times: int) -> bool:
         """True, and counted, when this was told already."""
         told = self._told.get(key)
         if told is None:
             return False
-        told.again += 1
+        told.again += times
         return True
 
     def remember(self, key: Hashable, what: str, now: float) -> Iterator[Told]:

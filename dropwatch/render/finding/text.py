@@ -23,10 +23,11 @@ class TextRenderer:
     def finding(self, finding: Finding, now: float) -> str:
         """The finding in full, or nothing when the same was told within the last second: tick() counts it."""
         key = self._key(finding)
-        if self._repeats.again(key):
+        if self._repeats.again(key, finding.count):
             return ""
         what = f"{phrases.flow(finding.drop.packet)}  [{finding.cause_id}]"
-        forgotten = self._repeats.remember(key, what, now)
+        forgotten = list(self._repeats.remember(key, what, now))
+        self._repeats.again(key, finding.count - 1)
         lines = [line for told in forgotten for line in self._count(told, now - told.since)]
         return _joined([*lines, *self._page(finding)])
 

@@ -81,6 +81,7 @@ class Drop:
     monotonic_ns: Annotated[int, "when it died: nanoseconds of CLOCK_MONOTONIC"]
     match: Annotated[Match, "direct, or how it belongs to the filtered flow"]
     match_why: Annotated[str | None, "why it belongs to the flow"]
+    count: Annotated[int, "how many equal drops the line stands for: this is the last of them"]
     packet: Annotated[Packet, "what its bytes say"]
     iface: Annotated[Interface | None, "the device that it was on"]
     netns: Annotated[Netns | None, "the namespace that it was in"]

@@ -10,9 +10,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
 from scenarios.firewalls import load_modules, nft
 from scenarios.namespaces import Namespace
-from scenarios.traffic import datagrams, open_socket
+from scenarios.traffic import datagrams, family_of, open_socket
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
@@ -264,9 +265,21 @@ def routes_asked(lan: Office) -> None:
     second.run(f"ip -6 route get {second.v6} from {lan.switch.v6} iif eth0")
 
 
+def port_scan(lan: Office) -> None:
+    """Of a host where nobody listens at any of these ports."""
+    scanner, target = lan.hosts[:2]
+    for address in (target.v4, target.v6):
+        for port in range(7000, 7040):
+            with (
+                open_socket(scanner, family_of(address), socket.SOCK_STREAM) as attempt,
+                pytest.raises(ConnectionRefusedError),
+            ):
+                attempt.connect((address, port))
+
+
 PARTS = (
     *(starts_up, pings, names, mdns, web, conversation, uploads),
-    *(broadcasts, routes_asked, containers),
+    *(broadcasts, routes_asked, containers, port_scan),
 )
 
 
@@ -293,6 +306,8 @@ def test_an_ordinary_hour_is_silent_and_one_loss_in_it_is_told(tmp_path: Path) -
         whydrop.wait_for(lambda line: line["type"] == "drop" and line["packet"]["dport"] == LOST)
         done = whydrop.finish()
     assert done.refused == [], done.end
+    assert done.end is not None
+    assert done.end["suppressed"]["benign.port-scan"] == 80, done.end
     told = Counter(
         shown(line) for line in done.lines if line["type"] == "drop" and not is_retransmission(line)
     )

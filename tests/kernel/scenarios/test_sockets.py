@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from scenarios.whydrop_process import Line, Whydrop
 PORT = 5840
 SENT = 101
 IP_MULTICAST_ALL = 49  # linux/in.h
+ETH_P_IP, SOL_PACKET, PACKET_STATISTICS = 0x0800, 263, 6  # linux/if_ether.h, bits/socket.h, linux/if_packet.h
 UNHANDLED = 253  # a protocol for experiments
 
 
@@ -387,11 +389,38 @@ def test_a_program_steers_packets_away(lab: Lab, whydrop: Whydrop, kind: socket.
             else:
                 traffic.datagrams(lab.a, lab.b.v4, [PORT])
             line = deaths(whydrop, lab.b, count, PORT)[-1]
-            if line["reason"] is None:
+            if line["reason"] is None and kind == socket.SOCK_DGRAM:
                 assert line["cause"]["id"] == "unknown", line
                 continue
             assert line["cause"]["id"].endswith(cause), line
             assert line["cause"]["confidence"] == "likely", line
             assert f"name {bpf_links.NAME} is attached" in line["evidence"][0]["text"], line
             assert f"0.0.0.0:{PORT} of {own_name()}" in line["evidence"][1]["text"], line
-    assert (line["object"] or {}).get("name") == (bpf_links.NAME if line["reason"] else None), line
+    named = line["reason"] is not None or kind == socket.SOCK_STREAM
+    assert (line["object"] or {}).get("name") == (bpf_links.NAME if named else None), line
+
+
+def test_copies_for_a_full_sniffer_are_told_together(lab: Lab, whydrop: Whydrop) -> None:
+    """The kernel's own count of them (tp_drops) is the sum; what they are copies of arrives."""
+
+    def copies() -> list[Line]:
+        found = [line for line in whydrop.lines() if line["type"] == "drop"]
+        return [line for line in found if (line["netns"] or {}).get("name") == lab.b.name]
+
+    with (
+        traffic.open_socket(lab.b, socket.AF_PACKET, socket.SOCK_DGRAM) as sniffer,
+        unread(lab.b, 4, 1 << 22),
+    ):
+        sniffer.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4096)
+        sniffer.bind((lab.b.iface, ETH_P_IP))
+        send(lab.a, lab.b.v4)
+        eventually(lambda: socket_memory(lab.b)["r"] >= SENT * 1400, "all of them arrive")
+        _, lost = struct.unpack("II", sniffer.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        assert lost > SENT / 2
+        eventually(lambda: sum(line["count"] for line in copies()) >= lost, "all copies are counted")
+    found = copies()
+    assert sum(line["count"] for line in found) == lost
+    assert {line["cause"]["id"] for line in found} == {"socket.packet-buffer-full"}
+    pings = [line for line in found if line["packet"]["proto"] == "icmp"]
+    seconds = (found[-1]["monotonic_ns"] - found[0]["monotonic_ns"]) / 1e9
+    assert len(found) - len(pings) <= 2 + seconds, [line["count"] for line in found]

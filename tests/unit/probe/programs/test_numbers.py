@@ -214,6 +214,8 @@ PARAMETERS = {
     "__xfrm_state_delete": {"x": 1},
     "tcp_timewait_state_process": {"skb": 2},
     "tcp_send_dupack": {"sk": 1, "skb": 2},
+    "tcp_v4_send_reset": {"skb": 2},
+    "tcp_v6_send_reset": {"skb": 2},
     "raw_rcv": {"skb": 2},
     "rawv6_rcv": {"skb": 2},
     "icmpv6_getfrag": {"from": 1},
