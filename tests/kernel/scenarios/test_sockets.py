@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -413,6 +414,7 @@ def test_copies_for_a_full_sniffer_are_told_together(lab: Lab, whydrop: Whydrop)
     ):
         sniffer.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4096)
         sniffer.bind((lab.b.iface, ETH_P_IP))
+        began = time.monotonic()
         send(lab.a, lab.b.v4)
         eventually(lambda: socket_memory(lab.b)["r"] >= SENT * 1400, "all of them arrive")
         _, lost = struct.unpack("II", sniffer.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
@@ -422,5 +424,5 @@ def test_copies_for_a_full_sniffer_are_told_together(lab: Lab, whydrop: Whydrop)
     assert sum(line["count"] for line in found) == lost
     assert {line["cause"]["id"] for line in found} == {"socket.packet-buffer-full"}
     pings = [line for line in found if line["packet"]["proto"] == "icmp"]
-    seconds = (found[-1]["monotonic_ns"] - found[0]["monotonic_ns"]) / 1e9
+    seconds = time.monotonic() - began  # one a second, also where whydrop comes to look at them late
     assert len(found) - len(pings) <= 2 + seconds, [line["count"] for line in found]
