@@ -55,7 +55,7 @@ def filter_and_options() -> list[click.Parameter]:
         _option("--count", metavar="N", text="Stop after N findings."),
         _option("--duration", metavar="SECONDS", text="Stop after this time."),
         _option("--all", is_flag=True, text="Show harmless drops, too."),
-        _option("--every-packet", is_flag=True, text="One finding a packet, also of equal ones."),
+        _option("--every-packet", is_flag=True, text="Tell every packet by itself, also equal ones."),
         _option("--ready-file", metavar="PATH", text="Create this file when every probe is attached."),
         _option("--no-color", is_flag=True, text="No colours, also on a terminal."),
         _option("--debug", is_flag=True, text="Show Python's traceback with an error."),

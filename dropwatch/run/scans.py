@@ -77,7 +77,7 @@ def _of_scan(attempt: Finding) -> Finding:
     from dropwatch.causes import BY_ID  # imported with the judges, not when a run starts
 
     packet = attempt.drop.packet
-    fact = f"{packet.saddr} tries {PORTS} closed ports of {packet.daddr} and more, one after the other"
+    fact = f"{packet.saddr} tries {PORTS} or more closed ports of {packet.daddr}, one after the other"
     evidence = (Evidence("packets before and after it", fact), *attempt.evidence)
     return replace(
         attempt, cause_id=PORT_SCAN, title=BY_ID[PORT_SCAN].title, culprit=None, evidence=evidence, fix=()

@@ -248,11 +248,11 @@ $ tcpdump -ni DEV 'tcp[tcpflags] & tcp-rst != 0 and host SADDR'
         id="benign.port-scan",
         title="a port scan: closed ports are tried one after the other",
         why="""
-A host tries ten or more ports of this one where nobody listens, less than a second apart. Each attempt is refused
-and answered with a reset, so that its sender knows: nothing is lost. A finding of a single closed port
-(socket.tcp-no-listener) waits a second, at most three, for this judgement; not where the filter names ports. What a
-firewall drops or rejects is told as the work of its rule, and ports of UDP are told one by one: the kernel does not
-answer all of them.
+Within three seconds a host tries ten or more ports of this one where nobody listens, and goes on with pauses of less
+than ten. Each attempt is refused and answered with a reset, so that its sender knows: nothing is lost. A finding of a
+single closed port (socket.tcp-no-listener) waits a second, at most three, for this judgement; not where the filter
+names ports. What a firewall drops or rejects is told as the work of its rule, and ports of UDP are told one by one:
+the kernel does not answer all of them.
 """,
         confirm="""
 $ nstat -az TcpOutRsts

@@ -69,12 +69,7 @@ def tcp_no_listener(drop: Drop, host: Host) -> Verdict | None:
     if "S" not in flags or "A" in flags:
         return None
     refused = "reset-sent" in drop.event.notes
-    by_reset = (
-        refused
-        and kernel_word.gave_no_reason(drop)
-        and "time-wait" not in drop.event.notes
-        and kernel_word.place(drop) in _TCP_ENTRANCES
-    )
+    by_reset = refused and kernel_word.gave_no_reason(drop) and _died_at_the_entrance(drop)
     if not (tcp_without_socket(drop) or by_reset):
         return None
     fact = f"a SYN to {drop.packet.daddr} port {drop.packet.dport}, where nobody listens"
@@ -205,9 +200,9 @@ def tcp_without_socket(drop: Drop) -> bool:
 
     What a time-wait socket has answered with a reset dies there with the same reason.
     """
-    return (
-        drop.reason == "NO_SOCKET"
-        and "time-wait" not in drop.event.notes
-        and drop.packet.proto == "tcp"
-        and kernel_word.place(drop) in _TCP_ENTRANCES
-    )
+    return drop.reason == "NO_SOCKET" and drop.packet.proto == "tcp" and _died_at_the_entrance(drop)
+
+
+def _died_at_the_entrance(drop: Drop) -> bool:
+    """Where segments enter TCP, and no time-wait socket has dealt with it."""
+    return "time-wait" not in drop.event.notes and kernel_word.place(drop) in _TCP_ENTRANCES
