@@ -21,6 +21,8 @@ enum search {
 	SEARCH_TOLD, /* it has been */
 };
 
+#define CALLERS 16
+
 /* The death whose detail is looked for, on this CPU. */
 struct death {
 	u64 skb;
@@ -30,6 +32,8 @@ struct death {
 	u32 search; /* enum search */
 	u32 notes; /* enum note of the first time */
 	u64 object; /* what was found */
+	struct row row; /* what it is counted by */
+	u64 callers[CALLERS]; /* who freed it */
 };
 
 BPF_PERCPU_ARRAY(deaths, struct death, 2); /* that in hand, and that of an interrupt meanwhile */

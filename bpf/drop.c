@@ -76,6 +76,36 @@ inline_always u32 frame_notes(u64 skb, union scratch *scratch)
 
 #define COUNT_LATER 1 /* in place of a time */
 
+#define ECHO_REQUEST6 128 /* linux/icmpv6.h */
+#define ECHO_REPLY6 129
+
+/* Not where each packet is wanted, nor where user space has to look at each: what may carry the flow, what died by a table
+ * of which it is not known yet which rule it was, and messages of IPv6 that are harmless or not by what is in them. */
+inline_always int is_counted(const struct flow *flow, int fits)
+{
+	struct settings *wanted = current_settings();
+	u8 type = *(const u8 *)&flow->what;
+
+	if (SUMMARY)
+		return 1;
+	if (!FOLDS || !wanted || !wanted->first_of_a_sort || fits != 1 || detail_to_come() == RECORD_XT)
+		return 0;
+	return flow->proto != PROTO_ICMPV6 || type == ECHO_REQUEST6 || type == ECHO_REPLY6;
+}
+
+/* A purged queue tells by its callers whose it was. */
+inline_always u64 sum_of_callers(void *ctx, struct death *death)
+{
+	u64 sum = 0;
+
+	__builtin_memset(death->callers, 0, sizeof(death->callers));
+	bpf_get_stack(ctx, death->callers, sizeof(death->callers), 0);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < CALLERS; i++)
+		sum = (sum ^ death->callers[i]) * 0x9e3779b97f4a7c15ULL;
+	return sum;
+}
+
 /* The time of the DROP record, 0 when there is none. `network` is 0 of what has no header: then `flow` is known. */
 inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network, struct flow *flow, s64 reason,
 			    u32 notes, union scratch *scratch)
@@ -83,39 +113,46 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 	struct bpf_raw_tracepoint_args *arguments = ctx;
 	u64 location = arguments->args[1];
 	u64 receiver = KFREE_SKB_SOCKET_ARGUMENT ? arguments->args[3] : 0;
+	struct death *death = current_death();
 	struct drop_record *record;
 	struct place place = {};
-	struct row row = {};
+	struct row *row = death ? &death->row : NULL;
 	u64 journey = journey_number(buffer->address);
 	u64 now;
 	int fits;
+	int counted;
 
 	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver, journey, scratch);
-	if (fits == NOT_WANTED)
+	if (!row || fits == NOT_WANTED)
 		return 0;
 	if (!(notes & NOTE_PROBES_OFF))
 		notes |= frame_notes(buffer->address, scratch);
-	if (SUMMARY) {
-		row = (struct row){.location = location, .reason = reason, .netns = place.netns, .notes = notes};
-		row.ifindex = place.ifindex;
-		row.is_carrier = fits == 2;
-		if (HAS_XT && xt_search_first(buffer->address, notes))
+	now = bpf_ktime_get_ns();
+	counted = is_counted(flow, fits);
+	if (!counted) {
+		*row = (struct row){};
+	} else {
+		*row = (struct row){.location = location, .reason = reason, .netns = place.netns, .notes = notes};
+		row->ifindex = place.ifindex;
+		row->is_carrier = fits == 2;
+		if (FOLDS)
+			row->callers = sum_of_callers(ctx, death);
+		if (SUMMARY && HAS_XT && xt_search_first(buffer->address, notes))
 			return COUNT_LATER;
-		if (!count_drop(&row, buffer, flow, receiver, scratch))
+		if (!count_drop(row, buffer, flow, receiver, now, scratch))
 			return 0;
 	}
-	now = bpf_ktime_get_ns();
+	forget(&counted, sizeof(counted));
 	if (network)
 		send_notes(buffer, now, scratch);
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
-		if (!SUMMARY) /* there it was a sample, and has been counted */
+		if (!SUMMARY && !(counted && fold(row))) /* in a summary it was a sample, and has been counted */
 			count_unsent(LOSS_RING_FULL);
 		return 0;
 	}
 	begin_drop_record(record, ctx, now, buffer->address);
-	if (SUMMARY)
-		record->row = row;
+	record->row = *row;
 	record->journey = journey;
 	record->location = location;
 	record->source = SOURCE_KFREE_SKB;

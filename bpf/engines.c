@@ -56,6 +56,14 @@ inline_always struct engines_visit *new_engines_visit(u64 skb)
 	return visit;
 }
 
+/* Connection tracking has said why it finds it invalid. */
+inline_always int is_invalid(u64 skb)
+{
+	struct engines_visit *visit = engines_visit_of(skb);
+
+	return visit && visit->record.words[0];
+}
+
 inline_always void end_engines_visit(u64 skb)
 {
 	struct engines_visit *visit = engines_visit_of(skb);

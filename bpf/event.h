@@ -51,9 +51,11 @@ enum loss {
 	LOSS_RING_FULL = 0, /* a DROP record that matched found no room in the ring */
 	LOSS_DETAIL = 1, /* a record that goes with a DROP record found no room */
 	NOT_A_PACKET = 2, /* not lost: netlink and unix-domain buffers, counted and passed over */
-	LOSS_ROWS = 3, /* beyond the rows that a summary has room for: counted only here */
+	LOSS_ROWS = 3, /* beyond the rows that there is room for: counted only here */
 	INTERRUPTING = 4, /* not lost: died in an interrupt of on_kfree_skb, and was seen by on_kfree_skb_again */
 	LOSS_STEPS = 5, /* steps of a trace that found no room */
+	FOLDED = 6, /* not lost: counted in its row */
+	NEW_ROWS = 7, /* rows that have been made */
 	LOSSES,
 };
 
@@ -94,7 +96,7 @@ struct record_header {
 	__u32 size; /* bytes of the whole record */
 };
 
-/* What a summary counts by. Two deaths with the same row have the same cause as far as the probes can tell. */
+/* What deaths are counted by. Two with the same row have the same cause as far as the probes can tell. */
 struct row {
 	__u64 location;
 	__u64 object; /* address of what is known to have done it: a rule's expression, a table, an SA, a function */
@@ -102,16 +104,24 @@ struct row {
 	__u32 reason; /* all ones: none given */
 	__u32 netns;
 	__u32 ifindex;
-	__u16 notes; /* enum note; in the four highest bits enum xfrm_audit */
-	__u8 proto; /* of IP */
-	__u8 detail; /* enum record_type that is to follow */
+	__u32 notes; /* enum note; in the four highest bits enum xfrm_audit */
 	__u32 is_carrier;
 	__u32 protocol; /* ethertype */
+	/* from here on zero in a summary, which counts flows apart, but for proto, detail and is_rest */
+	__u64 callers; /* of the function that freed it: a sum over the first of them */
+	__u32 skb_iif;
+	__u32 what; /* struct flow of bpf/flow.c has these */
+	__u32 saddr[4];
+	__u32 daddr[4];
+	__u16 dport;
+	__u8 proto; /* of IP */
+	__u8 detail; /* enum record_type that is to follow */
+	__u32 is_rest; /* of more rows than there is room for, merged */
 };
 
 struct drop_record {
 	struct record_header header;
-	struct row row; /* all zeros but in a summary */
+	struct row row; /* all zeros where every packet is told */
 	__u64 journey; /* number, 0: the packet is not followed */
 	__u64 location; /* return address in the function that freed the packet */
 	__u32 source; /* enum source */

@@ -60,8 +60,10 @@ inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
 	return visit && visit->record.refuser ? visit->record.refuser : receiver;
 }
 
+#define ROW_INVALID (1ULL << 62) /* in row.bits, beside those of count_xfrm */
+
 /* Counts the drop; not 0 when it is to be sent as well. */
-inline_always int count_drop(struct row *row, const struct buffer *buffer, struct flow *flow, u64 receiver,
+inline_always int count_drop(struct row *row, const struct buffer *buffer, struct flow *flow, u64 receiver, u64 now,
 			     union scratch *scratch)
 {
 	row->protocol = buffer->protocol;
@@ -70,7 +72,16 @@ inline_always int count_drop(struct row *row, const struct buffer *buffer, struc
 	row->object = row_object(buffer, receiver);
 	if (HAS_XFRM)
 		count_xfrm(row, buffer, scratch);
-	forget(row, sizeof(*row));
+	if (!SUMMARY) {
+		__builtin_memcpy(row->saddr, flow->saddr, sizeof(row->saddr));
+		__builtin_memcpy(row->daddr, flow->daddr, sizeof(row->daddr));
+		row->dport = flow->dport;
+		row->what = flow->what;
+		row->skb_iif = buffer->skb_iif;
+		if (HAS_ENGINES && is_invalid(buffer->address))
+			row->bits |= ROW_INVALID;
+		return is_first(row, now);
+	}
 	if (flow->family)
 		count_flow(flow);
 	return count_row(row);

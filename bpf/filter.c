@@ -55,7 +55,7 @@ inline_always int flow_matches(const struct flow *flow, const struct settings *w
 /* 0: nobody asked for it, 1: it matches, 2: it may carry what was asked for. `network` is 0 where the flow is known. */
 inline_always int flow_wanted(struct flow *flow, const struct settings *wanted, u64 network, union scratch *scratch)
 {
-	if (network && (SUMMARY || wanted->asks_flow))
+	if (network && (SUMMARY || wanted->asks_flow || wanted->first_of_a_sort))
 		read_flow(flow, network, scratch);
 	if (!wanted->asks_flow)
 		return 1;

@@ -35,10 +35,11 @@
 struct flow {
 	u32 saddr[4]; /* network order; IPv4 as ::ffff:a.b.c.d */
 	u32 daddr[4];
-	u32 family; /* 4, 6, or 0: no IP header that can be read */
-	u32 proto;
+	u32 what; /* network order: SPI of ESP (also in UDP) and AH, type and code of ICMP; of TCP see below; else 0 */
 	u16 sport; /* host order */
 	u16 dport;
+	u8 family; /* 4, 6, or 0: no IP header that can be read */
+	u8 proto;
 	u8 has_ports;
 	u8 is_carrier; /* what it carries, quotes or continues cannot be seen here */
 };
@@ -60,7 +61,35 @@ inline_always int has_carrier_port(const struct flow *flow)
 	       flow->sport == PORT_L2TP;
 }
 
-inline_always void read_transport(struct flow *flow, u64 transport, union scratch *scratch)
+#define TCP_LENGTH 12 /* where it stands in its header, and the flags after it */
+#define TCP_FLAGS 13
+#define TCP_HANDSHAKE 0x17 /* FIN, SYN, RST, ACK */
+#define TCP_HAS_DATA 0x100
+#define UDP_BYTES 8 /* of its header */
+
+/* What tells packets with the same addresses apart for the kernel as well. `end` is where the packet ends. */
+inline_always u32 what_it_is(const struct flow *flow, u64 transport, u64 end, u32 start, union scratch *scratch)
+{
+	u32 flags;
+
+	switch (flow->proto) {
+	case PROTO_TCP:
+		flags = read_u8(scratch, transport + TCP_FLAGS) & TCP_HANDSHAKE;
+		transport += read_u8(scratch, transport + TCP_LENGTH) >> 4 << 2;
+		return transport < end ? flags | TCP_HAS_DATA : flags;
+	case PROTO_UDP: /* a keepalive of NAT has one byte */
+		transport += UDP_BYTES;
+		return flow->dport == PORT_IPSEC ? read_u32(scratch, transport) : transport + 1 == end;
+	case PROTO_AH:
+		return read_u32(scratch, transport + 4);
+	case PROTO_ICMP:
+	case PROTO_ICMPV6:
+		return start & bpf_htonl(0xffff0000);
+	}
+	return flow->proto == PROTO_ESP ? start : 0;
+}
+
+inline_always void read_ports(struct flow *flow, u64 transport, union scratch *scratch)
 {
 	const u8 *start = scratch->bytes;
 
@@ -101,32 +130,44 @@ inline_always void read_transport(struct flow *flow, u64 transport, union scratc
 	}
 }
 
-inline_always void read_flow4(struct flow *flow, u64 network, union scratch *scratch)
+inline_always void read_transport(struct flow *flow, u64 transport, u64 end, union scratch *scratch)
+{
+	read_ports(flow, transport, scratch);
+	if (FOLDS)
+		flow->what = what_it_is(flow, transport, end, read_u32(scratch, transport), scratch);
+}
+
+/* Where the header of its transport is, 0: there is none. `end`: where the packet ends */
+inline_always u64 read_flow4(struct flow *flow, u64 network, u64 *end, union scratch *scratch)
 {
 	const u8 *ip = scratch->bytes;
 	u8 words;
 
 	if (read_bytes(scratch->bytes, 20, network))
-		return;
+		return 0;
+	*end = network + u16_at(ip + 2);
 	flow->family = 4;
 	flow->proto = ip[9];
 	flow->saddr[2] = flow->daddr[2] = bpf_htonl(0xffff);
 	flow->saddr[3] = *(const u32 *)(ip + 12);
 	flow->daddr[3] = *(const u32 *)(ip + 16);
 	words = ip[0] & 0xf;
-	if (u16_at(ip + 6) & 0x1fff) /* not the first fragment: no transport header */
+	if (u16_at(ip + 6) & 0x1fff) { /* not the first fragment: no transport header */
 		flow->is_carrier = 1;
-	else
-		read_transport(flow, network + words * 4, scratch);
+		return 0;
+	}
+	return network + words * 4;
 }
 
-inline_always void read_flow6(struct flow *flow, u64 network, union scratch *scratch)
+/* Likewise. */
+inline_always u64 read_flow6(struct flow *flow, u64 network, u64 *end, union scratch *scratch)
 {
 	const u8 *ip = scratch->bytes;
 	u64 at = network + 40;
 
 	if (read_bytes(scratch->bytes, 40, network))
-		return;
+		return 0;
+	*end = at + u16_at(ip + 4);
 	flow->family = 6;
 	__builtin_memcpy(flow->saddr, ip + 8, 16);
 	__builtin_memcpy(flow->daddr, ip + 24, 16);
@@ -141,7 +182,7 @@ inline_always void read_flow6(struct flow *flow, u64 network, union scratch *scr
 			flow->proto = ip[0];
 			if (u16_at(ip + 2) & 0xfff8) {
 				flow->is_carrier = 1;
-				return;
+				return 0;
 			}
 			at += 8;
 		} else {
@@ -149,16 +190,21 @@ inline_always void read_flow6(struct flow *flow, u64 network, union scratch *scr
 			at += (ip[1] + 1) * 8;
 		}
 	}
-	read_transport(flow, at, scratch);
+	return at;
 }
 
 inline_always void read_flow(struct flow *flow, u64 network, union scratch *scratch)
 {
 	u8 version = read_u8(scratch, network) >> 4;
+	u64 transport = 0;
+	u64 end = 0;
 
 	if (version == 4)
-		read_flow4(flow, network, scratch);
+		transport = read_flow4(flow, network, &end, scratch);
 	else if (version == 6)
-		read_flow6(flow, network, scratch);
+		transport = read_flow6(flow, network, &end, scratch);
+	forget(&transport, sizeof(transport));
+	if (transport)
+		read_transport(flow, transport, end, scratch);
 	forget(flow, sizeof(*flow));
 }

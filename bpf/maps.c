@@ -3,6 +3,8 @@
 #include "read.h"
 #include "settings.h"
 
+#define FOLDS (!SUMMARY && !TRACE) /* drops of one sort are told together: bpf/summary.c */
+
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 BPF_PERCPU_ARRAY(seen, u64, SOURCES);
 BPF_PERCPU_ARRAY(unsent, u64, LOSSES);

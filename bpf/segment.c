@@ -32,7 +32,7 @@ inline_always int read_segment(struct flow *flow, struct buffer *buffer, union s
 		flow->daddr[3] = read_u32(scratch, sock + OFF_sock____sk_common__skc_daddr);
 		flow->family = 4;
 	}
-	read_transport(flow, transport, scratch);
+	read_transport(flow, transport, transport + buffer->length, scratch);
 	read_bytes(flow, sizeof(*flow), (u64)flow); /* else the verifier looks at each family's by itself, to the end */
 	buffer->protocol = flow->family == 4 ? ETH_P_IP : ETH_P_IPV6;
 	return 1;

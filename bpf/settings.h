@@ -43,7 +43,7 @@ struct settings {
 	__u32 netnses;
 	__u32 marks;
 	__u32 ifaces;
-	__u32 pad;
+	__u32 first_of_a_sort; /* so many equal ones are sent in a second on a CPU, others only counted; 0: all are sent */
 	struct prefix saddr[ALTERNATIVES];
 	struct prefix daddr[ALTERNATIVES];
 	struct prefix host[ALTERNATIVES];

@@ -1,18 +1,34 @@
-/* The summary: drops are counted here, by what they have in common, and of each sort only some are sent, from which user
- * space learns what the sort is. */
-#define ROWS (SUMMARY ? 4096 : 1)
+/* Drops are counted here, by what they have in common, and of each sort only some are sent, from which user space learns
+ * what the sort is. In a summary all are counted; else those beyond the first of each second, which are sent. */
+#define ROWS (SUMMARY ? 4096 : FOLDS ? 8192 : 1)
 #define FLOWS (SUMMARY ? 1024 : 1)
+#define OWNERS (SUMMARY || FOLDS ? 1024 : 1)
 
-#define ROWS_OF_ONE 512 /* sorts of one namespace: anybody can make up ethertypes and interfaces in one of their own */
+/* Sorts of one namespace: anybody can make up ethertypes, interfaces and flows in one of their own. */
+#define ROWS_OF_ONE (SUMMARY ? 512 : 4096)
+
+#define SECOND_SHIFT 30 /* of nanoseconds */
+#define FIRST_OF_ALL 500 /* sent in a second on a CPU, of all sorts beyond the first of each */
 
 struct row_count {
-	u64 packets;
+	u64 packets; /* of a summary; else those that were not sent */
+	u32 second; /* the last in which one came: of its time the bits from SECOND_SHIFT on */
+	u32 sent; /* in that second */
 };
+
+/* What this CPU has sent of all sorts beyond the first of each; `first` is the count that a new row begins with. */
+struct sent {
+	u32 second;
+	u32 packets;
+	struct row_count first;
+};
+
+BPF_PERCPU_ARRAY(sent_in_all, struct sent, 1);
 
 BPF_TABLE("percpu_hash", struct row, struct row_count, rows, ROWS);
 BPF_TABLE("lru_hash", struct flow, u64, flows, FLOWS);
 
-BPF_TABLE("lru_hash", u32, u32, row_owners, FLOWS); /* rows by namespace */
+BPF_TABLE("lru_hash", u32, u32, row_owners, OWNERS); /* rows by namespace */
 
 /* The flows of what is counted, without the port of the side that chose it freely. */
 inline_always void count_flow(struct flow *flow)
@@ -46,33 +62,95 @@ inline_always int has_room(u32 *netns)
 /* A sort of all that died there for that reason in this namespace: samples tell them apart. */
 inline_always void merge(struct row *row)
 {
-	row->object = row->bits = 0;
-	row->ifindex = row->protocol = row->is_carrier = 0;
-	row->notes = row->proto = row->detail = 0;
+	struct row rest = {.location = row->location, .reason = row->reason, .netns = row->netns, .is_rest = 1};
+
+	*row = rest;
+}
+
+/* NULL: there is no room, nor for the rest of its namespace; or, where is_new, it counts one packet now. */
+inline_always struct row_count *row_of(struct row *row, struct row_count *first, int *is_new)
+{
+	struct row_count *count = rows.lookup(row);
+
+	*is_new = 0;
+	if (!count && !has_room(&row->netns)) {
+		merge(row);
+		count = rows.lookup(row);
+	}
+	if (count)
+		return count;
+	/* an interrupt may have made it meanwhile */
+	if (!rows.insert(row, first)) {
+		count_unsent(NEW_ROWS);
+		*is_new = 1;
+		return NULL;
+	}
+	return rows.lookup(row);
 }
 
 /* Counts the drop; not 0 when it is one to be sent: the first, the second, the fourth of its sort on this CPU... */
 inline_always int count_row(struct row *row)
 {
-	struct row_count first = {1};
-	struct row_count *count = rows.lookup(row);
+	struct row_count first = {.packets = 1};
+	int is_new;
+	struct row_count *count = row_of(row, &first, &is_new);
 	u64 packets;
 
-	if (!count && !has_room(&row->netns)) {
-		merge(row);
-		count = rows.lookup(row);
-	}
+	if (is_new)
+		return 1;
 	if (!count) {
-		/* an interrupt may have made it meanwhile */
-		if (!rows.insert(row, &first))
-			return 1;
-		count = rows.lookup(row);
-		if (!count) {
-			count_unsent(LOSS_ROWS);
-			return 0;
-		}
+		count_unsent(LOSS_ROWS);
+		return 0;
 	}
 	packets = count->packets + 1;
 	__sync_fetch_and_add(&count->packets, 1);
 	return !(packets & (packets - 1));
+}
+
+/* It is not sent, but counted. 0: it has no row. */
+inline_always int fold(struct row *row)
+{
+	struct row_count *count = rows.lookup(row);
+
+	if (!count)
+		return 0;
+	__sync_fetch_and_add(&count->packets, 1);
+	count_unsent(FOLDED);
+	return 1;
+}
+
+/* Whether this CPU may send one more than the first of each sort. */
+inline_always int has_time(struct sent *sent, u32 second)
+{
+	if (sent->second != second) {
+		sent->second = second;
+		sent->packets = 0;
+	}
+	return sent->packets++ < FIRST_OF_ALL;
+}
+
+/* Whether it is one to be sent; else it has been counted. One that has no room to be counted is sent. */
+inline_always int is_first(struct row *row, u64 now)
+{
+	struct settings *wanted = current_settings();
+	u32 second = now >> SECOND_SHIFT;
+	int zero = 0;
+	struct sent *sent = sent_in_all.lookup(&zero);
+	struct row_count *count;
+
+	if (!sent || !wanted)
+		return 1;
+	sent->first = (struct row_count){.second = second, .sent = 1};
+	count = row_of(row, &sent->first, &zero);
+	if (!count)
+		return 1;
+	if (count->second != second) {
+		count->second = second;
+		count->sent = 0;
+	}
+	if (!count->sent || (count->sent < wanted->first_of_a_sort && has_time(sent, second))) {
+		count->sent++;
+		return 1;
+	}
+	return !fold(row);
 }

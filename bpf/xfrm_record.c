@@ -93,13 +93,13 @@ inline_always void count_xfrm(struct row *row, const struct buffer *buffer, unio
 
 	if (visit) {
 		row->bits = risen_counters(&visit->counters, scratch);
-		row->notes |= visit->audit << 12;
+		row->notes |= visit->audit << 28;
 	}
 	if (check)
 		row->bits = check->risen | 1ULL << 63;
 	if (refusal) {
 		row->bits = (u32)refusal->lookup_errno;
-		row->notes |= refusal->audit << 12;
+		row->notes |= refusal->audit << 28;
 	}
 	if (!row->object)
 		row->object = last_state(buffer, scratch);

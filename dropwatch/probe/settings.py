@@ -9,7 +9,7 @@ from dropwatch.wire.settings import ALTERNATIVES, NAME_BYTES, Mark, Prefix, Sett
 from dropwatch.wire.settings import PortRange as WirePorts
 
 
-def settings(wanted: Filter, kernel: KernelNumbers, send_all: bool) -> Settings:
+def settings(wanted: Filter, kernel: KernelNumbers, send_all: bool, *, first_of_a_sort: int = 0) -> Settings:
     """A kind with more than ALTERNATIVES values is left to user space, which repeats the whole filter."""
     made = Settings(
         netns_operations=kernel.netns_operations,
@@ -18,6 +18,7 @@ def settings(wanted: Filter, kernel: KernelNumbers, send_all: bool) -> Settings:
         current_kprobe=kernel.current_kprobe,
         bpf_prog_active=kernel.bpf_prog_active,
         send_all=send_all,
+        first_of_a_sort=0 if _is_left_to_us(wanted) else first_of_a_sort,
         asks_flow=wanted.names_flow,
         families=sum({4: 1, 6: 2}[family] for family in wanted.families),
         asks_proto=bool(wanted.protos),
@@ -37,6 +38,12 @@ def settings(wanted: Filter, kernel: KernelNumbers, send_all: bool) -> Settings:
         for at, name in enumerate(wanted.ifaces):
             made.iface[at].value = raw_name(name)[: NAME_BYTES - 1]
     return made
+
+
+def _is_left_to_us(wanted: Filter) -> bool:
+    """Whether packets that the programs count as equal may fit the filter or not."""
+    kinds = (wanted.saddr, wanted.daddr, wanted.host, wanted.sport, wanted.dport, wanted.port, wanted.marks)
+    return any(len(values) > ALTERNATIVES for values in kinds)
 
 
 def _fill(made: Settings, kind: str, values: Iterable[object], count: str | None = None) -> None:

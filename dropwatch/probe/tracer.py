@@ -2,7 +2,9 @@
 
 import ctypes
 import mmap
+import struct
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Self
@@ -32,19 +34,23 @@ from dropwatch.probe.programs.text import Mode
 from dropwatch.probe.settings import settings
 from dropwatch.wire.changes import CHANGES_BYTES, last_change
 from dropwatch.wire.decoder import (
+    FOLDED,
     INTERRUPTING,
     LOSS_DETAIL,
     LOSS_RING_FULL,
     LOSS_ROWS,
     LOSS_STEPS,
+    NEW_ROWS,
     NOT_A_PACKET,
     Decoder,
 )
-from dropwatch.wire.drop import SOURCES
+from dropwatch.wire.drop import SOURCES, netns_of
 from dropwatch.wire.header import RecordHeader
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
+_MANY_ROWS = 4096  # half of what there is room for
+_SECOND_SHIFT = 30  # of nanoseconds, in a row's count
 _PATIENCE_NS = 10**9  # for a record that another one has promised
 
 
@@ -64,8 +70,9 @@ class Refused(CannotRunHere):
 class Tracer:
     """The probes of one run. Leaving the context detaches them; so does the end of the process, however it ends.
 
-    With `summary` the kernel counts what matches, and of each sort only some come as Events. With `follow` what matches
-    is followed on its way as well: take_steps() gives what was seen of it.
+    With `summary` the kernel counts what matches, and of each sort only some come as Events. Of equal ones
+    `first_of_a_sort` come as Events in a second on each CPU, and the others are only counted; 0: all come. With
+    `follow` what matches is followed on its way as well: take_steps() gives what was seen of it.
     """
 
     def __init__(
@@ -75,10 +82,13 @@ class Tracer:
         send_all: bool,
         *,
         summary: bool = False,
+        first_of_a_sort: int = 0,
         follow: Follow | None = None,
     ) -> None:
         self._wanted = wanted
         self._mode: Mode = "summary" if summary else "findings" if follow is None else "trace"
+        self._first_of_a_sort = first_of_a_sort
+        self._folded = self._forgotten = 0
         self._follow = follow
         self._following: TraceProbes | None = None
         self._symbols = symbols
@@ -159,6 +169,33 @@ class Tracer:
         """How many packets of each sort have died: by Event.row. Only in a summary."""
         return dict(self._loader.items("rows"))
 
+    def folded(self, *, anyway: bool) -> dict[bytes, tuple[int, int]] | None:
+        """By Event.row: how many packets were only counted, and when the last one came (in ns, about).
+
+        None where nothing is new, unless it is asked `anyway`: no such packets, nor so many rows that some should make
+        room.
+        """
+        folded = self._loader.sum("unsent", FOLDED)
+        crowded = self._loader.sum("unsent", NEW_ROWS) - self._forgotten > _MANY_ROWS
+        if folded == self._folded and not (crowded or anyway):
+            return None
+        self._folded = folded
+        rows = self._loader.elements("rows")
+        return {
+            row: (sum(packets for packets, _ in each), _last_ns(second for _, second in each))
+            for row, each in rows
+        }
+
+    def forget(self, rows: Iterable[bytes]) -> None:
+        """Makes room for others. They may come again, and count anew."""
+        gone = list(rows)
+        for row in gone:
+            self._loader.delete("rows", row)
+        self._forgotten += len(gone)
+        left = Counter(netns_of(row) for row, _ in self._loader.elements("rows")) if gone else Counter()
+        for inode in {netns_of(row) for row in gone}:
+            self._loader.put("row_owners", struct.pack("=I", inode), struct.pack("=I", left[inode]))
+
     def flows(self) -> list[tuple[bytes, int]]:
         """What died by flow (struct flow of bpf/flow.c), of many flows only some. Only in a summary."""
         return list(self._loader.items("flows"))
@@ -180,7 +217,7 @@ class Tracer:
         seen["kfree_skb"] += missed
         lost = {
             "ring buffer full": self._loader.sum("unsent", LOSS_RING_FULL),
-            "rows of the summary full": self._loader.sum("unsent", LOSS_ROWS),
+            "rows full": self._loader.sum("unsent", LOSS_ROWS),
             "steps, ring buffer full": self._loader.sum("unsent", LOSS_STEPS),
             "interrupted probe": missed,
         }
@@ -219,7 +256,8 @@ class Tracer:
             kernel = find(self._symbols.address, memory, self._loader.map("seen"))
         for sentence in kernel.blind_spots:
             self._note(sentence)
-        self._loader.write("configuration", 0, settings(self._wanted, kernel, self._send_all))
+        wanted = settings(self._wanted, kernel, self._send_all, first_of_a_sort=self._first_of_a_sort)
+        self._loader.write("configuration", 0, wanted)
         self._table_changes = self._mapped("xt_changes", mmap.PAGESIZE)
         self._change_times = self._mapped("change_times", CHANGES_BYTES)
         self._ring = Ring(self._loader.map("events"), self._take)
@@ -245,6 +283,11 @@ class Tracer:
     def _take(self, record: bytes) -> int:
         self._records.append(record)
         return -1 if len(self._records) >= _BATCH else 0
+
+
+def _last_ns(seconds: Iterable[int]) -> int:
+    """The end of the last of them; beside it stands how many were sent in it."""
+    return max(second & 0xFFFFFFFF for second in seconds) + 1 << _SECOND_SHIFT
 
 
 def _accept(what: str, refused: str | None) -> None:

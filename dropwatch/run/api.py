@@ -13,7 +13,7 @@ from typing import Any, TypedDict, Unpack
 from dropwatch.errors import WrongUsage
 from dropwatch.recording import new_file
 from dropwatch.run.context import Nobody, Run
-from dropwatch.run.mode import Mode, Silent
+from dropwatch.run.mode import FIRST_OF_A_SORT, Mode, Silent
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 from dropwatch.run.wanted import values
@@ -71,7 +71,7 @@ def live(
         write=_file(write),
         wanted=on_this_host(found, words["netns"]),
     )
-    return Live(options, lambda symbols, listener: Mode(Silent()), Nobody(), Stop())
+    return Live(options, lambda symbols, listener: Mode(Silent(), FIRST_OF_A_SORT), Nobody(), Stop())
 
 
 def replay(

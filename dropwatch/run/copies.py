@@ -33,7 +33,7 @@ class Copies:
         told = self._told.get(key)
         if told is not None:
             told.last = finding
-            told.count += 1
+            told.count += finding.count
             return True
         if len(self._told) < _MOST_SORTS:
             self._told[key] = _Told(finding.drop.event.monotonic_ns)

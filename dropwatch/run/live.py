@@ -68,16 +68,21 @@ class Live(Run):
         judged = replace(options, all_drops=options.all_drops or mode.judges_all)
         answers = live_answers(symbols, reasons, self._host)
         self._stages = pipeline(answers, judged, listener, mode.matching)
+        each = options.every_packet or options.write is not None  # a recording has each of them
+        first_of_a_sort = 0 if each else mode.first_of_a_sort
         tracer = self._tracer = contexts.enter_context(
             Tracer(
                 options.wanted,
                 symbols,
                 options.all_drops,
                 summary=mode.counts_in_kernel,
+                first_of_a_sort=first_of_a_sort,
                 follow=mode.follow,
             )
         )
         self._host.seen = tracer
+        if first_of_a_sort:
+            self._stages.fold(tracer)
         contexts.enter_context(contextlib.closing(listener))
         listener.begin(start_of(options, own_inode()))
         self.told = (*self._absent, *tracer.blind_spots)

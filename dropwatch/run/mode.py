@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from dropwatch.probe.attach_trace import Follow
 
 
+FIRST_OF_A_SORT = 100  # equal drops that are told one by one, in a second on a CPU
+
+
 class Renderer(Protocol):
     """Findings become text. `now` is a clock in seconds that only goes forward."""
 
@@ -43,8 +46,9 @@ class Mode:
     counts_in_kernel: ClassVar[bool] = False  # the probes count, and only some drops come as Events
     follow: "Follow | None" = None  # what the probes are to follow on its way
 
-    def __init__(self, renderer: Renderer) -> None:
-        self._renderer = renderer
+    def __init__(self, renderer: Renderer, first_of_a_sort: int = 0) -> None:
+        """Of equal drops so many of a second are shown by themselves, the others with a count; 0: all."""
+        self._renderer, self.first_of_a_sort = renderer, first_of_a_sort
 
     def matching(self, by_filter: Matching) -> Matching:
         """How a drop fits the run, by how it fits the filter."""

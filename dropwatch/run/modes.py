@@ -13,7 +13,7 @@ from dropwatch.recording.listener import Listener
 from dropwatch.recording.start import Start
 from dropwatch.render.layout import Layout
 from dropwatch.render.screen import Screen
-from dropwatch.run.mode import Mode, Renderer
+from dropwatch.run.mode import FIRST_OF_A_SORT, Mode, Renderer
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 
@@ -42,7 +42,10 @@ def live_mode(
 
         journeys, tree = journey_view_for(options, layout, own), options.view == "tree"
         return tracing_for(options, renderer, journeys, symbols, stop, listener.gathered, tree=tree)
-    return Mode(renderer)
+    if options.view != "findings":
+        return Mode(renderer)
+    # text says "again" of the others in any case; a count is one of findings
+    return Mode(renderer, FIRST_OF_A_SORT if options.json or options.count is not None else 1)
 
 
 def replayed_mode(options: Options, start: Start, layout: Layout, listener: Listener) -> Mode:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from dropwatch.enrich.answers import Answers
@@ -15,6 +16,7 @@ from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Verdict
 from dropwatch.model.filter import Filter
 from dropwatch.recording.listener import Listener
 from dropwatch.run.copies import Copies
+from dropwatch.run.folds import Folds, Rows
 from dropwatch.run.options import UNKNOWN, Options
 from dropwatch.run.scans import PORT_SCAN, Scans, is_attempt
 
@@ -96,6 +98,7 @@ class Pipeline:
         ports = options.wanted.sport + options.wanted.dport + options.wanted.port
         self._scans = Scans() if one_by_one and not ports else None
         self._copies = Copies() if one_by_one else None
+        self._folds: Folds | None = None
         self.matched = 0
         self.suppressed: Counter[str] = Counter()
 
@@ -103,6 +106,10 @@ class Pipeline:
     def blind_spots(self) -> tuple[str, ...]:
         """What could not be matched with the filter, in words."""
         return self._ipsec.blind_spots
+
+    def fold(self, rows: Rows) -> None:
+        """The kernel sends the first of equal drops, and only counts the others."""
+        self._folds = Folds(rows, self.named)
 
     def named(self, event: Event) -> Drop:
         """The names only, for an event that is not to be judged."""
@@ -115,8 +122,10 @@ class Pipeline:
         drop = self._stages.enrich(event)
         match = self._stages.match(drop)
         if match is None:
+            self._note(event, None)
             return None
         finding = _finding(drop, match, *self._stages.diagnose(drop))
+        self._note(event, finding)
         may_be_scan = self._scans is not None and is_attempt(finding)
         if not (self._asked(finding.cause_id) or (may_be_scan and self._asked(PORT_SCAN))):
             return None
@@ -128,13 +137,18 @@ class Pipeline:
 
     def due(self, now_ns: int | None) -> Iterator[Finding]:
         """Findings that waited for others of their kind, as it is at this time of the events' clock; None: the rest."""
-        if self._scans is not None:
-            for finding in self._scans.due(now_ns):
-                settled = self._settled(finding)
-                if settled is not None:
-                    yield settled
+        late = self._scans.due(now_ns) if self._scans is not None else ()
+        folded = self._folds.due(now_ns) if self._folds is not None else ()
+        for finding in chain(late, folded):
+            settled = self._settled(finding)
+            if settled is not None:
+                yield settled
         if self._copies is not None:
             yield from self._copies.due(now_ns)
+
+    def _note(self, event: Event, finding: Finding | None) -> None:
+        if self._folds is not None and event.row:
+            self._folds.note(event.row, finding)
 
     def _asked(self, cause_id: str) -> bool:
         wanted = self._options.wanted
@@ -145,9 +159,9 @@ class Pipeline:
         if not self._asked(finding.cause_id):
             return None
         if held_back(finding.cause_id, self._options):
-            self.suppressed[finding.cause_id] += 1
+            self.suppressed[finding.cause_id] += finding.count
             return None
-        self.matched += 1
+        self.matched += finding.count
         self._listener.found(finding)
         return None if self._copies is not None and self._copies.keeps(finding) else finding
 

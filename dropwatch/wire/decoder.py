@@ -15,7 +15,7 @@ from dropwatch.wire.ipsec import XfrmRecord, gone_state
 from dropwatch.wire.note import KernelNames, Note
 from dropwatch.wire.trace import StepRecord, raw_step
 
-LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET, LOSS_ROWS, INTERRUPTING, LOSS_STEPS = range(6)
+LOSS_RING_FULL, LOSS_DETAIL, NOT_A_PACKET, LOSS_ROWS, INTERRUPTING, LOSS_STEPS, FOLDED, NEW_ROWS = range(8)
 _GONE_STATES = 1 << 14  # SAs that are remembered after their end
 _LOST_AFTER_NS = 10**9  # a note that is so much older than a death lost its DROP record to a full ring
 

@@ -1,6 +1,7 @@
 """The DROP record of a death, and the row of a summary, become an Event."""
 
 import ctypes
+import struct
 from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 
 from dropwatch.model.drop import Event
@@ -37,12 +38,23 @@ class Row(ctypes.Structure):
         ("reason", c_uint32),
         ("netns", c_uint32),
         ("ifindex", c_uint32),
-        ("notes", c_uint16),
-        ("proto", c_uint8),
-        ("detail", c_uint8),
+        ("notes", c_uint32),
         ("is_carrier", c_uint32),
         ("protocol", c_uint32),
+        ("callers", c_uint64),
+        ("skb_iif", c_uint32),
+        ("what", c_uint32),
+        ("saddr", c_uint8 * 16),
+        ("daddr", c_uint8 * 16),
+        ("dport", c_uint16),
+        ("proto", c_uint8),
+        ("detail", c_uint8),
+        ("is_rest", c_uint32),
     )
+
+
+_NOWHERE = bytes(16)
+_MAPPED = bytes(10) + b"\xff\xff"  # before an address of IPv4
 
 
 class DropRecord(ctypes.Structure):
@@ -97,13 +109,13 @@ def event_of_drop(record: DropRecord) -> Event:
         cpu=record.cpu,
         carrier=bool(record.is_carrier),
         stack=tuple(record.stack[:depth]),
-        notes=frozenset(word for bit, word in _NOTES.items() if record.notes & bit),
+        notes=_words(record.notes),
         packet=bytes(record.packet[: record.packet_length]),
     )
 
 
 def event_of_row(row: bytes) -> Event:
-    """What a row of a summary says by itself, for one of which no packet came as an Event."""
+    """What a row says by itself, for one of which no packet came as an Event. Its header is made of the addresses."""
     found = Row.from_buffer_copy(row)
     return Event(
         monotonic_ns=0,
@@ -116,13 +128,39 @@ def event_of_row(row: bytes) -> Event:
         mark=0,
         ifindex=found.ifindex,
         ifname="",
-        skb_iif=0,
+        skb_iif=found.skb_iif,
         netns=found.netns,
         pid=0,
         comm="",
         cpu=0,
         carrier=bool(found.is_carrier),
         stack=(),
-        packet=b"",
+        packet=_header(found),
+        notes=_words(found.notes) | {"no-header"},
         row=row,
     )
+
+
+def is_rest(row: bytes) -> bool:
+    """It has the packets of several rows, for which there was no room."""
+    return bool(Row.from_buffer_copy(row).is_rest)
+
+
+def netns_of(row: bytes) -> int:
+    return int(Row.from_buffer_copy(row).netns)
+
+
+def _header(row: Row) -> bytes:
+    """Of IP and, as far as they have it, the ports of UDP and TCP; nothing where the row has no addresses."""
+    source, destination = bytes(row.saddr), bytes(row.daddr)
+    if source == destination == _NOWHERE:
+        return b""
+    ports = struct.pack("!HHHH", 0, row.dport, 8, 0) if row.dport else b""
+    if source.startswith(_MAPPED):
+        first = struct.pack("!BBHIBBH", 0x45, 0, 20 + len(ports), 0, 0, row.proto, 0)
+        return first + source[12:] + destination[12:] + ports
+    return struct.pack("!IHBB", 6 << 28, len(ports), row.proto, 0) + source + destination + ports
+
+
+def _words(notes: int) -> frozenset[str]:
+    return frozenset(word for bit, word in _NOTES.items() if notes & bit)

@@ -7,12 +7,13 @@ from dropwatch.model.drop import Address
 from dropwatch.model.summary import FlowCount
 from dropwatch.names import protocols
 
-_FLOW = struct.Struct("=16s16sIIHHBB2x")  # saddr, daddr, family, proto, sport, dport, has_ports, is_carrier
+# saddr, daddr, what, sport, dport, family, proto, has_ports, is_carrier
+_FLOW = struct.Struct("=16s16sIHHBBBB")
 
 
 def flow_count(flow: bytes, packets: int) -> FlowCount:
     """Raises struct.error for bytes of another length."""
-    saddr, daddr, family, proto, _, dport, has_ports, _ = _FLOW.unpack(flow)
+    saddr, daddr, _, _, dport, family, proto, has_ports, _ = _FLOW.unpack(flow)
     return FlowCount(
         family=family or None,
         proto=protocols.name(proto),

@@ -40,7 +40,7 @@ class Settings(ctypes.Structure):
         ("netnses", c_uint32),
         ("marks", c_uint32),
         ("ifaces", c_uint32),
-        ("pad", c_uint32),
+        ("first_of_a_sort", c_uint32),
         ("saddr", Prefix * ALTERNATIVES),
         ("daddr", Prefix * ALTERNATIVES),
         ("host", Prefix * ALTERNATIVES),

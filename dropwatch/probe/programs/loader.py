@@ -21,7 +21,7 @@ from dropwatch.probe.programs.compiled import Compiled, MapShape
 
 KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 NO_KPROBES = "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
-_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_NEXT_KEY, _PROG_LOAD = 0, 1, 2, 4, 5
+_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _PROG_LOAD = range(6)
 _RAW_TRACEPOINT_OPEN = 17
 _PER_CPU_MAPS = (5, 6, 10)  # BPF_MAP_TYPE_PERCPU_HASH, _PERCPU_ARRAY, _LRU_PERCPU_HASH
 _NAME_BYTES = 16  # BPF_OBJ_NAME_LEN
@@ -117,8 +117,17 @@ class Loader:
         return sum(number for (number,) in struct.iter_unpack("=Q", value))
 
     def items(self, table: str) -> Iterator[tuple[bytes, int]]:
-        """Keys and values of a hash of u64, those of all CPUs added. What comes or goes meanwhile may be missed."""
+        """Keys and values of a hash, of those the first u64, of all CPUs added."""
+        for key, values in self.elements(table):
+            yield key, sum(number for number, *_ in values)
+
+    def elements(self, table: str) -> Iterator[tuple[bytes, list[tuple[int, ...]]]]:
+        """Keys and values of a hash, a value for each CPU where it has such, each as u64s.
+
+        What comes or goes meanwhile may be missed.
+        """
         descriptor = self._maps[table]
+        each = struct.Struct(f"={-(-self._shapes[table].value_bytes // 8)}Q")
         value = self._buffer(table)
         key = ctypes.create_string_buffer(self._shapes[table].key_bytes)
         previous: Any = None
@@ -131,8 +140,19 @@ class Loader:
                 raise
             with contextlib.suppress(FileNotFoundError):  # gone meanwhile
                 _element(_MAP_LOOKUP, descriptor, key, ctypes.addressof(value))
-                yield key.raw, sum(number for (number,) in struct.iter_unpack("=Q", value))
-            previous = ctypes.create_string_buffer(key.raw, len(key))
+                yield key.raw, list(each.iter_unpack(value))
+            previous = _key(key.raw)
+
+    def put(self, table: str, key: bytes, value: bytes) -> None:
+        """One element of a hash that has one value for all CPUs. Raises OSError."""
+        bytes_of_value = ctypes.create_string_buffer(value, len(value))
+        descriptor = self._maps[table]
+        _element(_MAP_UPDATE, descriptor, _key(key), ctypes.addressof(bytes_of_value))
+
+    def delete(self, table: str, key: bytes) -> None:
+        """One element of a hash, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            _element(_MAP_DELETE, self._maps[table], _key(key), 0)
 
     def close(self) -> None:
         self.detach()
@@ -167,6 +187,10 @@ def _create_map(shape: MapShape, entries: int) -> int:
         if not system_calls.lift_memlock():
             raise
         return system_calls.bpf(_MAP_CREATE, attr)
+
+
+def _key(key: bytes) -> Any:
+    return ctypes.create_string_buffer(key, len(key))
 
 
 def _load(program: str, kind: Kind, code: bytes) -> int:

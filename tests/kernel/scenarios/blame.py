@@ -18,7 +18,7 @@ def deaths(
     port: int | None = None,
     wanted: Callable[[Line], bool] = bool,
 ) -> list[Line]:
-    """The `count` findings in this namespace, with this destination port if one is given; more of them is a failure."""
+    """The findings of `count` drops in this namespace, with that port if one is given; more of them is a failure."""
 
     here: list[Line] = []
     found: list[Line] = []
@@ -31,14 +31,19 @@ def deaths(
         looked_at = len(lines)
         here.extend(new)
         found.extend(line for line in new if port in (None, line["packet"]["dport"]) and wanted(line))
-        return len(found) >= count
+        return packets(found) >= count
 
     try:
         eventually(enough, f"{count} findings")
     except AssertionError:
-        raise AssertionError(f"{len(found)} of {count} findings among {_shown(here)}") from None
-    assert len(found) == count, _shown(found)
+        raise AssertionError(f"{packets(found)} of {count} findings among {_shown(here)}") from None
+    assert packets(found) == count, _shown(found)
     return found
+
+
+def packets(lines: list[Line]) -> int:
+    """How many they stand for."""
+    return sum(int(line["count"]) for line in lines)
 
 
 def _died_in(end: Namespace, line: Line) -> bool:

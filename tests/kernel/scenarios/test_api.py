@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 from scenarios import traffic
+from scenarios.floods import no_ports
 from scenarios.namespaces import Lab
-from scenarios.test_summary import no_ports
 
 from dropwatch.testing.pytest_plugin import no_drops
 

@@ -227,7 +227,7 @@ def tcp_conversation(lab: Lab, family: int, address: str, closes_first: str) -> 
 def test_a_burst_is_counted_exactly(lab: Lab) -> None:
     """What did not fit into the ring is in events_lost, what was not looked at is told; nothing is missing."""
     asked = ("--proto", "udp", "--dport", "9", "--netns", lab.b.name, "--count", str(LOOKED_AT))
-    with Whydrop(*asked) as running:
+    with Whydrop(*asked, "--every-packet") as running:
         os.kill(running.pid, signal.SIGSTOP)  # nobody empties the ring, so that it overflows
         esp.send(lab.a, lab.b.v4, BURST, port=9)
         eventually(lambda: snmp(lab.b, "Udp", "NoPorts") == BURST, f"{BURST} datagrams die")

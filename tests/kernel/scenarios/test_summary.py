@@ -1,6 +1,5 @@
 """`whydrop summary` under a flood: what it sums up to is what the kernel counted, for each cause."""
 
-import json
 import re
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from scenarios.firewalls import legacy, legacy_rules, load_modules, nft, nft_rules, the_rule
+from scenarios.floods import flood, flood_command, no_ports
 from scenarios.namespaces import Lab, Namespace
 from scenarios.whydrop_process import WHYDROP, Line, Whydrop, keep, replayed
 
@@ -34,15 +34,6 @@ table inet gate {
 """
 FEW = 10  # packets that come in the middle of a probe, when the kernel runs no other
 UDP_RECEIVERS = ("__udp4_lib_rcv", "udp_rcv", "udp_v4_rcv")
-FLOOD = """
-import socket, sys
-address, counts = sys.argv[1], {int(port): int(count) for port, count in zip(sys.argv[2::2], sys.argv[3::2])}
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-    for turn in range(100):  # so that the causes come mixed
-        for port, count in counts.items():
-            for _ in range(count * (turn + 1) // 100 - count * turn // 100):
-                sender.sendto(b"datagram", (address, port))
-"""
 MADE_UP = """
 import socket, struct, sys
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
@@ -59,17 +50,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         except PermissionError:
             pass
 """
-
-
-def flood(end: Namespace, address: str, counts: dict[int, int]) -> None:
-    words = [str(word) for pair in counts.items() for word in pair]
-    command = ["ip", "netns", "exec", end.name, sys.executable, "-c", FLOOD, address, *words]
-    subprocess.run(command, check=True)
-
-
-def no_ports(end: Namespace) -> int:
-    shown = json.loads(end.run("nstat -asz --json UdpNoPorts").stdout)
-    return int(shown["kernel"]["UdpNoPorts"])
 
 
 def policy_packets(end: Namespace, table: str) -> int:
@@ -226,8 +206,7 @@ def test_a_cause_of_the_filter_and_a_table_for_people(lab: Lab) -> None:
     load_modules()
     nft(lab.b, RULES)
     command = [str(WHYDROP), "summary", "--dport", str(FIRST), "--netns", lab.b.name, "--"]
-    command += ["ip", "netns", "exec", lab.a.name, sys.executable, "-c", FLOOD, lab.b.v4]
-    command += [str(word) for pair in ((FIRST, 107), (CLOSED, 11)) for word in pair]
+    command += flood_command(lab.a, lab.b.v4, {FIRST: 107, CLOSED: 11})
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())

@@ -73,6 +73,7 @@ def decide(tmp_path_factory: pytest.TempPathFactory) -> Decide:
         "-w",
         "-D__KERNEL__",
         "-DSUMMARY=0",
+        "-DFOLDS=1",
         f"-I{BPF}",
         f"-I{BPF / 'include'}",
         *flags,

@@ -66,6 +66,9 @@ class Probes:
     def rows(self) -> dict[bytes, int]:
         return {}
 
+    def folded(self, *, anyway: bool) -> dict[bytes, tuple[int, int]] | None:
+        return None
+
     def flows(self) -> list[tuple[bytes, int]]:
         return []
 
@@ -112,7 +115,7 @@ def test_findings_and_the_closing_statement(made: list[Probes], tmp_path: Path) 
     assert "benign.unix-socket 2" in err
     (probes,) = made
     assert probes.calls == ["detached", "closed"]
-    assert probes.wishes == {"summary": False, "follow": None}
+    assert probes.wishes == {"summary": False, "first_of_a_sort": 0, "follow": None}
     with dropwatch.replay(tmp_path / "x.whydrop") as run:
         assert len(list(run)) == 3
     assert run.totals.seen_by == {"kfree_skb": 5}

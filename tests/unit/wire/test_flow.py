@@ -14,7 +14,7 @@ from dropwatch.wire.flow import flow_count
 
 def flow(saddr: str, daddr: str, family: int, proto: int, dport: int, has_ports: int = 1) -> bytes:
     raw = [ip_address(f"::ffff:{text}" if family == 4 else text).packed for text in (saddr, daddr)]
-    return b"".join(raw) + struct.pack("=IIHHBB2x", family, proto, 0, dport, has_ports, 0)
+    return b"".join(raw) + struct.pack("=IHHBBBB", 0, 0, dport, family, proto, has_ports, 0)
 
 
 def test_ipv4_and_ipv6() -> None:
@@ -39,14 +39,15 @@ def test_the_c_compiler_sees_the_same_struct(tmp_path: Path) -> None:
     text = (resource_dir("bpf") / "flow.c").read_text()
     body = re.search(r"^struct flow {.*?^};", text, re.S | re.M)
     assert body
-    members = {"saddr": 0, "daddr": 16, "family": 32, "proto": 36, "sport": 40, "dport": 42, "has_ports": 44}
+    members = {"saddr": 0, "daddr": 16, "what": 32, "sport": 36, "dport": 38, "family": 40, "proto": 41}
+    members |= {"has_ports": 42}
     asked = ", ".join(f"offsetof(struct flow, {name})" for name in members)
     source = f"""#include <stddef.h>
 typedef unsigned int u32; typedef unsigned short u16; typedef unsigned char u8;
 {body[0]}
 unsigned long found[] = {{{asked}, sizeof(struct flow)}};
 int main(void) {{ {"".join(f"if (found[{n}] != {at}) return {n + 1};" for n, at in enumerate(members.values()))}
-return found[{len(members)}] != 48; }}
+return found[{len(members)}] != 44; }}
 """
     (tmp_path / "flow.c").write_text(source)
     subprocess.run(["cc", "-o", tmp_path / "flow", tmp_path / "flow.c"], check=True)

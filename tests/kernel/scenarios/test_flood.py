@@ -1,0 +1,113 @@
+"""A flood folds: equal drops are counted in the kernel, and each drop is in exactly one count."""
+
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from scenarios.blame import blame
+from scenarios.firewalls import load_modules, nft, nft_rules, the_rule
+from scenarios.floods import flood, flood_command, no_ports
+from scenarios.namespaces import Lab
+from scenarios.whydrop_process import WHYDROP, Finished, Line, Whydrop
+
+CLOSED, EVEN, ODD = 9, 7400, 7401
+RULES = f'udp dport {EVEN} counter drop comment "even"\nudp dport {ODD} counter jump odd'
+SENT = {CLOSED: 4_000, EVEN: 10_000, ODD: 6_000}
+SORTS = range(10_000, 10_300)
+CROWD = range(20_000, 24_600)  # more sorts than one namespace may have
+
+
+@contextmanager
+def one_namespace(lab: Lab, *options: str) -> Iterator[Whydrop]:
+    load_modules()
+    with Whydrop("--netns", lab.b.name, "--proto", "udp", *options) as whydrop:
+        yield whydrop
+
+
+def adds_up(done: Finished, sent: int) -> None:
+    """What was sent, what matched, what was told, and nothing lost."""
+    assert (done.status, done.refused) == (0, []), done.stderr
+    assert done.end is not None
+    told = sum(line["count"] for line in done.lines)
+    assert told == done.end["drops_matched"] == done.end["drops_reported"] == sent, done.end
+    assert done.end["events_lost"] == 0, done.end
+
+
+def by_port(lines: list[Line]) -> Counter[int]:
+    found: Counter[int] = Counter()
+    for line in lines:
+        found[line["packet"]["dport"]] += line["count"]
+    return found
+
+
+def test_equal_drops_are_told_together(lab: Lab) -> None:
+    odd = 'chain odd { counter drop comment "odd"; }'
+    nft(lab.b, f"table inet t {{ {odd}\nchain c {{ type filter hook input priority 0;\n{RULES}\n}} }}")
+    with one_namespace(lab) as whydrop:
+        before = no_ports(lab.b)
+        flood(lab.a, lab.b.v4, SENT)
+        refused = no_ports(lab.b) - before
+        done = whydrop.finish()
+    adds_up(done, sum(SENT.values()))
+    assert by_port(done.lines) == SENT
+    assert refused == SENT[CLOSED]
+    assert len(done.lines) < sum(SENT.values()) / 4
+    rules = nft_rules(lab.b)
+    for port, name in ((EVEN, "even"), (ODD, "odd")):
+        rule = the_rule(rules, f'comment "{name}"')
+        assert rule.packets == SENT[port]
+        blame([line for line in done.lines if line["packet"]["dport"] == port], rule)
+
+
+@pytest.mark.once
+def test_many_sorts_are_told_apart(lab: Lab) -> None:
+    with one_namespace(lab) as whydrop:
+        flood(lab.a, lab.b.v4, dict.fromkeys(SORTS, 10))
+        done = whydrop.finish()
+    adds_up(done, 10 * len(SORTS))
+    assert by_port(done.lines) == dict.fromkeys(SORTS, 10)
+
+
+@pytest.mark.once
+def test_what_has_no_row_of_its_own_is_counted_with_the_rest(lab: Lab) -> None:
+    with one_namespace(lab) as whydrop:
+        flood(lab.a, lab.b.v4, dict.fromkeys(CROWD, 1))
+        done = whydrop.finish()
+    adds_up(done, len(CROWD))
+    rest = [line for line in done.lines if line["packet"]["dport"] is None]
+    assert {line["cause"]["id"] for line in rest} <= {"unknown"}
+
+
+@pytest.mark.once
+def test_every_packet_is_told_if_asked_for(lab: Lab) -> None:
+    with one_namespace(lab, "--every-packet") as whydrop:
+        flood(lab.a, lab.b.v4, {CLOSED: 400})
+        done = whydrop.finish()
+    adds_up(done, 400)
+    assert [line["count"] for line in done.lines] == [1] * 400
+
+
+@pytest.mark.once
+def test_as_text(lab: Lab) -> None:
+    """The first in full, the others as `again`; together they are all."""
+    load_modules()
+    words = [
+        str(WHYDROP),
+        "--netns",
+        lab.b.name,
+        "--proto",
+        "udp",
+        "--",
+        *flood_command(lab.a, lab.b.v4, {CLOSED: 2_000}),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    again = [
+        1 if times == "once" else int(times.split()[0])
+        for times in re.findall(r"\.\.\. again (once|\d+ times)", done.stdout)
+    ]
+    assert done.stdout.count("WHY") + sum(again) == 2_000, done.stdout
+    assert "2000 dropped packets matched" in done.stderr
