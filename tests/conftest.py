@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +19,11 @@ def every_line_is_as_the_schema_says(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from json_lines import check
 
-    def dumps(line: dict[str, Any], **options: Any) -> str:
-        check(line)
-        return json.dumps(line, **options)
+    made = write.joined
 
-    monkeypatch.setattr(write, "json", SimpleNamespace(dumps=dumps))
+    def joined(items: dict[str, Any]) -> str:
+        line = made(items)
+        check(json.loads(line))
+        return line
+
+    monkeypatch.setattr(write, "joined", joined)

@@ -36,7 +36,7 @@ def fill(fix: Fix, drop: Drop) -> Fix:
     """
     known = _values(drop)
     command = fix.command
-    if command is not None:
+    if command is not None and _PLACEHOLDER.search(command):
         words = {name: quoted(value) for name, value in known.items() if not is_option(value)}
         bracketed = {name: f"[{value}]" if ":" in value else value for name, value in words.items()}
         if "DEV" in words:

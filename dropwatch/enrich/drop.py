@@ -1,5 +1,7 @@
 """An Event becomes a Drop: the packet read, the stack resolved, the place, the reason and the namespace named."""
 
+from typing import NamedTuple
+
 from dropwatch.enrich.answers import Answers
 from dropwatch.model.drop import Direction, Drop, Event, Frame, Interface, Netns, Process, Where
 from dropwatch.names import symbols
@@ -12,25 +14,40 @@ _SYSCALL = (
 )
 
 
+_STACKS_REMEMBERED = 4096
+
+
+class _Stack(NamedTuple):
+    """The frames from the place of death outwards, and whether the current task's own system call made it die there;
+    None: they do not tell.
+    """
+
+    frames: tuple[Frame, ...]
+    where: Where
+    is_of_task: bool | None
+
+
 class Enricher:
-    """Looks names up where `answers` says, and remembers the frames of the kernel."""
+    """Looks names up where `answers` says, and remembers the frames and the stacks of the kernel."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
         self._frames: dict[int, Frame] = {}
+        self._stacks: dict[tuple[int, tuple[int, ...]], _Stack] = {}
 
     def drop(self, event: Event) -> Drop:
         stack, answers = self._stack(event), self._answers
-        task = _task(event, stack)
+        of_task = stack.is_of_task or (stack.is_of_task is None and "task-stack" in event.notes)
+        task = Process(event.pid, event.comm) if of_task else None
         return Drop(
             event=event,
             time=answers.time_of(event.monotonic_ns),
             packet=parse_event(event),
             iface=self._iface(event),
             netns=self._netns(event),
-            where=_where(stack),
+            where=stack.where,
             reason=answers.reason(event.reason),
-            stack=stack,
+            stack=stack.frames,
             process=task if "not-own" not in event.notes else None,
             task=task,
         )
@@ -55,8 +72,22 @@ class Enricher:
         began = self._answers.host.last_change(event.netns, "namespace", None)
         return began is not None and began > event.monotonic_ns
 
-    def _stack(self, event: Event) -> tuple[Frame, ...]:
-        """The frames from the place of death outwards, without those that only free on somebody's behalf.
+    def _stack(self, event: Event) -> _Stack:
+        """Remembered where all of it is the kernel's own code, which does not go."""
+        which = event.location, event.stack
+        known = self._stacks.get(which)
+        if known is None:
+            found = self._from_location(event)
+            frames = found[_place_of_death(found) :]
+            known = _Stack(frames, _where(frames), _is_of_task(frames))
+            if len(self._stacks) >= _STACKS_REMEMBERED:
+                self._stacks.clear()
+            if all(frame.address in self._frames for frame in found):
+                self._stacks[which] = known
+        return known
+
+    def _from_location(self, event: Event) -> tuple[Frame, ...]:
+        """The frames from where it was freed outwards.
 
         `location` is a return address and so stands on the stack itself: what is above it is the tracing and
         the freeing. It does not where the free was deferred (net_tx_action gives its own start address).
@@ -66,12 +97,7 @@ class Enricher:
             addresses = addresses[addresses.index(event.location) :]
         elif event.location:
             addresses = (event.location, *self._without_tracing(addresses))
-        frames = tuple(self._resolve(address) for address in addresses)
-        for at, frame in enumerate(frames):
-            known = symbols.function(frame.function)
-            if not (known and known.free):
-                return frames[at:]
-        return frames
+        return tuple(self._resolve(address) for address in addresses)
 
     def _without_tracing(self, addresses: tuple[int, ...]) -> tuple[int, ...]:
         for at, address in enumerate(addresses):
@@ -88,6 +114,15 @@ class Enricher:
             if found.function is not None and found.module is None and len(self._frames) < 1 << 16:
                 self._frames[address] = found
         return found
+
+
+def _place_of_death(frames: tuple[Frame, ...]) -> int:
+    """Which is the first that does not only free on somebody's behalf; 0 where all do."""
+    for at, frame in enumerate(frames):
+        known = symbols.function(frame.function)
+        if not (known and known.free):
+            return at
+    return 0
 
 
 def _where(stack: tuple[Frame, ...]) -> Where:
@@ -108,12 +143,12 @@ def _where(stack: tuple[Frame, ...]) -> Where:
     return Where(stack[0], layer, direction)
 
 
-def _task(event: Event, stack: tuple[Frame, ...]) -> Process | None:
-    """The current task, where the packet died in its own system call. In a softirq it is somebody else's."""
+def _is_of_task(stack: tuple[Frame, ...]) -> bool | None:
+    """Whether the packet died in a system call of the current task. In a softirq it is somebody else's."""
     for frame in stack:
         name = symbols.base_name(frame.function or "")
         if name in symbols.SOFTIRQ:
-            return None
+            return False
         if name.startswith(_SYSCALL):
-            return Process(event.pid, event.comm)
-    return Process(event.pid, event.comm) if "task-stack" in event.notes else None
+            return True
+    return None

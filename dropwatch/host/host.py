@@ -1,5 +1,6 @@
 """What judges and matchers may ask of the host: answers read after a drop, remembered for its whole batch."""
 
+import time
 from functools import cached_property, partial
 
 from dropwatch.host.holders import read_holders
@@ -10,7 +11,7 @@ from dropwatch.host.lower import Lower, read_lower
 from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.ports import Port, read_ethertypes, read_port
-from dropwatch.host.question import plain_question, question
+from dropwatch.host.question import lasting_question, question
 from dropwatch.host.route import Route, read_route
 from dropwatch.host.sockets import PortSockets, SocketReader
 from dropwatch.model.change import Change
@@ -44,7 +45,7 @@ class Host(IpsecQuestions, NetfilterQuestions):
         """What IPv6 accepts on an interface, and the addresses of the namespace."""
         return read_ipv6(inode, interface)
 
-    @plain_question
+    @lasting_question
     def own_netns(self) -> int | None:
         """The inode of the namespace that whydrop runs in; None in a recording that does not tell."""
         return own_inode()
@@ -64,16 +65,20 @@ class Host(IpsecQuestions, NetfilterQuestions):
         """Which ethertypes are handled."""
         return read_ethertypes(inode)
 
-    @plain_question
+    @lasting_question
     def last_change(self, inode: int, kind: Change, read_at_ns: int | None) -> int | None:
         """When it was changed last in a namespace, as was known after what was read at that time (None: now).
 
         0: not since the start. None where nobody knows, also in a recording that does not tell.
         """
+        known: int | None
         if read_at_ns is None:
-            return self.seen.last_change(kind, inode)
-        look = partial(self.seen.last_change, kind, inode)
-        known: int | None = self.remembered("last_change", (inode, kind), read_at_ns, 0, look)
+            self.freshness.ends(time.monotonic_ns())
+            known = self.seen.last_change(kind, inode)
+        else:
+            look = partial(self.seen.last_change, kind, inode)
+            known = self.remembered("last_change", (inode, kind), read_at_ns, 0, look)
+        self.freshness.changes(known or 0)
         return known
 
     @question("routes")

@@ -5,10 +5,11 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_origin, get_type_hints, overload
 
 from dropwatch.errors import WhydropError
+from dropwatch.host.freshness import Freshness
 from dropwatch.host.netns.owner import owner
 from dropwatch.host.seen import NothingSeen, Seen
 from dropwatch.host.share import Share
@@ -29,6 +30,7 @@ class Asked:
 
     def __init__(self, seen: Seen | None = None) -> None:
         self.seen: Seen = seen if seen is not None else NothingSeen()
+        self.freshness = Freshness()
         self._memories: dict[str, Memory] = {}
         self._failures: dict[str, None] = {}
         self._further_failures = 0
@@ -49,6 +51,7 @@ class Asked:
         """What `read` finds in the namespace that had this number then; None where another has got the number since."""
         found = read()
         began = self.seen.last_change("namespace", inode)
+        self.freshness.changes(began or 0)
         return None if began is not None and began > not_before_ns else found
 
     def tried(self, what: str, inode: int, read: Callable[[], Read]) -> Read | None:
@@ -106,7 +109,10 @@ class Asked:
         self, name: str, key: Hashable, not_before_ns: int, sparing: int, read: Callable[[], Any]
     ) -> Any:
         """The last answer to a question, or a new one where that is older than `not_before_ns`."""
-        return self._memories.setdefault(name, Memory(sparing)).get(key, not_before_ns, read)
+        memory = self._memories.setdefault(name, Memory(sparing))
+        answer = memory.get(key, not_before_ns, read)
+        self.freshness.ends(memory.fresh_until)
+        return answer
 
 
 class Memory:
@@ -119,6 +125,7 @@ class Memory:
     def __init__(self, sparing: int = 0, *, spares_nothing: bool = False) -> None:
         self._sparing, self._spares_nothing = sparing, spares_nothing
         self._known: OrderedDict[Hashable, tuple[int, Any]] = OrderedDict()
+        self.fresh_until = 0  # of the last answer
 
     def get(self, key: Hashable, not_before_ns: int, read: Callable[[], Any]) -> Any:
         fresh_until, answer = self._known.get(key, (None, None))
@@ -127,7 +134,9 @@ class Memory:
             answer = read()
             is_nothing = answer is not None and not answer
             sparing = 0 if is_nothing and not self._spares_nothing else self._sparing
-            self._known[key] = (read_at + sparing * (time.monotonic_ns() - read_at), answer)
+            fresh_until = read_at + sparing * (time.monotonic_ns() - read_at)
+            self._known[key] = (fresh_until, answer)
+        self.fresh_until = fresh_until
         self._known.move_to_end(key)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
@@ -146,16 +155,18 @@ class Question(ABC):
     def read(self, host: Asked, arguments: tuple[Any, ...]) -> Any:
         """The answer of the live host."""
 
-    @property
+    @cached_property
     def answer_type(self) -> Any:
         """As a type annotation."""
         return get_type_hints(self.function)["return"]
 
 
 class _Remembered(Question, Generic[*Given, Answer]):
-    def __init__(self, function: Callable[[Any, *Given], Answer], what: str, sparing: int) -> None:
+    def __init__(
+        self, function: Callable[[Any, *Given], Answer], what: str, sparing: int, *, tells_age: bool
+    ) -> None:
         super().__init__(function)
-        self._what, self._sparing = what, sparing
+        self._what, self._sparing, self._tells_age = what, sparing, tells_age
 
     @overload
     def __get__(self, host: None, owner: type) -> Self: ...
@@ -172,16 +183,19 @@ class _Remembered(Question, Generic[*Given, Answer]):
         read = partial(host.tried, self._what, inode, partial(self.function, host, *key))
         which = (host.seen.last_change("namespace", inode), *key)  # one answer is not another's
         ask = partial(host.remembered, self.name, which, not_before_ns, self._sparing, read)
+        if self._tells_age:
+            host.freshness.ends(0)
         return host.found_in(inode, not_before_ns, ask)
 
-    @property
+    @cached_property
     def answer_type(self) -> Any:
         return super().answer_type | None
 
 
 class _Plain(Question, Generic[*Given, Answer]):
-    def __init__(self, function: Callable[[Any, *Given], Answer]) -> None:
+    def __init__(self, function: Callable[[Any, *Given], Answer], *, tells_end: bool) -> None:
         super().__init__(function)
+        self._tells_end = tells_end
 
     @overload
     def __get__(self, host: None, owner: type) -> Self: ...
@@ -193,27 +207,35 @@ class _Plain(Question, Generic[*Given, Answer]):
         return self if host is None else lambda *arguments: host.ask(self, arguments)
 
     def read(self, host: Asked, arguments: tuple[Any, ...]) -> Any:
+        if not self._tells_end:
+            host.freshness.ends(0)
         answer = host.guarded(self.name.replace("_", " "), partial(self.function, host, *arguments))
         return () if answer is None and get_origin(self.answer_type) is tuple else answer
 
 
 def question(
-    what: str, *, sparing: int = 0
+    what: str, *, sparing: int = 0, tells_age: bool = False
 ) -> Callable[[Callable[[Any, *Given], Answer]], _Remembered[*Given, Answer]]:
     """A question about a network namespace, whose inode is its first argument; `what` is what it reads, in words.
 
     Whoever asks adds the monotonic time of the drop: `host.mtu(inode, "eth0", not_before_ns)`. An answer is given again
     only for drops that are older than its reading. With `sparing` it may be older by so many times what it took.
+    `tells_age`: how long after a drop it was read is shown, so that what is judged by it is of one drop only.
     """
-    return partial(_Remembered, what=what, sparing=sparing)
+    return partial(_Remembered, what=what, sparing=sparing, tells_age=tells_age)
 
 
 def plain_question(function: Callable[[Any, *Given], Answer]) -> _Plain[*Given, Answer]:
     """A question whose method remembers for itself.
 
-    Where it fails the answer is None, or nothing where there are several.
+    Where it fails the answer is None, or nothing where there are several. It is for one drop only.
     """
-    return _Plain(function)
+    return _Plain(function, tells_end=False)
+
+
+def lasting_question(function: Callable[[Any, *Given], Answer]) -> _Plain[*Given, Answer]:
+    """The same of one whose method tells host.freshness for how long the answer is good, unless it is so for ever."""
+    return _Plain(function, tells_end=True)
 
 
 def questions_of(host: type[Asked]) -> dict[str, Question]:

@@ -8,6 +8,12 @@ from dropwatch.packet.walk import walk_event
 
 _DONT_FRAGMENT = 0x40
 _ICMP6 = 58
+_looks = 0
+
+
+def looks() -> int:
+    """How often anybody has looked here: what is said then is of one packet alone."""
+    return _looks
 
 
 def tcp_payload_length(drop: Drop) -> int | None:
@@ -55,7 +61,7 @@ def whole_icmp6(drop: Drop) -> bytes | None:
 
 def may_not_be_cut(drop: Drop) -> bool:
     """IPv6, or IPv4 with the flag DF: a router does not fragment it."""
-    first = next(iter(walk_event(drop.event).layers), None)
+    first = next(iter(_layers(drop)), None)
     return drop.packet.family == 6 or (
         first is not None and first.kind == "ipv4" and bool(first.number(6, 1) & _DONT_FRAGMENT)
     )
@@ -69,7 +75,7 @@ def ah_length(drop: Drop) -> int | None:
 
 def _transport(drop: Drop, kind: str) -> Layer | None:
     """The header of this kind in the packet itself, behind IP and its extension headers; None in a fragment."""
-    layers = walk_event(drop.event).layers
+    layers = _layers(drop)
     if (
         not layers
         or layers[0].kind not in VERSIONS
@@ -78,3 +84,9 @@ def _transport(drop: Drop, kind: str) -> Layer | None:
     ):
         return None
     return next((layer for layer in layers if layer.depth == 0 and layer.kind == kind), None)
+
+
+def _layers(drop: Drop) -> tuple[Layer, ...]:
+    global _looks
+    _looks += 1
+    return walk_event(drop.event).layers

@@ -67,7 +67,8 @@ class Live(Run):
         mode = self._mode = self._mode_of(symbols, listener)
         judged = replace(options, all_drops=options.all_drops or mode.judges_all)
         answers = live_answers(symbols, reasons, self._host)
-        self._stages = pipeline(answers, judged, listener, mode.matching)
+        remembers = options.write is None
+        self._stages = pipeline(answers, judged, listener, mode.matching, remembers=remembers)
         each = options.every_packet or options.write is not None  # a recording has each of them
         first_of_a_sort = 0 if each else mode.first_of_a_sort
         tracer = self._tracer = contexts.enter_context(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from dropwatch.run.copies import Copies
 from dropwatch.run.folds import Folds, Rows
 from dropwatch.run.options import UNKNOWN, Options
 from dropwatch.run.scans import PORT_SCAN, Scans, is_attempt
+from dropwatch.run.verdicts import Diagnosis, Verdicts
 
 if TYPE_CHECKING:
     from dropwatch.causes.cause import Cause
@@ -27,7 +28,6 @@ NOT_PACKETS = "benign.unix-socket"  # what the probes count by themselves: nothi
 _BENIGN = "benign."
 
 Matching = Callable[[Drop], MatchResult | None]
-Diagnosis = tuple["Cause | None", Verdict]
 
 
 def pipeline(
@@ -35,17 +35,24 @@ def pipeline(
     options: Options,
     listener: Listener,
     matching: Callable[[Matching], Matching] = lambda by_filter: by_filter,
+    *,
+    remembers: bool = False,
 ) -> "Pipeline":
     """Enrich, match, diagnose: by the answers of this host or of a recording, of which the listener hears.
 
     `matching` makes of how a drop fits the filter how it fits the run: a recording and a trace know more of it.
+    `remembers`: equal drops of a live run are judged once. A recording needs the answers for each.
     """
     asked = listener.noting(answers)
     ipsec = IpsecMatching(asked.host)
+
+    def judged(drop: Drop, host: Host) -> Diagnosis:
+        return judge()(drop, host)
+
     stages = Stages(
         enrich=Enricher(asked).drop,
         match=matching(FlowMatcher(options.wanted, ipsec, asked.interface).match),
-        diagnose=lambda drop: judge()(drop, asked.host),
+        diagnose=Verdicts(judged, asked.host).of if remembers else partial(judged, host=asked.host),
     )
     return Pipeline(stages, options, listener, ipsec)
 

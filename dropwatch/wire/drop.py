@@ -3,6 +3,7 @@
 import ctypes
 import struct
 from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
+from functools import lru_cache
 
 from dropwatch.model.drop import Event
 from dropwatch.names.foreign import foreign
@@ -162,5 +163,6 @@ def _header(row: Row) -> bytes:
     return struct.pack("!IHBB", 6 << 28, len(ports), row.proto, 0) + source + destination + ports
 
 
+@lru_cache(maxsize=1024)
 def _words(notes: int) -> frozenset[str]:
     return frozenset(word for bit, word in _NOTES.items() if notes & bit)

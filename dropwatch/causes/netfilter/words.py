@@ -21,6 +21,13 @@ def delay(drop: Drop, read_at_ns: int | None) -> str:
     return f"{later:.0f} ms after the drop" if later >= 0 else f"{-later:.0f} ms before the drop"
 
 
+def _when(drop: Drop, read_at_ns: int | None) -> str:
+    """The same without a number: how long it took says nothing of a rule, and equal drops have the same verdict."""
+    if read_at_ns is None:
+        return "now"
+    return "after the drop" if read_at_ns >= drop.event.monotonic_ns else "before the drop"
+
+
 def chain(one: NftChain) -> str:
     """Its name; a name that the record could not hold in full says so."""
     return f"{one.name}..." if len(raw_name(one.name)) >= 63 else one.name
@@ -32,16 +39,16 @@ def listing(drop: Drop, listed: ListedRule | None, tools: str) -> list[Evidence]
     """
     if listed is None:
         return [Evidence(tools, "the rules of this namespace could not be read after the drop")]
-    when = delay(drop, listed.read_at_ns)
+    read = _when(drop, listed.read_at_ns)
     source = listed.command or tools
     if listed.gone:
-        found = [Evidence(source, f"{when}: {listed.problem or 'it was deleted or replaced since the drop'}")]
+        found = [Evidence(source, f"{read}: {listed.problem or 'it was deleted or replaced since the drop'}")]
         if listed.text is not None:
             found.append(Evidence(source, f"at the drop it was: {listed.text}"))
     elif listed.text is None:
         found = [Evidence(source, f"not listed: {listed.problem or 'no tool could be asked'}")]
     else:
-        found = [Evidence(source, f"{when}: {listed.text}{_place(listed)}")]
+        found = [Evidence(source, f"{read}: {listed.text}{_place(listed)}")]
         if listed.changed:
             found.append(Evidence(source, "the table has changed since the drop, this rule has not"))
     comment = None if isinstance(listed.rule, ChainPolicy) else listed.rule.comment

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dropwatch.host.conntrack import ConntrackTable, read_table
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.nfqueue import Queue, read_queues
-from dropwatch.host.question import Asked, plain_question, question
+from dropwatch.host.question import Asked, lasting_question, plain_question, question
 from dropwatch.model.netfilter import EbtNote, NftNote, XtNote
 
 if TYPE_CHECKING:
@@ -23,12 +23,14 @@ class Firewalls(NamedTuple):
 
 
 class NetfilterQuestions(Asked):
-    @plain_question
+    @lasting_question
     def nft_rule(self, inode: int, note: NftNote, not_before_ns: int) -> ListedRule | None:
         """The rule or chain policy that an nf_tables verdict came from."""
 
         def read() -> ListedRule | None:
-            return self.tried("nftables rules", inode, lambda: self._nft.rule(inode, note, not_before_ns))
+            found = self.tried("nftables rules", inode, lambda: self._nft.rule(inode, note, not_before_ns))
+            self.freshness.ends(self._nft.fresh_until if found is not None else 0)
+            return found
 
         return self.found_in(inode, not_before_ns, read)
 
@@ -59,12 +61,12 @@ class NetfilterQuestions(Asked):
         """Which tables there are, of nf_tables and of the legacy implementation."""
         return Firewalls(self._nft.nft_tables(inode), self._xt.legacy_tables(inode))
 
-    @question("limits of conntrack")
+    @question("limits of conntrack", tells_age=True)
     def conntrack(self, inode: int) -> ConntrackTable | None:
         """How full the connection tracking table is."""
         return read_table(inode)
 
-    @question("packet queues")
+    @question("packet queues", tells_age=True)
     def queues(self, inode: int) -> tuple[Queue, ...]:
         """The packet queues that programs listen to."""
         return read_queues(inode)

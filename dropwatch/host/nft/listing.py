@@ -59,6 +59,7 @@ class NftListings:
 
     def __init__(self) -> None:
         self._known: OrderedDict[tuple[int, str, int], _Known] = OrderedDict()
+        self.fresh_until = 0  # drops of up to then (monotonic) get the last answer again
 
     def rule(self, inode: int, note: NftNote, not_before_ns: int) -> ListedRule:
         """The rule or policy of the note; `not_before_ns` is the monotonic time of the drop.
@@ -73,6 +74,8 @@ class NftListings:
         answer = self._answer(known, inode, note)
         if not answer.gone and not answer.changed and known.reading.read_at >= not_before_ns:
             known.confirmed.add(_verdict(note))
+        was_before = known.reading.read_at < not_before_ns
+        self.fresh_until = known.same_until if was_before else known.reading.read_at
         return answer
 
     def nft_tables(self, inode: int) -> tuple[str, ...]:

@@ -2,13 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol, TypeVar, cast
 
 from dropwatch.model import drop as model
 from dropwatch.model.drop import Finding, Totals
 from dropwatch.render.lines.drop import Drop, End, Evidence, Fix, InFull
 from dropwatch.render.lines.made import frame, iface, netns, packet, process, time_text
-from dropwatch.render.lines.parts import Cause, Where
-from dropwatch.render.lines.write import line
+from dropwatch.render.lines.parts import Cause, Frame, Where
+from dropwatch.render.lines.write import Written, line, text
+
+_PARTS_REMEMBERED = 1024
+
+Model = TypeVar("Model")
+Line = TypeVar("Line")
 
 
 class JsonRenderer:
@@ -16,9 +22,10 @@ class JsonRenderer:
 
     def __init__(self, more: Callable[[Finding], InFull] | None = None) -> None:
         self._more = more
+        self._parts = _WrittenOnce()
 
     def finding(self, finding: Finding, now: float) -> str:
-        told = drop_line(finding)
+        told = drop_line(finding, self._parts.made)
         if self._more is not None:
             more = self._more(finding)
             told = replace(told, hex=more.hex, layers=more.layers, observed=more.observed)
@@ -31,8 +38,32 @@ class JsonRenderer:
         return line(end_line(totals))
 
 
-def drop_line(finding: Finding) -> Drop:
-    """The finding as the schema has it."""
+class _WrittenOnce:
+    """The JSON of parts that findings share: the words of a verdict, a stack. Known by being the very same object."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[object, Written]] = {}
+
+    def made(self, make: Callable[[Model], Line], part: Model) -> Line:
+        of, written = self._known.get(id(part), (None, None))
+        if written is None or of is not part:
+            written = Written(text(make(part)))
+            if len(self._known) >= _PARTS_REMEMBERED:
+                self._known.clear()
+            self._known[id(part)] = part, written
+        return cast(Line, written)
+
+
+def _made(make: Callable[[Model], Line], part: Model) -> Line:
+    return make(part)
+
+
+class _Make(Protocol):
+    def __call__(self, make: Callable[[Model], Line], part: Model, /) -> Line: ...
+
+
+def drop_line(finding: Finding, made: _Make = _made) -> Drop:
+    """The finding as the schema has it; `made` makes those parts that it shares with others."""
     drop = finding.drop
     return Drop(
         time=time_text(drop.time),
@@ -48,11 +79,23 @@ def drop_line(finding: Finding) -> Drop:
         reason=drop.reason,
         cause=Cause(id=finding.cause_id, title=finding.title, confidence=finding.confidence),
         object=finding.culprit,
-        evidence=tuple(Evidence(source=one.source, text=one.text) for one in finding.evidence),
-        fix=tuple(Fix(text=one.text, command=one.command) for one in finding.fix),
-        stack=tuple(map(frame, drop.stack)),
+        evidence=made(_evidence, finding.evidence),
+        fix=made(_fix, finding.fix),
+        stack=made(_stack, drop.stack),
         process=process(finding.owner or drop.process),
     )
+
+
+def _evidence(found: tuple[model.Evidence, ...]) -> tuple[Evidence, ...]:
+    return tuple(Evidence(source=one.source, text=one.text) for one in found)
+
+
+def _fix(found: tuple[model.Fix, ...]) -> tuple[Fix, ...]:
+    return tuple(Fix(text=one.text, command=one.command) for one in found)
+
+
+def _stack(found: tuple[model.Frame, ...]) -> tuple[Frame, ...]:
+    return tuple(map(frame, found))
 
 
 def _where(where: model.Where) -> Where:

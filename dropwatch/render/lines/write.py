@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_or
 
 from dropwatch.model.culprits import Beside
 
+_encode = json.JSONEncoder(separators=(", ", ": ")).encode
+
 
 class Key(NamedTuple):
     """A field as a key. `optional`: it is left out while it is None; `beside`: but not when that key is there."""
@@ -53,9 +55,35 @@ def constants(kind: Any) -> dict[str, Any]:
     return {name: getattr(kind, name) for name, hint in hints.items() if get_origin(hint) is ClassVar}
 
 
+class Written(str):
+    """JSON already, in place of a value of an object's key."""
+
+
+def text(value: object) -> str:
+    """The JSON of a value."""
+    return _encode(as_json(value))
+
+
 def line(value: object) -> str:
-    """One line of output."""
-    return json.dumps(as_json(value), separators=(", ", ": ")) + "\n"
+    """One line of output: an object, some keys of which may be Written."""
+    return joined(as_json(value))
+
+
+def joined(items: dict[str, Any]) -> str:
+    """The line of what as_json() made of an object."""
+    found: list[str] = []
+    plain: dict[str, Any] = {}
+    for key, item in items.items():
+        if type(item) is not Written:
+            plain[key] = item
+            continue
+        if plain:
+            found.append(_encode(plain)[1:-1])
+            plain = {}
+        found.append(f'"{key}": {item}')
+    if plain:
+        found.append(_encode(plain)[1:-1])
+    return f"{{{', '.join(found)}}}\n"
 
 
 def as_json(value: Any) -> Any:
@@ -72,6 +100,8 @@ class _Writers(dict[type, Callable[[Any], Any]]):
 
 
 def _writer(kind: Any) -> Callable[[Any], Any]:
+    if kind is Written:
+        return lambda written: written
     if issubclass(kind, str):
         return _unicode
     if issubclass(kind, tuple | list):

@@ -29,6 +29,7 @@ class Listings:
     def __init__(self, error: OSError | None = None) -> None:
         self.asked: list[tuple[Any, ...]] = []
         self.error = error
+        self.fresh_until = 950
 
     def rule(self, *question: Any) -> Any:
         self.asked.append(question)

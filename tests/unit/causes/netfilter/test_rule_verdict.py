@@ -78,7 +78,7 @@ def test_an_nft_rule_is_certain_with_its_listing(
         verdict
     )
     assert "base chain input (hook input, priority 0, policy accept)" in said(verdict)
-    assert "12 ms after the drop: udp dport 5000 drop # handle 7" in said(verdict)
+    assert "after the drop: udp dport 5000 drop # handle 7" in said(verdict)
     assert commands(verdict) == [
         "ip netns exec b nft insert rule inet filter uu position 7 "
         "ip saddr 10.9.0.1 ip daddr 10.9.0.2 udp dport 5000 accept",

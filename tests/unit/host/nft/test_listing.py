@@ -160,6 +160,19 @@ def test_a_burst_costs_one_reading(namespace: Namespace) -> None:
     assert namespace.reads == 1
 
 
+def test_for_how_long_an_answer_is_good(namespace: Namespace) -> None:
+    """For what died before the reading; once it is confirmed, for what died before its namespace was looked at."""
+    listings = NftListings()
+    listings.rule(1, note(16, VV, VV), 90)
+    assert listings.fresh_until == 100
+    namespace.now = 300
+    listings.rule(1, note(16, VV, VV), 200)
+    assert listings.fresh_until == 300
+    listings.rule(1, note(16, VV, VV), 95)
+    assert listings.fresh_until == 100, "what it says of that one is that it was read after it"
+    assert namespace.reads == 1
+
+
 def test_rules_that_take_turns_cost_a_reading_each(namespace: Namespace) -> None:
     listings = NftListings()
     for at in range(200, 1000):
