@@ -24,6 +24,9 @@ _PROBES_UNKNOWN = Evidence(
 )
 
 
+_NAMING = {"netfilter": "rule", "ipsec": "SA or policy"}
+
+
 def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
     """The cause that the first family with something to say names, with the verdict.
 
@@ -42,7 +45,7 @@ def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
 def _complete(cause: Cause, verdict: Verdict, drop: Drop, host: Host) -> Verdict:
     said = kernel_word.evidence(drop)
     evidence = verdict.evidence if said in verdict.evidence else (*verdict.evidence, said)
-    evidence = (*evidence, *not_translated(drop, evidence))
+    evidence = (*evidence, *not_translated(drop, evidence), *_asleep(drop))
     fix = verdict.fix or of_catalogue(cause.fix, drop)
     verdict = replace(verdict, evidence=evidence, fix=advise(fix, drop, host))
     return _less_sure(verdict) if _leans_on_doubtful_notes(drop) else verdict
@@ -65,7 +68,19 @@ def _unknown(drop: Drop) -> Verdict:
     evidence += not_translated(drop, evidence)
     if "probes-off" in drop.event.notes:
         evidence.append(_PROBES_OFF)
+    evidence += _asleep(drop)
     return Verdict("unknown", evidence=tuple(evidence), fix=_where_to_read(drop), title=_title(drop))
+
+
+def _asleep(drop: Drop) -> list[Evidence]:
+    """With --light the probes of a layer come with its first drop."""
+    return [
+        Evidence(
+            "--light", f"which {named} it was, no probe could see: they are attached now, for the next drops"
+        )
+        for layer, named in _NAMING.items()
+        if f"asleep-{layer}" in drop.event.notes and layer in symbols.layers_of(drop.where.layer, drop.reason)
+    ]
 
 
 def _title(drop: Drop) -> str:

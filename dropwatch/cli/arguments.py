@@ -56,6 +56,11 @@ def filter_and_options() -> list[click.Parameter]:
         _option("--duration", metavar="SECONDS", text="Stop after this time."),
         _option("--all", is_flag=True, text="Show harmless drops, too."),
         _option("--every-packet", is_flag=True, text="Tell every packet by itself, also equal ones."),
+        _option(
+            "--light",
+            is_flag=True,
+            text="Cost accepted packets nothing: rules are named from the second drop on.",
+        ),
         _option("--ready-file", metavar="PATH", text="Create this file when every probe is attached."),
         _option("--no-color", is_flag=True, text="No colours, also on a terminal."),
         _option("--debug", is_flag=True, text="Show Python's traceback with an error."),
@@ -64,7 +69,7 @@ def filter_and_options() -> list[click.Parameter]:
 
 def replay_options() -> list[click.Parameter]:
     """As filter_and_options(), without what has no meaning for a recording."""
-    live_only = {"duration", "ready_file"}
+    live_only = {"duration", "light", "ready_file"}
     return [param for param in filter_and_options() if param.name not in live_only]
 
 
@@ -112,7 +117,7 @@ def summary_options() -> list[click.Parameter]:
 def trace_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop trace`."""
     return _instead(
-        {"count", "every_packet", "all"},
+        {"count", "every_packet", "light", "all"},
         _option("--all", is_flag=True, text="No effect: a trace always shows harmless drops."),
         _option(
             "--functions", metavar="REGEX", text="Also kernel functions that take a packet and match this."

@@ -63,6 +63,7 @@ def parse(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Optio
         stack=given["stack"],
         all_drops=given["all"],
         every_packet=given.get("every_packet", False),
+        light=given.get("light", False),
         no_color=given["no_color"],
         count=None if given["count"] is None else values.count("--count", given["count"]),
         duration=None if given["duration"] is None else values.seconds("--duration", given["duration"]),

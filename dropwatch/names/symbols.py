@@ -86,6 +86,14 @@ def landmarks() -> tuple[FunctionWords, ...]:
 
 
 @cache
+def layers_of(place: str | None, reason_name: str | None) -> frozenset[str]:
+    """Where in the network stack a death is: the layer of its place, and that of the reason if it has one."""
+    known = reason(reason_name)
+    return frozenset(
+        layer for layer in (place, known.layer if known is not None else None) if layer is not None
+    )
+
+
 def layers() -> Mapping[str, str]:
     """The layers of the network stack as whydrop names them, each with a sentence."""
     return MappingProxyType({name: entry["text"] for name, entry in _read("layers").items()})

@@ -2,7 +2,8 @@
 
 import ctypes
 import errno
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe.family import Hook, TailCall
@@ -14,13 +15,20 @@ _WHY_NO_KPROBE = {
 }
 
 
+class _Attached(NamedTuple):
+    """The module that the function is in, and the monotonic time since when its calls are seen."""
+
+    module: str | None
+    since_ns: int
+
+
 class Probes:
     """What is attached of the programs of one run, whoever wants it."""
 
     def __init__(self, loader: Loader, symbols: Kallsyms) -> None:
         self._loader = loader
         self._symbols = symbols
-        self._attached: dict[Hook, str | None] = {}  # with the module of its function
+        self._attached: dict[Hook, _Attached] = {}
         self._refused: dict[Hook, str] = {}  # why
 
     def is_there(self, hook: Hook) -> bool:
@@ -39,13 +47,22 @@ class Probes:
             self._refused[hook] = why
             return why
         address = self._symbols.find(hook.function)
-        self._attached[hook] = self._symbols.frame(address).module if address is not None else None
+        module = self._symbols.frame(address).module if address is not None else None
+        self._attached[hook] = _Attached(module, time.monotonic_ns())
         return None
 
-    def watches(self, function: str) -> bool:
-        """Whether what the function answers is seen: all that was to be attached there is."""
+    def detach(self, hook: Hook) -> None:
+        """Nothing where it is not attached."""
+        if self._attached.pop(hook, None) is not None:
+            self._detach(hook)
+
+    def watched(self, function: str, time_ns: int) -> bool:
+        """Whether what the function answered at that time was seen: all that is to be attached there was."""
         refused = any(hook.function == function for hook in self._refused)
-        return not refused and any(hook.function == function and hook.entry for hook in self._attached)
+        return not refused and any(
+            hook.function == function and hook.entry and attached.since_ns <= time_ns
+            for hook, attached in self._attached.items()
+        )
 
     def load(self, call: TailCall) -> str | None:
         """Puts a program where others jump to it. None, or why the kernel refuses it."""
@@ -72,10 +89,9 @@ class Probes:
 
     def modules_changed(self, names: set[str]) -> None:
         """Modules have come or gone. A probe is dead when its module went, also if that has come back since."""
-        for hook, module in list(self._attached.items()):
-            if module in names:
-                del self._attached[hook]
-                self._detach(hook)
+        for hook, attached in list(self._attached.items()):
+            if attached.module in names:
+                self.detach(hook)
 
     def _try(self, hook: Hook) -> str | None:
         """The return first, so that no entry waits for one that is not seen."""

@@ -1,5 +1,6 @@
 """Attaches the hooks of the families: now, or when the module comes in which their functions are."""
 
+import time
 from collections.abc import Callable
 
 from dropwatch.kernel.kallsyms import Kallsyms
@@ -8,12 +9,23 @@ from dropwatch.probe.families import probed_for
 from dropwatch.probe.family import Family
 from dropwatch.probe.netfilter_layout import read_layout
 
+_QUIET_NS = 60_000_000_000
+
 
 class FamilyProbes:
-    """The families of one run. What cannot be attached is left out; `note` takes sentences for `blind_spots`."""
+    """The families of one run. What cannot be attached is left out; `note` takes sentences for `blind_spots`.
+
+    `light`: those that may cost an accepted packet something sleep until wake(), and again after a minute without.
+    """
 
     def __init__(
-        self, probes: Probes, families: tuple[Family, ...], symbols: Kallsyms, note: Callable[[str], None]
+        self,
+        probes: Probes,
+        families: tuple[Family, ...],
+        symbols: Kallsyms,
+        note: Callable[[str], None],
+        *,
+        light: bool = False,
     ) -> None:
         self._probes = probes
         self._families = families
@@ -22,15 +34,42 @@ class FamilyProbes:
         self._ready: set[str] = set()  # families whose tail calls are loaded
         self._configured: set[str] = set()  # families whose subsystem has been configured
         self._whole: dict[str, bool] = {}  # families by name, until modules come or go
+        self._asleep = {family.layer for family in families if light and family.layer is not None}
+        self._awake: dict[str, int] = {}  # those that slept, and when they were needed last (monotonic)
 
     def start(self) -> None:
         self._symbols.look_up(hook.function for family in self._families for hook in family.hooks)
         self._write_layout()
         for family in self._families:
-            if not family.comes_and_goes:
-                self._load(family)
-                self._attach_all(family)
+            if family.layer not in self._asleep:
+                self._attach_constant(family)
         self._attach_present()
+
+    @property
+    def asleep(self) -> frozenset[str]:
+        """The layers whose families sleep."""
+        return frozenset(self._asleep)
+
+    def wake(self, layer: str) -> None:
+        """A packet died in this layer."""
+        if layer in self._awake or layer in self._asleep:
+            self._awake[layer] = time.monotonic_ns()
+        if layer in self._asleep:
+            self._asleep.remove(layer)
+            for family in self._families:
+                if family.layer == layer:
+                    self._attach_constant(family)
+            self._attach_present()
+
+    def rest(self) -> None:
+        """Lets those sleep that have not been needed for a minute."""
+        for layer, needed_ns in list(self._awake.items()):
+            if time.monotonic_ns() - needed_ns > _QUIET_NS:
+                del self._awake[layer]
+                self._asleep.add(layer)
+                for family in self._families:
+                    if family.layer == layer:
+                        self._detach(family)
 
     def modules_changed(self, names: set[str]) -> None:
         """Modules have come or gone."""
@@ -40,16 +79,16 @@ class FamilyProbes:
             known = family.name in self._configured
             if not known and any(module in names for module, _ in family.configured_by):
                 self._configured.add(family.name)
-                self._attach(
-                    family
-                )  # at once: reading the symbols takes longer than the first use of what has come
+                if family.layer not in self._asleep:
+                    # at once: reading the symbols takes longer than the first use of what has come
+                    self._attach(family)
         self._symbols.refresh()
         self._write_layout()
         self._attach_present()
 
-    def watches(self, function: str) -> bool:
-        """Whether a probe tells what this function at a netfilter hook answers."""
-        return self._probes.watches(probed_for(function))
+    def watched(self, function: str, time_ns: int) -> bool:
+        """Whether a probe told what this function at a netfilter hook answered at that time (monotonic)."""
+        return self._probes.watched(probed_for(function), time_ns)
 
     def is_whole(self, family: Family) -> bool:
         """Whether all its hooks are attached."""
@@ -70,8 +109,21 @@ class FamilyProbes:
 
     def _attach_present(self) -> None:
         for family in self._families:
+            if family.layer in self._asleep:
+                continue
             if family.comes_and_goes and self._is_configurable(family):
                 self._attach(family)
+
+    def _attach_constant(self, family: Family) -> None:
+        """One that is a part of every kernel."""
+        if not family.comes_and_goes:
+            self._load(family)
+            self._attach_all(family)
+
+    def _detach(self, family: Family) -> None:
+        self._whole.pop(family.name, None)
+        for hook in family.hooks:
+            self._probes.detach(hook)
 
     def _attach(self, family: Family) -> None:
         """The hooks whose functions are there."""

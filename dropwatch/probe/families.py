@@ -8,6 +8,7 @@ from dropwatch.wire.socket import RECORD_SOCKET, SOCKET_NOTE
 
 XFRM = Family(
     name="ipsec",
+    layer="ipsec",
     files=("xfrm_counters.c", "xfrm.c", "xfrm_state.c", "xfrm_record.c"),
     flag="HAS_XFRM",
     hooks=(
@@ -25,6 +26,7 @@ XFRM = Family(
 # Without an IPsec policy the search for one refuses nothing.
 XFRM_OUTPUT = Family(
     name="ipsec output",
+    layer="ipsec",
     files=("xfrm_flow.c", "xfrm_output.c"),
     flag="HAS_XFRM_OUTPUT",
     hooks=(
@@ -41,6 +43,7 @@ XFRM_OUTPUT = Family(
 
 TCP = Family(
     name="tcp",
+    layer="tcp",
     files=("tcp.c",),
     flag="HAS_TCP",
     hooks=(
@@ -55,6 +58,7 @@ _TOLD_APART = "SKB_DROP_REASON_IPV6_NDISC_NS_OTHERHOST"
 
 ANSWERS = Family(
     name="icmp answers",
+    layer="icmp",
     files=("answers.c",),
     flag="HAS_ANSWERS",
     hooks=(
@@ -66,6 +70,7 @@ ANSWERS = Family(
 
 FLOOD = Family(
     name="bridge flood",
+    layer="bridge",
     files=("flood.c",),
     flag="HAS_FLOOD",
     hooks=(Hook("br_flood", "on_br_flood"),),
@@ -74,6 +79,7 @@ FLOOD = Family(
 
 SOCKET = Family(
     name="socket",
+    layer="udp",
     files=("socket.c",),
     flag="HAS_SOCKET",
     hooks=(
@@ -105,6 +111,7 @@ _TARGETS = (
 
 NFT = Family(
     name="nf_tables",
+    layer="netfilter",
     files=("nft.c", "nft_search.c", "nft_record.c"),
     flag="HAS_NFT",
     hooks=(
@@ -120,6 +127,7 @@ NFT = Family(
 
 XT = Family(
     name="iptables",
+    layer="netfilter",
     files=("xt.c", "xt_scan.c", "xt_probes.c", "xt_search.c", "xt_record.c"),
     flag="HAS_XT",
     hooks=(
@@ -140,6 +148,7 @@ XT = Family(
 
 EBT = Family(
     name="ebtables",
+    layer="netfilter",
     files=("ebt.c",),
     flag="HAS_EBT",
     hooks=(
@@ -162,6 +171,7 @@ _HOOK_FUNCTIONS = (
 
 ENGINES = Family(
     name="conntrack",
+    layer="netfilter",
     files=("engines.c",),
     flag="HAS_ENGINES",
     hooks=(

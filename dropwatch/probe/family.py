@@ -47,7 +47,8 @@ class Family:
     comes before it and without which it cannot be. What `comes_and_goes` belongs to modules: it is attached when their
     functions appear; what is not loaded drops nothing, so that it is not there is no blind spot. `configured_by` are
     modules, each with one of its functions, by which a subsystem is configured whose functions every packet meets,
-    used or not: then the hooks wait for one of them.
+    used or not: then the hooks wait for one of them. Its hooks may cost packets that are accepted, too, if it has a
+    `layer`: it tells of deaths in that layer of the network stack (symbols/layers.toml).
     """
 
     name: str
@@ -59,6 +60,7 @@ class Family:
     needs: str | None = None
     comes_and_goes: bool = False
     configured_by: tuple[tuple[str, str], ...] = ()
+    layer: str | None = None
 
 
 def entries(program: str, *functions: str) -> Iterator[Hook]:

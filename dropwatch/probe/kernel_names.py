@@ -9,12 +9,13 @@ from dropwatch.probe.programs import numbers
 from dropwatch.wire.note import KernelNames
 
 
-def kernel_names(symbols: Kallsyms, watches: Callable[[str], bool]) -> KernelNames:
-    """`watches` says whether a probe tells what a function at a netfilter hook answers."""
+def kernel_names(symbols: Kallsyms, watched: Callable[[str, int], bool]) -> KernelNames:
+    """`watched` says whether a probe told what a function at a netfilter hook answered at a time (monotonic, in ns)."""
 
-    def hook_function(address: int) -> HookFunction:
+    def hook_function(address: int, time_ns: int) -> HookFunction:
         frame = symbols.frame(address)
-        return HookFunction(frame.function, frame.module, bool(frame.function and watches(frame.function)))
+        was_watched = frame.function is not None and watched(frame.function, time_ns)
+        return HookFunction(frame.function, frame.module, was_watched)
 
     return KernelNames(_state_names(), _counter_names(), lambda at: symbols.frame(at).function, hook_function)
 

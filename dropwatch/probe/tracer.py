@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Self
 
 from dropwatch.errors import CannotRunHere
@@ -51,6 +52,7 @@ from dropwatch.wire.header import RecordHeader
 _BATCH = 4096
 _MANY_ROWS = 4096  # half of what there is room for
 _SECOND_SHIFT = 30  # of nanoseconds, in a row's count
+_LIGHT = "--light: probes that name a rule or an SA, or prove a drop harmless, come with the first drop of their layer"
 _PATIENCE_NS = 10**9  # for a record that another one has promised
 
 
@@ -71,7 +73,8 @@ class Tracer:
     """The probes of one run. Leaving the context detaches them; so does the end of the process, however it ends.
 
     With `summary` the kernel counts what matches, and of each sort only some come as Events. Of equal ones
-    `first_of_a_sort` come as Events in a second on each CPU, and the others are only counted; 0: all come. With
+    `first_of_a_sort` come as Events in a second on each CPU, and the others are only counted; 0: all come. `light`:
+    what may cost an accepted packet something is attached at wake(), and taken off after a quiet minute. With
     `follow` what matches is followed on its way as well: take_steps() gives what was seen of it.
     """
 
@@ -83,9 +86,11 @@ class Tracer:
         *,
         summary: bool = False,
         first_of_a_sort: int = 0,
+        light: bool = False,
         follow: Follow | None = None,
     ) -> None:
         self._wanted = wanted
+        self._light = light
         self._mode: Mode = "summary" if summary else "findings" if follow is None else "trace"
         self._first_of_a_sort = first_of_a_sort
         self._folded = self._forgotten = 0
@@ -103,7 +108,7 @@ class Tracer:
         self._missed: dict[str, int] = {}
         self.read_until_ns = 0  # what was sent before then, on the monotonic clock, has been read
         notes = [note for family in FAMILIES for note in family.notes]
-        names = kernel_names(symbols, lambda function: self._families.watches(function))
+        names = kernel_names(symbols, lambda function, at: self._families.watched(function, at))
         self._decoder = Decoder(notes, names)
 
     @property
@@ -143,7 +148,17 @@ class Tracer:
             if self._following is not None:
                 self._following.modules_changed(self._decoder.modules)
             self._decoder.modules.clear()
+        if self._light:
+            asleep = frozenset(f"asleep-{layer}" for layer in self._families.asleep)
+            events = [replace(event, notes=event.notes | asleep) for event in events] if asleep else events
+            if not self._missed:
+                self._families.rest()
         return events
+
+    def wake(self, layer: str) -> None:
+        """A packet died in this layer of the network stack: what tells why is attached now."""
+        if self._light and not self._missed:
+            self._families.wake(layer)
 
     def take_steps(self) -> list[RawStep]:
         """What was seen of packets that are followed, since the last call; to be called after read()."""
@@ -263,8 +278,10 @@ class Tracer:
         self._ring = Ring(self._loader.map("events"), self._take)
         self._open.callback(self._ring.close)
         probes = Probes(self._loader, self._symbols)
-        self._families = FamilyProbes(probes, built.families, self._symbols, self._note)
+        self._families = FamilyProbes(probes, built.families, self._symbols, self._note, light=self._light)
         self._families.start()
+        if self._light:
+            self._note(_LIGHT)
         if self._follow is not None:
             self._following = TraceProbes(Probes(self._loader, self._symbols), self._follow, self._note)
             _accept("programs that follow packets were", self._following.start())

@@ -51,14 +51,15 @@ def live(
     count: int | None = None,
     duration: float | None = None,
     all: bool = False,
+    light: bool = False,
     write: str | Path | None = None,
     **wanted: Unpack[FilterWords],
 ) -> Run:
     """A run on this host, as root: `with live(dport=5000) as run: for finding in run: ...`.
 
     When the block begins every probe is attached; drops wait for the iteration, which ends after `count` findings or
-    `duration` seconds, or when stop() is called. `all` also gives what is known to be harmless, `write` leaves a
-    recording. Raises WrongUsage here, CannotRunHere when the block is entered.
+    `duration` seconds, or when stop() is called. `all` also gives what is known to be harmless, `light` costs accepted
+    packets nothing, `write` leaves a recording. Raises WrongUsage here, CannotRunHere when the block is entered.
     """
     from dropwatch.run.live import Live  # the probes: only for who needs them
 
@@ -66,6 +67,7 @@ def live(
     found = filter_of(words)
     options = Options(
         all_drops=all,
+        light=light,
         count=None if count is None else values.count("--count", str(count)),
         duration=None if duration is None else values.seconds("--duration", f"{duration:.9f}"),
         write=_file(write),

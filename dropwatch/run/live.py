@@ -14,6 +14,7 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.model.drop import Event, Finding, Totals
 from dropwatch.model.filter import Filter
+from dropwatch.names import symbols
 from dropwatch.probe.check.preflight import first_obstacle
 from dropwatch.probe.tracer import Tracer
 from dropwatch.recording.listener import Listener
@@ -78,6 +79,7 @@ class Live(Run):
                 options.all_drops,
                 summary=mode.counts_in_kernel,
                 first_of_a_sort=first_of_a_sort,
+                light=options.light,
                 follow=mode.follow,
             )
         )
@@ -124,7 +126,11 @@ class Live(Run):
         self._totals, self.last_words = totals, last + self._mode.end(totals, now)
 
     def _judge(self, event: Event) -> Finding | None:
-        return self._mode.take(event, self._stages.finding(event))
+        finding = self._stages.finding(event)
+        if finding is not None and self._options.light:
+            for layer in symbols.layers_of(finding.drop.where.layer, finding.drop.reason):
+                self._tracer.wake(layer)
+        return self._mode.take(event, finding)
 
     def _ready(self) -> None:
         if self._options.ready_file is not None:

@@ -17,7 +17,8 @@ UNKNOWN = "unknown"
 class Options:
     """One live run. `count` is in findings, `duration` in seconds; `command` is empty without `-- CMD`.
 
-    `every_packet` is to tell none together with others. `view` is `stack` for one packet in full, `folded` for stacks
+    `every_packet` is to tell none together with others, `light` to attach what costs an accepted packet something only
+    when a drop needs it. `view` is `stack` for one packet in full, `folded` for stacks
     counted at the end, `summary` for counts each `interval` seconds (None: as it suits the output), where `count` is in
     summaries. `write` is the file that is left, None for none; `anonymize` and `payload` are about its content. `trace`
     is the journey of packets, `tree` with the calls of kernel functions inside each other: then `count` is in packets,
@@ -29,6 +30,7 @@ class Options:
     stack: bool = False
     all_drops: bool = False
     every_packet: bool = False
+    light: bool = False
     no_color: bool = False
     count: int | None = None
     duration: float | None = None

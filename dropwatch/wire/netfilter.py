@@ -260,7 +260,7 @@ def _add_ebt(event: Event, record: EbtRecord, names: KernelNames) -> Event:
 
 
 def _add_hooks(event: Event, record: HooksRecord, names: KernelNames) -> Event:
-    functions = hooks_note(record, names.hook_function)
+    functions = hooks_note(record, lambda address: names.hook_function(address, event.monotonic_ns))
     return replace(event, netfilter=replace(_noted(event), at_hooks=functions))
 
 

@@ -14,13 +14,13 @@ class KernelNames:
     """Words for what the running kernel has as numbers and addresses.
 
     `states` are the enumerators of xfrm states, `counters` the indexes of /proc/net/xfrm_stat, `function` names an
-    address, `hook_function` a function at a netfilter hook.
+    address, `hook_function` a function at a netfilter hook as it was at a time (monotonic, in ns).
     """
 
     states: Mapping[int, str]
     counters: Mapping[int, str]
     function: Callable[[int], str | None]
-    hook_function: Callable[[int], HookFunction]
+    hook_function: Callable[[int, int], HookFunction]
 
 
 @dataclass(frozen=True, slots=True)

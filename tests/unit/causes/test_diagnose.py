@@ -314,3 +314,28 @@ def test_a_packet_of_our_own_ends_in_the_blackhole_of_ipsec(
     """It came in nowhere; one that did has the sender of its own namespace on the stack, below the softirq."""
     drop = at(make_drop(event=make_event(skb_iif=0)), "dst_discard_out", "ip_send_skb", reason=reason)
     assert judged(drop) == ("ipsec.out-no-state", "likely")
+
+
+@pytest.mark.parametrize(
+    ("reason", "layer", "asleep", "told"),
+    [
+        ("NETFILTER_DROP", "netfilter", "asleep-netfilter", "which rule it was"),
+        (None, "netfilter", "asleep-netfilter", "which rule it was"),
+        ("XFRM_POLICY", "udp", "asleep-ipsec", "which SA or policy it was"),
+        ("NETFILTER_DROP", "netfilter", "asleep-ipsec", None),
+        ("NO_SOCKET", "udp", "asleep-netfilter", None),
+        ("NO_SOCKET", "udp", "asleep-udp", None),
+    ],
+)
+def test_what_no_probe_saw_with_light_is_said(
+    make_drop: Callable[..., Drop], reason: str | None, layer: str, asleep: str, told: str | None
+) -> None:
+    drop = at(make_drop(), "some_function", reason=reason)
+    drop = replace(
+        drop,
+        event=replace(drop.event, notes=frozenset({asleep})),
+        where=replace(drop.where, layer=layer),
+    )
+    _, verdict = diagnose(drop, HOST)
+    said = [evidence.text for evidence in verdict.evidence if evidence.source == "--light"]
+    assert [text.partition(",")[0] for text in said] == ([told] if told is not None else [])

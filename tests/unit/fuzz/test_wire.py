@@ -17,7 +17,7 @@ from dropwatch.wire.note import KernelNames
 NOTES = [
     note for room in (netfilter, ipsec, socket) for name, note in vars(room).items() if name.endswith("NOTE")
 ]
-NAMES = KernelNames({}, {}, lambda address: None, lambda address: HookFunction(None, None))
+NAMES = KernelNames({}, {}, lambda address: None, lambda address, time_ns: HookFunction(None, None))
 
 
 @given(st.sampled_from(NOTES), st.data())

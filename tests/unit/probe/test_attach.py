@@ -1,6 +1,7 @@
 """Which functions get probes, and when: those that are there now, those of modules that come, those that come again."""
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,15 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe import attach, attach_families
 from dropwatch.probe.attach import Probes
 from dropwatch.probe.attach_families import FamilyProbes
-from dropwatch.probe.families import ENGINES, XFRM, XFRM_OUTPUT
+from dropwatch.probe.families import CHANGES, ENGINES, XFRM, XFRM_OUTPUT
 from dropwatch.probe.family import Family
 from dropwatch.probe.programs.loader import Kind, Loader
+from tests.unit.host.clock import Clock
 
 TEXT, MODULES = 0xFFFFFFFF81000000, 0xFFFFFFFFC0000000
 CORE = f"{TEXT:x} T _stext\n{TEXT + 16:x} T nf_queue\n{TEXT + 64:x} T _etext\n"
+NOW = 1 << 62
+SECOND = 1_000_000_000
 CONNTRACK = [("nf_conntrack_in", "on_answer_return", True), ("nf_conntrack_in", "on_conntrack_in", False)]
 
 
@@ -54,9 +58,9 @@ class Machine:
         self.kallsyms.write_text(CORE + "".join(lines))
         self.modules.write_text(f"nf_conntrack 4096 0 - Live {MODULES:#x}\n" if functions else "")
 
-    def start(self, *families: Family) -> FamilyProbes:
+    def start(self, *families: Family, light: bool = False) -> FamilyProbes:
         probes = Probes(self.kernel, self.symbols)
-        started = FamilyProbes(probes, families, self.symbols, self.notes.append)
+        started = FamilyProbes(probes, families, self.symbols, self.notes.append, light=light)
         started.start()
         return started
 
@@ -126,12 +130,13 @@ def test_whose_answers_are_watched(machine: Machine) -> None:
     machine.has("nf_conntrack_in", "__nf_conntrack_confirm", "ip_vs_in_hook")
     machine.symbols.refresh()
     started = machine.start(ENGINES)
-    assert started.watches("ipv4_conntrack_local")
-    assert started.watches("nf_confirm")
-    assert started.watches("ip_vs_in_hook")
-    assert not started.watches("nft_do_chain_ipv4"), "its family is not there"
-    assert not started.watches("nf_hook_run_bpf"), "it is not there"
-    assert not started.watches("somebodys_hook")
+    assert started.watched("ipv4_conntrack_local", NOW)
+    assert started.watched("nf_confirm", NOW)
+    assert started.watched("ip_vs_in_hook", NOW)
+    assert not started.watched("ip_vs_in_hook", 0), "it was not when that packet died"
+    assert not started.watched("nft_do_chain_ipv4", NOW), "its family is not there"
+    assert not started.watched("nf_hook_run_bpf", NOW), "it is not there"
+    assert not started.watched("somebodys_hook", NOW)
 
 
 @pytest.mark.parametrize("refused", ["ip_vs_in_hook", "on_hook_answer", "on_answer_return"])
@@ -140,7 +145,7 @@ def test_half_a_probe_is_none(machine: Machine, refused: str) -> None:
     machine.has("ip_vs_in_hook")
     machine.symbols.refresh()
     machine.kernel.refused.add(refused)
-    assert not machine.start(ENGINES).watches("ip_vs_in_hook")
+    assert not machine.start(ENGINES).watched("ip_vs_in_hook", NOW)
     assert machine.functions == {"nf_queue"}
 
 
@@ -155,3 +160,62 @@ def test_a_family_that_every_packet_would_meet_waits_for_what_configures_it(mach
     attached.modules_changed({"xfrm_user"})
     assert machine.functions == {"xfrm_lookup_with_ifid"}
     assert not machine.notes
+
+
+@pytest.fixture
+def light(machine: Machine) -> FamilyProbes:
+    machine.has("nf_conntrack_in")
+    machine.symbols.refresh()
+    return machine.start(CHANGES, XFRM, ENGINES, light=True)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    now = Clock(1000)
+    monkeypatch.setattr(time, "monotonic_ns", now)
+    return now
+
+
+def test_light_costs_no_accepted_packet_anything(machine: Machine, light: FamilyProbes) -> None:
+    """What tells of changes of configuration meets no packet."""
+    assert machine.functions == {hook.function for hook in CHANGES.hooks}
+    assert light.asleep == {"ipsec", "netfilter"}
+    light.modules_changed({"nf_conntrack"})
+    assert "nf_conntrack_in" not in machine.functions
+
+
+def test_a_layer_wakes_when_a_packet_dies_there(machine: Machine, light: FamilyProbes) -> None:
+    light.wake("netfilter")
+    light.wake("netfilter")
+    light.wake("routing")
+    assert [hook for hook in machine.kernel.attached if hook[0].startswith("nf_")] == [
+        *CONNTRACK,
+        ("nf_queue", "on_nf_queue", False),
+    ]
+    assert light.asleep == {"ipsec"}
+    assert "xfrm_input" not in machine.functions
+
+
+def test_after_a_minute_without_it_sleeps_again(machine: Machine, light: FamilyProbes, clock: Clock) -> None:
+    light.wake("netfilter")
+    clock.now += 50 * SECOND
+    light.wake("netfilter")
+    clock.now += 59 * SECOND
+    light.rest()
+    assert "nf_conntrack_in" in machine.functions
+    clock.now += 2 * SECOND
+    light.rest()
+    assert machine.functions == {hook.function for hook in CHANGES.hooks}
+    assert light.asleep == {"ipsec", "netfilter"}
+    light.wake("netfilter")
+    assert "nf_conntrack_in" in machine.functions
+
+
+def test_without_light_nothing_sleeps(machine: Machine, clock: Clock) -> None:
+    machine.has("nf_conntrack_in")
+    machine.symbols.refresh()
+    attached = machine.start(ENGINES)
+    attached.wake("netfilter")
+    clock.now += 100 * SECOND
+    attached.rest()
+    assert "nf_conntrack_in" in machine.functions

@@ -47,7 +47,9 @@ Four, Two, Sixteen = ctypes.c_uint8 * 4, ctypes.c_uint8 * 2, ctypes.c_uint8 * 16
 
 @pytest.fixture
 def decoder() -> wire.Decoder:
-    names = KernelNames(STATE_NAMES, COUNTER_NAMES, lambda address: None, lambda address: HookFunction(None))
+    names = KernelNames(
+        STATE_NAMES, COUNTER_NAMES, lambda address: None, lambda address, time_ns: HookFunction(None)
+    )
     return wire.Decoder([ipsec.XFRM_NOTE], names)
 
 

@@ -79,7 +79,9 @@ def engines(**fields: object) -> netfilter.EnginesRecord:
 def decoder() -> wire.Decoder:
     return wire.Decoder(
         NOTES,
-        KernelNames({}, {}, FUNCTIONS.get, lambda at: HookFunction(FUNCTIONS.get(at), None, at == 0xA4)),
+        KernelNames(
+            {}, {}, FUNCTIONS.get, lambda at, time_ns: HookFunction(FUNCTIONS.get(at), None, at == 0xA4)
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from dropwatch.wire.header import RECORD_DROP, RecordHeader
 from dropwatch.wire.note import KernelNames
 from dropwatch.wire.socket import RECORD_SOCKET, SOCKET_NOTE, SocketRecord
 
-NAMES = KernelNames({}, {}, lambda address: None, lambda address: HookFunction(None))
+NAMES = KernelNames({}, {}, lambda address: None, lambda address, time_ns: HookFunction(None))
 
 
 def header(kind: int, layout: type[ctypes.Structure]) -> RecordHeader:
