@@ -1,13 +1,15 @@
-# make setup | test | demo | bench | recordings | shell | run | docs | programs | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+# make setup | test | demo | bench | soak | recordings | shell | run | docs | programs | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
 # What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
 KERNELS ?=
 ARGS ?=
-# Where `make bench`, `make shell` and `make run` go.
+# Where `make bench`, `make soak`, `make shell` and `make run` go.
 KERNEL ?= 6.1
 CMD ?= uname -a
 # How often `make bench` has each of its watchers; by the time of day, or by `instructions`, whatever else the host does.
 ROUNDS ?= 3
+# How long `make soak` floods it.
+MINUTES ?= 30
 CLOCK ?=
 
 # strongSwan is for the guests: its service is masked, so that installing it starts no IKE daemon here.
@@ -20,13 +22,14 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo bench recordings shell run docs programs lint
+.PHONY: help packages setup test demo bench soak recordings shell run docs programs lint
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
 	@echo 'make demo                   a broken IPsec tunnel in an emulated kernel, and what whydrop says about it'
 	@echo 'make test [KERNELS="6.1"]   every test, on every kernel of tests/kernel/matrix.toml or on these'
 	@echo 'make bench [KERNEL=6.12]    what whydrop costs a packet, beside bpftrace and dropwatch in the same guest'
+	@echo 'make soak [MINUTES=30]      drops at the highest rate, while rules, SAs, modules, ... come and go: is it flat, is it exact?'
 	@echo 'make recordings KERNEL=6.12 what its scenarios find, recorded for tests/replay'
 	@echo 'make shell KERNEL=6.12      a root shell in one of these kernels; make run CMD=... for one command'
 	@echo 'make programs               bpf/programs.MACHINE, after a change in bpf/: compiled once for every kernel'
@@ -69,6 +72,9 @@ bench: setup
 	@$(if $(filter instructions,$(CLOCK)),PATH="$(CURDIR)/tests/bench/instructions:$$PATH") \
 	    $(LAB) run --kernel $(KERNEL) --timeout 5000 -- env PYTHONPATH=tests:tests/kernel \
 	    $(PYTHON) -m bench $(ROUNDS) '$(if $(filter instructions,$(CLOCK)),1000 instructions,microseconds)'
+
+soak: setup
+	@$(LAB) run --kernel $(KERNEL) --timeout $$(($(MINUTES) * 200 + 900)) -- env PYTHONPATH=tests:tests/kernel $(PYTHON) -m bench.soak $(MINUTES)
 
 shell: setup
 	@$(LAB) shell --kernel $(KERNEL) || true

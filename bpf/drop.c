@@ -147,7 +147,10 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 		send_notes(buffer, now, scratch);
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
-		if (!SUMMARY && !(counted && fold(row))) /* in a summary it was a sample, and has been counted */
+		if (SUMMARY || (counted && fold(row))) /* in a summary it was a sample, and has been counted */
+			return 0;
+		merge(row, location, reason, place.netns);
+		if (!FOLDS || fits != 1 || !fold_rest(row))
 			count_unsent(LOSS_RING_FULL);
 		return 0;
 	}

@@ -60,11 +60,9 @@ inline_always int has_room(u32 *netns)
 }
 
 /* A sort of all that died there for that reason in this namespace: samples tell them apart. */
-inline_always void merge(struct row *row)
+inline_always void merge(struct row *row, u64 location, u32 reason, u32 netns)
 {
-	struct row rest = {.location = row->location, .reason = row->reason, .netns = row->netns, .is_rest = 1};
-
-	*row = rest;
+	*row = (struct row){.location = location, .reason = reason, .netns = netns, .is_rest = 1};
 }
 
 /* NULL: there is no room, nor for the rest of its namespace; or, where is_new, it counts one packet now. */
@@ -74,7 +72,7 @@ inline_always struct row_count *row_of(struct row *row, struct row_count *first,
 
 	*is_new = 0;
 	if (!count && !has_room(&row->netns)) {
-		merge(row);
+		merge(row, row->location, row->reason, row->netns);
 		count = rows.lookup(row);
 	}
 	if (count)
@@ -115,6 +113,25 @@ inline_always int fold(struct row *row)
 	if (!count)
 		return 0;
 	__sync_fetch_and_add(&count->packets, 1);
+	count_unsent(FOLDED);
+	return 1;
+}
+
+/* One of a row of many, which it may have to itself. 0: it could not be counted. */
+inline_always int fold_rest(struct row *row)
+{
+	struct settings *wanted = current_settings();
+	int zero = 0;
+	struct sent *sent = sent_in_all.lookup(&zero);
+
+	if (!sent || !wanted || !wanted->first_of_a_sort)
+		return 0;
+	if (fold(row))
+		return 1;
+	sent->first = (struct row_count){.packets = 1};
+	if (rows.insert(row, &sent->first))
+		return fold(row); /* an interrupt has made it meanwhile */
+	count_unsent(NEW_ROWS);
 	count_unsent(FOLDED);
 	return 1;
 }

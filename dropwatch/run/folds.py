@@ -81,7 +81,7 @@ class Folds:
 
 def _of_nobody_known(drop: Drop) -> Finding:
     """Not even whether it fits the whole filter: the kernel's part of it, it does."""
-    title = "more sorts of drops than are told apart: counted in the kernel, and no packet of these was read"
+    title = "more drops than are told apart: counted in the kernel, and no packet of these was read"
     where = Evidence(
         "counted in the kernel", "by place, reason and namespace, and by addresses where it has any"
     )

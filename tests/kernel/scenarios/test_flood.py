@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from scenarios.blame import blame
-from scenarios.firewalls import load_modules, nft, nft_rules, the_rule
+from scenarios.firewalls import legacy, legacy_rules, load_modules, nft, nft_rules, the_rule
 from scenarios.floods import flood, flood_command, no_ports
 from scenarios.namespaces import Lab
 from scenarios.whydrop_process import WHYDROP, Finished, Line, Whydrop
@@ -79,6 +79,19 @@ def test_what_has_no_row_of_its_own_is_counted_with_the_rest(lab: Lab) -> None:
     adds_up(done, len(CROWD))
     rest = [line for line in done.lines if line["packet"]["dport"] is None]
     assert {line["cause"]["id"] for line in rest} <= {"unknown"}
+
+
+@pytest.mark.once
+def test_what_is_told_one_by_one_and_does_not_fit_into_the_ring_is_counted(lab: Lab) -> None:
+    """Only a search after each death tells which rule of a legacy table it was."""
+    legacy(lab.b, f"*filter\n-A INPUT -p udp --dport {EVEN} -j DROP")
+    with one_namespace(lab) as whydrop:
+        flood(lab.a, lab.b.v4, {EVEN: 12_000})
+        done = whydrop.finish()
+    adds_up(done, 12_000)
+    named = [line for line in done.lines if line["cause"]["id"] == "netfilter.iptables-rule"]
+    blame(named, legacy_rules(lab.b)[0], "netfilter.iptables-rule")
+    assert all(line["cause"]["id"] == "unknown" for line in done.lines if line not in named)
 
 
 @pytest.mark.once
