@@ -14,7 +14,7 @@ _SYSCALL = (
 )
 
 
-_STACKS_REMEMBERED = 4096
+_STACKS_REMEMBERED = 512
 
 
 class _Stack(NamedTuple):

@@ -72,6 +72,8 @@ def libbpf() -> ctypes.CDLL:
     lib.libbpf_set_print.argtypes = [ctypes.c_void_p]
     lib.libbpf_set_print(None)
     lib.btf__load_vmlinux_btf.restype = ctypes.c_void_p
+    lib.btf__free.argtypes = [ctypes.c_void_p]
+    lib.btf__free.restype = None
     lib.btf__load_module_btf.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
     lib.btf__load_module_btf.restype = ctypes.c_void_p
     lib.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
@@ -84,7 +86,7 @@ def libbpf() -> ctypes.CDLL:
 
 
 class Btf:
-    """One BTF object. Lives as long as the process: it is read at the start and never large."""
+    """One BTF object, until forget()."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -254,7 +256,26 @@ def module(name: str) -> Btf | None:
 @cache
 def _module(name: str) -> Btf | None:
     handle = libbpf().btf__load_module_btf(name.encode(), vmlinux()._handle)
-    return Btf(handle) if handle else None
+    if not handle:
+        return None
+    _modules.append(handle)
+    return Btf(handle)
+
+
+_modules: list[int] = []
+
+
+def forget() -> None:
+    """Gives the memory back, which is several MB: a run asks at its start, and when modules come."""
+    while _modules:  # each leans on that of the kernel
+        libbpf().btf__free(_modules.pop())
+    if vmlinux.cache_info().currsize:
+        libbpf().btf__free(vmlinux()._handle)
+    _module.cache_clear()
+    vmlinux.cache_clear()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's: it keeps what was freed
+    if trim is not None:
+        trim(0)
 
 
 def anonymous_enum(first: str, prefix: str, path: Path = _BTF_DIR / "vmlinux") -> dict[str, int]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Self
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.memory import Memory
 from dropwatch.model.change import Change
@@ -148,6 +149,7 @@ class Tracer:
             if self._following is not None:
                 self._following.modules_changed(self._decoder.modules)
             self._decoder.modules.clear()
+            btf.forget()
         if self._light:
             asleep = frozenset(f"asleep-{layer}" for layer in self._families.asleep)
             events = [replace(event, notes=event.notes | asleep) for event in events] if asleep else events
@@ -289,6 +291,7 @@ class Tracer:
             if (refused := probes.attach_tracepoint(tracepoint, "on_module")) is not None:
                 self._note(f"modules loaded while whydrop runs get no probes: {refused}")
         _accept("program on_kfree_skb was", attach_drop(probes, self._mode == "summary", self._note))
+        btf.forget()
 
     def _mapped(self, table: str, size: int) -> mmap.mmap:
         return self._open.enter_context(mmap.mmap(self._loader.map(table), size, prot=mmap.PROT_READ))

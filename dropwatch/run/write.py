@@ -1,6 +1,6 @@
 """What a run leaves in the file of `--write`: a recording, a capture, or nothing."""
 
-import secrets
+import os
 import time
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def listener_for(options: Options) -> Listener:
     from dropwatch.recording.writer import RecordingListener
     from dropwatch.run.capture import CaptureListener
 
-    anonymizer = Anonymizer(secrets.token_bytes(_KEY_BYTES)) if options.anonymize else None
+    anonymizer = Anonymizer(os.urandom(_KEY_BYTES)) if options.anonymize else None
     editor = Editor(anonymizer, payload=options.payload)
     if is_capture(options.write):
         return CaptureListener(options.write, editor, options.payload)

@@ -6,8 +6,8 @@ enumerator. Two underscores part the steps of a path; a name that begins with tw
 (`OFF_sock____sk_common__skc_net`).
 """
 
-import hashlib
 import re
+import zlib
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -65,7 +65,8 @@ class Text:
         """Of all that decides what the compiler makes of it, but for the compiler."""
         parts = [self.text, *self.names, *self.flags]
         parts += [read(path) for path in sorted(self.directory.rglob("*.h"))]
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        whole = "\0".join(parts).encode()
+        return f"{zlib.crc32(whole):08x}{zlib.adler32(whole):08x}"  # not hashlib: OpenSSL takes 3 MB
 
 
 @cache

@@ -11,7 +11,7 @@ from dropwatch.render.lines.made import frame, iface, netns, packet, process, ti
 from dropwatch.render.lines.parts import Cause, Frame, Where
 from dropwatch.render.lines.write import Written, line, text
 
-_PARTS_REMEMBERED = 1024
+_PARTS_REMEMBERED = 256
 
 Model = TypeVar("Model")
 Line = TypeVar("Line")

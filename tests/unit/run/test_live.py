@@ -60,6 +60,9 @@ class Probes:
         events, self.events = self.events, []
         return events
 
+    def wake(self, layer: str) -> None:
+        self.calls.append(f"{layer} awake")
+
     def detach(self) -> None:
         self.calls.append("detached")
 
@@ -106,6 +109,13 @@ def shown(**options: Any) -> tuple[str, str]:
     return out.getvalue(), err.getvalue()
 
 
+def test_light_wakes_the_layer_that_a_packet_died_in(made: list[Probes]) -> None:
+    shown(light=True)
+    (probes,) = made
+    assert probes.wishes["light"]
+    assert "udp awake" in probes.calls
+
+
 def test_findings_and_the_closing_statement(made: list[Probes], tmp_path: Path) -> None:
     out, err = shown(write=tmp_path / "x.whydrop")
     assert "[socket.udp-no-listener, likely]" in out, "its namespace is gone: no sockets can be asked for"
@@ -115,7 +125,7 @@ def test_findings_and_the_closing_statement(made: list[Probes], tmp_path: Path) 
     assert "benign.unix-socket 2" in err
     (probes,) = made
     assert probes.calls == ["detached", "closed"]
-    assert probes.wishes == {"summary": False, "first_of_a_sort": 0, "follow": None}
+    assert probes.wishes == {"summary": False, "first_of_a_sort": 0, "light": False, "follow": None}
     with dropwatch.replay(tmp_path / "x.whydrop") as run:
         assert len(list(run)) == 3
     assert run.totals.seen_by == {"kfree_skb": 5}
