@@ -67,11 +67,12 @@ recordings: setup
 	@KERNELS='$(KERNEL)' WHYDROP_RECORDINGS=tests/replay/recordings $(PYTHON) -m pytest tests/kernel
 
 # Its peers are wanted here only.
-bench: PACKAGES += bpftrace dropwatch
+bench: PACKAGES += bpftrace dropwatch linux-perf
 bench: setup
-	@$(if $(filter instructions,$(CLOCK)),PATH="$(CURDIR)/tests/bench/instructions:$$PATH") \
+	@output=$$(mktemp) && { $(if $(filter instructions,$(CLOCK)),PATH="$(CURDIR)/tests/bench/instructions:$$PATH") \
 	    $(LAB) run --kernel $(KERNEL) --timeout 5000 -- env PYTHONPATH=tests:tests/kernel \
-	    $(PYTHON) -m bench $(ROUNDS) '$(if $(filter instructions,$(CLOCK)),1000 instructions,microseconds)'
+	    $(PYTHON) -m bench $(ROUNDS) '$(if $(filter instructions,$(CLOCK)),1000 instructions,microseconds)' | tee $$output; \
+	    PYTHONPATH=tests $(PYTHON) -m bench.page $$output; status=$$?; rm -f $$output; exit $$status; }
 
 soak: setup
 	@$(LAB) run --kernel $(KERNEL) --timeout $$(($(MINUTES) * 200 + 900)) -- env PYTHONPATH=tests:tests/kernel $(PYTHON) -m bench.soak $(MINUTES)

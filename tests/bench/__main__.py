@@ -7,21 +7,36 @@ Nothing is asserted about time: it prints. UNIT names a thousand of the clock's 
 the guest's clock counts those (tests/bench/instructions).
 """
 
+import json
 import platform
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
 from bench.accounting import Runs, account, counted
-from bench.watchers import NOTHING, NotReady, Running, Watcher, watchers
+from bench.page import RESULTS
+from bench.watchers import (
+    COUNTING,
+    LIGHT,
+    NOTHING,
+    PRINTING,
+    REFUSING,
+    TELLING,
+    NotReady,
+    Running,
+    Watcher,
+    watchers,
+)
 from bench.workloads import BURST, BURSTS, Workload, compiled_flood, workloads
 
 FLOODS = 5  # of each workload before, and with, each watcher in one round
-FEW_BURSTS = 10  # where user space reads every drop: its time is not what a flood measures
+FEW_BURSTS = 10  # where user space reads drops: its time is not what a flood measures
+SHORT = [REFUSING, LIGHT, TELLING, COUNTING, PRINTING]  # the watchers of README.md's table
 Samples = dict[tuple[str, str], list[float]]  # workload, watcher: microseconds for each packet
 
 
@@ -38,6 +53,7 @@ class Bench:
         self._own: Samples = {}
         self._starts: dict[str, list[Running]] = {}
         self._runs: dict[str, dict[str, list[Runs]]] = {}  # watcher, workload
+        self._programs: dict[str, dict[str, Any]] = {}  # by watcher, as a table
 
     def measure(self) -> None:
         """Every watcher in every round, and the bare kernel before each of them."""
@@ -59,7 +75,7 @@ class Bench:
             for road in self._roads:
                 road.flood(self._program, bursts=2)  # what the first packets do is no measure of the rest
                 running.settle()
-                for _ in range(1 if watcher.reads_every_drop else FLOODS):
+                for _ in range(1 if watcher.reads_drops else FLOODS):
                     self._flood(watcher, running, road)
             if is_last:
                 with counted():
@@ -77,9 +93,9 @@ class Bench:
 
     def _flood_uncounted(self, watcher: Watcher, running: Running, road: Workload) -> tuple[float, int]:
         """Microseconds for a packet, and how many there were. When it returns the watcher has read them."""
-        bursts = FEW_BURSTS if watcher.reads_every_drop else BURSTS
+        bursts = FEW_BURSTS if watcher.reads_drops else BURSTS
         taken = road.flood(self._program, bursts)
-        if watcher.reads_every_drop:
+        if watcher.reads_drops:
             running.settle()
         return taken, bursts * BURST
 
@@ -120,6 +136,40 @@ class Bench:
             ],
         )
 
+    def results(self) -> dict[str, Any]:
+        """What bench/page.py makes its tables of."""
+        names, roads = [watcher.name for watcher in self._beside], [road.name for road in self._roads]
+        return {
+            "day": time.strftime("%Y-%m-%d"),
+            "machine": measured_on(),
+            "rounds": self._rounds,
+            "unit": self._unit,
+            "words": "" if self._unit == "microseconds" else " CLOCK=instructions",
+            "watchers": names,
+            "roads": roads,
+            "readers": [watcher.name for watcher in self._beside if watcher.reads_drops],
+            "short": SHORT,
+            "programs": self._programs[REFUSING],
+            "bare": {road: statistics.median(self._samples[road, NOTHING.name]) for road in roads},
+            "more": {name: {road: self._medians_apart(road, name) for road in roads} for name in names},
+            "own": {
+                name: {road: statistics.median(self._own[road, name]) for road in roads} for name in names
+            },
+            "starts": {
+                name: {
+                    "seconds": statistics.median(run.start_seconds for run in self._starts[name]),
+                    "mib": statistics.median(run.rss_kib for run in self._starts[name]) / 1024,
+                    "end": self._starts[name][-1].findings,
+                }
+                for name in names
+            },
+        }
+
+    def _medians_apart(self, road: str, watcher: str) -> float:
+        return statistics.median(self._samples[road, watcher]) - statistics.median(
+            self._samples[road, NOTHING.name]
+        )
+
     def _show_runs(self, watcher: str) -> None:
         """One line for each BPF program, one column for each workload in which one ran for most packets."""
         found = {
@@ -134,10 +184,12 @@ class Bench:
             ran = [[one for one in runs if (one.program, one.hook) == program] for runs in found.values()]
             rows.append([*program, *(", ".join(one.text for one in ones) for ones in ran)])
         total = [f"{sum(one.nanoseconds / one.packets for one in runs):.0f}" for runs in found.values()]
+        heads, rows = ["program", "hook", *found], [*rows, ["all, for each packet", "", *total]]
+        self._programs[watcher] = {"watcher": watcher, "heads": heads, "rows": rows}
         self._show_table(
             f"{watcher}: the kernel's own account, runs for a packet x what one takes, in {self._unit} / 1000",
-            ["program", "hook", *found],
-            [*rows, ["all, for each packet", "", *total]],
+            heads,
+            rows,
         )
 
     def _show_table(self, title: str, heads: list[str], rows: list[list[str]]) -> None:
@@ -153,8 +205,7 @@ class Bench:
 
     def _more(self, road: str, watcher: str) -> str:
         bare, with_it = self._samples[road, NOTHING.name], self._samples[road, watcher]
-        median = statistics.median(with_it) - statistics.median(bare)
-        return f"{median:+.1f} / {min(with_it) - min(bare):+.1f}"
+        return f"{self._medians_apart(road, watcher):+.1f} / {min(with_it) - min(bare):+.1f}"
 
 
 def measured_on() -> str:
@@ -174,6 +225,7 @@ def main() -> int:
         bench = Bench(compiled_flood(Path(home)), roads, rounds, unit)
         bench.measure()
         bench.show()
+        print(f"\n{RESULTS}{json.dumps(bench.results())}")
     return 0
 
 

@@ -56,7 +56,7 @@ class Watcher:
     words: tuple[str, ...] = ()
     activate: str = ""
     has_ready_file: bool = True
-    reads_every_drop: bool = False  # in user space, which takes its time
+    reads_drops: bool = False  # in user space, which takes its time
 
     @contextmanager
     def running(self) -> Iterator[Running]:
@@ -98,6 +98,14 @@ class Watcher:
 
 
 NOTHING = Watcher("nothing")
+REFUSING = "whydrop, other port"
+LIGHT = "whydrop --light, other port"
+EMPTY = "bpftrace, entry and return"
+COUNTING = "bpftrace, stacks counted"
+FOLDING = "whydrop, this port"
+TELLING = "whydrop --every-packet"
+PRINTING = "bpftrace, stacks printed"
+PERF = "perf trace"
 
 
 def watchers() -> list[Watcher]:
@@ -106,20 +114,25 @@ def watchers() -> list[Watcher]:
         f"{kind}:{name}" for name in ("nft_do_chain", "ipt_do_table") for kind in ("kprobe", "kretprobe")
     )
     calls = " ".join(f"{hook} {{{{ @c{number} = count(); }}}}" for number, hook in enumerate(hooks))
-    deaths = "tracepoint:skb:kfree_skb {{ @[kstack] = count(); }}"
+    deaths = "tracepoint:skb:kfree_skb {{ %s; }}"
     hold = ("-c", "/bin/sh {hold}")
     whydrop = (str(WHYDROP), "--json", "--ready-file", "{ready}", "--dport")
+    this_port = (*whydrop, str(PORT))
     return [
-        Watcher("whydrop, other port", (*whydrop, "9999")),
-        Watcher("bpftrace, entry and return", ("bpftrace", "-e", calls, *hold)),
-        Watcher("bpftrace, drops by stack", ("bpftrace", "-e", deaths, *hold)),
+        Watcher(REFUSING, (*whydrop, "9999")),
+        Watcher(LIGHT, (*whydrop, "9999", "--light")),
+        Watcher(EMPTY, ("bpftrace", "-e", calls, *hold)),
+        Watcher(COUNTING, ("bpftrace", "-e", deaths % "@[kstack] = count()", *hold)),
         Watcher(
             "dropwatch",
             ("stdbuf", "-oL", "dropwatch", "-l", "kas"),
             "start\n",
             has_ready_file=False,
         ),
-        Watcher("whydrop, this port", (*whydrop, str(PORT)), reads_every_drop=True),
+        Watcher(FOLDING, this_port, reads_drops=True),
+        Watcher(TELLING, (*this_port, "--every-packet"), reads_drops=True),
+        Watcher(PRINTING, ("bpftrace", "-e", deaths % 'printf("%s\\n", kstack)', *hold), reads_drops=True),
+        Watcher(PERF, ("perf", "trace", "-a", "-e", "skb:kfree_skb", "sh", "{hold}"), reads_drops=True),
     ]
 
 
