@@ -42,8 +42,8 @@ def quoted(name: str) -> str:
     raw = raw_name(name)
     if raw == name.encode():
         return shlex.quote(name)
-    escaped = name.replace("\\", "\\\\").replace("\\\\x", "\\x").replace("'", "\\'")
-    return f"$'{escaped}'"
+    escaped = name.replace("\\", "\\\\").replace("\\\\x", "\\x").replace("'", "\\x27")
+    return f"$'{escaped}'"  # no quote stands in it: whoever looks for its end finds it
 
 
 def is_option(name: str) -> bool:

@@ -34,6 +34,11 @@ def test_a_shell_reads_the_name(raw: bytes) -> None:
     assert said.stdout == raw
 
 
+def test_no_quote_stands_between_quotes() -> None:
+    """Whoever wraps or splits a command looks for the next one."""
+    assert quoted("\\xff' b") == "$'\\xff\\x27 b'"
+
+
 def test_what_is_readable_stays() -> None:
     assert foreign(b"br-4f1c.100@if7") == "br-4f1c.100@if7"
     assert foreign("größe".encode()) == "größe"

@@ -3,12 +3,14 @@
 import io
 import re
 import shlex
+import subprocess
 from typing import Any
 
 import pytest
 
-from dropwatch.names.foreign import printable
+from dropwatch.names.foreign import foreign, printable, quoted
 from dropwatch.render.layout import Layout, layout_for
+from tests.unit.names.hostile import HOSTILE
 
 LONG = "ip -n b xfrm state get src fd00:1234:5678:9abc::1 dst fd00:1234:5678:9abc::2 proto esp spi 0x00001001"
 
@@ -88,6 +90,16 @@ def test_a_wrapped_command_is_still_the_same_command_for_a_shell(width: int, com
     joined = re.sub(r"\\\n *", "", "\n".join(lines))
     assert shlex.split(joined) == shlex.split(command)
     assert all(line.endswith("\\") for line in lines[:-1])
+
+
+@pytest.mark.parametrize("raw", HOSTILE)
+def test_a_name_is_the_same_in_a_wrapped_command(raw: bytes) -> None:
+    words = ["printf", "'%s:%s:%s'", *[quoted(foreign(raw))] * 2, shlex.quote(quoted(foreign(raw)))]
+    lines = Layout(40).command(" ".join(words))
+    said = subprocess.run(
+        ["bash", "-c", "\n".join(lines)], capture_output=True, check=True, env={"LC_ALL": "C"}
+    )
+    assert said.stdout == raw + b":" + raw + b":" + quoted(foreign(raw)).encode()
 
 
 def test_commands_on_several_lines_stay_so() -> None:
