@@ -5,10 +5,11 @@ import shlex
 from collections.abc import Iterator
 
 from dropwatch.model.drop import Netns
-from dropwatch.names.foreign import quoted, raw_name
+from dropwatch.names.foreign import quoted
+from dropwatch.names.nft_words import NFT_WORDS
 
 # What nft's scanner takes for a name: another would be read as commands, and can only come from other programs.
-_NFT_NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9/_.\\-]*")
+_NFT_NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9/_.-]*")
 _PROCESS = re.compile(r"pid ([0-9]+) \(")
 # What these show or change is that of the network namespace they run in.
 _TOOLS = frozenset(
@@ -89,7 +90,7 @@ def _parts(command: str) -> Iterator[str]:
 
 def nft_takes(name: str) -> bool:
     """Whether nft reads it as one name. What it is told is its own language, whatever a shell makes of quotes."""
-    return _NFT_NAME.fullmatch(name) is not None and raw_name(name) == name.encode()
+    return _NFT_NAME.fullmatch(name) is not None and name not in NFT_WORDS
 
 
 def nft_listing(family: str, table: str, chain: str | None = None) -> str:

@@ -1,9 +1,12 @@
 """The namespace in the commands that are shown."""
 
+import subprocess
+
 import pytest
 
-from dropwatch.host.commands import in_namespace, nft_listing, of_the_first
+from dropwatch.host.commands import in_namespace, nft_listing, nft_takes, of_the_first
 from dropwatch.model.drop import Netns
+from tests.unit.causes.throwaway import namespace
 
 B = Netns(7, "b")
 
@@ -29,7 +32,10 @@ def test_a_command_names_the_namespace(netns: Netns | None, command: str) -> Non
     [
         ("filter", "input", "nft -a list chain inet filter input"),
         ("filter", None, "nft -a list table inet filter"),
-        ("io.systemd.nat", "a/b\\c", "nft -a list chain inet io.systemd.nat 'a/b\\c'"),
+        ("io.systemd.nat", "a/b-c", "nft -a list chain inet io.systemd.nat a/b-c"),
+        ("filter", "a\\b", "nft -a list table inet filter"),
+        ("filter", "drop", "nft -a list table inet filter"),
+        ("handle", "input", "nft -a list ruleset inet"),
         ("filter", "c; flush ruleset", "nft -a list table inet filter"),
         ("filter", "-f", "nft -a list table inet filter"),
         ("filter", "half\\xc3", "nft -a list table inet filter"),
@@ -123,3 +129,16 @@ def test_what_only_the_first_namespace_has_is_set_there(name: str) -> None:
 )
 def test_what_each_namespace_has_is_not(name: str) -> None:
     assert not of_the_first(f"sysctl -w {name}=5")
+
+
+def test_nft_itself_does_not_take_its_own_words_for_names() -> None:
+    """A later nft may have fewer; one that has more is not seen here."""
+    with namespace("nft add table ip t\n") as enter:
+        taken = []
+        for word in ("accept", "comp", "drop", "handle", "iif", "mark", "position", "queue", "rule", "vmap"):
+            assert not nft_takes(word)
+            asked = subprocess.run(
+                [*enter, "nft", "-c", "add", "chain", "ip", "t", word], capture_output=True
+            )
+            taken += [word] if asked.returncode == 0 else []
+        assert taken == []
