@@ -48,10 +48,15 @@ def _named(inode: int) -> tuple[str | None, Path | None]:
     """The name, and the file that proves it."""
     path = _FILES.find(inode)
     if path is not None and path.parent == files.NAMES_DIR:
-        return foreign(os.fsencode(path.name)), path
+        return _as_named(foreign(os.fsencode(path.name))), path
     if inode == own_inode():
         return None, OWN_FILE
     return (f"pid {path.parts[2]} ({_comm(path.parents[1])})", path) if path is not None else (None, None)
+
+
+def _as_named(name: str) -> str:
+    """A name that `ip netns` has, which might be chosen to look like that of a process."""
+    return name.replace(" ", "\\x20", 1) if name.startswith("pid ") else name
 
 
 class NetnsNames:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from dropwatch.errors import WhydropError, WrongUsage
+from dropwatch.host.commands import in_namespace
 from dropwatch.host.netns import enter, files, netns
+from dropwatch.model.drop import Netns
 
 OWN = Path("/proc/self/ns/net")
 
@@ -27,6 +29,14 @@ def test_a_name_comes_before_anything_else(names: Path) -> None:
 def test_a_name_cannot_command_a_terminal(names: Path) -> None:
     (names / "b\x1b[31m").symlink_to(OWN)
     assert netns.netns_name(netns.own_inode()) == "b\\x1b[31m"
+
+
+def test_a_name_is_not_taken_for_a_process(names: Path) -> None:
+    """Its commands would go to the namespace of that process."""
+    (names / "pid 1 (init)").symlink_to(OWN)
+    name = netns.netns_name(netns.own_inode())
+    assert name == "pid\\x201 (init)"
+    assert in_namespace(Netns(7, name), "ip rule") == "ip netns exec $'pid\\x201 (init)' ip rule"
 
 
 def test_the_nameless_own_namespace_has_no_name(names: Path) -> None:
