@@ -7,6 +7,7 @@ from dropwatch.causes.fits import answers, to_a_service
 from dropwatch.causes.netfilter import chain_owners, owner_advice, words
 from dropwatch.host.commands import nft_takes
 from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.saved_rule import words_of
 from dropwatch.model.culprits import ChainPolicy, IptablesRule, NftRule, Rule
 from dropwatch.model.drop import Drop, Fix, Packet
 from dropwatch.names import protocols
@@ -123,7 +124,7 @@ def _rule_words(text: str | None, chain: str) -> list[str]:
     """`INPUT -p udp -j DROP` of `-A INPUT -p udp -j DROP`, word by word; empty for what is no such line."""
     text = text or ""
     try:
-        split = shlex.split(text)
+        split = words_of(text)
     except ValueError:
         return []
     if raw_name(text) != text.encode():  # bytes are spelt out in it, which the rule itself has otherwise

@@ -1,17 +1,17 @@
 """What the text of a firewall rule tells: whether it asks for INVALID packets, whether it checks the way back."""
 
 import re
-import shlex
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
+from dropwatch.host.saved_rule import QUOTED, words_of
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Packet
 
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NFT_QUOTED = re.compile(r'"[^"]*"')  # nft has no way to escape a quote
 # Options of iptables whose argument is a user's own words, also without quotes.
 _SAID = re.compile(r"(--(?:comment|log-prefix|nflog-prefix)) \S+")
-_NFT_SAID = re.compile(r'\b(?:comment|prefix) "(?:[^"\\]|\\.)*"')
+_NFT_SAID = re.compile(r'\b(?:comment|prefix) "[^"]*"')
 _XT_STATE = re.compile(r"(! )?--(?:ctstate|state) (\S+)")
 _NFT_STATES = re.compile(r"\bct state (!= |! )?(?:\{ ([^}]*) \}|([a-z]+(?:,[a-z]+)*)(?= |$))")
 _NFT_STATE_MAP = re.compile(r"\bct state vmap \{ ([^}]*) \}")
@@ -35,7 +35,8 @@ class ReversePath:
 
 def bare(text: str) -> str:
     """The rule without what its author wrote in quotes or as a comment: words that mean nothing to the kernel."""
-    return _SAID.sub(r"\1", _QUOTED.sub('""', text))
+    quoted = QUOTED if text.startswith("-A ") else _NFT_QUOTED
+    return _SAID.sub(r"\1", quoted.sub('""', text))
 
 
 def asks_for_invalid(text: str) -> Among | None:
@@ -78,7 +79,7 @@ def may_match(text: str, packet: Packet) -> bool:
     What it asks besides is not looked at. For a packet whose header could not be read everything may match.
     """
     try:
-        words = shlex.split(text)
+        words = words_of(text)
     except ValueError:
         return True
     for at, word in enumerate(words[:-1]):

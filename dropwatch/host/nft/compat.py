@@ -1,6 +1,5 @@
 """Shows the rules of tables that iptables-nft and its sisters made as these tools would list them."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 from dropwatch.host.nft import kernel
 from dropwatch.host.nft.reading import Reading, unchanged_during
 from dropwatch.host.nft.text import printable
+from dropwatch.host.saved_rule import words_of
 from dropwatch.host.tools import ToolFailed, find, run
 from dropwatch.names.foreign import foreign, is_option, quoted
 
@@ -217,7 +217,7 @@ def _is_said(word: str, words: list[str]) -> bool:
 
 def _comment(text: str) -> str | None:
     try:
-        words = shlex.split(text)
+        words = words_of(text)
     except ValueError:
         return None
     return printable(words[words.index("--comment") + 1]) if "--comment" in words[:-1] else None

@@ -24,6 +24,8 @@ from dropwatch.model.drop import Packet
         ("ct state new drop", None),
         ('drop comment "ct state invalid"', None),
         ('log prefix "ct state invalid drop" drop', None),
+        ('log prefix "a\\" drop comment "ct state invalid now"', None),
+        ('log prefix "a\\" ct state invalid drop comment "b"', "only"),
         ("-A INPUT -m conntrack --ctstate INVALID -j DROP", "only"),
         ("-A INPUT -m state --state INVALID,NEW -j DROP", "among"),
         ("-A INPUT -m conntrack ! --ctstate INVALID -j DROP", None),

@@ -1,0 +1,13 @@
+"""Reads a rule as iptables and its sisters write it, `-A INPUT -m comment --comment "it\\'s"`, word by word."""
+
+import re
+import shlex
+
+# Between them both kinds of quotes are escaped, for a shell only this one (libxtables/xtables.c: xtables_save_string).
+QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+def words_of(text: str) -> list[str]:
+    """Raises ValueError for what is no such line."""
+    return shlex.split(QUOTED.sub(lambda found: shlex.quote(_ESCAPED.sub(r"\1", found[1])), text))
