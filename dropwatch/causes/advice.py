@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from dropwatch.causes.fits import came_in
-from dropwatch.causes.placeholders import MEANINGS, fill, unfilled
+from dropwatch.causes.placeholders import MEANINGS, NOTHING, fill, unfilled
 from dropwatch.host.commands import in_namespace, looks_at_a_namespace, of_the_first
 from dropwatch.host.host import Host
 from dropwatch.model.dataclass import dataclass
@@ -80,13 +80,13 @@ def last_twice(sysctl: str) -> str:
     return f"""sysctl -w {sysctl}="$(sysctl -n {sysctl} | awk '{{print $1, $2, 2 * $3}}')\""""
 
 
-def of_catalogue(fixes: Iterable[Fix], drop: Drop) -> tuple[Fix, ...]:
+def of_catalogue(fixes: Iterable[Fix], drop: Drop, also: Mapping[str, str] = NOTHING) -> tuple[Fix, ...]:
     """A cause's advice that fits this drop, all of it where none does, with its values.
 
-    What the drop does not tell is asked for in words.
+    `also` has what other words stand for. What is not known is asked for in words.
     """
     given = tuple(fixes)
-    return tuple(_filled(fix, drop) for fix in [one for one in given if _fits(one, drop)] or given)
+    return tuple(_filled(fix, drop, also) for fix in [one for one in given if _fits(one, drop)] or given)
 
 
 def advise(fixes: Iterable[Fix], drop: Drop, host: Host) -> tuple[Fix, ...]:
@@ -143,12 +143,13 @@ def _fits(fix: Fix, drop: Drop) -> bool:
     return not isinstance(fix, Step) or fix.fits is None or fix.fits(drop)
 
 
-def _filled(fix: Fix, drop: Drop) -> Fix:
+def _filled(fix: Fix, drop: Drop, also: Mapping[str, str]) -> Fix:
     if fix.command is None:
-        return fill(fix, drop)
+        return fill(fix, drop, also)
     suited = replace(fix, command=_for_this_packet(fix.command, drop))
-    missing = {word: MEANINGS[word] for word in unfilled(fix.command, drop)} | meanings(fix.command)
-    filled = fill(suited, drop)
+    known = MEANINGS | UNKNOWN
+    missing = {word: known[word] for word in unfilled(fix.command, drop, also) if word in known}
+    filled = fill(suited, drop, also)
     if not missing:
         return filled
     says = "" if filled.text.endswith("?") else ":"

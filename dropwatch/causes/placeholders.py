@@ -1,13 +1,15 @@
 """Puts a drop's own addresses, ports and names in place of the capitals in a fix."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from dropwatch.causes.fits import came_in
 from dropwatch.model.drop import Drop, Fix
 from dropwatch.names.foreign import is_option, quoted
 
+NOTHING: Mapping[str, str] = MappingProxyType({})
 # What a word stands for, in the words that are shown where a drop does not tell it.
 MEANINGS = {
     "SADDR": "the packet's source address",
@@ -20,37 +22,33 @@ MEANINGS = {
     "ETHERTYPE": "the ethertype of the frame",
     "PID": "the process, which ss -p names for a socket",
 }
-_PLACEHOLDER = re.compile(rf"\b(?:{'|'.join(MEANINGS)})\b")
-# sysctl's names use dots, so an interface name with a dot is written with a slash there (sysctl(8)).
-_SYSCTL_DEV = re.compile(r"(?<=conf\.)DEV\b|(?<=neigh\.)DEV\b")
+_PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
+# The name of a setting, in which sysctl(8) takes a slash for a dot of an interface's name, and a `=` for its end.
+_IN_SYSCTL = ("conf.", "neigh.")
 # As iptables calls them.
 _PROTOCOLS = {"icmp6": "ipv6-icmp"}
 # A command of ss(8), which takes what follows the last colon of an address for a port.
 _SS = re.compile(r"(?:^|\s)ss -[^;|]*")
 
 
-def fill(fix: Fix, drop: Drop) -> Fix:
-    """The fix with what this drop tells; a placeholder for what it does not tell stays in a command.
+def fill(fix: Fix, drop: Drop, also: Mapping[str, str] = NOTHING) -> Fix:
+    """The fix with what this drop tells, and what stands `also` for a word; other placeholders stay in a command.
 
-    So does one whose value a tool would take for an option.
+    So does one whose value a tool would take for something else. All is put in at once: a name may look like a
+    placeholder.
     """
-    known = _values(drop)
+    known = {**_values(drop), **also}
     command = fix.command
-    if command is not None and _PLACEHOLDER.search(command):
-        words = {name: quoted(value) for name, value in known.items() if not is_option(value)}
-        bracketed = {name: f"[{value}]" if ":" in value else value for name, value in words.items()}
-        if "DEV" in words:
-            device = quoted(known["DEV"].replace(".", "/"))
-            command = _SYSCTL_DEV.sub(lambda _: device, command)
-        command = _SS.sub(lambda found: _replaced(found[0], bracketed), command)
-        command = _replaced(command, words)
+    if command is not None:
+        ss = [found.span() for found in _SS.finditer(command)]
+        command = _PLACEHOLDER.sub(lambda found: _word(found, known, ss) or found[0], command)
     return replace(fix, text=_replaced(fix.text, MEANINGS | known), command=command)
 
 
-def unfilled(command: str, drop: Drop) -> tuple[str, ...]:
-    """The placeholders of a command for which this drop has no value that a tool would take."""
-    known = _values(drop)
-    return tuple(word for word in _PLACEHOLDER.findall(command) if is_option(known.get(word, "")))
+def unfilled(command: str, drop: Drop, also: Mapping[str, str] = NOTHING) -> tuple[str, ...]:
+    """The capitals in a command for which there is no value that a tool would take."""
+    known = {**_values(drop), **also}
+    return tuple(found[0] for found in _PLACEHOLDER.finditer(command) if _word(found, known, ()) is None)
 
 
 def _values(drop: Drop) -> dict[str, str]:
@@ -67,6 +65,18 @@ def _values(drop: Drop) -> dict[str, str]:
         "PID": drop.process.pid if drop.process is not None and not came_in(drop) else None,
     }
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _word(found: re.Match[str], known: Mapping[str, str], ss: Sequence[tuple[int, int]]) -> str | None:
+    """What stands for a placeholder in a command, as one word for a shell; None where the tool would misread it."""
+    value = known.get(found[0], "")
+    if is_option(value):
+        return None
+    if found[0] == "DEV" and found.string.endswith(_IN_SYSCTL, 0, found.start()):
+        return None if "=" in value else quoted(value.replace(".", "/"))
+    if ":" in value and any(start <= found.start() < end for start, end in ss):
+        return f"[{quoted(value)}]"
+    return quoted(value)
 
 
 def _replaced(text: str, known: Mapping[str, str]) -> str:

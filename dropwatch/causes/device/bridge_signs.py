@@ -7,7 +7,6 @@ from dropwatch.causes.advice import of_catalogue
 from dropwatch.causes.device.bridge import INGRESS_VLAN, VLANS
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
-from dropwatch.names.foreign import quoted
 
 
 def vlan_refused(drop: Drop, host: Host) -> Verdict | None:
@@ -23,9 +22,4 @@ def _of_its_bridge(page: tuple[Fix, ...], drop: Drop, host: Host) -> tuple[Fix, 
     port = host.port(drop.event.netns, drop.event.ifindex, drop.event.monotonic_ns)
     if port is None or port.kind != "bridge":
         return ()
-    name = quoted(port.master)
-    named = (
-        replace(fix, command=fix.command.replace("BRIDGE", name)) if fix.command is not None else fix
-        for fix in page
-    )
-    return of_catalogue(named, drop)
+    return of_catalogue(page, drop, {"BRIDGE": port.master})

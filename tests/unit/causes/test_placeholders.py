@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from dropwatch.causes.placeholders import fill
+from dropwatch.causes.placeholders import fill, unfilled
 from dropwatch.model.drop import Drop, Fix, Interface, Packet
 
 
@@ -49,6 +49,24 @@ def test_dots_in_an_interface_name_become_slashes_for_sysctl(make_drop: Callable
     command = fill(Fix("set it", "sysctl -w net.ipv4.conf.DEV.rp_filter=2"), drop).command
     assert command == "sysctl -w net.ipv4.conf.eth0/7.rp_filter=2"
     assert fill(Fix("show it", "ip link show DEV"), drop).command == "ip link show eth0.7"
+
+
+def test_sysctl_is_not_given_a_name_that_ends_its_own(make_drop: Callable[..., Drop]) -> None:
+    """It takes the first `=` for the end of the setting's name, whatever is quoted."""
+    drop = replace(make_drop(), iface=Interface(2, "a=b"))
+    assert fill(Fix("set it", "sysctl -w net.ipv4.conf.DEV.rp_filter=2"), drop).command == (
+        "sysctl -w net.ipv4.conf.DEV.rp_filter=2"
+    )
+    assert unfilled("sysctl -n net.ipv4.conf.DEV.rp_filter; ip link show DEV", drop) == ("DEV",)
+    assert fill(Fix("show it", "ip link show DEV"), drop).command == "ip link show a=b"
+
+
+def test_a_name_that_looks_like_a_placeholder_stays(make_drop: Callable[..., Drop]) -> None:
+    drop = replace(make_drop(), iface=Interface(2, "DADDR"))
+    commands = "sysctl -n net.ipv4.conf.DEV.rp_filter; ip link show DEV; ip link show BRIDGE"
+    assert fill(Fix("show it", commands), drop, {"BRIDGE": "br-DEV"}).command == (
+        "sysctl -n net.ipv4.conf.DADDR.rp_filter; ip link show DADDR; ip link show br-DEV"
+    )
 
 
 def test_words_that_merely_contain_a_placeholder_stay(make_drop: Callable[..., Drop]) -> None:
