@@ -1,7 +1,22 @@
 """A firewall rule as the user's own tool lists it: what the readers of the host answer to the judges."""
 
+import re
+from typing import Annotated
+
 from dropwatch.model.culprits import Rule
 from dropwatch.model.dataclass import dataclass
+
+# What is to be typed by root is never taken from a recording as it is: only what whydrop itself can have written there.
+_ARGUMENT = r"""(?:(?!-)[\w@%+=:,./-]+|'(?!-)[^']*(?:'"'"'[^']*)*'|\$'(?!-|\\x2d)(?:[^'\\]|\\[\\']|\\x[0-9a-f]{2})*')"""
+_LISTINGS = (
+    r"nft -a list (?:ruleset|table|chain)(?: [a-z0-9]+(?: [\w.][\w/.-]*){0,2})?",
+    rf"(?:ip6?|arp)tables-legacy -t {_ARGUMENT} -vnL(?: {_ARGUMENT})? --line-numbers",
+    rf"ebtables-legacy -t {_ARGUMENT} -L(?: {_ARGUMENT})? --Ln --Lc",
+    rf"(?:ip6?|arp)tables-nft -t {_ARGUMENT} -S(?: {_ARGUMENT}(?: [0-9]+)?)?",
+    r"ebtables-nft-save",
+)
+Listing = Annotated[str, re.compile("|".join(_LISTINGS), re.ASCII)]
+Tool = Annotated[str, re.compile(r"nft|(?:ip6?|arp|eb)tables-(?:nft|legacy)")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +33,8 @@ class ListedRule:
     """
 
     rule: Rule
-    tool: str
-    command: str
+    tool: Tool
+    command: Listing
     path: tuple[str, ...] = ()
     problem: str | None = None
     gone: bool = False

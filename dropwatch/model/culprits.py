@@ -7,6 +7,7 @@ is not known; one with a default is left out while it is None, but for one that 
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from dropwatch.model.dataclass import dataclass
+from dropwatch.model.word import WORD
 
 
 class Beside(NamedTuple):
@@ -50,7 +51,7 @@ class NftRule:
 
     kind: ClassVar[Literal["nft-rule"]] = "nft-rule"
     text: Text
-    family: Annotated[str, "ip, ip6, inet, arp, bridge or netdev"]
+    family: Annotated[str, "ip, ip6, inet, arp, bridge or netdev", WORD]
     table: Table
     chain: Chain = None
     handle: Annotated[int | None, "what nft -a shows, and nft delete rule takes"] = None
@@ -65,7 +66,7 @@ class IptablesRule:
 
     kind: ClassVar[Literal["iptables-rule"]] = "iptables-rule"
     text: Text
-    family: Annotated[str, "ip, ip6 or arp"]
+    family: Annotated[str, "ip, ip6 or arp", WORD]
     table: Table
     chain: Chain = None
     number: Number = None
@@ -79,7 +80,7 @@ class EbtablesRule:
 
     kind: ClassVar[Literal["ebtables-rule"]] = "ebtables-rule"
     text: Text
-    family: Annotated[str, "bridge"]
+    family: Annotated[str, "bridge", WORD]
     table: Table
     chain: Chain = None
     number: Number = None
@@ -93,7 +94,7 @@ class ChainPolicy:
 
     kind: ClassVar[Literal["chain-policy"]] = "chain-policy"
     text: Text
-    family: Annotated[str, "ip, ip6, inet, arp, bridge or netdev"]
+    family: Annotated[str, "ip, ip6, inet, arp, bridge or netdev", WORD]
     table: Table
     chain: Chain = None
     policy: Annotated[str | None, "of nf_tables: drop"] = None

@@ -4,6 +4,7 @@ from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
 
 from dropwatch.model.dataclass import dataclass
+from dropwatch.model.word import Word
 
 Address = IPv4Address | IPv6Address
 
@@ -12,7 +13,7 @@ Address = IPv4Address | IPv6Address
 class Encap:
     """UDP (or TCP) encapsulation of an SA: `type` is `espinudp`, `espinudp-nonike`, `espintcp` or the number."""
 
-    type: str
+    type: Word
     sport: int
     dport: int
 
@@ -67,9 +68,9 @@ class XfrmState:
     family: int
     saddr: Address
     daddr: Address
-    proto: str
+    proto: Word
     spi: int
-    mode: str
+    mode: Word
     reqid: int = 0
     if_id: int = 0
     mark: int = 0
@@ -93,8 +94,8 @@ class XfrmState:
 class XfrmTemplate:
     """What a policy asks of an SA. Addresses are None where the template leaves them open (transport mode)."""
 
-    proto: str
-    mode: str
+    proto: Word
+    mode: Word
     saddr: Address | None = None
     daddr: Address | None = None
     spi: int = 0
@@ -109,8 +110,8 @@ class XfrmPolicy:
     """
 
     selector: Selector
-    dir: str
-    action: str
+    dir: Word
+    action: Word
     priority: int
     index: int
     if_id: int = 0
@@ -138,7 +139,7 @@ class XfrmCheck:
     `mark` is what the packet had meanwhile, None where that is not known.
     """
 
-    dir: str
+    dir: Word
     counters: tuple[str, ...] = ()
     mark: int | None = None
 

@@ -7,6 +7,7 @@ ip, ip6, inet and bridge (bridge 5: BROUTING); 0 IN, 1 OUT, 2 FORWARD for arp; 0
 from typing import Literal
 
 from dropwatch.model.dataclass import dataclass
+from dropwatch.model.word import Word
 
 # NFPROTO_* of include/uapi/linux/netfilter.h: nothing in BTF is called by these words.
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
@@ -50,7 +51,7 @@ class NftNote:
     """
 
     verdict: Literal["rule", "policy", "unplaced"]
-    family: str
+    family: Word
     table: str
     table_handle: int
     base_chain: NftChain
@@ -167,7 +168,7 @@ class FunctionsAtHook:
     `family` is `ip`, `ip6`, `arp` or `bridge`. `complete` is False when there were more than the record holds.
     """
 
-    family: str
+    family: Word
     hook: int
     functions: tuple[HookFunction, ...]
     complete: bool = True

@@ -8,7 +8,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -43,8 +43,9 @@ def _reader(kind: Any) -> Reader:
     if kind == KernelAddress:
         return _kernel_address
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:  # with words for people
-        return _reader(arguments[0])
+    if origin is Annotated:  # with words for people, and what a text must be like
+        pattern = next((mark for mark in arguments[1:] if isinstance(mark, re.Pattern)), None)
+        return _reader(arguments[0]) if pattern is None else partial(_like, pattern)
     if origin is Literal:
         return lambda data: _one_of(data, arguments)
     if origin in (typing.Union, types.UnionType):
@@ -94,6 +95,12 @@ def _text(data: Any) -> str:
     return printable(data)
 
 
+def _like(pattern: re.Pattern[str], data: Any) -> str:
+    if pattern.fullmatch(_text(data)):
+        return _text(data)
+    raise Malformed("a text that no whydrop writes there")
+
+
 def _truth(data: Any) -> bool:
     if not isinstance(data, bool):
         raise Malformed("neither true nor false")
@@ -109,8 +116,10 @@ def _bytes(data: Any) -> bytes:
 
 def _ip(kind: type[Any]) -> Reader:
     def read(data: Any) -> Any:
+        if "%" in _text(data):  # a zone can be any text
+            raise Malformed("no address")
         try:
-            return kind(_text(data))
+            return kind(data)
         except ValueError as error:
             raise Malformed("no address") from error
 

@@ -23,7 +23,7 @@ _PROTOCOLS = {"comp": "ipcomp"}
 
 def ask_ike(host: Host) -> tuple[Fix, ...]:
     """Only of the daemons that are installed here."""
-    return tuple(Fix(*_IKE[tool]) for tool in host.ike_tools())
+    return tuple(Fix(*_IKE[tool]) for tool in host.ike_tools() if tool in _IKE)
 
 
 def compare_ends(state: XfrmState) -> tuple[Fix, ...]:

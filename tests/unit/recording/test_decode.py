@@ -19,6 +19,7 @@ from dropwatch.model.culprits import Culprit, IptablesRule, NftRule
 from dropwatch.model.drop import Event, KernelAddress, MatchResult, Process
 from dropwatch.model.ipsec import Encap, Lifetime, Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.model.netfilter import ConntrackNote, NetfilterNote, NftChain, NftNote, QueueNote, XtNote
+from dropwatch.model.word import Word
 from dropwatch.recording.decode import Malformed, decode
 from dropwatch.recording.encode import encode
 from dropwatch.recording.questions import answer_types
@@ -67,7 +68,7 @@ def through(value: Any, kind: Any) -> Any:
         (None, NetfilterNote | None),
         (STATE, XfrmState),
         (
-            ListedRule(NftRule("drop", "ip", "t", handle=7), "nft", "nft list", ("a",)),
+            ListedRule(NftRule("drop", "ip", "t", handle=7), "nft", "nft -a list table ip t", ("a",)),
             ListedRule,
         ),
         (Firewalls(("inet t",), ()), Firewalls | None),
@@ -190,6 +191,22 @@ def test_of_a_union_the_kind_says_which_it_is(kind: Any) -> None:
 def test_a_rule_comes_back_as_what_it_was() -> None:
     for one in (NftRule("drop", "ip", "t", handle=7), IptablesRule("-j DROP", "ip", "t", "INPUT", 3)):
         assert decode(json.loads(json.dumps(encode(one))), Culprit) == one
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        ("in; reboot", Word),
+        ("-in", Word),
+        ("in\n", Word),
+        ("", Word),
+        ("fe80::1%;reboot", IPv6Address),
+        ("fe80::1%eth0", IPv6Address),
+    ],
+)
+def test_what_stands_in_commands_as_it_is_holds_nothing_else(data: str, kind: Any) -> None:
+    with pytest.raises(Malformed):
+        decode(data, kind)
 
 
 def test_fields_may_be_added() -> None:

@@ -39,7 +39,9 @@ STATE = XfrmState(4, A, B, "esp", 0x1001, "transport")
 POLICY = XfrmPolicy(Selector(4, A, 32, ip_address("198.51.100.0"), 24), "in", "allow", 1, 8)
 XT = XtNote("ip", "filter", 1, 5, 800, 640, (152,), False, None, (), 0, A.packed)
 RULE = ListedRule(
-    IptablesRule("-s 198.51.100.1/32 -j DROP", "ip", "filter", "INPUT", 1), "iptables-legacy", "iptables -S"
+    IptablesRule("-s 198.51.100.1/32 -j DROP", "ip", "filter", "INPUT", 1),
+    "iptables-legacy",
+    "iptables-legacy -t filter -vnL --line-numbers",
 )
 START = Start("0.1", "6.1", "x86_64", 1795205701.0, 3600, 4026531840)
 END = End({"kfree_skb": 7}, {}, 2, ("it could not see 198.51.100.1",), 9.5, 3, 3, {"benign.x": 1})
