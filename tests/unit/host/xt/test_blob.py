@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch.host.xt.blob import ARPT, IP6T, IPT, XtTable, hook_chain, parse
+from dropwatch.host.xt.blob import ARPT, IP6T, IPT, XtChain, XtEntry, XtTable, hook_chain, parse
 from dropwatch.host.xt.path import XtWays
 from dropwatch.host.xt.same import agrees
 from dropwatch.host.xt.words import comment, header_words, rule_words, target_name
@@ -189,3 +189,31 @@ def test_nonsense(cut: int) -> None:
         parse("ip", "filter", blob[:-cut], hooks)
     with pytest.raises(OSError, match="cannot be understood"):
         parse("ip", "filter", blob, {1: (4, 8)})
+
+
+def test_more_ways_than_can_be_counted_take_no_time() -> None:
+    """Anybody can make such a table: INPUT rule 1 leads by 2^60 ways to a jump that this packet did not take."""
+    depth = 60
+    base, goal, last = XtChain("INPUT", 1, [1, 2]), XtChain("G", None, [9]), XtChain("L", None, [8])
+    between = [XtChain(f"C{n}", None, [10 + 2 * n, 11 + 2 * n]) for n in range(depth)]
+    chains = (base, goal, last, *between)
+    leads = {1: between[0], 2: goal, 8: goal}
+    for n, chain in enumerate(between):
+        to = between[n + 1] if n + 1 < depth else last
+        leads |= dict.fromkeys(chain.rules, to)
+    entries = {
+        rule: XtEntry(rule, 0, 0, "", None, id(leads[rule]) if rule in leads else None, rule not in (2, 8))
+        for chain in chains
+        for rule in chain.rules
+    }
+    table = XtTable(
+        "ip",
+        "filter",
+        b"",
+        entries,
+        chains,
+        {rule: chain for chain in chains for rule in chain.rules},
+        {id(chain): chain for chain in chains},
+    )
+    assert XtWays(table).way(1, (2,), 9) == ("INPUT rule 2 jumps to G",)
+    assert XtWays(table).way(1, (8,), 9) == ()
