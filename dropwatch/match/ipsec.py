@@ -28,14 +28,33 @@ _ORDER = {
 _Question = tuple[Filter, str | None, Outer]
 
 # One reading of the configuration answers a whole batch of drops, often thousands of one SA.
-_answers: "WeakKeyDictionary[XfrmConfig, dict[_Question, MatchResult | None]]" = WeakKeyDictionary()
+_answers: "WeakKeyDictionary[XfrmConfig, dict[_Question, MatchResult | TooManyPolicies | None]]"
+_answers = WeakKeyDictionary()
+_MOST_ANSWERS = 4096  # anybody may send packets of SAs that there are not
+_MOST_LOOKS = 100_000  # at policies that may come before others: anybody can have thousands of those
+
+
+class TooManyPolicies(Exception):
+    """What this packet may carry would take too long to find out."""
+
+
+class _Patience:
+    """What one answer may cost."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_LOOKS
+
+    def look(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyPolicies
 
 
 def match_ipsec(drop: Drop, wanted: Filter, config: XfrmConfig | None) -> MatchResult | None:
     """How an ESP, AH or IPComp packet (ESP in UDP too) that does not fit the filter itself can carry what does.
 
     `config` is that of the drop's namespace, None when it could not be read. Only the flow is judged here, not
-    the filter's interfaces, namespaces and marks. None for any packet that is not IPsec.
+    the filter's interfaces, namespaces and marks. None for any packet that is not IPsec. Raises TooManyPolicies.
     """
     outer = outer_of(drop, config)
     if outer is None:
@@ -45,8 +64,16 @@ def match_ipsec(drop: Drop, wanted: Filter, config: XfrmConfig | None) -> MatchR
     question = (wanted, drop.where.direction, outer)
     known = _answers.setdefault(config, {})
     if question not in known:
-        known[question] = _match(outer, drop.where.direction, asked_flows(wanted), config)
-    return known[question]
+        if len(known) >= _MOST_ANSWERS:
+            known.clear()
+        try:
+            known[question] = _match(outer, drop.where.direction, asked_flows(wanted), config)
+        except TooManyPolicies as error:
+            known[question] = error
+    answer = known[question]
+    if isinstance(answer, TooManyPolicies):
+        raise answer
+    return answer
 
 
 def _match(
@@ -54,12 +81,12 @@ def _match(
 ) -> MatchResult | None:
     if not config.asks_for_ipsec:
         return _match_state_alone(outer, flows, config)
-    hosts = between(Flows(), outer.saddr, outer.daddr)
+    hosts, patience = between(Flows(), outer.saddr, outer.daddr), _Patience()
     for dirs, turned in _ORDER.get(direction, _ORDER[None]):
         policies = (policy for name in dirs for policy in config.policies_by_dir.get(name, ()))
         using = [policy for policy in policies if _uses(policy, outer, hosts, turned)]
         for policy in using:
-            if _carries(policy, config, outer, flows, turned):
+            if _carries(policy, config, outer, flows, turned, patience):
                 return MatchResult("ipsec", _why(policy, outer, turned))
         if using:
             # What this SA carries is known, and it is nothing of what was asked for.
@@ -110,7 +137,12 @@ def _connects(template: XfrmTemplate, outer: Outer, turned: bool) -> bool:
 
 
 def _carries(
-    policy: XfrmPolicy, config: XfrmConfig, outer: Outer, flows: tuple[Flows, ...], turned: bool
+    policy: XfrmPolicy,
+    config: XfrmConfig,
+    outer: Outer,
+    flows: tuple[Flows, ...],
+    turned: bool,
+    patience: _Patience,
 ) -> bool:
     """Does the policy send any of the flows through the SA?"""
     for asked in flows:
@@ -119,20 +151,24 @@ def _carries(
             found = narrowed(found, mirrored(policy.selector) if turned else policy.selector)
         if found is not None and outer.state is not None and outer.state.selector is not None:
             found = narrowed(found, outer.state.selector)
-        if found is not None and not _taken_before(policy, config, found, turned):
+        if found is not None and not _taken_before(policy, config, found, turned, patience):
             return True
     return False
 
 
-def _taken_before(policy: XfrmPolicy, config: XfrmConfig, flows: Flows, turned: bool) -> bool:
+def _taken_before(
+    policy: XfrmPolicy, config: XfrmConfig, flows: Flows, turned: bool, patience: _Patience
+) -> bool:
     """Does another policy come first for all of these flows?"""
-    before = takewhile(lambda other: other.priority < policy.priority, config.policies_by_dir[policy.dir])
-    return any(
-        other.if_id == policy.if_id
-        and (not other.mark_mask or (other.mark, other.mark_mask) == (policy.mark, policy.mark_mask))
-        and covers(mirrored(other.selector) if turned else other.selector, flows)
-        for other in before
-    )
+    for other in takewhile(lambda one: one.priority < policy.priority, config.policies_by_dir[policy.dir]):
+        patience.look()
+        if (
+            other.if_id == policy.if_id
+            and (not other.mark_mask or (other.mark, other.mark_mask) == (policy.mark, policy.mark_mask))
+            and covers(mirrored(other.selector) if turned else other.selector, flows)
+        ):
+            return True
+    return False
 
 
 def _match_state_alone(

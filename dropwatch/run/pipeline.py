@@ -10,7 +10,7 @@ from dropwatch.enrich.answers import Answers
 from dropwatch.enrich.drop import Enricher
 from dropwatch.host.host import Host
 from dropwatch.match.flow import FlowMatcher
-from dropwatch.match.ipsec import match_ipsec
+from dropwatch.match.ipsec import TooManyPolicies, match_ipsec
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Verdict
 from dropwatch.model.filter import Filter
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 NOT_PACKETS = "benign.unix-socket"  # what the probes count by themselves: nothing of it becomes an Event
 _BENIGN = "benign."
+_NAMED = 16
+_UNREADABLE = "its policies cannot be read, it may be gone"
+_TOO_MANY = "it would take too long to find out which of its policies comes first"
 
 Matching = Callable[[Drop], MatchResult | None]
 
@@ -70,18 +73,31 @@ class IpsecMatching:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._unreadable: Counter[int] = Counter()
+        self._unreadable: Counter[int | None] = Counter()
+        self._too_many: Counter[int | None] = Counter()
 
     def __call__(self, drop: Drop, wanted: Filter) -> MatchResult | None:
         config = self._host.xfrm(drop.event.netns, drop.event.monotonic_ns)
-        result = match_ipsec(drop, wanted, config)
+        try:
+            result = match_ipsec(drop, wanted, config)
+        except TooManyPolicies:
+            self._note(self._too_many, drop)
+            return None
         if config is None and result is None:
-            self._unreadable[drop.event.netns] += 1
+            self._note(self._unreadable, drop)
         return result
+
+    def _note(self, counts: Counter[int | None], drop: Drop) -> None:
+        """Of many namespaces the first are named: anybody can have thousands."""
+        netns = drop.event.netns
+        counts[netns if netns in counts or len(counts) < _NAMED else None] += 1
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
-        return tuple(_not_matched(count, inode) for inode, count in self._unreadable.items())
+        return (
+            *(_not_matched(count, inode, _UNREADABLE) for inode, count in self._unreadable.items()),
+            *(_not_matched(count, inode, _TOO_MANY) for inode, count in self._too_many.items()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +209,9 @@ def _finding(drop: Drop, match: MatchResult, cause: "Cause | None", verdict: Ver
     )
 
 
-def _not_matched(count: int, inode: int) -> str:
+def _not_matched(count: int, inode: int | None, why: str) -> str:
     packets = "1 IPsec packet" if count == 1 else f"{count} IPsec packets"
     where = f"in network namespace {inode}" if inode else "in an unknown network namespace"
-    return (
-        f"{packets} {where} could not be matched with the filter: its policies cannot be read, it may be gone"
-    )
+    if inode is None:
+        where = "in other network namespaces"
+    return f"{packets} {where} could not be matched with the filter: {why}"

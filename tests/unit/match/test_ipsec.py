@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dropwatch.host.ipsec.config import XfrmConfig
-from dropwatch.match.ipsec import match_ipsec
+from dropwatch.match.ipsec import TooManyPolicies, match_ipsec
 from dropwatch.model.drop import Direction, Drop, Event, Frame, MatchResult, Packet, Where
 from dropwatch.model.filter import Filter, Network
 from dropwatch.model.ipsec import Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
@@ -573,3 +573,17 @@ def test_a_batch_of_one_sa_is_judged_once(esp: Esp, monkeypatch: pytest.MonkeyPa
     assert match_ipsec(esp(state=sa()), UDP_PORT, first) is not None
     assert match_ipsec(esp(state=sa()), PORT, config(sa())) is not None
     assert len(judged) == 3
+
+
+def test_policies_that_would_take_hours_are_refused(esp: Esp) -> None:
+    """Anybody can have them in a namespace of his own: half of them before one that takes all away, half behind it."""
+    tunnel = tmpl("tunnel")
+    first = [policy(sel(f"10.1.{n >> 8}.{n & 255}/32"), tunnel, priority=1) for n in range(2000)]
+    others = [policy(sel(f"10.2.{n >> 8}.{n & 255}/32", proto=UDP), tunnel, priority=3) for n in range(2000)]
+    drop, wanted = esp(), replace(UDP_PORT, saddr=net("10.2.0.0/16"))
+    given = config(*first, policy(sel(), priority=2), *others)
+    for _ in range(2):
+        with pytest.raises(TooManyPolicies):
+            match_ipsec(drop, wanted, given)
+    few = config(*first[:100], policy(sel(), priority=2), *others[:100])
+    assert match_ipsec(drop, wanted, few) is None

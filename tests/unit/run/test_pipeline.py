@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from dropwatch.causes.cause import Cause
+from dropwatch.match.ipsec import TooManyPolicies
 from dropwatch.model.culprits import NftRule
 from dropwatch.model.drop import Drop, Event, Evidence, Finding, Fix, MatchResult, Packet, Verdict
 from dropwatch.model.filter import Filter
 from dropwatch.recording.listener import Listener
+from dropwatch.run import pipeline as pipeline_module
 from dropwatch.run.options import Options
 from dropwatch.run.pipeline import IpsecMatching, Pipeline, Stages
 from tests.unit.told_host import ToldHost
@@ -133,3 +135,28 @@ def test_an_ipsec_packet_of_a_namespace_that_is_gone_is_a_blind_spot(
     first, second = matching.blind_spots
     assert "3 IPsec packets in network namespace 4026532234 could not be matched" in first
     assert "1 IPsec packet in network namespace 4026532999" in second
+
+
+def test_of_many_such_namespaces_the_first_are_named(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Packet], make_event: Callable[..., Event]
+) -> None:
+    matching, esp = IpsecMatching(ToldHost()), make_packet(proto="esp", sport=None, dport=None, spi=0x1001)
+    for netns in range(7, 1007):
+        matching(make_drop(esp, make_event(netns=netns)), Filter(dport=((5000, 5000),)))
+    assert len(matching.blind_spots) == 17
+    assert matching.blind_spots[-1].startswith("984 IPsec packets in other network namespaces could not be")
+
+
+def test_what_would_take_too_long_to_match_is_a_blind_spot(
+    monkeypatch: pytest.MonkeyPatch, make_drop: Callable[..., Drop]
+) -> None:
+    def match(*_: object) -> None:
+        raise TooManyPolicies
+
+    monkeypatch.setattr(pipeline_module, "match_ipsec", match)
+    matching = IpsecMatching(ToldHost())
+    assert matching(make_drop(), Filter()) is None
+    assert matching.blind_spots == (
+        "1 IPsec packet in network namespace 4026532234 could not be matched with the filter: "
+        "it would take too long to find out which of its policies comes first",
+    )
