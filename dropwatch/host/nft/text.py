@@ -17,6 +17,11 @@ from dropwatch.names import foreign
 _END = re.compile(r" # handle ([0-9]{1,20})$", re.M)
 _LAYOUT = str.maketrans("\n\t", "  ")
 _MOST_TABLES = 64
+_LONGEST = (
+    4096  # of what is shown of a rule: a set in it may have a million elements, and is printed with each drop
+)
+_IN_BRACES = re.compile(r"\{ ([^{}]*) \}")
+_SHOWN_ELEMENTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,20 @@ def part_of(listing: str, table: Table, tables: Sequence[Table]) -> str | None:
 def printable(text: str) -> str:
     """A comment may hold anything, also what a terminal would take for a command; nft itself indents its lines."""
     return foreign.printable(text.translate(_LAYOUT))
+
+
+def shown(text: str) -> str:
+    """A rule's text, which may be as long as its user likes, on one line and no longer than it can be read."""
+    text = printable(text)
+    if len(text) > _LONGEST:
+        text = _IN_BRACES.sub(_cut, text)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text) - _LONGEST} characters more)"
+
+
+def _cut(found: re.Match[str]) -> str:
+    elements = found[1].split(", ")
+    more = len(elements) - _SHOWN_ELEMENTS
+    return f"{{ {', '.join(elements[:_SHOWN_ELEMENTS])}, ... {more} more }}" if more > 0 else found[0]
 
 
 def _free_ends(listing: str, table: Table, rules: Iterable[Rule]) -> list[_End]:
@@ -148,8 +167,8 @@ class _Reader:
         if others and (inner is None or others != [each.handle for each in inner]):
             return  # there was a rule before it that the kernel did not tell of
         if inner is None or len(lines) != len(inner) + 2 or not lines[0].endswith(" {"):
-            self.found.rules[rule.handle] = printable(" ".join(lines))
+            self.found.rules[rule.handle] = shown(" ".join(lines))
             return
-        texts = [printable(_END.sub("", line)) for line in lines[1:-1]]
+        texts = [shown(_END.sub("", line)) for line in lines[1:-1]]
         self.found.rules.update(zip((each.handle for each in inner), texts, strict=True))
-        self.found.rules[rule.handle] = f"{printable(lines[0])} {'; '.join(texts)}; {printable(lines[-1])}"
+        self.found.rules[rule.handle] = shown(f"{lines[0]} {'; '.join(texts)}; {lines[-1]}")

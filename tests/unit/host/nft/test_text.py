@@ -196,3 +196,14 @@ def test_time_grows_with_the_listing(comment: str) -> None:
     began = time.process_time()
     told(*rules, lines=lines)
     assert time.process_time() - began < 3
+
+
+def test_a_rule_is_no_longer_than_it_can_be_read() -> None:
+    """A set in it can have as many elements as its user likes, and is shown with each drop."""
+    elements = ", ".join(f"10.{n >> 8}.{n & 255}.1" for n in range(20_000))
+    text = told(Rule("c", 7), lines=f"\t\tip saddr {{ {elements} }} ct state invalid drop # handle 7\n")[7]
+    assert text.startswith("ip saddr { 10.0.0.1, 10.0.1.1, ")
+    assert text.endswith("10.0.15.1, ... 19984 more } ct state invalid drop")
+    long = told(Rule("c", 7), lines=f"\t\t{'a' * 10_000} drop # handle 7\n")[7]
+    assert long.endswith("aaa... (5909 characters more)")
+    assert len(long) < 5000
