@@ -5,6 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_origin, get_type_hints, overload
 
@@ -17,6 +18,7 @@ from dropwatch.names.foreign import printable
 
 _REMEMBERED = 256
 _SHARE, _SAVED_S = 0.1, 2.0  # of the time, for the namespaces of one user
+_LONG_S = 0.05  # an ordinary drop takes less, also on a slow machine
 _OWNER_NS = 1_000_000_000  # how long whose a namespace is is believed: it decides of time only
 _MOST_FAILURES = 64  # one user can have many namespaces, each of which fails
 
@@ -66,12 +68,21 @@ class Asked:
         user = self._owner(inode)
         if user is None:
             return self.guarded(what, read)
-        share = self._shares.setdefault(user, Share(_SHARE, _SAVED_S))
+        share = self._share(user)
         if not share.is_left:
             self._fail(what, f"reading the namespaces of user {user} takes too much time")
             return None
         with share.spent():
             return self.guarded(what, read)
+
+    def judging(self, inode: int) -> AbstractContextManager[None]:
+        """Inside it a drop of that namespace is judged. What takes long then, since its user has configured so much,
+        counts for what may be read for him."""
+        user = self._owner(inode) if inode else None
+        return nullcontext() if user is None else self._share(user).spent(beyond=_LONG_S)
+
+    def _share(self, user: int) -> Share:
+        return self._shares.setdefault(user, Share(_SHARE, _SAVED_S))
 
     def _owner(self, inode: int) -> int | None:
         which = inode, self.seen.last_change("namespace", inode)

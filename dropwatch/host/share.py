@@ -11,6 +11,7 @@ class Share:
     def __init__(self, share: float, saved: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._share, self._most, self._saved = share, saved, saved
         self._clock, self._counted_at = clock, clock()
+        self._spent = 0.0
 
     @property
     def is_left(self) -> bool:
@@ -20,10 +21,13 @@ class Share:
         return self._saved > 0
 
     @contextmanager
-    def spent(self) -> Iterator[None]:
-        """What is done inside the `with` counts."""
-        began = self._clock()
+    def spent(self, beyond: float = 0.0) -> Iterator[None]:
+        """What is done inside the `with` counts, once; not at all what takes no more than `beyond`."""
+        began, counted = self._clock(), self._spent
         try:
             yield
         finally:
-            self._saved -= self._clock() - began
+            spent = self._clock() - began - (self._spent - counted)
+            if spent > beyond:
+                self._saved -= spent
+                self._spent += spent

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from dropwatch.enrich.answers import live_answers
-from dropwatch.errors import CannotRunHere
+from dropwatch.errors import CannotRunHere, WhydropError
 from dropwatch.host.host import Host
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.kernel.kallsyms import Kallsyms
@@ -48,6 +48,7 @@ class Live(Run):
         self._listener = listener_for(options)
         self._command = Command(options.command) if options.command else None
         self._absent: tuple[str, ...] = ()
+        self._not_judged, self._why_not = 0, ""
         self.told: tuple[str, ...] = ()
 
     @property
@@ -118,6 +119,7 @@ class Live(Run):
                 *self._tracer.blind_spots,
                 *self._host.blind_spots,
                 *self._stages.blind_spots,
+                *_not_judged(self._not_judged, self._why_not),
                 *watch.blind_spots,
             ),
         )
@@ -126,11 +128,23 @@ class Live(Run):
         self._totals, self.last_words = totals, last + self._mode.end(totals, now)
 
     def _judge(self, event: Event) -> Finding | None:
+        """What goes wrong with one drop costs a sentence, and the run goes on."""
+        try:
+            with self._host.judging(event.netns):
+                return self._mode.take(event, self._found(event))
+        except WhydropError:
+            raise
+        except Exception as error:
+            self._not_judged += 1
+            self._why_not = self._why_not or f"{type(error).__name__}: {error}"
+            return None
+
+    def _found(self, event: Event) -> Finding | None:
         finding = self._stages.finding(event)
         if finding is not None and self._options.light:
             for layer in symbols.layers_of(finding.drop.where.layer, finding.drop.reason):
                 self._tracer.wake(layer)
-        return self._mode.take(event, finding)
+        return finding
 
     def _ready(self) -> None:
         if self._options.ready_file is not None:
@@ -147,6 +161,11 @@ def refuse_reasons_without_names(wanted: Filter, known: frozenset[str]) -> None:
             "--reason cannot match anything here: this kernel gives no drop reasons",
             "ask for causes instead (--cause), which do not depend on them; whydrop explain lists them",
         )
+
+
+def _not_judged(count: int, why: str) -> tuple[str, ...]:
+    drops = "1 drop was" if count == 1 else f"{count} drops were"
+    return (f"{drops} not judged: this should not have happened, please report it ({why})",) if count else ()
 
 
 def absent_reasons(wanted: Filter, known: frozenset[str]) -> tuple[str, ...]:

@@ -246,3 +246,19 @@ def test_the_namespaces_of_one_user_have_a_share_of_the_time(monkeypatch: pytest
     )
     assert [host.neighbours(inode, "va", 900) for inode in range(1000, 1100)] == list(range(1000, 1100))
     assert host.neighbours(300, "va", 900) == 300  # it was saved meanwhile
+
+
+def test_judging_that_takes_long_is_time_of_the_namespaces_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """He has so much configured that it takes long; nobody else waits for it a second time."""
+    monkeypatch.setattr(question_module, "owner", {7: 1000, 8: 1000, 9: None}.get)
+    host, clock = Neighbourhood(lambda inode, interface: inode), Clock(0)
+    share = Share(0.1, 1.0, clock)
+    monkeypatch.setattr(host, "_share", lambda user: share)
+    for inode in (0, 7, 9):
+        with host.judging(inode):
+            clock.now += 3 if inode == 9 else 0
+    assert host.neighbours(7, "eth0", 0) == 7
+    with host.judging(7):
+        clock.now += 3
+    assert [host.neighbours(inode, "eth0", 1 << 62) for inode in (8, 9)] == [None, 9]
+    assert any("user 1000 takes too much time" in spot for spot in host.blind_spots)

@@ -24,3 +24,28 @@ def test_no_more_is_saved_than_is_allowed() -> None:
     with share.spent():
         clock.now += 2
     assert not share.is_left
+
+
+def test_what_is_inside_another_counts_once() -> None:
+    clock = Clock(0)
+    share = Share(0.0, 9.0, clock)
+    with share.spent():
+        clock.now += 4
+        with share.spent():
+            clock.now += 4
+    assert share.is_left
+    with share.spent():
+        clock.now += 1
+    assert not share.is_left
+
+
+def test_what_takes_no_longer_than_it_may_does_not_count() -> None:
+    clock = Clock(0)
+    share = Share(0.1, 1.0, clock)
+    for _ in range(100):
+        with share.spent(beyond=1):
+            clock.now += 1
+    assert share.is_left
+    with share.spent(beyond=1):
+        clock.now += 2
+    assert not share.is_left

@@ -18,6 +18,7 @@ from dropwatch.model.journey import RawStep
 from dropwatch.probe.tracer import Counts
 from dropwatch.render.screen import Screen
 from dropwatch.run import live as live_module
+from dropwatch.run import pipeline, verdicts
 from dropwatch.run.live import absent_reasons, refuse_reasons_without_names
 from dropwatch.run.options import Options, View
 from dropwatch.run.show import show_live
@@ -191,3 +192,24 @@ def test_a_reason_that_this_kernel_lacks_is_a_blind_spot() -> None:
     wanted = Filter(reasons=frozenset({"NO_SOCKET", "OVS_DROP_METER", "TC_EGRESS"}))
     found = absent_reasons(wanted, frozenset({"NO_SOCKET", "ovs_drop_meter"}))
     assert found == ("drop reason TC_EGRESS: this kernel has none of that name, unless a module brings it",)
+
+
+def test_a_drop_that_cannot_be_judged_costs_a_sentence(
+    made: list[Probes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with it, or with us: the others are told, and so is the end."""
+    diagnose, left = pipeline.judge(), iter((KeyError("\x1b]0;"),))
+
+    def judge(*given: Any) -> verdicts.Diagnosis:
+        for error in left:
+            raise error
+        return diagnose(*given)
+
+    monkeypatch.setattr(pipeline, "judge", lambda: judge)
+    out, err = shown(json=True)
+    *told, end = [json.loads(line) for line in out.splitlines()]
+    assert (len(told), end["drops_matched"], err) == (2, 2, "")
+    (spot,) = [spot for spot in end["blind_spots"] if "not judged" in spot]
+    assert spot.startswith(
+        "1 drop was not judged: this should not have happened, please report it (KeyError: "
+    )
