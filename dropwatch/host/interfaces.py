@@ -12,6 +12,7 @@ from dropwatch.host.netns.files import NAMES_DIR, OWN_FILE
 from dropwatch.names.foreign import foreign, raw_name
 
 _FRESH_SECONDS, _MISSING_SECONDS = 1.0, 0.05  # how long an answer is believed: a name, and that there is none
+_MOST_NAMESPACES = 4096  # anybody can have more, one after another
 _SIOCGIFMTU = 0x8921  # include/uapi/linux/sockios.h
 
 
@@ -57,7 +58,10 @@ class InterfaceNames:
         read_at, names = self._known.get(netns_inode, (0.0, {}))
         if now - read_at > (_FRESH_SECONDS if index in names else _MISSING_SECONDS):
             names = self._read(netns_inode)
+            self._known.pop(netns_inode, None)
             self._known[netns_inode] = (now, names)
+            if len(self._known) > _MOST_NAMESPACES:
+                del self._known[next(iter(self._known))]
         return names.get(index)
 
     def _read(self, netns_inode: int) -> dict[int, str]:

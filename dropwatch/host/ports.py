@@ -67,14 +67,15 @@ def port_of(ifindex: int, found: dict[int, dict[int, bytes]]) -> Port | None:
 def read_ethertypes(netns_inode: int) -> tuple[int, ...]:
     """Those that are handled on every interface. Raises OSError when the namespace is gone."""
     with entered(netns_inode):
-        return tuple(_ethertypes(_HANDLERS.read_text()))
+        return tuple(_ethertypes(_HANDLERS.read_bytes()))
 
 
-def _ethertypes(listing: str) -> Iterator[int]:
-    """Type, device and function; a sniffer has ALL, or a device."""
+def _ethertypes(listing: bytes) -> Iterator[int]:
+    """Type, device and function; a sniffer has ALL, or a device. A device's name may be no text, and have what text
+    takes for a blank or an end of a line."""
     for line in listing.splitlines()[1:]:
         words = line.split()
-        if len(words) == 2 and words[0] != "ALL":
+        if len(words) == 2 and words[0] != b"ALL":
             yield int(words[0], 16)
 
 

@@ -34,10 +34,10 @@ def read_config(netns_inode: int) -> XfrmConfig:
 def _interface_is_loaded() -> bool:
     """Opening a socket would load the module xfrm_user, and looking must not change the host."""
     try:
-        rows = _NETLINK_TABLE.read_text().splitlines()[1:]
+        with _NETLINK_TABLE.open("rb") as rows:  # one by one: anybody can have many such sockets
+            if any(row.split()[1:2] == [b"%d" % netlink.XFRM] for row in rows):
+                return True
     except OSError:
-        return True
-    if any(row.split()[1] == str(netlink.XFRM) for row in rows):
         return True
     if _PFKEY_TABLE.exists():
         raise OSError(errno.EPROTONOSUPPORT, "SAs may have been set by PF_KEY, which whydrop does not read")

@@ -171,7 +171,10 @@ def _send(connection: socket.socket, kind: int, name: bytes) -> None:
 def _received(connection: socket.socket, size: int, deadline: float) -> bytes:
     found = bytearray()
     while len(found) < size:
-        connection.settimeout(max(0.01, deadline - time.monotonic()))
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError  # what comes a byte at a time is never late by itself
+        connection.settimeout(left)
         piece = connection.recv(size - len(found))
         if not piece:
             raise ValueError("the answer ends too early")

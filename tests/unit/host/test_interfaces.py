@@ -64,3 +64,10 @@ def test_a_name_may_be_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in interfaces.interfaces(own_inode()).values():
         with pytest.raises(OSError, match="No such device"):
             interfaces.read_mtu(own_inode(), name)
+
+
+def test_no_more_namespaces_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interfaces, "_MOST_NAMESPACES", 3)
+    names = interfaces.InterfaceNames(lambda inode: {2: f"eth{inode}"})
+    assert [names.name(inode, 2) for inode in (1, 2, 3, 1, 4)] == ["eth1", "eth2", "eth3", "eth1", "eth4"]
+    assert list(names._known) == [2, 3, 4]

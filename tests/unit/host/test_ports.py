@@ -8,7 +8,7 @@ from dropwatch.host.netlink import attribute
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.ports import Port, _ethertypes, port_of, read_ethertypes, read_port
 
-LISTING = """Type Device      Function
+LISTING = b"""Type Device      Function
 ALL              tpacket_rcv
 ALL  eth0        packet_rcv
 0800             ip_rcv
@@ -80,3 +80,9 @@ def test_ethertypes() -> None:
 def test_this_host() -> None:
     assert 0x0800 in read_ethertypes(own_inode())
     assert read_port(own_inode(), 1) is None
+
+
+def test_a_device_may_be_called_anything() -> None:
+    names = (b"\xff", b"\x1c88cc", "\u2028".encode(), b"\x85")
+    rows = b"".join(b"ALL  %-8s    packet_rcv\n" % name for name in names)
+    assert list(_ethertypes(LISTING + rows)) == [0x0800, 0x86DD]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -170,3 +171,17 @@ def test_names_that_any_user_may_give_end_nothing(odd: bytes, tmp_path: Path) ->
 def test_names_of_connections_are_harmless() -> None:
     message = b"\x01\x02\xff\n" + section("child-sas", section("c")) + b"\x02"
     assert [one.ike for one in connections_of(message)] == ["\\xff\\x0a"]
+
+
+def test_a_daemon_that_answers_byte_by_byte_is_late_too(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, and a second of the clock later."""
+    now = iter(range(100))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(daemon(bytes(1000)))
+        connection.sendall(b"x")
+        slow = SimpleNamespace(settimeout=connection.settimeout, recv=lambda size: connection.recv(1))
+        with pytest.raises(TimeoutError):
+            vici._received(slow, 1000, 50)  # type: ignore[arg-type]
