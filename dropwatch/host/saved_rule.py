@@ -4,10 +4,15 @@ import re
 import shlex
 
 # Between them both kinds of quotes are escaped, for a shell only this one (libxtables/xtables.c: xtables_save_string).
-QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# What is not closed ends with the text, so that nothing is looked at twice.
+QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)("?)', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def words_of(text: str) -> list[str]:
     """Raises ValueError for what is no such line."""
-    return shlex.split(QUOTED.sub(lambda found: shlex.quote(_ESCAPED.sub(r"\1", found[1])), text))
+    return shlex.split(QUOTED.sub(_for_a_shell, text))
+
+
+def _for_a_shell(found: re.Match[str]) -> str:
+    return shlex.quote(_ESCAPED.sub(r"\1", found[1])) if found[2] else found[0]

@@ -17,7 +17,8 @@ SOFTIRQ = frozenset(
 )
 # What compilers hang on a function's name when they clone, split or specialise it: gcc .isra.0 .part.0
 # .constprop.0 .cold, clang .llvm.<hash>. It says nothing about what the function does.
-_CLONE = re.compile(r"(?:\.(?:isra|part|constprop|cold|llvm|lto_priv)(?:\.[0-9a-z]+)?)+$")
+_CLONES = frozenset({"isra", "part", "constprop", "cold", "llvm", "lto_priv"})
+_NUMBER = re.compile(r"[0-9a-z]+")
 _HEAD = re.compile(r"^\[([^\]\n]+)\]$", re.MULTILINE)
 
 
@@ -64,7 +65,15 @@ class CounterWords:
 @lru_cache(maxsize=8192)
 def base_name(function: str) -> str:
     """`ip_rcv_finish_core` for `ip_rcv_finish_core.isra.0.cold`: the name without what a compiler added."""
-    return _CLONE.sub("", function)
+    parts = function.split(".")
+    while len(parts) > 1:
+        if parts[-1] in _CLONES:
+            del parts[-1]
+        elif len(parts) > 2 and parts[-2] in _CLONES and _NUMBER.fullmatch(parts[-1]):
+            del parts[-2:]
+        else:
+            break
+    return ".".join(parts)
 
 
 @cache

@@ -18,6 +18,7 @@ from dropwatch.recording.encode import field_names, tag_of
 
 _LARGEST = 1 << 64
 _DEEPEST = 32
+_LONGEST_TEXT = 1 << 16
 _IP_TYPES = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
 _KERNEL_ADDRESS = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII)
 _NUMBER_AS_KEY = re.compile(r"-?[0-9]{1,20}", re.ASCII)
@@ -89,10 +90,13 @@ def _fraction(data: Any) -> float:
 
 
 def _text(data: Any) -> str:
-    """Printable whatever is in the file: its names go where those of a kernel go, and are made as harmless."""
+    """Printable whatever is in the file: its names go where those of a kernel go, and are made as harmless.
+
+    The end of one that is longer than whydrop itself would show is left out.
+    """
     if not isinstance(data, str):
         raise Malformed("no text")
-    return printable(data)
+    return printable(data[:_LONGEST_TEXT])
 
 
 def _like(pattern: re.Pattern[str], data: Any) -> str:

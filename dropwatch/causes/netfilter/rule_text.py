@@ -13,8 +13,8 @@ _NFT_QUOTED = re.compile(r'"[^"]*"')  # nft has no way to escape a quote
 _SAID = re.compile(r"(--(?:comment|log-prefix|nflog-prefix)) \S+")
 _NFT_SAID = re.compile(r'\b(?:comment|prefix) "[^"]*"')
 _XT_STATE = re.compile(r"(! )?--(?:ctstate|state) (\S+)")
-_NFT_STATES = re.compile(r"\bct state (!= |! )?(?:\{ ([^}]*) \}|([a-z]+(?:,[a-z]+)*)(?= |$))")
-_NFT_STATE_MAP = re.compile(r"\bct state vmap \{ ([^}]*) \}")
+_NFT_STATES = re.compile(r"\bct state (!= |! )?(?:\{ ([^{}]*) \}|([a-z]+(?:,[a-z]+)*)(?= |$))")
+_NFT_STATE_MAP = re.compile(r"\bct state vmap \{ ([^{}]*) \}")
 _NFT_FIB = re.compile(
     r"\bfib ([a-z]+(?: \. [a-z]+)*) (?:(?:oif|check) missing|oif (?:eq |== )?0\b|oifname (?:eq |== )?\"\")"
 )

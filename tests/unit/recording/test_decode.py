@@ -219,3 +219,7 @@ def test_fields_may_be_added() -> None:
 def test_a_text_is_made_as_harmless_as_a_name_of_a_kernel() -> None:
     assert decode("a\nb\ud800\u202e\x1b[2J", str) == "a\\x0ab\\xed\\xa0\\x80\\xe2\\x80\\xae\\x1b[2J"
     assert decode(["x\n", {"\x1b": "\n"}], Any) == ["x\\x0a", {"\\x1b": "\\x0a"}]
+
+
+def test_a_text_is_no_longer_than_it_can_be_read() -> None:
+    assert len(decode("a" * 10_000_000, str)) == 1 << 16

@@ -1,5 +1,6 @@
 """What is read out of the text of a rule, and what is not."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -91,3 +92,18 @@ def test_what_a_packet_cannot_match(make_packet: Callable[..., Packet], text: st
 
 def test_a_packet_without_ports_may_match_a_rule_with_ports(make_packet: Callable[..., Packet]) -> None:
     assert may_match("-A X -p udp --dport 53 -j DROP", make_packet(sport=None, dport=None))
+
+
+@pytest.mark.parametrize(
+    "part", ["ct state { ", "ct state vmap { ", 'comment "', '\\"', "fib a . a . ", "--comment "]
+)
+@pytest.mark.parametrize("start", ["", "-A INPUT "])
+def test_a_text_of_somebody_elses_takes_time_as_it_is_long(
+    start: str, part: str, make_packet: Callable[..., Packet]
+) -> None:
+    text = start + part * 50_000
+    began = time.process_time()
+    asks_for_invalid(text)
+    reverse_path(text)
+    may_match(text, make_packet())
+    assert time.process_time() - began < 5  # of what is looked at anew from each part: minutes
