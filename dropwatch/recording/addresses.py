@@ -35,11 +35,13 @@ _FIXED = frozenset(
     for length in range(network.prefixlen)
 )
 _IN_TEXT = re.compile(
-    r"""(?<![\w:.])(?P<mac>[0-9a-f]{2}(?::[0-9a-f]{2}){5})(?![\w:])
+    r"""(?<![^\W_])(?<![:.])(?P<mac>[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5})(?![\w:])
       | (?<![\d.])(?P<v4>\d{1,3}(?:\.\d{1,3}){3})(?!\d|\.\d)(?:/(?P<mask>\d{1,3}(?:\.\d{1,3}){3}|\d{1,2})(?!\d))?
-      | (?<![\w:.])(?P<v6>[0-9a-f]{0,4}:[0-9a-f:]*:[0-9a-f:]*(?:\d{1,3}(?:\.\d{1,3}){3})?)(?:/(?P<length>\d{1,3}))?""",
+      | (?<![^\W_])(?<![:.])(?P<v6>[0-9a-f]{0,4}:[0-9a-f:]*:[0-9a-f:]*(?:\d{1,3}(?:\.\d{1,3}){3})?)
+        (?:/(?P<length>\d{1,3}))?""",
     re.IGNORECASE | re.VERBOSE,
 )
+_SPELT_OUT = re.compile(r"((?:\\x[0-9a-f]{2})+)")  # as names/foreign.py spells bytes
 _MOST_REMEMBERED = 1 << 16
 
 
@@ -75,7 +77,10 @@ class Anonymizer:
 
     def text(self, text: str) -> str:
         """The same words with other addresses; prefixes and MAC addresses too."""
-        return _IN_TEXT.sub(self._replaced, text)
+        parts = _SPELT_OUT.split(text)  # a tab before an address is a letter and digits, and no part of it
+        return "".join(
+            part if at % 2 else _IN_TEXT.sub(self._replaced, part) for at, part in enumerate(parts)
+        )
 
     def kernel_address(self, address: int) -> int:
         """Another kernel address: the real ones tell where the kernel lies in memory. 0 stays 0."""
@@ -108,7 +113,9 @@ class Anonymizer:
 
     def _replaced(self, found: re.Match[str]) -> str:
         if found["mac"]:
-            return self._mac(bytes.fromhex(found["mac"].replace(":", ""))).hex(":")
+            numbers = found["mac"].split(":")  # ebtables writes 2:0:0:0:0:a
+            form = "x" if any(len(number) == 1 for number in numbers) else "02x"
+            return ":".join(format(byte, form) for byte in self._mac(bytes(int(one, 16) for one in numbers)))
         text, mask = (found["v4"], found["mask"]) if found["v4"] else (found["v6"], found["length"])
         bare = text if text.endswith("::") else text.rstrip(":")
         try:

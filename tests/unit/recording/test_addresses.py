@@ -85,6 +85,10 @@ MAC = OTHER.packed(bytes.fromhex("0a1122334455")).hex(":")
         ("10.9.0.1/16", f"{A4}/16"),
         ("[2001:db8::1]:53 2001:db8::1, ether saddr 0a:11:22:33:44:55", f"[{A6}]:53 {A6}, ether saddr {MAC}"),
         ("ends in 2001:db8::1: so", f"ends in {A6}: so"),
+        ("-s a:11:22:33:44:55 -j DROP", f"-s {MAC.replace(':0', ':').removeprefix('0')} -j DROP"),
+        ("allow\\x0910.9.0.1\\x0a2001:db8::1", f"allow\\x09{A4}\\x0a{A6}"),
+        ("from_10.9.0.1_2001:db8::1", f"from_{A4}_{A6}"),
+        ("1:2:3:4:5:6:7 now", "1:2:3:4:5:6:7 now"),
         ("2001:db8::1/128 is it", f"{A6}/128 is it"),
         ("01:00:5e:00:00:fb ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:fb ff:ff:ff:ff:ff:ff"),
         (
