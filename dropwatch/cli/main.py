@@ -117,7 +117,7 @@ def _run(options: "Options") -> None:
     with Stop() as stop:
         from dropwatch.run.show import show_live
 
-        show_live(options, Screen(sys.stdout, sys.stderr), stop)
+        show_live(options, Screen(sys.stdout, sys.stderr, lambda: stop.asked), stop)
 
 
 def _refuse_before_word(context: click.Context) -> None:
@@ -230,7 +230,7 @@ def _replay(file: str, findings: bool, **given: Any) -> None:
     with Stop() as stop:
         from dropwatch.run.show import show_replay
 
-        screen = Screen(sys.stdout, sys.stderr)
+        screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
         show_replay(Path(file), options, given["netns"], screen, stop, as_findings=findings)
 
 

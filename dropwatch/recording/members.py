@@ -9,9 +9,10 @@ costs no more memory than an honest one.
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from dropwatch.errors import WhydropError, WrongUsage
 
@@ -158,7 +159,7 @@ def _unpacked(start: bytes) -> bytes:
         return b""
 
 
-def _items(file: BinaryIO, start: bytes, path: Path) -> Iterator[Item]:
+def _items(file: BufferedReader, start: bytes, path: Path) -> Iterator[Item]:
     number = 1
     try:
         for line in islice(_lines(file, start), 1, None):  # the first one names the format
@@ -170,24 +171,24 @@ def _items(file: BinaryIO, start: bytes, path: Path) -> Iterator[Item]:
         ) from error
 
 
-def _lines(file: BinaryIO, start: bytes) -> Iterator[bytes]:
+def _lines(file: BufferedReader, start: bytes) -> Iterator[bytes]:
     for text in _members(file, start):
         if not text.endswith(b"\n"):
             raise _Broken("a member ends in the middle of a line")
         yield from text[:-1].split(b"\n")
 
 
-def _members(file: BinaryIO, packed: bytes) -> Iterator[bytes]:
+def _members(file: BufferedReader, packed: bytes) -> Iterator[bytes]:
     """What each member unpacks to, once its checksum is right. `packed` has been read of the file already.
 
     Other writers of gzip put names and comments into the header: they are passed over and never held.
     """
     left = _UNPACKED_AT_ONCE + _RATIO * len(packed)
-    while packed or (packed := file.read(_CHUNK)):
+    while packed or (packed := file.read1(_CHUNK)):
         unpacker, text = zlib.decompressobj(_GZIP_BITS), bytearray()
         while not unpacker.eof:
             if not packed:
-                packed = file.read(_CHUNK)
+                packed = file.read1(_CHUNK)
                 left += _RATIO * len(packed)
             if not packed:
                 raise _Broken("it ends in the middle of a member: the writing was interrupted")

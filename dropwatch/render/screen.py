@@ -4,10 +4,14 @@ import errno
 import io
 import os
 import select
+import time
+from collections.abc import Callable
 from typing import TextIO
 
 from dropwatch.errors import WhydropError
 
+_PIECE = 1024  # characters: no more bytes than a pipe takes at once that has any room
+_LOOK_EVERY_MS, _GRACE_S = 100, 1.0
 _NOBODY_READS = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
 
 
@@ -15,12 +19,15 @@ class Screen:
     """Findings go to `out`, everything else to `err`.
 
     A pipe whose reader left and a terminal that is gone are no errors: `reader_left` tells, and what comes
-    after is thrown away. Raises WhydropError when the output cannot be written otherwise (disk full).
+    after is thrown away; so it is with one who does not read on once the run was `asked` to end. Raises
+    WhydropError when the output cannot be written otherwise (disk full).
     """
 
-    def __init__(self, out: TextIO | None, err: TextIO | None) -> None:
+    def __init__(self, out: TextIO | None, err: TextIO | None, asked: Callable[[], int] = lambda: 0) -> None:
+        """`asked` says how often the run was asked to end."""
         self.out = out
         self.err = err
+        self._asked = asked
         self._gone = out is None
         for stream in (out, err):
             if isinstance(stream, io.TextIOWrapper):
@@ -38,8 +45,7 @@ class Screen:
         if self._gone or self.out is None or not text:
             return
         try:
-            self.out.write(text)
-            self.out.flush()
+            self._write(self.out, text)
         except OSError as error:
             self._give_up()
             if error.errno not in _NOBODY_READS:
@@ -52,16 +58,40 @@ class Screen:
         if self.err is None or not text:
             return
         try:
-            self.err.write(text)
-            self.err.flush()
+            self._write(self.err, text)
         except OSError:
             _point_at_nothing(self.err)
             self.err = None
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        for start in range(0, len(text), _PIECE):
+            self._wait_for_room(stream)
+            stream.write(text[start : start + _PIECE])
+            stream.flush()
+
+    def _wait_for_room(self, stream: TextIO) -> None:
+        """Raises OSError (EPIPE) where nobody makes any though the run is to end."""
+        until: float | None = None
+        while not _has_room(stream):
+            if self._asked() and until is None:
+                until = time.monotonic() + _GRACE_S
+            if self._asked() > 1 or (until is not None and time.monotonic() > until):
+                raise OSError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     def _give_up(self) -> None:
         self._gone = True
         if self.out is not None:
             _point_at_nothing(self.out)
+
+
+def _has_room(stream: TextIO) -> bool:
+    """Waits for it a moment. What is no file always has, and where something is wrong writing says so."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return bool(poll.poll(_LOOK_EVERY_MS))
+    except (OSError, ValueError):
+        return True
 
 
 def _hung_up(stream: TextIO) -> bool:

@@ -28,7 +28,7 @@ from dropwatch.run.context import Face, Run
 from dropwatch.run.mode import Mode
 from dropwatch.run.options import VIEWS, Options, View
 from dropwatch.run.pipeline import NOT_PACKETS, Matching, pipeline
-from dropwatch.run.stop import Stop
+from dropwatch.run.stop import Stop, Stopped
 from dropwatch.run.write import listener_for
 
 ModeOf = Callable[[Options, Start, Listener], Mode]
@@ -53,7 +53,8 @@ class Replay(Run):
         as_findings: bool = False,
     ) -> None:
         super().__init__(face, stop)
-        self._recording = Recording(path)
+        with stop.waiting():  # for a pipe
+            self._recording = Recording(path)
         self.start = self._recording.start
         _refuse_same_file(path, options.write)
         recorded = (view for view in VIEWS if view == self.start.view and not as_findings)
@@ -86,8 +87,13 @@ class Replay(Run):
         """To the last item, or to where it cannot be read any more."""
         end: End | None = None
         damage: Damaged | None = None
+        items = self._recording.items()
         try:
-            for item in self._recording.items():
+            while True:
+                with self._stop.waiting():
+                    item = next(items, None)
+                if item is None:
+                    break
                 self._bounds.check()
                 if isinstance(item, End):
                     end = item
@@ -104,6 +110,8 @@ class Replay(Run):
                     break
         except Damaged as error:
             damage = error
+        except Stopped:
+            pass
         yield from self._take_due(None)
         self._end(end, damage)
         if damage is not None:

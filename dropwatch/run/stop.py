@@ -1,8 +1,14 @@
 """Turns the signals that end a program into a question that the read loop can ask."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was asked to end while it waited for something that may never come."""
 
 
 class Stop:
@@ -14,6 +20,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = 0
+        self._waits = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -31,6 +38,17 @@ class Stop:
         for number, before in self._before.items():
             signal.signal(number, before)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Inside it something is waited for that may never come: a signal raises Stopped there."""
+        self._waits = True
+        try:
+            if self.asked:
+                raise Stopped
+            yield
+        finally:
+            self._waits = False
+
     def ask(self) -> None:
         """The same without a signal."""
         self.asked += 1
@@ -41,3 +59,5 @@ class Stop:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.asked += 1
+        if self._waits:
+            raise Stopped

@@ -2,12 +2,14 @@
 
 import os
 import pty
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dropwatch.errors import WhydropError
+from dropwatch.render import screen as screen_module
 from dropwatch.render.screen import Screen
 
 
@@ -84,3 +86,38 @@ def test_what_an_encoding_cannot_say_is_spelt_out() -> None:
         Screen(out, None).show("größe\n")
         assert os.read(reading, 100) == b"gr\\xf6\\xdfe\n"
     os.close(reading)
+
+
+@pytest.mark.parametrize(("asked", "seconds"), [(1, 0.05), (2, 30.0)])
+def test_a_reader_that_does_not_read_keeps_no_run_from_its_end(
+    asked: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screen_module, "_GRACE_S", seconds)
+    monkeypatch.setattr(screen_module, "_LOOK_EVERY_MS", 1)
+    times = iter([0, 0, *[asked] * 1000])
+    reading, writing = os.pipe()
+    with opened(writing) as out:
+        screen = Screen(out, None, lambda: next(times))
+        screen.show("one\n" * 100_000)
+        assert screen.reader_left
+        screen.show("two\n")
+    with os.fdopen(reading, "rb") as left:
+        assert set(left.read().split()) == {b"one"}
+
+
+def test_a_reader_that_is_slow_gets_all_of_it() -> None:
+    reading, writing = os.pipe()
+    found: list[bytes] = []
+
+    def read() -> None:
+        with os.fdopen(reading, "rb") as slow:
+            found.append(slow.read())
+
+    reader = threading.Thread(target=read)
+    with opened(writing) as out:
+        screen = Screen(out, None, lambda: 1)
+        reader.start()
+        screen.show("größe\n" * 100_000)
+        assert not screen.reader_left
+    reader.join()
+    assert found == ["größe\n".encode() * 100_000]

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -379,3 +380,39 @@ def test_wrong_usage(
     code, out, err = replay(path, *words)
     assert (code, out) == (2, "")
     assert why in err
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_pipe_into_which_nobody_writes_any_more(begun: bool, record: Record, tmp_path: Path) -> None:
+    """It is waited for, but not when a signal says to stop; what came is told."""
+    path, shown = record(json=True)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    words = [sys.executable, "-c", "from dropwatch.cli.main import main; import sys; sys.exit(main())"]
+    process = subprocess.Popen(
+        [*words, "replay", str(pipe), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    while not hears(process.pid, signal.SIGTERM):
+        assert process.poll() is None
+    if not begun:
+        process.terminate()
+        out, said = process.communicate(timeout=60)
+        assert (process.returncode, out, said.strip()) == (130, "", "")
+        return
+    with pipe.open("wb") as writing:
+        writing.write(opening("1") + b"".join(pack(list(read_items(path))[:-1])))
+        writing.flush()
+        told = process.stdout.readline()
+        process.terminate()
+        out, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, "")
+    assert shown.startswith(told)
+    assert json.loads(out.splitlines()[-1])["type"] == "end"
+
+
+def hears(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler for this signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from dropwatch.run.stop import Stop
+from dropwatch.run.stop import Stop, Stopped
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -45,3 +45,16 @@ def test_an_ignored_interrupt_of_a_background_job_is_heard() -> None:
             assert stop.asked == 1
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_what_may_never_come_is_not_waited_for() -> None:
+    with Stop() as stop:
+        with stop.waiting():
+            pass
+        with pytest.raises(Stopped), stop.waiting():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked == 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked == 2
+        with pytest.raises(Stopped), stop.waiting():
+            pytest.fail("it is asked already")
