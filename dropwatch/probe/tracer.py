@@ -209,9 +209,14 @@ class Tracer:
         for row in gone:
             self._loader.delete("rows", row)
         self._forgotten += len(gone)
-        left = Counter(netns_of(row) for row, _ in self._loader.elements("rows")) if gone else Counter()
-        for inode in {netns_of(row) for row in gone}:
-            self._loader.put("row_owners", struct.pack("=I", inode), struct.pack("=I", left[inode]))
+        if not gone:
+            return
+        # Also of those that lost no row: where there was no room for one it counts all the same.
+        left = Counter(netns_of(row) for row, _ in self._loader.elements("rows"))
+        for netns, have in list(self._loader.items("row_owners")):
+            now = left[struct.unpack("=I", netns)[0]]
+            if have != now:
+                self._loader.put("row_owners", netns, struct.pack("=I", now))
 
     def flows(self) -> list[tuple[bytes, int]]:
         """What died by flow (struct flow of bpf/flow.c), of many flows only some. Only in a summary."""

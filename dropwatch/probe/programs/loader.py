@@ -164,7 +164,7 @@ class Loader:
     def _buffer(self, table: str) -> Any:
         shape = self._shapes[table]
         each = possible_cpus() if shape.kind in _PER_CPU_MAPS else 1
-        return ctypes.create_string_buffer(each * shape.value_bytes)
+        return ctypes.create_string_buffer(each * -(-shape.value_bytes // 8) * 8)
 
 
 def _create_map(shape: MapShape, entries: int) -> int:
