@@ -151,9 +151,16 @@ def _block(kind: int, body: bytes) -> bytes:
 def _options(options: list[tuple[int, bytes]]) -> bytes:
     found = b""
     for code, value in options:
-        value = value[:_LONGEST_OPTION]
+        value = _fitting(value)
         found += struct.pack("<HH", code, len(value)) + _padded(value)
     return found + struct.pack("<HH", _END, 0)
+
+
+def _fitting(value: bytes) -> bytes:
+    """Whole lines of it: half a command is another one."""
+    if len(value) <= _LONGEST_OPTION:
+        return value
+    return value[:_LONGEST_OPTION].rpartition(b"\n")[0]
 
 
 def _padded(data: bytes) -> bytes:

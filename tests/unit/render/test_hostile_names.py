@@ -168,6 +168,19 @@ def test_a_capture_can_be_read(raw: bytes, finding_of: Callable[[str], Finding])
     assert struct.unpack_from("<I", data, len(data) - 4)[0] % 4 == 0
 
 
+def test_a_comment_that_is_too_long_ends_with_a_line(finding_of: Callable[[str], Finding]) -> None:
+    """Half a command is another command."""
+    finding = finding_of("0br")
+    long = replace(finding, fix=tuple(Fix("größer", f"echo {n}") for n in range(5000)))
+    data = Pcapng(lambda event: event.packet).finding(long)
+    start = data.index(b"whydrop: ")
+    (length,) = struct.unpack_from("<H", data, start - 2)
+    lines = data[start : start + length].decode().split("\n")
+    assert 65_000 < length < 1 << 16
+    assert lines[-1] == f"do: größer: echo {lines[-1].split()[-1]}"
+    assert comment(long).startswith("\n".join(lines) + "\n")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_commands_are_what_they_are_for_any_name(name: str, finding_of: Callable[[str], Finding]) -> None:
     commands = [fix.command for fix in finding_of(name).fix if fix.command is not None]
