@@ -1,5 +1,7 @@
 /* When something that user space reads after a drop was changed last: what is read then may not be what the packet met. */
 
+#define NETLINK_ROUTE 0 /* linux/netlink.h */
+
 /* linux/rtnetlink.h: RTNLGRP_*, what is told to whoever listens to routing, and to nobody where nobody does */
 #define GROUP_LINK 1
 #define GROUP_IPV4_ADDRESS 5
@@ -42,17 +44,23 @@ int on_netns_begin(struct pt_regs *ctx)
 	return 0;
 }
 
-/* (skb, net, pid, group) */
-int on_rtnl_notify(struct pt_regs *ctx)
+/* nlmsg_notify(sk, skb, portid, group, ...): of rtnetlink by rtnl_notify, which may be inlined where links change. */
+int on_netlink_notify(struct pt_regs *ctx)
 {
+	union scratch scratch;
+	u64 sock = PT_REGS_PARM1(ctx);
 	u32 group = PT_REGS_PARM4(ctx);
+	u64 net;
 
+	if (read_u16(&scratch, sock + OFF_sock__sk_protocol) != NETLINK_ROUTE)
+		return 0;
+	net = read_pointer(&scratch, sock + OFF_sock____sk_common__skc_net);
 	if (group == GROUP_LINK)
-		note_change_in(PT_REGS_PARM2(ctx), CHANGE_LINKS);
+		note_change_in(net, CHANGE_LINKS);
 	if (group == GROUP_LINK || group == GROUP_IPV4_ADDRESS || group == GROUP_IPV6_ADDRESS ||
 	    group == GROUP_IPV4_ROUTE || group == GROUP_IPV6_ROUTE || group == GROUP_IPV4_RULE ||
 	    group == GROUP_IPV6_RULE || group == GROUP_NEXTHOP)
-		note_change_in(PT_REGS_PARM2(ctx), CHANGE_ROUTES);
+		note_change_in(net, CHANGE_ROUTES);
 	return 0;
 }
 

@@ -69,8 +69,10 @@ inline_always u32 frame_notes(u64 skb, union scratch *scratch)
 
 	if (type == PACKET_LOOPBACK)
 		return NOTE_LOOPED_BACK;
-	if (type == PACKET_BROADCAST || type == PACKET_MULTICAST)
+	if (type == PACKET_BROADCAST)
 		return NOTE_TO_MANY;
+	if (type == PACKET_MULTICAST)
+		return NOTE_TO_MANY | NOTE_TO_GROUP;
 	return HAS_FLOOD && type == PACKET_OTHERHOST && was_flooded(skb, scratch) ? NOTE_FLOODED : 0;
 }
 

@@ -73,6 +73,8 @@ enum note {
 	NOTE_PROBES_UNKNOWN = 512, /* nobody knows whether it did */
 	NOTE_NOT_OWN = 1024, /* the current task holds neither the socket that sent it nor the receiving one */
 	NOTE_RESET_SENT = 4096, /* this host has answered it with a reset */
+	NOTE_TO_GROUP = 8192, /* its frame came to a group of hosts, not to all */
+	NOTE_ENDED_HALF_OPEN = 16384, /* a connection that was half open is gone because of it */
 	NOTE_NO_HEADER = 2048, /* it had no IP header yet: the one in the record is made of what its socket has */
 };
 

@@ -1,11 +1,13 @@
 /* What TCP has answered before it frees it. Time-wait: tcp_v4_rcv and tcp_v6_rcv free what came for a connection that is
  * over at the same place and with the same reason as much else, and have answered it as they should
  * (net/ipv4/tcp_minisocks.c). Likewise keepalives: until there was the reason TCP_OLD_SEQUENCE they were refused with that
- * of segments beyond the window. Resets: an attempt to connect to a port where nobody listens. */
+ * of segments beyond the window. Resets: an attempt to connect to a port where nobody listens. Likewise a reset by which the
+ * other end gives up before the connection is open (a scan, a program that ends): it is freed without a reason. */
 
 struct tcp_visit {
 	u64 skb; /* what has just been dealt with on this CPU and is to be freed next; 0: nothing */
 	u32 note; /* of enum note: how */
+	u64 for_half_open; /* what tcp_check_req has in hand */
 };
 
 BPF_PERCPU_ARRAY(tcp_visits, struct tcp_visit, 1);
@@ -53,6 +55,37 @@ int on_tcp_send_reset(struct pt_regs *ctx)
 	if (visit) {
 		visit->note = visit->skb == skb ? visit->note | NOTE_RESET_SENT : NOTE_RESET_SENT;
 		visit->skb = skb;
+	}
+	return 0;
+}
+
+/* (struct sock *, struct sk_buff *, ...): a segment for a connection that is half open. */
+int on_tcp_check_request(struct pt_regs *ctx)
+{
+	struct tcp_visit *visit = current_tcp_visit();
+
+	if (visit)
+		visit->for_half_open = PT_REGS_PARM2(ctx);
+	return 0;
+}
+
+int on_tcp_check_request_return(struct pt_regs *ctx)
+{
+	struct tcp_visit *visit = current_tcp_visit();
+
+	if (visit)
+		visit->for_half_open = 0;
+	return 0;
+}
+
+/* inet_csk_reqsk_queue_drop: tcp_check_req gives it up for a reset, or for a SYN, which it answers with one. */
+int on_request_drop(struct pt_regs *ctx)
+{
+	struct tcp_visit *visit = current_tcp_visit();
+
+	if (visit && visit->for_half_open) {
+		visit->skb = visit->for_half_open;
+		visit->note = NOTE_ENDED_HALF_OPEN;
 	}
 	return 0;
 }

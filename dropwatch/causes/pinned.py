@@ -9,8 +9,8 @@ from dropwatch.model.drop import Drop, Evidence, Verdict
 
 _PROBES: dict[Change, str] = {
     "namespace": "loopback_net_init",
-    "links": "rtnl_notify",
-    "routes": "rtnl_notify",
+    "links": "nlmsg_notify",
+    "routes": "nlmsg_notify",
     "policies": "km_policy_notify",
     "SAs": "km_state_notify",
     "sysctls": "proc_sys_write",

@@ -52,11 +52,12 @@ class Event:
     system call that reads a map, when no probe could note anything), `probes-unknown` (nobody can tell whether it
     did), `answered` (this host has answered it), `reset-sent` (with a reset of TCP), `copied` (a raw socket had a
     copy), `flooded` (a frame for another host that a bridge here sent out of all its ports), `looped-back` (this host's
-    own, sent to many), `to-many` (its frame came to a group or to all), `no-carrier` (its device was down or had no
-    carrier), `asleep-netfilter` and the like (with --light: the probes of that layer were not attached), `not-own` (the
-    current task holds neither the socket that sent it nor the one that was to receive it). `row` is
-    what a summary counts it by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number
-    of the packet that a trace follows, 0: none.
+    own, sent to many), `to-many` (its frame came to a group or to all), `to-group` (to a group), `no-carrier` (its
+    device was down or had no carrier), `ended-half-open` (a half-open connection of TCP is gone because of it),
+    `asleep-netfilter` and the like (with --light: the probes of that layer were not attached), `not-own` (the current
+    task holds neither the socket that sent it nor the one that was to receive it). `row` is what a summary counts it
+    by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a trace
+    follows, 0: none.
     """
 
     monotonic_ns: int

@@ -50,6 +50,8 @@ TCP = Family(
         Hook("tcp_timewait_state_process", "on_tcp_timewait", "on_tcp_timewait_return"),
         Hook("tcp_send_dupack", "on_tcp_send_dupack", unless_reason="SKB_DROP_REASON_TCP_OLD_SEQUENCE"),
         *entries("on_tcp_send_reset", "tcp_v4_send_reset", "tcp_v6_send_reset"),
+        Hook("tcp_check_req", "on_tcp_check_request", "on_tcp_check_request_return"),
+        Hook("inet_csk_reqsk_queue_drop", "on_request_drop"),
     ),
 )
 
@@ -204,7 +206,7 @@ CHANGES = Family(
     flag="HAS_CHANGES",
     hooks=(
         Hook("loopback_net_init", "on_netns_begin"),
-        Hook("rtnl_notify", "on_rtnl_notify"),
+        Hook("nlmsg_notify", "on_netlink_notify"),
         *entries("on_policy_change", "km_policy_notify", "xfrm_policy_kill"),
         Hook("km_state_notify", "on_state_notify"),
         Hook("__xfrm_state_delete", "on_state_end"),

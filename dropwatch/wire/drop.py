@@ -27,6 +27,8 @@ _NOTES = {
     1024: "not-own",
     2048: "no-header",
     4096: "reset-sent",
+    8192: "to-group",
+    16384: "ended-half-open",
 }
 _NO_REASON = 0xFFFFFFFF  # in a row
 

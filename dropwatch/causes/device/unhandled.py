@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import of_catalogue
 from dropwatch.host.host import Host
 from dropwatch.host.ports import Port
@@ -12,7 +12,7 @@ from dropwatch.names.foreign import quoted
 
 # Ethertypes that the kernel always has a handler for (linux/if_ether.h): IPv4 and ARP.
 _ALWAYS_HANDLED = frozenset({0x0800, 0x0806})
-_RECEIVING = frozenset(
+RECEIVING = frozenset(
     {"__netif_receive_skb_core", "__netif_receive_skb_list_core", "__netif_receive_skb_one_core"}
 )
 
@@ -27,11 +27,13 @@ def bond_inactive(drop: Drop, host: Host) -> Verdict | None:
     if port.backup:
         fact = f"after the drop {name} is a backup port of {port.master}{mode}"
         said = kernel_word.certain(drop, _handled(drop), Evidence("netlink route", fact))
-        return _blamed(replace(said, fix=_make_active(drop, port)), drop, port)
+        return _blamed(replace(said, fix=_make_active(drop, port)), drop, host, port)
     fact = (
         f"after the drop {name} is an active port of {port.master}{mode}: it was not, by what the kernel did"
     )
-    return _blamed(kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact)), drop, port)
+    return _blamed(
+        kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact)), drop, host, port
+    )
 
 
 def _make_active(drop: Drop, port: Port) -> tuple[Fix, ...]:
@@ -59,7 +61,9 @@ def team_inactive(drop: Drop, host: Host) -> Verdict | None:
     fact = (
         f"{_interface(drop)} is a port of the team {port.master}, which takes what comes in on enabled ports"
     )
-    return _blamed(kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact)), drop, port)
+    return _blamed(
+        kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact)), drop, host, port
+    )
 
 
 def unhandled_protocol(drop: Drop, host: Host) -> Verdict | None:
@@ -77,7 +81,7 @@ def unhandled_protocol(drop: Drop, host: Host) -> Verdict | None:
 
 
 def _is_unhandled(drop: Drop) -> bool:
-    return drop.reason == "UNHANDLED_PROTO" and kernel_word.place(drop) in _RECEIVING
+    return drop.reason == "UNHANDLED_PROTO" and kernel_word.place(drop) in RECEIVING
 
 
 def _has_handler(drop: Drop, host: Host) -> bool | None:
@@ -101,10 +105,11 @@ def _port(drop: Drop, host: Host) -> Port | None:
     return host.port(drop.event.netns, drop.event.ifindex, drop.event.monotonic_ns)
 
 
-def _blamed(verdict: Verdict, drop: Drop, port: Port) -> Verdict:
+def _blamed(verdict: Verdict, drop: Drop, host: Host, port: Port) -> Verdict:
     name = _interface(drop)
     text = " ".join(word for word in (name, "of", port.master, port.mode) if word)
-    return replace(verdict, culprit=BondPort(text, name, port.master, port.mode, port.active))
+    blamed = replace(verdict, culprit=BondPort(text, name, port.master, port.mode, port.active))
+    return pinned.doubted(blamed, pinned.doubts(drop, host, pinned.Source("links", None)))
 
 
 def _interface(drop: Drop) -> str:
