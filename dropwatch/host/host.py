@@ -3,6 +3,8 @@
 import time
 from functools import cached_property, partial
 
+from dropwatch.host.addresses import OwnAddress, read_addresses
+from dropwatch.host.groups import read_groups
 from dropwatch.host.holders import read_holders
 from dropwatch.host.interfaces import read_mtu
 from dropwatch.host.ipsec.questions import IpsecQuestions
@@ -10,6 +12,7 @@ from dropwatch.host.ipv6 import Ipv6Interface, read_ipv6
 from dropwatch.host.lower import Lower, read_lower
 from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.netns.netns import own_inode
+from dropwatch.host.ping_sockets import read_ping_sockets
 from dropwatch.host.ports import Port, read_ethertypes, read_port
 from dropwatch.host.question import lasting_question, question
 from dropwatch.host.route import Route, read_route
@@ -44,6 +47,16 @@ class Host(IpsecQuestions, NetfilterQuestions):
     def ipv6(self, inode: int, interface: str) -> Ipv6Interface:
         """What IPv6 accepts on an interface, and the addresses of the namespace."""
         return read_ipv6(inode, interface)
+
+    @question("addresses")
+    def addresses(self, inode: int) -> tuple[OwnAddress, ...]:
+        """Those of all interfaces."""
+        return read_addresses(inode)
+
+    @question("multicast groups")
+    def groups(self, inode: int, ifindex: int) -> tuple[Address, ...]:
+        """Those that the interface of this index has joined."""
+        return read_groups(inode, ifindex)
 
     @lasting_question
     def own_netns(self) -> int | None:
@@ -102,6 +115,16 @@ class Host(IpsecQuestions, NetfilterQuestions):
         interface `came_in`.
         """
         return self._sockets.read(inode, proto, port, came_in)
+
+    @question("ping sockets")
+    def ping_sockets(self, inode: int) -> tuple[int, ...]:
+        """The identifiers of the echo requests that sockets other than raw ones have sent."""
+        return read_ping_sockets(inode)
+
+    @question("connections")
+    def connections_at(self, inode: int, port: int, peer_port: int, came_in: int) -> PortSockets:
+        """Which TCP sockets are connected with these two ports, for a segment of the interface `came_in`."""
+        return self._sockets.connections(inode, port, peer_port, came_in)
 
     @cached_property
     def _sockets(self) -> SocketReader:

@@ -1,8 +1,12 @@
 """IPv6 on an interface: its own addresses, and what it accepts of others."""
 
+import os
+import socket
 from ipaddress import IPv6Address
 from pathlib import Path
+from typing import NamedTuple
 
+from dropwatch.host.links import links_with_flags
 from dropwatch.host.netns.enter import entered
 from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import raw_name
@@ -12,11 +16,16 @@ _SYSCTLS = Path("/proc/sys/net/ipv6/conf")
 _ADDRESSES = Path("/proc/thread-self/net/if_inet6")
 _MOST_BYTES = 4 << 20
 _TENTATIVE = 0x40  # IFA_F_TENTATIVE, linux/if_addr.h
+_NO_LINK = 0x08 | 0x80  # IFF_LOOPBACK, IFF_NOARP, linux/if.h
 
 
 @dataclass(frozen=True, slots=True)
 class Ipv6Interface:
-    """Sysctls by their names in net.ipv6.conf.DEV; `addresses` of the whole namespace, `tentative` are among them."""
+    """Sysctls by their names in net.ipv6.conf.DEV; `addresses` of the whole namespace, `tentative` are among them.
+
+    `own` are those of this interface, None in a recording that does not tell; `aside` those of interfaces that have no
+    link where somebody could ask for them (loopback, NOARP).
+    """
 
     forwarding: int
     accept_ra: int
@@ -24,6 +33,8 @@ class Ipv6Interface:
     drop_unsolicited_na: int
     addresses: frozenset[IPv6Address]
     tentative: frozenset[IPv6Address]
+    own: frozenset[IPv6Address] | None = None
+    aside: frozenset[IPv6Address] = frozenset()
 
 
 def read_ipv6(netns_inode: int, interface: str) -> Ipv6Interface:
@@ -35,9 +46,29 @@ def read_ipv6(netns_inode: int, interface: str) -> Ipv6Interface:
             for name in ("forwarding", "accept_ra", "accept_redirects", "drop_unsolicited_na")
         )
         with _ADDRESSES.open("rb") as file:
-            rows = [line.split() for line in file.read(_MOST_BYTES).splitlines()]
-    flags = {IPv6Address(bytes.fromhex(row[0].decode())): int(row[4], 16) for row in rows if len(row) > 4}
-    tentative = frozenset(address for address, bits in flags.items() if bits & _TENTATIVE)
+            rows = [_row(line) for line in file.read(_MOST_BYTES).splitlines()]
+        without_link = set(links_with_flags(lambda index, flags, _: index if flags & _NO_LINK else 0))
+        index = socket.if_nametoindex(os.fsdecode(raw_name(interface)))
     return Ipv6Interface(
-        forwarding, accept_ra, accept_redirects, drop_unsolicited_na, frozenset(flags), tentative
+        forwarding,
+        accept_ra,
+        accept_redirects,
+        drop_unsolicited_na,
+        addresses=frozenset(row.address for row in rows),
+        tentative=frozenset(row.address for row in rows if row.flags & _TENTATIVE),
+        own=frozenset(row.address for row in rows if row.ifindex == index),
+        aside=frozenset(row.address for row in rows if row.ifindex in without_link and not row.scope),
     )
+
+
+class _Row(NamedTuple):
+    address: IPv6Address
+    ifindex: int
+    scope: int  # 0: global
+    flags: int
+
+
+def _row(line: bytes) -> _Row:
+    """Address, index of the interface, length of the prefix, scope, flags, all in hexadecimal; then the name."""
+    address, ifindex, _, scope, flags = line.decode(errors="replace").split(maxsplit=5)[:5]
+    return _Row(IPv6Address(bytes.fromhex(address)), int(ifindex, 16), int(scope, 16), int(flags, 16))

@@ -5,7 +5,7 @@ import struct
 import sys
 import time
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import field, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -25,8 +25,11 @@ _TOLD = struct.Struct("=B3x")  # struct inet_diag_msg: family, 3 others; its id 
 _ID = struct.Struct("!HH16s16s")  # struct inet_diag_sockid: ports and addresses, in network order
 _REST = struct.Struct("=I8s")  # of the id: the interface, and the cookie, which no other socket ever has
 _INODE = struct.Struct("=16xI")  # behind the id
-_V6ONLY = 11  # INET_DIAG_SKV6ONLY
+_MEMORY, _V6ONLY = 7, 11  # INET_DIAG_SKMEMINFO, _SKV6ONLY
+_WITH_MEMORY = 1 << (_MEMORY - 1)  # among the extensions that are asked for
+_QUEUED = struct.Struct("=II")  # SK_MEMINFO_RMEM_ALLOC, _RCVBUF
 _LISTENS, _ANY_STATE = 1 << 10, 0xFFFFFFFF  # 1 << TCP_LISTEN
+_CONNECTED = _ANY_STATE & ~(_LISTENS | 1 << 6 | 1 << 7)  # neither TCP_TIME_WAIT nor TCP_CLOSE
 _IFNAME, _MASTER, _LINKINFO, _KIND = 3, 10, 18, 1  # IFLA_*
 # Of raw sockets sock_diag has the protocol where others have the port.
 _PROTOCOLS = {"tcp": 6, "udp": 17, "udplite": 136, "raw": 255}
@@ -34,6 +37,7 @@ _PROTOCOLS = {"tcp": 6, "udp": 17, "udplite": 136, "raw": 255}
 _SYSCTLS = Path("/proc/sys/net/ipv4")
 _MOST = 64
 _REMEMBERED = 256
+_Key = tuple[int, str, int, int]  # namespace, protocol, port, the peer's port or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class PortSocket:
     """A socket with the port. `address` is its own, unspecified for any; `peer` None: it is not connected.
 
     `bound_ifindex` is the interface or VRF that it is bound to, 0: none. `cookie` is its alone, `inode` what
-    /proc/PID/fd calls it by, 0: it is the kernel's own. At the monotonic time `since_ns` it was there as it is now.
+    /proc/PID/fd calls it by, 0: it is the kernel's own. At the monotonic time `since_ns` it was there as it is now, but
+    for the bytes that are `queued` in it, of the `limit` at which it takes no more.
     """
 
     address: Address
@@ -52,6 +57,8 @@ class PortSocket:
     inode: int
     cookie: int
     since_ns: int
+    queued: int = field(default=0, compare=False)
+    limit: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class SocketReader:
     """Reads them, and remembers since when each socket is known to be as it is."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[int, str, int], dict[PortSocket, int]] = OrderedDict()
+        self._known: OrderedDict[_Key, dict[PortSocket, int]] = OrderedDict()
 
     def read(self, netns_inode: int, proto: str, port: int, came_in: int) -> PortSockets:
         """Of TCP those that listen. `came_in` is the index of the packet's interface.
@@ -90,18 +97,25 @@ class SocketReader:
         """
         with entered(netns_inode):
             found = _sockets(_PROTOCOLS[proto], port)
-            read_at = time.monotonic_ns()
-            programs = lookup_programs()
-            if not found:
-                self._known.pop((netns_inode, proto, port), None)
-                return PortSockets(programs=programs)
-            first = self._dated((netns_inode, proto, port), found[:_MOST], read_at)
-            wanted = {each.bound_ifindex for each in first} | {came_in}
-            return PortSockets(first, len(found), _devices(wanted), _accepts(proto), programs)
+            key = netns_inode, proto, port, 0
+            return replace(self._told(key, found, came_in), programs=lookup_programs())
 
-    def _dated(
-        self, key: tuple[int, str, int], found: list[PortSocket], read_at: int
-    ) -> tuple[PortSocket, ...]:
+    def connections(self, netns_inode: int, port: int, peer_port: int, came_in: int) -> PortSockets:
+        """Those of TCP that are connected with these two ports, or about to be."""
+        with entered(netns_inode):
+            found = _sockets(_PROTOCOLS["tcp"], port, peer_port)
+            return self._told((netns_inode, "tcp", port, peer_port), found, came_in)
+
+    def _told(self, key: _Key, found: list[PortSocket], came_in: int) -> PortSockets:
+        read_at = time.monotonic_ns()
+        if not found:
+            self._known.pop(key, None)
+            return PortSockets()
+        first = self._dated(key, found[:_MOST], read_at)
+        wanted = {each.bound_ifindex for each in first} | {came_in}
+        return PortSockets(first, len(found), _devices(wanted), _accepts(key[1]))
+
+    def _dated(self, key: _Key, found: list[PortSocket], read_at: int) -> tuple[PortSocket, ...]:
         before = self._known.pop(key, {})
         now = self._known[key] = {each: before.get(each, read_at) for each in found}
         if len(self._known) > _REMEMBERED:
@@ -109,13 +123,17 @@ class SocketReader:
         return tuple(replace(each, since_ns=since) for each, since in now.items())
 
 
-def _sockets(protocol: int, port: int) -> list[PortSocket]:
-    """Those that are not connected first: they are for everybody."""
-    states = _LISTENS if protocol == _PROTOCOLS["tcp"] else _ANY_STATE
+def _sockets(protocol: int, port: int, peer_port: int = 0) -> list[PortSocket]:
+    """Those that are not connected first: they are for everybody. Of TCP those that listen, else with `peer_port`."""
+    states = _ANY_STATE
+    if protocol == _PROTOCOLS["tcp"]:
+        states = _CONNECTED if peer_port else _LISTENS
     found = []
     for family in (socket.AF_INET, socket.AF_INET6):
         body = (
-            _ASKED.pack(family, protocol, 0, states) + _ID.pack(port, 0, b"", b"") + _REST.pack(0, bytes(8))
+            _ASKED.pack(family, protocol, _WITH_MEMORY, states)
+            + _ID.pack(port, peer_port, b"", b"")
+            + _REST.pack(0, bytes(8))
         )
         found += netlink.dump(_SOCK_DIAG, _BY_FAMILY, body, _BY_FAMILY, socket_of)
     return sorted(found, key=lambda each: (each.peer is not None, each.cookie))
@@ -130,6 +148,8 @@ def socket_of(message: memoryview | bytes) -> PortSocket:
     at += _ID.size + _REST.size
     (inode,) = _INODE.unpack_from(message, at)
     found = netlink.attributes(message[at + _INODE.size :])
+    memory = found.get(_MEMORY, b"")
+    queued, limit = _QUEUED.unpack_from(memory) if len(memory) >= _QUEUED.size else (0, 0)
     return PortSocket(
         address=_address(family, address),
         peer=_address(family, peer) if peer_port or any(peer) else None,
@@ -139,6 +159,8 @@ def socket_of(message: memoryview | bytes) -> PortSocket:
         inode=inode,
         cookie=int.from_bytes(cookie, sys.byteorder),
         since_ns=0,
+        queued=queued,
+        limit=limit,
     )
 
 

@@ -23,7 +23,8 @@ else:
                 kind.__doc__ = kind.__name__  # else it is made of the signature, which takes long as well
             made = dataclasses.dataclass(kind, eq=False, repr=False, **options)
             names = [field.name for field in dataclasses.fields(made)]
-            methods = {"__repr__": _shown(names), **(_compared(names, hashed=frozen) if eq else {})}
+            compared = [field.name for field in dataclasses.fields(made) if field.compare]
+            methods = {"__repr__": _shown(names), **(_compared(compared, hashed=frozen) if eq else {})}
             for name in methods.keys() - vars(kind).keys():
                 setattr(made, name, methods[name])
             return made

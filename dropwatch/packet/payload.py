@@ -33,6 +33,12 @@ def udp_payload(drop: Drop) -> bytes | None:
     return udp.bytes(8, length - 8) if 8 <= length <= udp.room else None
 
 
+def udp_checksum(drop: Drop) -> int | None:
+    """As it stands in the header; 0: none was computed."""
+    udp = _transport(drop, "udp")
+    return udp.number(6, 2) if udp is not None and udp.room >= 8 else None
+
+
 def icmp_checksum_holds(drop: Drop) -> bool:
     """True only if the whole ICMP or ICMPv6 message was captured and its checksum is right.
 
@@ -48,6 +54,17 @@ def icmp_checksum_holds(drop: Drop) -> bool:
     if message.kind == "icmp6":
         covered = message.data[8:40] + length.to_bytes(4, "big") + bytes((0, 0, 0, _ICMP6)) + covered
     return folded(covered) == 0xFFFF
+
+
+def echo_identifier(drop: Drop) -> int | None:
+    """Of an echo request or reply: what tells the pings of one host apart."""
+    message = _transport(drop, "icmp" if drop.packet.family == 4 else "icmp6")
+    return message.number(4, 2) if message is not None and message.room >= 6 else None
+
+
+def igmp_type(drop: Drop) -> int | None:
+    message = _transport(drop, "igmp")
+    return message.number(0, 1) if message is not None and message.room else None
 
 
 def whole_icmp6(drop: Drop) -> bytes | None:

@@ -3,6 +3,7 @@
 from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.socket import signs
 from dropwatch.causes.socket.access import ACCESS
+from dropwatch.causes.socket.connection import connection_elsewhere
 from dropwatch.causes.socket.queues import QUEUES
 from dropwatch.causes.socket.unclaimed import no_raw_socket, no_socket
 from dropwatch.host.host import Host
@@ -19,7 +20,12 @@ _OTHERS = in_order(
 
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:
-    return no_socket(drop, host) or no_raw_socket(drop, host) or _OTHERS(drop, host)
+    return (
+        no_socket(drop, host)
+        or connection_elsewhere(drop, host)
+        or no_raw_socket(drop, host)
+        or _OTHERS(drop, host)
+    )
 
 
 SOCKET = Family("socket", (*ACCESS, *QUEUES), _judge)

@@ -15,6 +15,7 @@ from dropwatch.packet.payload import tcp_payload_length
 _UDP = frozenset({"udp", "udplite"})
 _TCP_ENTRANCES = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
 _TO_MANY = frozenset({"__udp4_lib_mcast_deliver", "__udp6_lib_mcast_deliver"})
+_OF_THE_KERNEL = _UDP | {"icmp", "icmp6", "tcp"}  # it takes these itself, whatever raw sockets there are
 _RAW = frozenset(
     {
         "__ping_queue_rcv_skb",
@@ -56,7 +57,9 @@ def to_many(drop: Drop) -> bool:
     daddr = drop.packet.daddr
     if kernel_word.place(drop) in _TO_MANY or (daddr is not None and daddr.is_multicast):
         return True
-    by_frame = "to-many" in drop.event.notes and kernel_word.gave_no_reason(drop)
+    by_frame = not drop.event.notes.isdisjoint({"to-many", "looped-back"}) and kernel_word.gave_no_reason(
+        drop
+    )
     return drop.packet.family == 4 and (by_frame or str(daddr) == "255.255.255.255")
 
 
@@ -165,9 +168,16 @@ def _larger_buffer(note: SocketNote, owner: Process | None) -> tuple[Fix, ...]:
 
 
 def raw_buffer_full(drop: Drop, host: Host) -> Verdict | None:
-    if drop.reason == "SOCKET_RCVBUFF" and kernel_word.place(drop) in _RAW:
-        return kernel_word.certain(drop, Evidence("place", "a raw socket's copy; the packet itself went on"))
-    return None
+    place = kernel_word.place(drop)
+    if drop.reason != "SOCKET_RCVBUFF" or place not in _RAW:
+        return None
+    if "ping" in place:
+        fact = "an echo reply for a ping socket, which nobody else gets"
+    elif drop.packet.proto in _OF_THE_KERNEL:
+        fact = "a raw socket's copy; the packet itself went on"
+    else:
+        fact = f"a raw socket's copy; who else takes {drop.packet.proto} packets here has copies of their own"
+    return kernel_word.certain(drop, Evidence("place", fact))
 
 
 def packet_buffer_full(drop: Drop, host: Host) -> Verdict | None:

@@ -26,7 +26,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
+class Compared:
     """A socket with the port. `mismatch` None: it would take the packet. `pinned`: it was the same before the drop."""
 
     socket: PortSocket
@@ -47,12 +47,12 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
         return _doubted(said, Evidence(_SOURCE, unknown))
     if not _asks_programs(drop):
         found = replace(found, programs=())
-    compared = [_compared(each, drop, found) for each in found.sockets]
-    fitting = [each for each in compared if each.mismatch is None]
+    all_of_them = [compared(each, drop, found) for each in found.sockets]
+    fitting = [each for each in all_of_them if each.mismatch is None]
     if fitting:
         said = _one_fits(said, drop, host, fitting, found)
-    elif compared:
-        said = "socket.bound-elsewhere", _elsewhere(said[1], drop, host, compared, found)
+    elif all_of_them:
+        said = "socket.bound-elsewhere", not_taken(said[1], drop, host, all_of_them, found)
     return _doubted(said, _asked_first(found)) if found.programs else said
 
 
@@ -66,9 +66,12 @@ def no_raw_socket(drop: Drop, host: Host) -> Judgement | None:
     if found is None or not theirs:
         return None
     found = replace(found, count=found.count - len(found.sockets) + len(theirs))
-    compared = [_compared(each, drop, found) for each in theirs]
+    all_of_them = [compared(each, drop, found) for each in theirs]
     said = kernel_word.certain(drop)
-    fitting = [each for each in compared if _may_be_a_member(each, drop)]
+    fitting = [each for each in all_of_them if _may_be_a_member(each, drop)]
+    full = next((each for each in fitting if each.socket.queued >= each.socket.limit > 0), None)
+    if full is not None:
+        return "socket.raw-buffer-full", _passed_over(said, _with_owner(full, drop, host), drop)
     if fitting:
         fact = (
             "has the protocol, seen after the drop: it was opened since then, or its membership refuses this"
@@ -77,10 +80,18 @@ def no_raw_socket(drop: Drop, host: Host) -> Judgement | None:
             ("socket.protocol-unhandled", said), Evidence(_SOURCE, f"{_name(fitting[0], drop)} {fact}")
         )
     title = "a raw socket has the protocol, but is bound to another interface, VRF, address or peer"
-    return "socket.bound-elsewhere", replace(_elsewhere(said, drop, host, compared, found), title=title)
+    return "socket.bound-elsewhere", replace(not_taken(said, drop, host, all_of_them, found), title=title)
 
 
-def _may_be_a_member(one: _Compared, drop: Drop) -> bool:
+def _passed_over(said: Verdict, one: Compared, drop: Drop) -> Verdict:
+    """raw_v4_input gives a raw socket whose buffer is full no copy, and then there is nobody who takes the protocol."""
+    queued = f"{one.socket.queued:,} of {one.socket.limit:,} bytes are queued in it"
+    fact = f"after the drop {_name(one, drop)} has the protocol, and {queued}: it gets none while it is full"
+    evidence = (Evidence(_SOURCE, fact), *said.evidence)
+    return replace(said, confidence="likely", evidence=evidence, culprit=_culprit(one, drop), owner=one.owner)
+
+
+def _may_be_a_member(one: Compared, drop: Drop) -> bool:
     """In IPv6 a raw socket that is bound to an address may also have joined a group (raw_v6_match)."""
     if one.mismatch is None:
         return True
@@ -106,12 +117,12 @@ def _program(one: LookupProgram) -> BpfProgram:
     return BpfProgram(f"id {one.id} name {one.name}" if one.name else f"id {one.id}", one.id, one.name)
 
 
-def _compared(one: PortSocket, drop: Drop, found: PortSockets) -> _Compared:
-    return _Compared(one, mismatch(one, drop, found), one.since_ns < drop.event.monotonic_ns)
+def compared(one: PortSocket, drop: Drop, found: PortSockets) -> Compared:
+    return Compared(one, mismatch(one, drop, found), one.since_ns < drop.event.monotonic_ns)
 
 
 def _one_fits(
-    said: Judgement, drop: Drop, host: Host, fitting: list[_Compared], found: PortSockets
+    said: Judgement, drop: Drop, host: Host, fitting: list[Compared], found: PortSockets
 ) -> Judgement:
     """As a rule it was opened after the drop. One that was there before it did not get what its lookup gives it."""
     there = next((each for each in fitting if each.pinned), None)
@@ -138,15 +149,13 @@ def _doubted(said: Judgement, fact: Evidence) -> Judgement:
     return cause, replace(verdict, confidence="likely", evidence=(fact, *verdict.evidence))
 
 
-def _elsewhere(
-    said: Verdict, drop: Drop, host: Host, compared: list[_Compared], found: PortSockets
-) -> Verdict:
+def not_taken(said: Verdict, drop: Drop, host: Host, those: list[Compared], found: PortSockets) -> Verdict:
     """The nearest is blamed. Certain only where it was there before the drop, and all of them are known."""
-    nearest = sorted(compared, key=lambda each: (_distance(each), not each.pinned))
+    nearest = sorted(those, key=lambda each: (_distance(each), not each.pinned))
     shown = [_with_owner(each, drop, host) for each in nearest[:_SHOWN]]
     blamed, why = shown[0], shown[0].mismatch
     assert why is not None
-    known = found.count == len(compared) and all(each.mismatch and each.mismatch.sure for each in compared)
+    known = found.count == len(those) and all(each.mismatch and each.mismatch.sure for each in those)
     facts = [Evidence(_SOURCE, _sentence(each, drop)) for each in shown]
     if found.count > len(shown):
         facts.append(Evidence(_SOURCE, f"and {found.count - len(shown):,} more sockets with this port"))
@@ -160,17 +169,17 @@ def _elsewhere(
     )
 
 
-def _distance(one: _Compared) -> int:
+def _distance(one: Compared) -> int:
     return one.mismatch.distance if one.mismatch is not None else -1
 
 
-def _with_owner(one: _Compared, drop: Drop, host: Host) -> _Compared:
+def _with_owner(one: Compared, drop: Drop, host: Host) -> Compared:
     inode = one.socket.inode
     owner = host.socket_holder(drop.event.netns, inode, drop.event.monotonic_ns) if inode else None
     return replace(one, owner=owner)
 
 
-def _sentence(one: _Compared, drop: Drop) -> str:
+def _sentence(one: Compared, drop: Drop) -> str:
     when = "before the drop and after it" if one.pinned else "after the drop"
     words = one.mismatch.words if one.mismatch is not None else ""
     return f"{when} {_name(one, drop)} {words}"
@@ -185,14 +194,14 @@ def _kind_and_port(drop: Drop) -> tuple[str, int]:
     return ("raw", number) if number is not None else (proto, port)
 
 
-def _name(one: _Compared, drop: Drop) -> str:
+def _name(one: Compared, drop: Drop) -> str:
     """`udp 127.0.0.1:53 of systemd-resolve (pid 812)`."""
     owner = f" of {one.owner.comm} (pid {one.owner.pid})" if one.owner is not None else ""
     kind, port = _kind_and_port(drop)
     return f"{kind} {end(one.socket.address, port)}{owner}"
 
 
-def _culprit(one: _Compared, drop: Drop) -> Socket:
+def _culprit(one: Compared, drop: Drop) -> Socket:
     it, (proto, port) = one.socket, _kind_and_port(drop)
     peer_port = it.peer_port if it.peer is not None else None
     users = f' users:(("{one.owner.comm}",pid={one.owner.pid}))' if one.owner is not None else ""
@@ -208,7 +217,7 @@ def _culprit(one: _Compared, drop: Drop) -> Socket:
     )
 
 
-def _fixes(why: Mismatch, blamed: _Compared, drop: Drop) -> Iterable[Fix]:
+def _fixes(why: Mismatch, blamed: Compared, drop: Drop) -> Iterable[Fix]:
     who = f"{blamed.owner.comm} (pid {blamed.owner.pid})" if blamed.owner is not None else "its program"
     kind, port = _kind_and_port(drop)
     options = {"tcp": "-lntp", "raw": "-anwp"}.get(kind, "-anup")
@@ -224,7 +233,7 @@ def _fixes(why: Mismatch, blamed: _Compared, drop: Drop) -> Iterable[Fix]:
         )
 
 
-def _is_of_link(why: Mismatch, blamed: _Compared, drop: Drop) -> bool:
+def _is_of_link(why: Mismatch, blamed: Compared, drop: Drop) -> bool:
     """A link-local address of IPv6 is bound together with its interface (sin6_scope_id)."""
     if why.kind == "address":
         return drop.packet.family == 6 and drop.packet.daddr is not None and drop.packet.daddr.is_link_local
