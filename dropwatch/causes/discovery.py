@@ -3,7 +3,10 @@
 Before 6.3 icmpv6_rcv() frees all of them as if they were dropped; later kernels those that it has not answered.
 """
 
-from dropwatch.causes import kernel_word
+from dataclasses import replace
+from ipaddress import IPv6Address
+
+from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import Step, of_catalogue
 from dropwatch.host.host import Host
 from dropwatch.host.ipv6 import Ipv6Interface
@@ -20,12 +23,16 @@ from dropwatch.packet.discovery import (
 )
 from dropwatch.packet.payload import icmp_checksum_holds
 
+_ENDS = frozenset({"icmpv6_rcv", "pndisc_redo"})
+
 
 def answered(drop: Drop, host: Host) -> Verdict | None:
     """A message that has done its work, or that asks or tells nothing of this host."""
     if drop.reason == "IPV6_NDISC_NS_OTHERHOST":
+        if _is_asked_in_vain(drop, host):
+            return None
         return kernel_word.certain(drop, Evidence("packet", "a question for an address that is not ours"))
-    message = _freed(drop)
+    message = _freed(drop) or _not_delivered(drop)
     if message is None or message.fault:
         return None
     if message.kind == SOLICITATION and "answered" in drop.event.notes:
@@ -34,7 +41,8 @@ def answered(drop: Drop, host: Host) -> Verdict | None:
     if here is None:
         fact = _answer_to_us(message, drop)
     else:
-        fact = _why_harmless(message, here) if _not_accepted(message, here) is None else None
+        accepted = _not_accepted(message, here) is None and not _is_not_followed(message, drop, host)
+        fact = _why_harmless(message, here) if accepted else None
     return None if fact is None else kernel_word.certain(drop, Evidence("packet", fact))
 
 
@@ -57,6 +65,49 @@ def invalid(drop: Drop, host: Host) -> Verdict | None:
     return kernel_word.certain(drop, Evidence("packet", message.fault))
 
 
+def asked_for_an_address_aside(drop: Drop, host: Host) -> bool:
+    """A solicitation for an address of this namespace on an interface where nobody can ask for it."""
+    message, here = discovery_message(drop), _here(drop, host)
+    if message is None or here is None or message.fault or message.kind != SOLICITATION:
+        return False
+    return message.target in here.aside and not message.from_nobody
+
+
+def _is_asked_in_vain(drop: Drop, host: Host) -> bool:
+    """A solicitation for an address of this namespace, but not of the interface, as ndisc_recv_ns wants it."""
+    message, here = discovery_message(drop), _here(drop, host)
+    if message is None or here is None or here.own is None or message.from_nobody:
+        return False
+    return message.target in here.addresses and message.target not in here.own
+
+
+def asked_in_vain(drop: Drop, host: Host) -> Verdict | None:
+    """It waits for an answer that no interface gives."""
+    freed = drop.reason == "IPV6_NDISC_NS_OTHERHOST" or _freed(drop) is not None
+    not_joined = kernel_word.place(drop) == "ip6_mc_input" and asked_for_an_address_aside(drop, host)
+    message = discovery_message(drop)
+    if (
+        message is None
+        or message.kind != SOLICITATION
+        or not (not_joined or (freed and _is_asked_in_vain(drop, host)))
+    ):
+        return None
+    fact = (
+        f"{message.target} is an address of this namespace, but not of the interface that the question came in "
+        "through: IPv6 answers only for that one's"
+    )
+    said = kernel_word.likely(drop, Evidence("addresses after the drop", fact))
+    fix = (
+        Fix(
+            "give the address to the interface where it is asked for",
+            f"ip address add {message.target}/128 dev DEV",
+        ),
+        Fix("or have this host answer for it", f"ip neigh add proxy {message.target} dev DEV"),
+    )
+    title = "a question for an address that is on another interface of this host: nobody answers"
+    return replace(said, title=title, fix=of_catalogue(fix, drop))
+
+
 def refused(drop: Drop, host: Host) -> Verdict | None:
     """A sound message that a setting of the interface, or an address that is not yet its own, has the kernel ignore."""
     message = _freed(drop)
@@ -66,10 +117,14 @@ def refused(drop: Drop, host: Host) -> Verdict | None:
     if message.kind == SOLICITATION and message.target in here.tentative and not message.from_nobody:
         fact = f"{message.target} is tentative: duplicate address detection is not over, and nobody may use it yet"
         return kernel_word.likely(drop, Evidence("addresses after the drop", fact))
-    if message.kind == ADVERTISEMENT and message.target in here.addresses:
-        fact = f"it advertises {message.target}, an address of this host: two hosts have it"
-        return kernel_word.certain(drop, Evidence("packet", fact))
+    if message.kind == ADVERTISEMENT and message.target in _own(here):
+        fact = f"it advertises {message.target}, an address of this interface: two hosts have it"
+        said = kernel_word.certain(drop, Evidence("packet", fact))
+        changed = pinned.doubts(drop, host, pinned.Source("routes", None))
+        return kernel_word.likely(drop, Evidence("packet", fact), *changed) if changed else said
     sysctl = _not_accepted(message, here)
+    if sysctl is None and _is_not_followed(message, drop, host):
+        return _from_another_router(message, drop)
     if sysctl is None or drop.iface is None or drop.iface.name is None:
         return None
     name, value, wanted = sysctl
@@ -87,12 +142,41 @@ def refused(drop: Drop, host: Host) -> Verdict | None:
     )
 
 
+def _is_not_followed(message: Message, drop: Drop, host: Host) -> bool:
+    """A redirect is taken from the router alone that packets go to now (rt6_do_redirect in net/ipv6/route.c)."""
+    if message.kind != REDIRECT or message.destination is None:
+        return False
+    way = host.route_back(drop.event.netns, message.destination, 0, drop.event.monotonic_ns)
+    if way is None or message.destination == message.target:
+        return way is None or way.gateway is not None
+    return way.gateway != str(message.target)
+
+
+def _from_another_router(message: Message, drop: Drop) -> Verdict:
+    why = (
+        f"it says that {message.target} is the way to {message.destination}, and after the drop the route goes "
+        f"elsewhere: a redirect counts only if it comes from the router in use, which {drop.packet.saddr} may not be"
+    )
+    fix = (Fix("see which router is in use", f"ip -6 route get {message.destination}"),)
+    return replace(kernel_word.likely(drop, Evidence("route", why)), fix=of_catalogue(fix, drop))
+
+
 def freed_by_icmp6(drop: Drop) -> bool:
-    """At the end of icmpv6_rcv. Where the kernel gives no reasons, a wrong checksum ends there as well."""
-    if kernel_word.place(drop) != "icmpv6_rcv" or not kernel_word.gave_no_reason(drop):
+    """At the end of icmpv6_rcv, or of the delay after which a proxy answers (pndisc_redo). Where the kernel gives no
+    reasons, a wrong checksum ends in icmpv6_rcv as well."""
+    if kernel_word.place(drop) not in _ENDS or not kernel_word.gave_no_reason(drop):
         return False
     on_loopback = drop.iface is not None and drop.iface.name == "lo"  # nothing changes a packet there
     return drop.reason is not None or on_loopback or icmp_checksum_holds(drop)
+
+
+def _not_delivered(drop: Drop) -> Message | None:
+    """A solicitation that asks an address whether it is still there, and routing finds that it is none of ours."""
+    if kernel_word.place(drop) != "ip6_forward" or drop.reason != "IP_INADDRERRORS":
+        return None
+    message = discovery_message(drop)
+    is_probe = message is not None and message.kind == SOLICITATION and message.target == drop.packet.daddr
+    return message if is_probe else None
 
 
 def _freed(drop: Drop) -> Message | None:
@@ -103,6 +187,10 @@ def _here(drop: Drop, host: Host) -> Ipv6Interface | None:
     if drop.iface is None or drop.iface.name is None:
         return None
     return host.ipv6(drop.event.netns, drop.iface.name, drop.event.monotonic_ns)
+
+
+def _own(here: Ipv6Interface) -> frozenset[IPv6Address]:
+    return here.addresses if here.own is None else here.own
 
 
 def _not_accepted(message: Message, here: Ipv6Interface) -> tuple[str, int, int] | None:
@@ -145,7 +233,7 @@ def _why_harmless(message: Message, here: Ipv6Interface) -> str | None:
             if message.from_nobody
             else None
         )
-    if message.kind == ADVERTISEMENT and message.target in here.addresses:
+    if message.kind == ADVERTISEMENT and message.target in _own(here):
         return None
     if message.kind == ROUTER_SOLICITATION and not here.forwarding:
         return "a question for routers, and this interface does not forward"

@@ -17,7 +17,8 @@ _SOLICITED_NODES = IPv6Network("ff02::1:ff00:0/104")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`kind` is the ICMPv6 type; `fault` the first rule that it breaks, in words, None for a sound one.
+    """`kind` is the ICMPv6 type; `fault` the first rule that it breaks, in words, None for a sound one. A redirect says
+    that `target` is the next hop for `destination`.
 
     The rules are those of ndisc_rcv() and what it calls, net/ipv6/ndisc.c, and RFC 4861, 6.1, 7.1 and 8.1.
     """
@@ -27,6 +28,7 @@ class Message:
     target: IPv6Address | None
     is_solicited: bool
     fault: str | None
+    destination: IPv6Address | None = None
 
 
 def discovery_message(drop: Drop) -> Message | None:
@@ -47,6 +49,7 @@ def discovery_message(drop: Drop) -> Message | None:
         IPv6Address(found[8:24]) if kind in _WITH_TARGET and len(found) >= 24 else None,
         kind == ADVERTISEMENT and len(found) > 4 and bool(found[4] & _SOLICITED),
         None,
+        IPv6Address(found[24:40]) if kind == REDIRECT and len(found) >= 40 else None,
     )
     fault = _of_header(drop) or _of_length(found, kind) or _of_options(found, message)
     return replace(message, fault=fault or _of_addresses(message, saddr, daddr))

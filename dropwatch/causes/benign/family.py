@@ -1,7 +1,7 @@
 """The judge of frees that look like drops and lose nobody anything."""
 
 from dropwatch.causes import discovery
-from dropwatch.causes.benign import signs
+from dropwatch.causes.benign import multicast_signs, signs
 from dropwatch.causes.benign.causes import BENIGN_CAUSES
 from dropwatch.causes.family import Family, in_order
 
@@ -16,10 +16,12 @@ BENIGN = Family(
         ("benign.neighbour-probe", discovery.answered),
         ("benign.router-advertisement-ignored", discovery.ignored_by_router),
         ("benign.icmp6-handled", signs.icmp6_handled),
-        ("benign.own-copy", signs.own_copy),
+        ("benign.own-copy", multicast_signs.own_copy),
         ("benign.bridge-flood", signs.bridge_flood),
-        ("benign.multicast-noise", signs.multicast_noise),
-        ("benign.multicast-noise", signs.dhcp_broadcast),
+        ("benign.multicast-noise", multicast_signs.multicast_noise),
+        ("benign.multicast-noise", multicast_signs.dhcp_broadcast),
+        ("benign.multicast-noise", multicast_signs.kept_in),
+        ("benign.multicast-noise", multicast_signs.message_of_switches),
         ("benign.route-lookup", signs.route_lookup),
         ("benign.echo-reply", signs.echo_reply),
         ("benign.fragment-list", signs.fragment_list),

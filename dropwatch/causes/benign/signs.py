@@ -1,17 +1,23 @@
 """Signs of a free that looks like a drop and is no loss. Each must prove its case: when in doubt, None."""
 
 from collections.abc import Set
-from ipaddress import IPv4Network, IPv6Network
+from dataclasses import replace
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.benign.multicast_signs import MLD
 from dropwatch.causes.discovery import freed_by_icmp6
 from dropwatch.causes.netfilter.conntrack_signs import kept_from_nat
-from dropwatch.causes.places import SENDING, UDP_ENTRANCES, is_off
-from dropwatch.causes.socket.lookup import came_in
+from dropwatch.causes.places import SENDING, is_off
+from dropwatch.causes.socket.connection import connection_elsewhere
 from dropwatch.host.host import Host
-from dropwatch.model.drop import Drop, Evidence, Packet, Verdict
+from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.names import symbols
-from dropwatch.packet.payload import icmp_checksum_holds, tcp_payload_length, udp_payload
+from dropwatch.packet.payload import (
+    echo_identifier,
+    icmp_checksum_holds,
+    tcp_payload_length,
+    udp_payload,
+)
 
 # Functions that free what a socket still holds, and nothing else.
 _CLOSING = frozenset(
@@ -28,17 +34,9 @@ _CLOSING = frozenset(
     }
 )
 _PURGING = frozenset({"skb_queue_purge", "skb_queue_purge_reason", "skb_rbtree_purge"})
-_MLD = frozenset({130, 131, 132, 143})
 _MLD_QUERY = 130
 _ICMP6_ERRORS = frozenset(range(1, 5))
-_ECHO_REQUEST6, _ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION = 128, 133, 135
-_DHCP_PORTS = frozenset({67, 68})
-# RFC 4541, 2.1.2 and 3: what switches flood whoever has joined; of IPv6 what is registered for one link.
-_FLOODED_GROUPS = (
-    *(IPv4Network("224.0.0.0/24"), IPv6Network("ff02::/120"), IPv6Network("ff02::1:0/112")),
-    IPv6Network("ff02::1:ff00:0/104"),
-)
-_NOT_JOINED = frozenset({"ip6_mc_input", "ip_rcv_finish_core"})
+_ECHO_REQUEST6 = 128
 # connect() of a socket of datagrams, which sends nothing (net/ipv4/datagram.c, net/ipv6/datagram.c).
 _CONNECTING = frozenset(
     {"__ip4_datagram_connect", "__ip6_datagram_connect", "ip4_datagram_connect", "ip6_datagram_dst_update"}
@@ -49,17 +47,6 @@ _BRIDGING = frozenset(
 )
 _HOSTS_OWN = frozenset({"arp_rcv", "ip_list_rcv", "ip_rcv", "ipv6_list_rcv", "ipv6_rcv"})
 _FRAMES_OF_OTHERS = frozenset({"ip6_rcv_core", "ip_rcv_core"})
-_NOT_DELIVERED = frozenset(
-    {
-        "br_dev_xmit",
-        "br_flood",
-        "br_multicast_flood",
-        "igmp_rcv",
-        "ip6_mc_input",
-        "ip6_pkt_drop",
-        "ip_rcv_finish_core",
-    }
-)
 
 
 def socket_close(drop: Drop, host: Host) -> Verdict | None:
@@ -114,9 +101,9 @@ def icmp6_handled(drop: Drop, host: Host) -> Verdict | None:
     packet = drop.packet
     if packet.icmp_type == _ECHO_REQUEST6 and "answered" in drop.event.notes:
         return kernel_word.certain(drop, Evidence("probe icmpv6_getfrag", "this host answered it"))
-    if not freed_by_icmp6(drop) or packet.proto != "icmp6" or packet.icmp_type not in _MLD | _ICMP6_ERRORS:
+    if not freed_by_icmp6(drop) or packet.proto != "icmp6" or packet.icmp_type not in MLD | _ICMP6_ERRORS:
         return None
-    if packet.icmp_type in _MLD:
+    if packet.icmp_type in MLD:
         from_link = packet.saddr is not None and packet.saddr.is_link_local
         report_of_nobody = (
             packet.icmp_type != _MLD_QUERY and packet.saddr is not None and packet.saddr.is_unspecified
@@ -128,71 +115,6 @@ def icmp6_handled(drop: Drop, host: Host) -> Verdict | None:
     if not taken:
         return None
     return kernel_word.certain(drop, Evidence("packet", "an ICMPv6 message, read and then freed"))
-
-
-def multicast_noise(drop: Drop, host: Host) -> Verdict | None:
-    """Messages by which hosts and routers manage groups and addresses, where nobody is meant to get them."""
-    packet, place = drop.packet, kernel_word.place(drop)
-    if packet.daddr is None or not packet.daddr.is_multicast:
-        return None
-    if place in SENDING and is_off(drop) and not drop.event.skb_iif and _comes_again(packet):
-        fact = "the interface has no carrier yet; IPv6 sends this again by itself"
-        return kernel_word.certain(drop, Evidence("device at the drop", fact))
-    # IP_INNOROUTES: an interface that has just come up has no route for groups yet
-    unread = kernel_word.gave_no_reason(drop) or drop.reason in {"NO_TX_TARGET", "IP_INNOROUTES"}
-    if not unread or place not in _NOT_DELIVERED:
-        return None
-    asking = _MLD | {_ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION}
-    if packet.proto == "igmp" or (packet.proto == "icmp6" and packet.icmp_type in asking):
-        fact = "a message for routers or members of another group"
-    elif place in _NOT_JOINED and any(packet.daddr in network for network in _FLOODED_GROUPS):
-        fact = f"{packet.daddr} is one of the groups that every switch floods; nobody here has joined it"
-    else:
-        return None
-    return kernel_word.certain(drop, Evidence("packet", fact))
-
-
-def _comes_again(packet: Packet) -> bool:
-    """Reports of groups, questions for routers, and whether an address is free: IPv6 sends each several times."""
-    if packet.proto != "icmp6" or packet.saddr is None:
-        return False
-    is_dad = packet.icmp_type == _NEIGHBOUR_SOLICITATION and packet.saddr.is_unspecified
-    return is_dad or packet.icmp_type in _MLD | {_ROUTER_SOLICITATION}
-
-
-def dhcp_broadcast(drop: Drop, host: Host) -> Verdict | None:
-    """A broadcast between DHCP clients and servers, on a host that is neither.
-
-    A socket that is bound to an address never gets one: clients without an address have packet sockets for it.
-    """
-    packet, event = drop.packet, drop.event
-    if (
-        not _nobody_took(drop)
-        or kernel_word.place(drop) not in UDP_ENTRANCES
-        or str(packet.daddr) != "255.255.255.255"
-        or packet.dport not in _DHCP_PORTS
-    ):
-        return None
-    found = host.sockets_at(event.netns, "udp", packet.dport, came_in(drop), event.monotonic_ns)
-    if found is None or found.count > len(found.sockets):
-        return None
-    if any(int(each.address) == 0 for each in found.sockets):
-        return None
-    fact = "a DHCP message to all hosts, and no program here takes part"
-    return kernel_word.certain(drop, Evidence("packet", fact))
-
-
-def own_copy(drop: Drop, host: Host) -> Verdict | None:
-    """What a host sends to a group or to all comes back to itself; the frame has left by then (ip_mc_output)."""
-    if (
-        _nobody_took(drop)
-        and "looped-back" in drop.event.notes
-        and kernel_word.place(drop) in UDP_ENTRANCES | _NOT_JOINED
-    ):
-        return kernel_word.certain(
-            drop, Evidence("skb->pkt_type", "this host's own copy of what it sent to many")
-        )
-    return None
 
 
 def bridge_flood(drop: Drop, host: Host) -> Verdict | None:
@@ -233,7 +155,7 @@ def route_lookup(drop: Drop, host: Host) -> Verdict | None:
 
 
 def echo_reply(drop: Drop, host: Host) -> Verdict | None:
-    """No ping socket waits for this echo reply, and a raw socket had its copy before.
+    """No ping socket waits for this echo reply, wherever it is bound, and a raw socket had its copy before.
 
     Where the kernel gives no reasons, a wrong checksum dies in the same function.
     """
@@ -242,11 +164,16 @@ def echo_reply(drop: Drop, host: Host) -> Verdict | None:
         return None
     received = kernel_word.place(drop) in {"icmp_rcv", "icmpv6_rcv"} and drop.reason is None
     unwanted = drop.reason == "NO_SOCKET" or (received and icmp_checksum_holds(drop))
-    if unwanted and "copied" in drop.event.notes:
+    if unwanted and "copied" in drop.event.notes and not _has_ping_socket(drop, host):
         return kernel_word.certain(
             drop, Evidence("probe raw_rcv", "an echo reply, of which a raw socket had its copy")
         )
     return None
+
+
+def _has_ping_socket(drop: Drop, host: Host) -> bool:
+    waiting = host.ping_sockets(drop.event.netns, drop.event.monotonic_ns)
+    return waiting is not None and echo_identifier(drop) in waiting
 
 
 def fragment_list(drop: Drop, host: Host) -> Verdict | None:
@@ -257,10 +184,19 @@ def fragment_list(drop: Drop, host: Host) -> Verdict | None:
 
 
 def late_reset(drop: Drop, host: Host) -> Verdict | None:
-    """RFC 9293, 3.10.7.1: a reset for a connection that does not exist is discarded. There is nothing to reset."""
+    """RFC 9293, 3.10.7.1: a reset for a connection that does not exist is discarded. There is nothing to reset.
+
+    Or the other end gives up a connection that is not open yet.
+    """
     packet = drop.packet
+    if "ended-half-open" in drop.event.notes and "R" in (packet.tcp_flags or ""):
+        fact = "a reset, by which its sender gave up a connection before it was open: it is gone"
+        said = kernel_word.certain(drop, Evidence("probe inet_csk_reqsk_queue_drop", fact))
+        return replace(said, title="a reset that ended a half-open connection")
     is_reset = packet.proto == "tcp" and drop.reason == "NO_SOCKET" and "R" in (packet.tcp_flags or "")
-    if is_reset and not kept_from_nat(drop):  # that one was for somebody else
+    if is_reset and not (
+        kept_from_nat(drop) or connection_elsewhere(drop, host)
+    ):  # those were for somebody else
         return kernel_word.certain(
             drop, Evidence("packet", "a reset, and there is no connection to be reset")
         )
@@ -301,11 +237,6 @@ def time_wait(drop: Drop, host: Host) -> Verdict | None:
             drop, Evidence(source, f"flags {flags}, no data: read by a connection that is over")
         )
     return None
-
-
-def _nobody_took(drop: Drop) -> bool:
-    """What UDP and multicast routing say of a packet without a receiver."""
-    return kernel_word.gave_no_reason(drop) or drop.reason == "NO_SOCKET"
 
 
 def _queue_freed(drop: Drop) -> bool:

@@ -10,12 +10,13 @@ from functools import partial
 import pytest
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
-from scenarios.traffic import checksum, hardware_address, open_socket, pseudo_header
+from scenarios.traffic import checksum, datagrams, hardware_address, open_socket, pseudo_header
+from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
 from dropwatch.kernel import btf
 
-RA, NS, REDIRECT = 134, 135, 137
+RA, NS, NA, REDIRECT = 134, 135, 136, 137
 ALL_NODES = "ff02::1"
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000  # linux/if_tun.h
 
@@ -105,3 +106,89 @@ def test_what_a_closed_tun_device_still_had_is_a_loss(lab: Lab, whydrop: Whydrop
     os.close(tun)
     for line in deaths(whydrop, lab.b, 7, 4711):
         assert (line["cause"]["id"], line["cause"]["confidence"]) == ("device.queue-gone", "certain"), line
+
+
+@pytest.mark.parametrize("device", ["lo", "dummy0"])
+def test_a_question_for_an_address_of_another_interface(lab: Lab, whydrop: Whydrop, device: str) -> None:
+    """Of an interface without a link. IPv6 does not answer for it, unlike ARP: the sender waits in vain."""
+    target = f"{lab.b.v6}77"
+    if device != "lo":
+        lab.b.configure(f"link add {device} type dummy", f"link set {device} up")
+    lab.b.configure(f"address add {target}/128 dev {device} nodad")
+    lab.a.set(f"net/ipv6/neigh/{lab.a.iface}/retrans_time_ms", 100)
+    datagrams(lab.a, target, [4712])
+    send(lab, NS, (lab.a.v6, lab.b.v6), bytes(4) + socket.inet_pton(socket.AF_INET6, target))
+    to_group = whydrop.wait_for(lambda line: is_for(lab.b, "ff02::1:ff", line))
+    to_us = whydrop.wait_for(lambda line: is_for(lab.b, lab.b.v6, line))
+    for line in (to_group[0], to_us[0]):
+        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("ipv6.message-refused", "likely"), line
+        assert f"{target} is an address of this namespace, but not" in line["evidence"][0]["text"], line
+
+
+def is_for(end: Namespace, daddr: str, line: Line) -> bool:
+    here = line["type"] == "drop" and (line["netns"] or {}).get("name") == end.name
+    return bool(here and of_kind(NS, line) and str(line["packet"]["daddr"]).startswith(daddr))
+
+
+def nothing_about(whydrop: Whydrop, lab: Lab, kind: int) -> None:
+    """Nothing of this kind came in b before the finding that is provoked now."""
+    datagrams(lab.a, lab.b.v4, [4713])
+    deaths(whydrop, lab.b, 1, 4713)
+    found = [line for line in whydrop.lines() if line["type"] == "drop" and of_kind(kind, line)]
+    assert not [line for line in found if (line["netns"] or {}).get("name") == lab.b.name], found[-1:]
+
+
+def test_an_advertisement_of_an_address_on_another_interface_is_no_conflict(
+    lab: Lab, whydrop: Whydrop
+) -> None:
+    """As of a host with two interfaces on one link, which hears itself."""
+    target = "fd0a::5"
+    lab.b.configure("link add dummy0 type dummy", f"address add {target}/64 dev dummy0 nodad")
+    hardware = b"\x02\x01\x02\0\0\0\0\x07"
+    send(
+        lab,
+        NA,
+        (lab.a.v6, ALL_NODES),
+        b"\x20\0\0\0" + socket.inet_pton(socket.AF_INET6, target) + hardware,
+        3,
+    )
+    nothing_about(whydrop, lab, NA)
+
+
+def test_what_a_proxy_answers_is_no_loss(lab: Lab, whydrop: Whydrop) -> None:
+    """It waits for a while before it does (proxy_delay)."""
+    target = f"{lab.b.v6}99"
+    for name in ("all/forwarding", f"{lab.b.iface}/proxy_ndp"):
+        lab.b.set(f"net/ipv6/conf/{name}", 1)
+    beyond = ("link add dummy0 type dummy", "link set dummy0 up", f"route add {target}/128 dev dummy0")
+    lab.b.configure(*beyond, f"neigh add proxy {target} dev {lab.b.iface}")
+    datagrams(lab.a, target, [4714])
+    shown = f"ip -6 neigh show {target} dev {lab.a.iface}"
+    eventually(lambda: "lladdr" in lab.a.run(shown).stdout, "the proxy answers")
+    nothing_about(whydrop, lab, NS)
+
+
+def test_a_redirect_of_somebody_who_is_no_router_of_ours(lab: Lab, whydrop: Whydrop) -> None:
+    """Kernels that free what they have read in the same way show it; it is not taken."""
+    onward = socket.inet_pton(socket.AF_INET6, "fe80::77") + socket.inet_pton(socket.AF_INET6, "fd0c::7")
+    send(lab, REDIRECT, (link_local(lab.a), link_local(lab.b)), bytes(4) + onward, 3)
+    if frees_as_consumed():
+        pytest.skip("feature dropped-advertisements: this kernel frees a redirect as consumed")
+    for line in deaths(whydrop, lab.b, 3, wanted=partial(of_kind, REDIRECT)):
+        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("ipv6.message-refused", "likely"), line
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["a small MTU", "switched off"])
+def test_an_interface_without_ipv6(lab: Lab, whydrop: Whydrop, small: bool) -> None:
+    hardware = hardware_address(lab.b, lab.b.iface).hex(":")
+    lab.a.configure(f"neigh replace {lab.b.v6} lladdr {hardware} dev {lab.a.iface} nud permanent")
+    if small:
+        lab.b.configure(f"link set {lab.b.iface} mtu 1200")
+    else:
+        lab.b.set(f"net/ipv6/conf/{lab.b.iface}/disable_ipv6", 1)
+    datagrams(lab.a, lab.b.v6, [4715] * 3)
+    for line in deaths(whydrop, lab.b, 3, 4715):
+        if line["reason"] is not None:
+            expected = "ipv6.mtu-too-small" if small else "ipv6.disabled"
+            assert (line["cause"]["id"], line["cause"]["confidence"]) == (expected, "certain"), line
+            assert ("mtu 1280" in line["fix"][0]["command"]) == small, line

@@ -1,6 +1,7 @@
 """Neighbour discovery: whether a message that was freed had done its work, was invalid, or was not accepted."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.ipv6 import Ipv6Interface
+from dropwatch.host.route import Route
 from dropwatch.model.drop import Drop, Event, Frame, Interface, Where
 from dropwatch.packet.checksum import folded
 from dropwatch.packet.parse import parse
@@ -30,7 +32,7 @@ def host(**settings: Any) -> ToldHost:
         "addresses": frozenset({OWN}),
         "tentative": frozenset(),
     }
-    return ToldHost(ipv6=Ipv6Interface(**values | settings))
+    return ToldHost(ipv6=Ipv6Interface(**values | settings), route_back=Route("eth0", str(LINK)))
 
 
 def message(
@@ -210,3 +212,63 @@ def test_what_cannot_be_read_is_not_hidden(freed: Callable[..., Drop]) -> None:
     assert judged(drop, host()) == unknown
     assert judged(freed(SOUND[RA], "ICMP_CSUM"), host())[0] == "malformed.icmp-checksum"
     assert ip_address("fd00::2") == OWN
+
+
+@BOTH
+def test_a_question_for_an_address_of_another_interface_waits_in_vain(
+    freed: Callable[..., Drop], reason: str | None
+) -> None:
+    asked = message(NS, target=OTHER)
+    both = frozenset({OWN, OTHER})
+    assert judged(freed(asked, reason), host(addresses=both, own=both)) == ("unknown", "unknown")
+    elsewhere = host(addresses=both, own=frozenset({OWN}))
+    for word in (reason, "IPV6_NDISC_NS_OTHERHOST"):
+        assert judged(freed(asked, word), elsewhere) == ("ipv6.message-refused", "likely")
+    assert judged(freed(asked, "IPV6_NDISC_NS_OTHERHOST"), host()) == HARMLESS
+    assert judged(freed(asked, reason, frozenset({"answered"})), elsewhere) == HARMLESS
+
+
+def test_a_group_that_nobody_joins_for_an_address_without_a_link(freed: Callable[..., Drop]) -> None:
+    place = Frame("ip6_mc_input", 0x10, None, 0xFFFFFFFF81000000)
+    asked = freed(message(NS, to=IPv6Address("ff02::1:ff00:3"), target=OTHER), "NOT_SPECIFIED")
+    drop = replace(asked, where=Where(place, None, None), stack=(place,))
+    both = frozenset({OWN, OTHER})
+    assert judged(drop, host(addresses=both, own=frozenset({OWN}))) == ("benign.multicast-noise", "certain")
+    aside = host(addresses=both, own=frozenset({OWN}), aside=frozenset({OTHER}))
+    assert judged(drop, aside) == ("ipv6.message-refused", "likely")
+
+
+@BOTH
+def test_an_advertisement_of_an_own_address(freed: Callable[..., Drop], reason: str | None) -> None:
+    drop = freed(message(NA, to=ALL, target=OWN, flags=0x20), reason)
+    assert judged(drop, host(own=frozenset({OWN}))) == ("ipv6.message-refused", "certain")
+    assert judged(drop, host(own=frozenset())) == HARMLESS, "of another interface, which may have sent it"
+    changed = ToldHost(ipv6=host(own=frozenset({OWN})).ipv6(1, "eth0", 0), last_change=1 << 62)
+    assert judged(drop, changed) == ("ipv6.message-refused", "likely")
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [(Route("eth0", str(LINK)), HARMLESS), (Route("eth0", "fe80::9"), ("ipv6.message-refused", "likely"))],
+)
+def test_a_redirect_is_harmless_where_it_is_followed(
+    freed: Callable[..., Drop], way: Route, expected: tuple[str, str], reason: str | None
+) -> None:
+    asked = ToldHost(ipv6=host().ipv6(1, "eth0", 0), route_back=way)
+    assert judged(freed(SOUND[REDIRECT], reason), asked) == expected
+
+
+def test_what_a_proxy_has_answered_after_a_while_is_no_loss(freed: Callable[..., Drop]) -> None:
+    place = Frame("pndisc_redo", 0x10, None, 0xFFFFFFFF81000000)
+    asked = freed(message(NS, target=OTHER), "NOT_SPECIFIED", frozenset({"answered"}))
+    assert judged(replace(asked, where=Where(place, None, None), stack=(place,)), host()) == HARMLESS
+
+
+def test_a_question_whether_an_address_is_still_here_is_no_loss_where_it_is_gone(
+    freed: Callable[..., Drop],
+) -> None:
+    place = Frame("ip6_forward", 0x10, None, 0xFFFFFFFF81000000)
+    for to, expected in ((OTHER, HARMLESS), (PEER, ("unknown", "unknown"))):
+        asked = freed(message(NS, to=to, target=OTHER), "IP_INADDRERRORS")
+        assert judged(replace(asked, where=Where(place, None, None), stack=(place,)), host()) == expected
