@@ -1,10 +1,14 @@
 """BPF programs that refuse packets: XDP, cgroups, lightweight tunnels, netfilter."""
 
-from dropwatch.causes.advice import Step
+from dataclasses import replace
+
+from dropwatch.causes import kernel_word
+from dropwatch.causes.advice import Step, of_catalogue
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
-from dropwatch.model.drop import Fix
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 _XDP = ("do_xdp_generic", "netif_receive_generic_xdp", "bpf_prog_run_generic_xdp")
 _LWT = ("bpf_input", "bpf_output", "bpf_xmit", "run_lwt_bpf")
@@ -35,8 +39,7 @@ $ perf trace -e xdp:xdp_exception
                 weakens="it may be there to keep attackers out",
             ),
         ),
-        reasons=("XDP",),
-        seen_as=("NOT_SPECIFIED",),
+        seen_as=("XDP", "NOT_SPECIFIED"),
         seen_at=_XDP,
     ),
     Cause(
@@ -130,10 +133,29 @@ Look for links of type netfilter.
     ),
 )
 
+_REDIRECTED = (
+    Fix("which program is it, and where does it redirect to?", "bpftool net show dev DEV; bpftool prog show"),
+    Fix("is that interface there, and up?", "ip link show"),
+    Fix("errors of redirects, with the interfaces, as they happen", "perf trace -e xdp:xdp_redirect_err"),
+)
+
+
+def _redirect_failed(drop: Drop, host: Host) -> Verdict | None:
+    """do_xdp_generic gives this reason itself for nothing else: what a program drops has none (net/core/dev.c)."""
+    if drop.reason != "XDP" or kernel_word.place(drop) != "do_xdp_generic":
+        return None
+    fact = "the program said XDP_REDIRECT, and the packet could not be handed to where it was to go"
+    said = kernel_word.certain(drop, Evidence("place", fact))
+    title = "an XDP program (in generic mode) redirects it, and that fails"
+    return replace(said, title=title, fix=of_catalogue(_REDIRECTED, drop))
+
+
 BPF = Family(
     "bpf",
     _CAUSES,
     in_order(
+        ("bpf.xdp-generic", _redirect_failed),
+        ("bpf.xdp-generic", when(reasons=("XDP",))),
         (
             "bpf.xdp-generic",
             when(

@@ -1,10 +1,11 @@
 """IPv6: switched off, neighbour discovery that cannot be genuine, packets without a source."""
 
-from dropwatch.causes import discovery
+from dropwatch.causes import discovery, kernel_word, pinned
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import when
-from dropwatch.model.drop import Fix
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
 _CAUSES = (
     Cause(
@@ -30,6 +31,27 @@ $ nstat -az Ip6InDiscards
         ),
         reasons=("IPV6DISABLED",),
         seen_at=("ip6_rcv_core", "ip6_output"),
+    ),
+    Cause(
+        id="ipv6.mtu-too-small",
+        title="IPv6 is not on the interface: its MTU is too small for it",
+        why="""
+Each link must carry IPv6 packets of 1280 bytes. When the MTU of an interface is set to less, the kernel takes
+IPv6 off it, with all its addresses and routes, and drops what comes in, without saying why. When the MTU is large
+enough again, link-local and automatic addresses come back, others do not.
+""",
+        confirm="""
+$ ip link show DEV
+$ ip -6 addr show dev DEV
+There is no net.ipv6.conf for the interface while it has no IPv6:
+$ sysctl net.ipv6.conf.DEV.mtu
+""",
+        fix=(
+            Fix("give it an MTU that IPv6 can use", "ip link set dev DEV mtu 1280"),
+            Fix("and its addresses and routes again", "ip -6 addr show dev DEV; ip -6 route show dev DEV"),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("ip6_rcv_core",),
     ),
     Cause(
         id="ipv6.ndp-invalid",
@@ -92,12 +114,29 @@ $ nstat -az Ip6InAddrErrors
     ),
 )
 
+_SMALLEST_MTU = 1280  # IPV6_MIN_MTU, RFC 8200, 5
+
+
+def _mtu_too_small(drop: Drop, host: Host) -> Verdict | None:
+    """ip6_rcv_core gives no reason where the interface has no IPv6 at all."""
+    device = drop.iface.name if drop.iface is not None else None
+    if not kernel_word.gave_no_reason(drop) or kernel_word.place(drop) != "ip6_rcv_core" or device is None:
+        return None
+    mtu = host.mtu(drop.event.netns, device, drop.event.monotonic_ns)
+    if mtu is None or mtu >= _SMALLEST_MTU:
+        return None
+    fact = Evidence("MTU after the drop", f"the MTU of {device} is {mtu}; IPv6 needs {_SMALLEST_MTU}")
+    changed = pinned.doubts(drop, host, pinned.Source("links", None))
+    return kernel_word.likely(drop, fact, *changed) if changed else kernel_word.certain(drop, fact)
+
 
 IPV6 = Family(
     "ipv6",
     _CAUSES,
     in_order(
+        ("ipv6.mtu-too-small", _mtu_too_small),
         ("ipv6.ndp-invalid", discovery.invalid),
+        ("ipv6.message-refused", discovery.asked_in_vain),
         ("ipv6.message-refused", discovery.refused),
         (
             "ipv6.unspecified-source",

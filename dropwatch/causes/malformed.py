@@ -1,9 +1,12 @@
 """Malformed packets: wrong checksums, lengths that cannot be, headers that make no sense."""
 
+from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import when
-from dropwatch.model.drop import Fix
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.packet.payload import udp_checksum
 
 _OFFLOAD = Fix(
     "if it comes from a container or guest on this host: have the interface that it leaves by, in there, finish its "
@@ -60,6 +63,29 @@ $ ethtool -k DEV | grep checksum
             *("udp_rcv", "__udp4_lib_rcv", "udp_queue_rcv_one_skb", "udp_recvmsg"),
             *("udpv6_rcv", "__udp6_lib_rcv", "udpv6_queue_rcv_one_skb", "udpv6_recvmsg"),
         ),
+    ),
+    Cause(
+        id="malformed.udp-zero-checksum",
+        title="UDP over IPv6 without a checksum",
+        why="""
+A checksum of zero means that the sender computed none. IPv4 allows that; over IPv6 a datagram without one is only
+taken by a socket whose program asked for it (UDP_NO_CHECK6_RX), as tunnels do. The datagram is not damaged:
+sender and receiver do not agree. As a rule it is a tunnel, VXLAN for instance, that is told to send none
+(udp6zerocsumtx), while the other end was not told to take it (udp6zerocsumrx).
+""",
+        confirm="""
+$ tcpdump -c 5 -vvni DEV 'ip6 and udp and ip6[46:2] = 0'
+$ nstat -az Udp6InCsumErrors
+""",
+        fix=(
+            Fix(
+                "have the sender compute checksums; of a VXLAN interface see noudp6zerocsumtx",
+                "ip -d link show",
+            ),
+            Fix("or have the receiving program, or tunnel, take datagrams without one (UDP_NO_CHECK6_RX)"),
+        ),
+        seen_as=("UDP_CSUM",),
+        seen_at=("udpv6_rcv", "__udp6_lib_rcv"),
     ),
     Cause(
         id="malformed.tcp-checksum",
@@ -165,10 +191,18 @@ $ nstat -az Ip6InHdrErrors
     ),
 )
 
+
+def _udp_without_checksum(drop: Drop, host: Host) -> Verdict | None:
+    if drop.reason != "UDP_CSUM" or drop.packet.family != 6 or udp_checksum(drop) != 0:
+        return None
+    return kernel_word.certain(drop, Evidence("packet", "its UDP checksum is 0: the sender computed none"))
+
+
 MALFORMED = Family(
     "malformed",
     _CAUSES,
     in_order(
+        ("malformed.udp-zero-checksum", _udp_without_checksum),
         (
             "malformed.ip-header",
             when(reasons=("IP_INHDR",), at=("ip_rcv_core", "ip_rcv_finish_core", "ip6_rcv_core")),

@@ -52,7 +52,37 @@ $ arping -I DEV DADDR
             ),
         ),
         reasons=("NEIGH_FAILED",),
-        seen_at=(*_UNANSWERED, "__neigh_event_send"),
+        seen_at=_UNANSWERED,
+    ),
+    Cause(
+        id="neighbour.not-asked",
+        title="the next hop's hardware address is not asked for: the number of questions is 0",
+        why="""
+To send the packet, the kernel needs the hardware address of the next hop, has no entry for it, and may not ask:
+mcast_solicit (how often it asks all) and app_solicit (how often it asks a program in user space) are both 0 for
+this interface. Only entries that somebody made by hand, or a program keeps, are used then. Somebody has set it
+so on purpose: a network where ARP is forbidden, a routing daemon that fills the table, an overlay network.
+""",
+        confirm="""
+$ ip neigh show dev DEV
+$ sysctl net.ipv4.neigh.DEV.mcast_solicit net.ipv4.neigh.DEV.app_solicit
+$ sysctl net.ipv6.neigh.DEV.mcast_solicit net.ipv6.neigh.DEV.app_solicit
+""",
+        fix=(
+            Step(
+                "have the kernel ask, three times as it does by default",
+                "sysctl -w net.ipv4.neigh.DEV.mcast_solicit=3",
+                fits=fits.ipv4,
+            ),
+            Step(
+                "have the kernel ask, three times as it does by default",
+                "sysctl -w net.ipv6.neigh.DEV.mcast_solicit=3",
+                fits=fits.ipv6,
+            ),
+            Fix("or see why whatever keeps the entries has none for it", "ip neigh show dev DEV"),
+        ),
+        seen_as=("NEIGH_FAILED",),
+        seen_at=("__neigh_event_send",),
     ),
     Cause(
         id="neighbour.queue-full",
@@ -182,6 +212,14 @@ NEIGHBOUR = Family(
     _CAUSES,
     in_order(
         ("neighbour.deleted", _deleted),
+        (
+            "neighbour.not-asked",
+            when(
+                reasons=("NEIGH_FAILED",),
+                at=("__neigh_event_send",),
+                fact="the function that begins to ask; it gives up at once only where it may not ask at all",
+            ),
+        ),
         (
             "neighbour.unresolved",
             when(

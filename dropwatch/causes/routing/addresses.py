@@ -214,7 +214,7 @@ $ cat /proc/net/igmp
             Fix("see who has joined what", "ip maddr show"),
         ),
         seen_as=("IP_INADDRERRORS", "NOT_SPECIFIED"),
-        seen_at=("ip_rcv_finish_core", "ip6_mc_input", "ip6_protocol_deliver_rcu"),
+        seen_at=("ip_rcv_finish_core", "ip6_mc_input", "ip6_protocol_deliver_rcu", "ip6_input_finish"),
     ),
     Cause(
         id="routing.source-route",
@@ -245,6 +245,29 @@ $ sysctl net.ipv4.conf.DEV.accept_source_route net.ipv6.conf.DEV.accept_source_r
         ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ip_rcv_finish_core", "ipv6_rthdr_rcv", "ipv6_srh_rcv"),
+    ),
+    Cause(
+        id="routing.address-elsewhere",
+        title="the packet is for an address of this host that its routing table does not have",
+        why="""
+What comes in through an interface of a VRF is looked up in that VRF's table. Where the rule for the local table of
+all others stands behind that for VRFs (as `ip vrf` has it), or another rule leads past it, the packet may be for
+addresses of that VRF only. The address is one of this host, but outside of that table: in another VRF, or in none. So
+the packet is not delivered, and as this host does not forward there either, it is dropped.
+""",
+        confirm="""
+$ ip addr show to DADDR
+$ ip route get DADDR from SADDR iif DEV
+$ ip vrf show; ip rule
+""",
+        fix=(
+            Fix("ask the kernel the same question", "ip route get DADDR from SADDR iif DEV"),
+            Fix(
+                "give the address to an interface of the VRF that the packets come in through, or send them to one"
+            ),
+        ),
+        seen_as=("IP_INADDRERRORS",),
+        seen_at=("ip_error", "ip6_forward"),
     ),
     Cause(
         id="routing.address-gone",

@@ -5,6 +5,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import of_catalogue
+from dropwatch.causes.discovery import asked_for_an_address_aside
+from dropwatch.causes.membership import is_joined
 from dropwatch.causes.path_mtu import smaller_segments
 from dropwatch.causes.routing.addresses import NO_WAY_BACK
 from dropwatch.host.host import Host
@@ -27,6 +29,7 @@ SENDING = frozenset(
 )
 _ROUTING_IPV4 = frozenset({"ip_rcv_finish_core"})
 _CHECKING_IPV6 = frozenset({"ip6_rcv_core"})
+_DELIVERING_IPV6 = frozenset({"ip6_input_finish", "ip6_protocol_deliver_rcu"})
 _MULTICAST_ADDRESSES_ONLY_HERE = frozenset({0, 1})
 _ETHERNET_MTU = 1500
 _LET_ICMP_PASS = Fix("let ICMP type 3 code 4 and ICMPv6 type 2 pass all firewalls towards the sender")
@@ -68,26 +71,6 @@ def reverse_path(drop: Drop, host: Host) -> Verdict | None:
     if route is None or route.refusal is None or device is None:
         return said
     return replace(said, fix=of_catalogue(NO_WAY_BACK, drop))
-
-
-def forwarding_off(drop: Drop, host: Host) -> Verdict | None:
-    """ip_error says IP_INADDRERRORS only with forwarding off on the receiving interface (net/ipv4/route.c).
-
-    ip6_forward says it also for a source that may not be forwarded; then forwarding may be on.
-    """
-    if drop.reason != "IP_INADDRERRORS":
-        return None
-    function = kernel_word.place(drop)
-    saddr = drop.packet.saddr
-    forwardable = saddr is not None and not (
-        saddr.is_unspecified or saddr.is_loopback or saddr.is_multicast or saddr.is_link_local
-    )
-    if function == "ip_error" or (function == "ip6_forward" and forwardable):
-        fact = Evidence(
-            "place", f"{drop.packet.daddr} is not an address of this host, and it does not forward here"
-        )
-        return kernel_word.certain(drop, fact)
-    return None
 
 
 def ttl_expired(drop: Drop, host: Host) -> Verdict | None:
@@ -144,18 +127,32 @@ def blackhole(drop: Drop, host: Host) -> Verdict | None:
 
 
 def multicast_not_joined(drop: Drop, host: Host) -> Verdict | None:
-    """ip6_mc_input and the delivery of IPv6 ask only for membership; IPv4's routing also for a valid source."""
+    """ip6_mc_input asks only for membership, and the delivery of IPv6 behind it also whether the sender is wanted;
+    IPv4's routing asks for both, and for a valid source.
+    """
     daddr, function = drop.packet.daddr, kernel_word.place(drop)
     if daddr is None or not daddr.is_multicast:
         return None
     fact = Evidence("packet", f"nobody here has joined {daddr}")
-    if function == "ip6_protocol_deliver_rcu" and drop.reason == "IP_INADDRERRORS":
-        return kernel_word.certain(drop, fact)
+    if function in _DELIVERING_IPV6 and drop.reason == "IP_INADDRERRORS":
+        return _sender_not_wanted(drop)
     if function == "ip6_mc_input" and kernel_word.gave_no_reason(drop):
-        return kernel_word.certain(drop, fact)
-    if _refused_by_routing(drop) and _wrong_source(drop) is None:
+        return None if asked_for_an_address_aside(drop, host) else kernel_word.certain(drop, fact)
+    if _refused_by_routing(drop) and _wrong_source(drop) is None and not is_joined(drop, host):
         return kernel_word.likely(drop, fact)
     return None
+
+
+def _sender_not_wanted(drop: Drop) -> Verdict:
+    """The group was joined, or it would not have come so far (ip6_mc_input)."""
+    packet = drop.packet
+    fact = f"{packet.daddr} is joined here, but not for what {packet.saddr} sends: a program chose its sources (SSM)"
+    filters = Fix("see which sources are wanted (INC) and which are not (EXC)", "cat /proc/net/mcfilter6")
+    join = Fix(
+        f"have the program join the group for {packet.saddr} as well (MCAST_JOIN_SOURCE_GROUP), or for all"
+    )
+    title = "multicast group joined, but not for this sender"
+    return replace(kernel_word.certain(drop, Evidence("place", fact)), title=title, fix=(filters, join))
 
 
 def _refused_by_routing(drop: Drop) -> bool:

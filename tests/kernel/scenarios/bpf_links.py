@@ -21,6 +21,10 @@ LOCAL_IN = 1
 DROP = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack(
     "<BBhi", 0x95, 0, 0, 0
 )  # r0 = NF_DROP, SK_DROP, XDP_ABORTED; exit
+REDIRECT = b"".join(  # bpf_redirect(9999, 0), to an interface that is not there; exit
+    struct.pack("<BBhi", *each)
+    for each in ((0xB7, 1, 0, 9999), (0xB7, 2, 0, 0), (0x85, 0, 0, 23), (0x95, 0, 0, 0))
+)
 
 
 class NoSuchLink(Exception):
@@ -55,22 +59,22 @@ def dropping_lookups(end: Namespace) -> Iterator[None]:
         os.close(link)
 
 
-def drop_by_generic_xdp(end: Namespace) -> None:
+def drop_by_generic_xdp(end: Namespace, instructions: bytes = DROP) -> None:
     """Everything that comes in through the interface of this namespace dies, until the program is taken off."""
-    with _loaded(PROG_TYPE_XDP, 0) as program:
+    with _loaded(PROG_TYPE_XDP, 0, instructions) as program:
         about = Path(f"/proc/self/fdinfo/{program}").read_text()
         number = about.partition("prog_id:")[2].split()[0]
         end.run(f"bpftool net attach xdpgeneric id {number} dev {end.iface}")
 
 
 @contextmanager
-def _loaded(kind: int, attached_to: int) -> Iterator[int]:
+def _loaded(kind: int, attached_to: int, code: bytes = DROP) -> Iterator[int]:
     """The program, which its link keeps when this ends."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)  # before 5.11 a program counts as locked memory
-    instructions, licence = ctypes.create_string_buffer(DROP), ctypes.create_string_buffer(b"GPL")
+    instructions, licence = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b"GPL")
     load = bytearray(72)
-    struct.pack_into("=IIQQ", load, 0, kind, 2, *map(ctypes.addressof, (instructions, licence)))
+    struct.pack_into("=IIQQ", load, 0, kind, len(code) // 8, *map(ctypes.addressof, (instructions, licence)))
     struct.pack_into("=16s", load, 48, NAME.encode())
     struct.pack_into("=I", load, 68, attached_to)
     program = _bpf(PROG_LOAD, load)

@@ -43,3 +43,15 @@ def test_the_entry_is_taken_away(lab: Lab, whydrop: Whydrop, family: int, how: s
 
 def judged(line: Line) -> tuple[str, str]:
     return line["cause"]["id"], line["cause"]["confidence"]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_nobody_is_asked(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    """Not "does not answer": the interface may send no questions."""
+    for name in ("mcast_solicit", "app_solicit"):
+        lab.a.set(f"net/ipv{family}/neigh/{lab.a.iface}/{name}", 0)
+    traffic.datagrams(lab.a, f"{lab.a.v4}77" if family == 4 else f"{lab.a.v6}77", [PORT] * 3)
+    for line in deaths(whydrop, lab.a, 3, PORT):
+        if line["reason"] is not None:
+            assert judged(line) == ("neighbour.not-asked", "certain"), line
+            assert f"net.ipv{family}.neigh.{lab.a.iface}.mcast_solicit=3" in line["fix"][0]["command"], line

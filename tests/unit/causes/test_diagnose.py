@@ -159,7 +159,7 @@ KERNEL_6_1_AND_LATER = [
     ),
     ("QUEUE_PURGE", ("neigh_flush_dev", "neigh_ifdown"), {}, ("neighbour.deleted", "certain")),
     ("QUEUE_PURGE", ("neigh_destroy", "neigh_flush_dev"), {}, ("neighbour.deleted", "certain")),
-    ("NEIGH_FAILED", ("__neigh_event_send",), {}, ("neighbour.unresolved", "certain")),
+    ("NEIGH_FAILED", ("__neigh_event_send",), {}, ("neighbour.not-asked", "certain")),
     ("FRAG_REASM_TIMEOUT", ("ip_expire", "call_timer_fn"), {}, ("fragment.timeout", "certain")),
     ("FRAG_REASM_TIMEOUT", ("inet_frag_rbtree_purge", "inet_frag_queue_flush"), {}, ("unknown", "unknown")),
     ("FRAG_REASM_TIMEOUT", ("iptfs_drop_timer",), {}, ("unknown", "unknown")),
