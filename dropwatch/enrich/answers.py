@@ -16,8 +16,9 @@ from dropwatch.model.drop import Frame
 class Answers:
     """This host, a recording, or a test; what is asked through a recorder's Answers is noted.
 
-    `frame` resolves a kernel address, `reason` a drop-reason number, `netns` is the name of a namespace's inode,
-    `interface` that of an index in it. `time_of` is the time since 1970, in seconds, at a monotonic time in ns.
+    `frame` resolves a kernel address, as before while `modules` gives the same; `reason` a drop-reason number. `netns`
+    is the name of a namespace's inode, `interface` that of an index in it. `time_of` is the time since 1970, in
+    seconds, at a monotonic time in ns.
     """
 
     frame: Callable[[int], Frame]
@@ -26,6 +27,7 @@ class Answers:
     interface: Callable[[int, int], str | None]
     time_of: Callable[[int], float]
     host: Host
+    modules: Callable[[], int] = lambda: 0
 
 
 def live_answers(symbols: Kallsyms, reasons: ReasonNames, host: Host) -> Answers:
@@ -38,6 +40,7 @@ def live_answers(symbols: Kallsyms, reasons: ReasonNames, host: Host) -> Answers
         lambda inode, index: host.tried("interfaces", inode, lambda: interfaces.name(inode, index)),
         wall_time,
         host,
+        lambda: symbols.readings,
     )
 
 

@@ -28,10 +28,11 @@ class _Stack(NamedTuple):
 
 
 class Enricher:
-    """Looks names up where `answers` says, and remembers the frames and the stacks of the kernel."""
+    """Looks names up where `answers` says, and remembers frames and stacks until modules come or go."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
+        self._modules = answers.modules()
         self._frames: dict[int, Frame] = {}
         self._stacks: dict[tuple[int, tuple[int, ...]], _Stack] = {}
 
@@ -73,7 +74,12 @@ class Enricher:
         return began is not None and began > event.monotonic_ns
 
     def _stack(self, event: Event) -> _Stack:
-        """Remembered where all of it is the kernel's own code, which does not go."""
+        """Remembered where all of it has a name."""
+        modules = self._answers.modules()
+        if modules != self._modules:
+            self._frames.clear()
+            self._stacks.clear()
+            self._modules = modules
         which = event.location, event.stack
         known = self._stacks.get(which)
         if known is None:
@@ -107,11 +113,11 @@ class Enricher:
         return addresses
 
     def _resolve(self, address: int) -> Frame:
-        """Remembered: a few hundred addresses make up every stack. Those of modules, which may go, are asked again."""
+        """Remembered: a few hundred addresses make up every stack. One without a name is asked for again."""
         found = self._frames.get(address)
         if found is None:
             found = self._answers.frame(address)
-            if found.function is not None and found.module is None and len(self._frames) < 1 << 16:
+            if found.function is not None and len(self._frames) < 1 << 16:
                 self._frames[address] = found
         return found
 

@@ -41,9 +41,11 @@ class Kallsyms:
         self._clock = clock
         self._pause_until = float("-inf")
         self._core_names: dict[str, int | None] = {}
+        self.readings = 0  # until the next an address has the same name
         self._read()
 
     def _read(self) -> None:
+        self.readings += 1
         text = self._path.read_bytes()
         first_module = text.find(b"\t[")
         split = len(text) if first_module < 0 else text.rfind(b"\n", 0, first_module) + 1

@@ -31,6 +31,7 @@ def noted_answers(answers: Answers, recorder: Recorder) -> Answers:
         interface=noted_function(INTERFACE, answers.interface, recorder.asked),
         time_of=answers.time_of,
         host=noted_host(answers.host, recorder.asked),
+        modules=answers.modules,
     )
 
 
@@ -44,4 +45,5 @@ def recorded_answers(recording: Recording, time_of: Callable[[int], float]) -> A
         interface=lambda inode, index: answer(INTERFACE, (inode, index)),
         time_of=time_of,
         host=replayed_host(answer),
+        modules=lambda: recording.renamed,
     )

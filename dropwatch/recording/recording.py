@@ -72,6 +72,7 @@ class Recording:
         self._decoded: dict[int, tuple[_Answer, Any]] = {}
         self._findings: dict[str, Finding] = {}
         self._number = 0
+        self.renamed = 0  # how many addresses have got another name so far
         self.unanswered: set[str] = set()
         first = next(self._read, None)
         if first is None or first["item"] != "start":
@@ -140,6 +141,7 @@ class Recording:
             case Tick() | Journey() | End():
                 return found
             case Frame():
+                self.renamed += found.address in self._symbols
                 self._symbols[found.address] = found
                 if len(self._symbols) > _MOST_SYMBOLS:
                     raise Malformed("too many symbols")

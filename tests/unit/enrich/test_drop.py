@@ -23,6 +23,7 @@ class Kernel:
     def __init__(self) -> None:
         self.names: list[str] = []
         self.asked: list[int] = []
+        self.modules = 0
 
     def at(self, name: str, offset: int = 0x42) -> int:
         if name not in self.names:
@@ -46,6 +47,7 @@ def enricher(kernel: Kernel, make_answers: Callable[..., Answers]) -> Enricher:
     return Enricher(
         make_answers(
             frame=kernel.frame,
+            modules=lambda: kernel.modules,
             reason={7: "NO_SOCKET", None: None}.get,
             netns={4026532234: "blue"}.get,
             interface=lambda netns, index: {(4026532234, 3): "eth0"}.get((netns, index)),
@@ -278,6 +280,16 @@ def test_an_address_without_a_name_is_asked_again(drop: Callable[..., Drop], ker
     assert drop("ip_rcv", location=late).where.frame.function is None
     assert kernel.at("late_function", 0) == late
     assert drop("ip_rcv", location=late).where.frame.function == "late_function"
+
+
+def test_after_modules_came_and_went_an_address_is_somebody_elses(
+    drop: Callable[..., Drop], kernel: Kernel
+) -> None:
+    assert drop("nft_do_chain", location="nft_do_chain").where.frame.function == "nft_do_chain"
+    kernel.names[:] = ["ipt_do_table"]
+    assert drop("ipt_do_table", location="ipt_do_table").where.frame.function == "nft_do_chain"
+    kernel.modules += 1
+    assert drop("ipt_do_table", location="ipt_do_table").where.frame.function == "ipt_do_table"
 
 
 def test_the_sender_is_known_where_the_stack_ends_early(drop: Callable[..., Drop]) -> None:

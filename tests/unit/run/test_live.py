@@ -28,6 +28,8 @@ from tests.unit.told_host import ToldHost
 
 
 class Symbols:
+    readings = 1
+
     def frame(self, address: int) -> Frame:
         return Frame("__udp4_lib_rcv", 99, None, address)
 
