@@ -23,7 +23,7 @@ from dropwatch.packet.discovery import (
 )
 from dropwatch.packet.payload import icmp_checksum_holds
 
-_ENDS = frozenset({"icmpv6_rcv", "pndisc_redo"})
+_OF_PROXIES = frozenset({"neigh_proxy_process", "pndisc_redo"})
 
 
 def answered(drop: Drop, host: Host) -> Verdict | None:
@@ -147,9 +147,12 @@ def _is_not_followed(message: Message, drop: Drop, host: Host) -> bool:
     if message.kind != REDIRECT or message.destination is None:
         return False
     way = host.route_back(drop.event.netns, message.destination, 0, drop.event.monotonic_ns)
-    if way is None or message.destination == message.target:
-        return way is None or way.gateway is not None
-    return way.gateway != str(message.target)
+    if way is None:
+        return False
+    wanted = (
+        None if message.destination == message.target else str(message.target)
+    )  # None: it is on this link
+    return way.gateway != wanted
 
 
 def _from_another_router(message: Message, drop: Drop) -> Verdict:
@@ -162,9 +165,11 @@ def _from_another_router(message: Message, drop: Drop) -> Verdict:
 
 
 def freed_by_icmp6(drop: Drop) -> bool:
-    """At the end of icmpv6_rcv, or of the delay after which a proxy answers (pndisc_redo). Where the kernel gives no
-    reasons, a wrong checksum ends in icmpv6_rcv as well."""
-    if kernel_word.place(drop) not in _ENDS or not kernel_word.gave_no_reason(drop):
+    """At the end of icmpv6_rcv, or of the delay after which a proxy has answered. Where the kernel gives no reasons, a
+    wrong checksum ends in icmpv6_rcv as well."""
+    place = kernel_word.place(drop)
+    ended = place == "icmpv6_rcv" or (place in _OF_PROXIES and "answered" in drop.event.notes)
+    if not ended or not kernel_word.gave_no_reason(drop):
         return False
     on_loopback = drop.iface is not None and drop.iface.name == "lo"  # nothing changes a packet there
     return drop.reason is not None or on_loopback or icmp_checksum_holds(drop)
@@ -199,6 +204,10 @@ def _not_accepted(message: Message, here: Ipv6Interface) -> tuple[str, int, int]
         return "accept_ra", 0, 2 if here.forwarding else 1
     if message.kind == ROUTER_ADVERTISEMENT and here.forwarding and here.accept_ra == 1:
         return "accept_ra", 1, 2
+    if message.kind == ROUTER_ADVERTISEMENT and not here.accept_ra_defrtr:
+        return "accept_ra_defrtr", 0, 1
+    if message.kind == ROUTER_ADVERTISEMENT and not here.accept_ra_pinfo:
+        return "accept_ra_pinfo", 0, 1
     if message.kind == REDIRECT and here.forwarding:
         return "forwarding", here.forwarding, 0
     if message.kind == REDIRECT and not here.accept_redirects:

@@ -1,9 +1,15 @@
 """Tunnels: VXLAN, GRE, IPIP, WireGuard, and devices that lead into each other."""
 
+from dataclasses import replace
+
+from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
 from dropwatch.causes.when import when
-from dropwatch.model.drop import Fix
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.names.foreign import quoted
+from dropwatch.packet.payload import vni
 
 _VXLAN_XMIT = ("vxlan_mdb_xmit", "vxlan_xmit", "vxlan_xmit_one")
 
@@ -243,8 +249,25 @@ It must not name the tunnel itself.
     ),
 )
 
+
+def _vxlan_down(drop: Drop, host: Host) -> Verdict | None:
+    """An interface that is down is not searched (vxlan_stop in drivers/net/vxlan takes it out of the hash)."""
+    if drop.reason != "VXLAN_VNI_NOT_FOUND":
+        return None
+    wanted, found = vni(drop), host.vxlans(drop.event.netns, drop.event.monotonic_ns)
+    off = next((one for one in found or () if one.vni == wanted and not one.up), None)
+    if off is None:
+        return None
+    fact = f"after the drop {off.name} has the VNI {off.vni} and is down: it takes nothing"
+    said = kernel_word.likely(drop, Evidence("netlink route", fact))
+    return replace(said, fix=(Fix("bring it up", f"ip link set dev {quoted(off.name)} up"),))
+
+
 TUNNEL = Family(
     "tunnel",
     _CAUSES,
-    in_order(("tunnel.no-remote", when(reasons=("NO_TX_TARGET",), at=_VXLAN_XMIT))),
+    in_order(
+        ("device.down", _vxlan_down),
+        ("tunnel.no-remote", when(reasons=("NO_TX_TARGET",), at=_VXLAN_XMIT)),
+    ),
 )

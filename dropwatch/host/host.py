@@ -17,6 +17,7 @@ from dropwatch.host.ports import Port, read_ethertypes, read_port
 from dropwatch.host.question import lasting_question, question
 from dropwatch.host.route import Route, read_route
 from dropwatch.host.sockets import PortSockets, SocketReader
+from dropwatch.host.vxlan import Vxlan, read_vxlans
 from dropwatch.model.change import Change
 from dropwatch.model.drop import Address, Process
 
@@ -115,6 +116,11 @@ class Host(IpsecQuestions, NetfilterQuestions):
         interface `came_in`.
         """
         return self._sockets.read(inode, proto, port, came_in)
+
+    @question("VXLAN interfaces")
+    def vxlans(self, inode: int) -> tuple[Vxlan, ...]:
+        """Those of the namespace."""
+        return read_vxlans(inode)
 
     @question("ping sockets")
     def ping_sockets(self, inode: int) -> tuple[int, ...]:

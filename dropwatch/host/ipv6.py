@@ -35,15 +35,20 @@ class Ipv6Interface:
     tentative: frozenset[IPv6Address]
     own: frozenset[IPv6Address] | None = None
     aside: frozenset[IPv6Address] = frozenset()
+    accept_ra_defrtr: int = 1
+    accept_ra_pinfo: int = 1
 
 
 def read_ipv6(netns_inode: int, interface: str) -> Ipv6Interface:
     """Raises OSError when the namespace or the interface is gone."""
     with entered(netns_inode):
         directory = _SYSCTLS / raw_name(interface).decode(errors="surrogateescape")
-        forwarding, accept_ra, accept_redirects, drop_unsolicited_na = (
+        forwarding, accept_ra, accept_redirects, drop_unsolicited_na, accept_ra_defrtr, accept_ra_pinfo = (
             int((directory / name).read_text())
-            for name in ("forwarding", "accept_ra", "accept_redirects", "drop_unsolicited_na")
+            for name in (
+                *("forwarding", "accept_ra", "accept_redirects", "drop_unsolicited_na"),
+                *("accept_ra_defrtr", "accept_ra_pinfo"),
+            )
         )
         with _ADDRESSES.open("rb") as file:
             rows = [_row(line) for line in file.read(_MOST_BYTES).splitlines()]
@@ -57,6 +62,8 @@ def read_ipv6(netns_inode: int, interface: str) -> Ipv6Interface:
         addresses=frozenset(row.address for row in rows),
         tentative=frozenset(row.address for row in rows if row.flags & _TENTATIVE),
         own=frozenset(row.address for row in rows if row.ifindex == index),
+        accept_ra_defrtr=accept_ra_defrtr,
+        accept_ra_pinfo=accept_ra_pinfo,
         aside=frozenset(row.address for row in rows if row.ifindex in without_link and not row.scope),
     )
 

@@ -76,6 +76,12 @@ def whole_icmp6(drop: Drop) -> bytes | None:
     return message.bytes(0, length)
 
 
+def vni(drop: Drop) -> int | None:
+    """The network identifier of a VXLAN packet."""
+    vxlan = _transport(drop, "vxlan")
+    return vxlan.number(4, 3) if vxlan is not None and vxlan.room >= 8 else None
+
+
 def may_not_be_cut(drop: Drop) -> bool:
     """IPv6, or IPv4 with the flag DF: a router does not fragment it."""
     first = next(iter(_layers(drop)), None)

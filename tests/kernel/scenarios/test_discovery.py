@@ -64,7 +64,8 @@ def test_a_solicitation_with_an_option_of_length_zero_is_invalid(lab: Lab, whydr
 
 
 @pytest.mark.parametrize(
-    ("kind", "sysctl", "value"), [(RA, "accept_ra", 0), (REDIRECT, "accept_redirects", 0)]
+    ("kind", "sysctl", "value"),
+    [(RA, "accept_ra", 0), (RA, "accept_ra_defrtr", 0), (REDIRECT, "accept_redirects", 0)],
 )
 def test_what_a_setting_refuses_is_told_with_it(
     lab: Lab, whydrop: Whydrop, kind: int, sysctl: str, value: int
@@ -169,11 +170,9 @@ def test_what_a_proxy_answers_is_no_loss(lab: Lab, whydrop: Whydrop) -> None:
 
 
 def test_a_redirect_of_somebody_who_is_no_router_of_ours(lab: Lab, whydrop: Whydrop) -> None:
-    """Kernels that free what they have read in the same way show it; it is not taken."""
+    """It is not taken."""
     onward = socket.inet_pton(socket.AF_INET6, "fe80::77") + socket.inet_pton(socket.AF_INET6, "fd0c::7")
     send(lab, REDIRECT, (link_local(lab.a), link_local(lab.b)), bytes(4) + onward, 3)
-    if frees_as_consumed():
-        pytest.skip("feature dropped-advertisements: this kernel frees a redirect as consumed")
     for line in deaths(whydrop, lab.b, 3, wanted=partial(of_kind, REDIRECT)):
         assert (line["cause"]["id"], line["cause"]["confidence"]) == ("ipv6.message-refused", "likely"), line
 

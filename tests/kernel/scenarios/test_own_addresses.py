@@ -5,7 +5,7 @@ from scenarios import traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab
 from scenarios.test_connections import RED
-from scenarios.whydrop_process import Whydrop
+from scenarios.whydrop_process import Line, Whydrop
 
 PORT = 5890
 OUTSIDE = "10.66.0.1"
@@ -39,3 +39,28 @@ def test_an_address_that_nobody_may_use_yet(lab: Lab, whydrop: Whydrop, here: bo
         if line["reason"] is not None:
             expected = "routing.address-gone" if here else "routing.forwarding-off"
             assert (line["cause"]["id"], line["cause"]["confidence"]) == (expected, "certain"), line
+
+
+def test_a_network_whose_vxlan_interface_is_down(lab: Lab, whydrop: Whydrop) -> None:
+    """Another one on the same port is up: the kernel says that none has this identifier."""
+    lab.b.configure(
+        f"link add vx1 type vxlan id 1 dstport 4789 dev {lab.b.iface}",
+        f"link add vx2 type vxlan id 2 dstport 4789 dev {lab.b.iface}",
+        "link set vx1 up",
+    )
+    lab.a.configure(
+        f"link add vx2 type vxlan id 2 dstport 4789 remote {lab.b.v4} dev {lab.a.iface}",
+        "link set vx2 up",
+        "address add 10.55.0.1/24 dev vx2",
+        "neigh add 10.55.0.2 lladdr 02:00:00:00:00:07 dev vx2",
+    )
+    traffic.datagrams(lab.a, "10.55.0.2", [PORT])
+    found = whydrop.wait_for(lambda line: line["type"] == "drop" and of_vxlan(lab, line))
+    for line in found:
+        if line["reason"] not in (None, "NOT_SPECIFIED"):
+            assert (line["cause"]["id"], line["cause"]["confidence"]) == ("device.down", "likely"), line
+            assert "vx2 has the VNI 2 and is down" in line["evidence"][0]["text"], line
+
+
+def of_vxlan(lab: Lab, line: Line) -> bool:
+    return line["packet"]["dport"] == 4789 and (line["netns"] or {}).get("name") == lab.b.name

@@ -156,6 +156,8 @@ def test_a_message_that_breaks_a_rule_is_invalid_whatever_else_is_so(
 REFUSED = [
     (RA, {"accept_ra": 0}, "accept_ra = 0", "accept_ra=1"),
     (RA, {"accept_ra": 0, "forwarding": 1}, "accept_ra = 0", "accept_ra=2"),
+    (RA, {"accept_ra_defrtr": 0}, "accept_ra_defrtr = 0", "accept_ra_defrtr=1"),
+    (RA, {"accept_ra_pinfo": 0}, "accept_ra_pinfo = 0", "accept_ra_pinfo=1"),
     (REDIRECT, {"accept_redirects": 0}, "accept_redirects = 0", "accept_redirects=1"),
     (REDIRECT, {"forwarding": 1}, "forwarding = 1", "forwarding=0"),
 ]
@@ -260,7 +262,7 @@ def test_a_redirect_is_harmless_where_it_is_followed(
 
 
 def test_what_a_proxy_has_answered_after_a_while_is_no_loss(freed: Callable[..., Drop]) -> None:
-    place = Frame("pndisc_redo", 0x10, None, 0xFFFFFFFF81000000)
+    place = Frame("neigh_proxy_process", 0x10, None, 0xFFFFFFFF81000000)
     asked = freed(message(NS, target=OTHER), "NOT_SPECIFIED", frozenset({"answered"}))
     assert judged(replace(asked, where=Where(place, None, None), stack=(place,)), host()) == HARMLESS
 

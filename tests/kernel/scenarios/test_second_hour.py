@@ -1,0 +1,166 @@
+"""Another ordinary hour: services restart, programs are killed, networks are in networks, and nothing is lost."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from scenarios.firewalls import load_modules, nft
+from scenarios.namespaces import Namespace
+from scenarios.test_silent_hour import (
+    LOST,
+    Office,
+    has_address,
+    is_retransmission,
+    listens,
+    office,
+    shown,
+    starts_up,
+    succeeds,
+)
+from scenarios.traffic import datagrams, frames, open_socket
+from scenarios.waiting import eventually
+from scenarios.whydrop_process import Whydrop
+
+KILLED = "import socket, time; s = socket.create_connection(({address!r}, 2222)); s.send(b'hello'); time.sleep(600)"
+NAT = """table ip nat {
+    chain p { type nat hook postrouting priority 100; ip saddr 172.17.0.0/16 oifname eth0 masquerade }
+}"""
+VRRP = 112
+
+
+def spanning_tree(lan: Office) -> None:
+    """The bridge says hello to every host, and LLDP as well; no host takes part."""
+    lan.switch.run("ip link set br0 type bridge forward_delay 200 hello_time 100 stp_state 1")
+    with open_socket(lan.hosts[0], socket.AF_PACKET, socket.SOCK_RAW) as tap:
+        tap.bind(("eth0", 4))  # ETH_P_802_2
+        tap.settimeout(60)
+        for _ in range(3):
+            tap.recv(100)
+    lan.switch.run("ip link set br0 type bridge stp_state 0")
+    for kind, last in ((0x88CC, b"\x0e"), (0x8809, b"\x02")):
+        frames(lan.switch, "p1", to=b"\x01\x80\xc2\0\0" + last, kind=kind, body=bytes(60), count=3)
+    first, second = lan.hosts[:2]
+    eventually(partial(succeeds, first, f"ping -c 1 -W 1 {second.v4}"), "the ports forward again")
+
+
+def web_server_restarts(lan: Office) -> None:
+    """For both families at once; a connection is open meanwhile."""
+    client, server = lan.hosts[:2]
+    (lan.home / "page").write_bytes(bytes(3000))
+    for _ in range(2):
+        daemon = server.start(f"busybox httpd -f -p [::]:8088 -h {lan.home}")
+        eventually(partial(listens, server, "[::]:8088"), "the server listens")
+        for address in (server.v4, f"[{server.v6}]"):
+            client.run(f"busybox wget -q -O /dev/null http://{address}:8088/page")
+        with open_socket(client, socket.AF_INET, socket.SOCK_STREAM) as kept:
+            kept.connect((server.v4, 8088))
+            daemon.terminate()
+            daemon.wait()
+            kept.settimeout(60)
+            with contextlib.suppress(ConnectionResetError):
+                kept.recv(10)
+
+
+def session_is_killed(lan: Office) -> None:
+    client, server = lan.hosts[:2]
+    with open_socket(server, socket.AF_INET, socket.SOCK_STREAM) as listening:
+        listening.bind((server.v4, 2222))
+        listening.listen()
+        session = client.start(f'{sys.executable} -c "{KILLED.format(address=server.v4)}"')
+        other, _ = listening.accept()
+        with other:
+            assert other.recv(100) == b"hello"
+            session.kill()
+            session.wait()
+            assert other.recv(100) == b""
+
+
+def guests_of_an_interface(lan: Office) -> None:
+    host = lan.hosts[1]
+    for kind, mode in (("macvlan", "bridge"), ("ipvlan", "l2")):
+        with ExitStack() as stack:
+            guest = Namespace(f"g{kind}", "eth1", "10.77.10.61", "fd77:10::61")
+            subprocess.run(["ip", "netns", "add", guest.name], check=True)
+            stack.callback(guest.delete)
+            host.run(f"ip link add link eth0 name eth1 netns {guest.name} type {kind} mode {mode}")
+            guest.configure("link set lo up", "link set eth1 up")
+            guest.configure(f"address add {guest.v4}/24 dev eth1", f"address add {guest.v6}/64 dev eth1")
+            eventually(partial(has_address, guest, guest.v6), "the guest has its address")
+            for target in (lan.switch.v4, lan.switch.v6):
+                guest.run(f"ping -c 2 -i 0.3 -W 60 {target}")
+
+
+def routers_tell_one_another(lan: Office) -> None:
+    speaker = lan.hosts[1]
+    with open_socket(speaker, socket.AF_INET, socket.SOCK_RAW, VRRP) as four:
+        four.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+        four.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(speaker.v4))
+        for _ in range(3):
+            four.sendto(bytes(20), ("224.0.0.18", 0))
+    with open_socket(speaker, socket.AF_INET6, socket.SOCK_RAW, VRRP) as six, speaker.entered():
+        for _ in range(3):
+            six.sendto(bytes(20), ("ff02::12", 0, 0, socket.if_nametoindex("eth0")))
+
+
+def containers_behind_nat(lan: Office) -> None:
+    """One fetches a page, and ends."""
+    host, outside = lan.hosts[2], lan.hosts[1]
+    container = Namespace("ct1", "eth0", "172.17.0.2", "fd17::2")
+    subprocess.run(["ip", "netns", "add", container.name], check=True)
+    try:
+        host.run("sysctl -qw net.ipv4.ip_forward=1")
+        host.configure(
+            "link add docker0 type bridge",
+            "link set docker0 up",
+            "address add 172.17.0.1/16 dev docker0",
+            f"link add vc type veth peer name eth0 netns {container.name}",
+            "link set vc master docker0",
+            "link set vc up",
+        )
+        nft(host, NAT)
+        container.configure("link set lo up", "link set eth0 up", f"address add {container.v4}/16 dev eth0")
+        container.configure("route add default via 172.17.0.1")
+        eventually(partial(succeeds, container, f"ping -c 1 -W 1 {outside.v4}"), "the container is connected")
+        outside.start(f"busybox httpd -f -p {outside.v4}:8090 -h {lan.home}")
+        eventually(partial(listens, outside, f"{outside.v4}:8090"), "the server listens")
+        container.run(f"busybox wget -q -O /dev/null http://{outside.v4}:8090/page")
+    finally:
+        container.delete()
+
+
+def temporary_addresses(lan: Office) -> None:
+    host = lan.hosts[1]
+    host.run("sysctl -qw net.ipv6.conf.eth0.use_tempaddr=2")
+    host.configure("link set eth0 down", "link set eth0 up", f"address add {host.v6}/64 dev eth0")
+    eventually(partial(has_address, host, host.v6), "the host has its address again")
+    eventually(partial(succeeds, lan.hosts[0], f"ping -6 -c 1 -W 1 {host.v6}"), "it answers")
+
+
+PARTS = (
+    *(starts_up, spanning_tree, web_server_restarts, session_is_killed, guests_of_an_interface),
+    *(routers_tell_one_another, containers_behind_nat, temporary_addresses),
+)
+
+
+def test_another_ordinary_hour_is_silent_and_one_loss_in_it_is_told(tmp_path: Path) -> None:
+    load_modules()
+    rule = f"table inet t {{ chain i {{ type filter hook input priority 0; udp dport {LOST} drop; }} }}"
+    with Whydrop() as whydrop, office(tmp_path) as lan:
+        for part in PARTS:
+            part(lan)
+        nft(lan.hosts[1], rule)
+        datagrams(lan.hosts[0], lan.hosts[1].v4, [LOST])
+        whydrop.wait_for(lambda line: line["type"] == "drop" and line["packet"]["dport"] == LOST)
+        done = whydrop.finish()
+    assert done.refused == [], done.end
+    found = [line for line in done.lines if line["type"] == "drop" and not is_retransmission(line)]
+    told = Counter(map(shown, found))
+    (only,) = told if len(told) == 1 else [json.dumps([told.most_common(), done.end], indent=1)]
+    assert only.startswith("netfilter.nft-rule"), only
+    assert f" {LOST} " in only, only
