@@ -11,7 +11,7 @@ from typing import TextIO
 from dropwatch.errors import WhydropError
 
 _PIECE = 1024  # characters: no more bytes than a pipe takes at once that has any room
-_LOOK_EVERY_MS, _GRACE_S = 100, 1.0
+_LOOK_EVERY_MS, _GRACE_S = 100, 10.0
 _NOBODY_READS = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
 
 

@@ -24,6 +24,9 @@ _NAMES = {
     "ah": "ah",
     "sctp": "sctp",
 }
+# Short options of a rule, and the long ones, which may be shortened, that say where the tool looks and what it runs.
+_OF_A_RULE = frozenset({"-p", "-s", "-d", "-i", "-o", "-m", "-j", "-g", "-f"})
+_OF_THE_TOOL = ("--table", "--modprobe")
 _ALL_THAT_IT_STOPS = "all that it stops may pass then"
 
 
@@ -129,7 +132,14 @@ def _rule_words(text: str | None, chain: str) -> list[str]:
         return []
     if raw_name(text) != text.encode():  # bytes are spelt out in it, which the rule itself has otherwise
         return []
-    return split[1:] if split[:2] == ["-A", chain] else []
+    return split[1:] if split[:2] == ["-A", chain] and all(map(_is_of_a_rule, split[1:])) else []
+
+
+def _is_of_a_rule(word: str) -> bool:
+    """Not an option of the tool's own. A rule's interface may be called `a -t raw`, and the tools write it as it is."""
+    if not word.startswith("--"):
+        return not word.startswith("-") or word in _OF_A_RULE
+    return not any(option.startswith(word.partition("=")[0]) for option in _OF_THE_TOOL)
 
 
 def _let_pass(drop: Drop, start: str, accept: str, answer: str, before: str) -> list[Fix]:

@@ -154,3 +154,18 @@ def test_the_policy_of_a_chain_gets_a_rule(refused: Refused) -> None:
         ),
         Fix("see the chain", "x"),
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["a -M /tmp/x -tq", "a --modp=/tmp/x", "a --ta raw", "a -nM/tmp/x", "a -F", "a -", "--"]
+)
+def test_an_interface_is_no_option_of_the_tool(name: str, refused: Refused) -> None:
+    """It may have blanks in a rule, anybody's in a namespace of his own, and iptables does not quote it."""
+    found = commands(refused(), xt(f"-A INPUT ! -i {name} -p udp -j DROP"))
+    assert found
+    assert not any(" -D " in str(one) for one in found)
+
+
+def test_options_of_rules_are_taken(refused: Refused) -> None:
+    rule = "INPUT -p tcp -m tcp --tcp-flags SYN SYN -m statistic --mode random --probability 0.5 -m mark --mark 7 -j DROP"
+    assert f"iptables-legacy -t filter -D {rule}" in commands(refused(), xt(f"-A {rule}"))
