@@ -1,16 +1,19 @@
 """Stop means stop: whenever and however a run ends, nothing of it is left, and what it says adds up."""
 
+import fcntl
 import os
 import signal
 import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 from scenarios import esp
@@ -26,6 +29,7 @@ PROBED = Path("/sys/kernel/tracing/enabled_functions")
 BURST, FILLING = 211, 401  # datagrams that a signal interrupts, and that fill the disk
 GONE = 7  # datagrams in a namespace that is deleted before anybody looks at them
 TMPDIR = "TMPDIR"
+FULL = 60_000  # bytes in a pipe of 64 KB
 
 
 @dataclass
@@ -220,6 +224,32 @@ def test_a_reader_that_leaves_ends_it(lab: Lab) -> None:
         assert process.wait(60) == 0, said
         process.stderr.close()
     assert b"Traceback" not in said
+
+
+@pytest.mark.once
+def test_a_reader_that_does_not_read_keeps_it_from_nothing(lab: Lab) -> None:
+    """A pipe that is full is no reason to stay."""
+    words = [str(WHYDROP), "--dport", "9", "--json", "--every-packet"]
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        with flooded(lab):
+            eventually(lambda: waiting_in(process.stdout) > FULL, "the pipe is full")
+            process.terminate()
+            process.terminate()
+            assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def waiting_in(pipe: IO[bytes] | None) -> int:
+    """How many bytes nobody has read yet."""
+    assert pipe is not None
+    (count,) = struct.unpack("=i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))
+    return int(count)
 
 
 @pytest.mark.parametrize("name", [once("drops.whydrop"), once("drops.pcapng")])
