@@ -125,6 +125,11 @@ class Kallsyms:
             self._core_names.setdefault(name, None)
         return counts
 
+    def moved(self) -> set[str]:
+        """The modules that have come, gone or come again elsewhere since the symbols were read."""
+        now = _module_ranges(self._modules_path)
+        return {foreign(name) for name, _ in self._modules.items() ^ now.items()}
+
     def refresh(self) -> None:
         """Reads again: modules have come or gone."""
         self._read()

@@ -295,6 +295,8 @@ class Tracer:
         for tracepoint in ("module_load", "module_free"):
             if (refused := probes.attach_tracepoint(tracepoint, "on_module")) is not None:
                 self._note(f"modules loaded while whydrop runs get no probes: {refused}")
+        if moved := self._symbols.moved():  # before anybody told of it
+            self._families.modules_changed(moved)
         _accept("program on_kfree_skb was", attach_drop(probes, self._mode == "summary", self._note))
         btf.forget()
 

@@ -82,6 +82,16 @@ def test_what_is_not_loaded_is_no_lack(machine: Machine) -> None:
     assert machine.notes == []
 
 
+def test_modules_that_moved_meanwhile(machine: Machine) -> None:
+    machine.has("nf_conntrack_in")
+    machine.symbols.refresh()
+    assert machine.symbols.moved() == set()
+    machine.modules.write_text(f"nf_conntrack 4096 0 - Live {MODULES + 4096:#x}\n")
+    assert machine.symbols.moved() == {"nf_conntrack"}
+    machine.modules.write_text("")
+    assert machine.symbols.moved() == {"nf_conntrack"}
+
+
 def test_what_every_kernel_should_have_is_one(machine: Machine) -> None:
     machine.kernel.refused = {"xfrm_input"}
     machine.start(XFRM)
