@@ -6,6 +6,7 @@ policy before it takes all of those away, the packet matches. Which SA a policy 
 """
 
 from itertools import takewhile
+from typing import Final, Literal
 from weakref import WeakKeyDictionary
 
 from dropwatch.host.ipsec.config import XfrmConfig
@@ -28,8 +29,9 @@ _ORDER = {
 _Question = tuple[Filter, str | None, Outer]
 
 # One reading of the configuration answers a whole batch of drops, often thousands of one SA.
-_answers: "WeakKeyDictionary[XfrmConfig, dict[_Question, MatchResult | TooManyPolicies | None]]"
-_answers = WeakKeyDictionary()
+_TOO_MANY: Final = "too many"
+_Answer = MatchResult | Literal["too many"] | None
+_answers: "WeakKeyDictionary[XfrmConfig, dict[_Question, _Answer]]" = WeakKeyDictionary()
 _MOST_ANSWERS = 4096  # anybody may send packets of SAs that there are not
 _MOST_LOOKS = 100_000  # at policies that may come before others: anybody can have thousands of those
 
@@ -68,11 +70,11 @@ def match_ipsec(drop: Drop, wanted: Filter, config: XfrmConfig | None) -> MatchR
             known.clear()
         try:
             known[question] = _match(outer, drop.where.direction, asked_flows(wanted), config)
-        except TooManyPolicies as error:
-            known[question] = error
+        except TooManyPolicies:
+            known[question] = _TOO_MANY
     answer = known[question]
-    if isinstance(answer, TooManyPolicies):
-        raise answer
+    if answer == _TOO_MANY:
+        raise TooManyPolicies
     return answer
 
 

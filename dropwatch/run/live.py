@@ -15,6 +15,7 @@ from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.model.drop import Event, Finding, Totals
 from dropwatch.model.filter import Filter
 from dropwatch.names import symbols
+from dropwatch.names.foreign import printable
 from dropwatch.probe.check.preflight import first_obstacle
 from dropwatch.probe.tracer import Tracer
 from dropwatch.recording.listener import Listener
@@ -136,7 +137,7 @@ class Live(Run):
             raise
         except Exception as error:
             self._not_judged += 1
-            self._why_not = self._why_not or f"{type(error).__name__}: {error}"
+            self._why_not = self._why_not or printable(f"{type(error).__name__}: {error}")
             return None
 
     def _found(self, event: Event) -> Finding | None:
