@@ -177,7 +177,7 @@ def freed_by_icmp6(drop: Drop) -> bool:
 
 def _not_delivered(drop: Drop) -> Message | None:
     """A solicitation that asks an address whether it is still there, and routing finds that it is none of ours."""
-    if kernel_word.place(drop) != "ip6_forward" or drop.reason != "IP_INADDRERRORS":
+    if kernel_word.place(drop) != "ip6_forward" or drop.reason not in ("IP_INADDRERRORS", None):
         return None
     message = discovery_message(drop)
     is_probe = message is not None and message.kind == SOLICITATION and message.target == drop.packet.daddr

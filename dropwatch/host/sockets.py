@@ -74,7 +74,7 @@ class PortSockets:
     """`sockets` are the first of `count`; `devices` by index: those they are bound to, and that of the packet.
 
     `l3mdev_accept` says that a socket outside of VRFs takes what comes in through one. `programs` are asked before
-    sockets that are not connected.
+    sockets that are not connected. `gone` are so many that were there at the last reading, where none is there now.
     """
 
     sockets: tuple[PortSocket, ...] = ()
@@ -82,6 +82,7 @@ class PortSockets:
     devices: dict[int, Device] | None = None
     l3mdev_accept: bool = True
     programs: tuple[LookupProgram, ...] = ()
+    gone: int = 0
 
 
 class SocketReader:
@@ -109,8 +110,7 @@ class SocketReader:
     def _told(self, key: _Key, found: list[PortSocket], came_in: int) -> PortSockets:
         read_at = time.monotonic_ns()
         if not found:
-            self._known.pop(key, None)
-            return PortSockets()
+            return PortSockets(gone=len(self._known.pop(key, ())))
         first = self._dated(key, found[:_MOST], read_at)
         wanted = {each.bound_ifindex for each in first} | {came_in}
         return PortSockets(first, len(found), _devices(wanted), _accepts(key[1]))

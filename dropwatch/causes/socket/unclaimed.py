@@ -51,6 +51,9 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
     fitting = [each for each in all_of_them if each.mismatch is None]
     if fitting:
         said = _one_fits(said, drop, host, fitting, found)
+    elif found.gone:
+        fact = f"{found.gone:,} with this port, seen at an earlier drop, are gone by now: closed before it or since"
+        said = _doubted(said, Evidence(_SOURCE, fact))
     elif all_of_them:
         said = "socket.bound-elsewhere", not_taken(said[1], drop, host, all_of_them, found)
     return _doubted(said, _asked_first(found)) if found.programs else said

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -209,3 +210,18 @@ def until_it_has(number: int, whydrop: Whydrop) -> list[Namespace]:
 
     eventually(has_it, f"a namespace with the number {number}")
     return made
+
+
+def test_a_socket_that_is_closed_before_the_reading(lab: Lab, whydrop: Whydrop) -> None:
+    """It was bound elsewhere at both drops; that nobody listens is all that can be read of the second."""
+    with traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind(("127.0.0.1", PORT))
+        traffic.datagrams(lab.a, lab.b.v4, [PORT])
+        (first,) = deaths(whydrop, lab.b, 1, PORT)
+        with stopped(whydrop):
+            traffic.datagrams(lab.a, lab.b.v4, [PORT])
+            there.close()
+    second = deaths(whydrop, lab.b, 2, PORT)[-1]
+    if first["reason"] is not None:
+        assert first["cause"]["id"] == "socket.bound-elsewhere", shown([first])
+        assert second["cause"]["confidence"] == "likely", shown([second])

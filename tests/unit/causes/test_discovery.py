@@ -271,6 +271,7 @@ def test_a_question_whether_an_address_is_still_here_is_no_loss_where_it_is_gone
     freed: Callable[..., Drop],
 ) -> None:
     place = Frame("ip6_forward", 0x10, None, 0xFFFFFFFF81000000)
-    for to, expected in ((OTHER, HARMLESS), (PEER, ("unknown", "unknown"))):
-        asked = freed(message(NS, to=to, target=OTHER), "IP_INADDRERRORS")
+    tried = [(OTHER, "IP_INADDRERRORS", HARMLESS), (OTHER, None, HARMLESS)]
+    for to, reason, expected in (*tried, (PEER, "IP_INADDRERRORS", ("unknown", "unknown"))):
+        asked = freed(message(NS, to=to, target=OTHER), reason)
         assert judged(replace(asked, where=Where(place, None, None), stack=(place,)), host()) == expected

@@ -154,3 +154,12 @@ def test_since_when_a_socket_is_as_it_is() -> None:
         (new,) = read(reader, port=port).sockets
         assert new.cookie != first.cookie
         assert new.since_ns > changed.since_ns
+
+
+def test_sockets_that_are_gone_are_remembered_once() -> None:
+    reader = SocketReader()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind(("127.0.0.1", 0))
+        port = there.getsockname()[1]
+        assert (read(reader, port=port).count, read(reader, port=port).gone) == (1, 0)
+    assert [read(reader, port=port).gone for _ in range(2)] == [1, 0]

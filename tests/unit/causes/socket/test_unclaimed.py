@@ -305,3 +305,13 @@ def test_a_raw_socket_of_ipv6_may_have_joined_a_group_beside_its_address(unclaim
     assert (cause, verdict.confidence) == ("socket.protocol-unhandled", "likely")
     cause, verdict = judged(drop, replace(one, address=ip_address("::"), bound_ifindex=4))
     assert (cause, verdict.confidence) == ("socket.bound-elsewhere", "certain")
+
+
+@PROTOCOLS
+def test_a_socket_that_is_gone_by_the_reading_leaves_a_doubt(
+    unclaimed: Unclaimed, packet: dict[str, str], alone: str
+) -> None:
+    cause, verdict = diagnose(unclaimed(**packet), ToldHost(sockets_at=PortSockets(gone=1)))
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == (alone, "likely")
+    assert "seen at an earlier drop" in texts(verdict)[0]
