@@ -1,12 +1,15 @@
 """IPsec as the kernel has it: SAs, policies, and what the probes noted of a packet. Never any key material."""
 
+import re
 from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
+from typing import Annotated
 
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.word import Word
+from dropwatch.model.word import WORD, Word
 
 Address = IPv4Address | IPv6Address
+PolicyDirection = Annotated[str, re.compile(rf"(?:socket )?{WORD.pattern}")]  # those of single sockets, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class XfrmPolicy:
     """
 
     selector: Selector
-    dir: Word
+    dir: PolicyDirection
     action: Word
     priority: int
     index: int

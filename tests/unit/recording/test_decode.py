@@ -17,7 +17,16 @@ from dropwatch.host.nfqueue import Queue
 from dropwatch.host.route import Route
 from dropwatch.model.culprits import Culprit, IptablesRule, NftRule
 from dropwatch.model.drop import Event, KernelAddress, MatchResult, Process
-from dropwatch.model.ipsec import Encap, Lifetime, Selector, XfrmNote, XfrmPolicy, XfrmState, XfrmTemplate
+from dropwatch.model.ipsec import (
+    Encap,
+    Lifetime,
+    PolicyDirection,
+    Selector,
+    XfrmNote,
+    XfrmPolicy,
+    XfrmState,
+    XfrmTemplate,
+)
 from dropwatch.model.netfilter import ConntrackNote, NetfilterNote, NftChain, NftNote, QueueNote, XtNote
 from dropwatch.model.word import Word
 from dropwatch.recording.decode import Malformed, decode
@@ -207,6 +216,12 @@ def test_a_rule_comes_back_as_what_it_was() -> None:
 def test_what_stands_in_commands_as_it_is_holds_nothing_else(data: str, kind: Any) -> None:
     with pytest.raises(Malformed):
         decode(data, kind)
+
+
+def test_a_policy_of_a_socket_has_a_direction_of_two_words() -> None:
+    assert decode("socket in", PolicyDirection) == "socket in"
+    with pytest.raises(Malformed):
+        decode("in socket", PolicyDirection)
 
 
 def test_fields_may_be_added() -> None:
