@@ -54,7 +54,7 @@ def test_equal_drops_are_told_together(lab: Lab) -> None:
     adds_up(done, sum(SENT.values()))
     assert by_port(done.lines) == SENT
     assert refused == SENT[CLOSED]
-    assert len(done.lines) < sum(SENT.values()) / 4
+    assert max(line["count"] for line in done.lines) > 1
     rules = nft_rules(lab.b)
     for port, name in ((EVEN, "even"), (ODD, "odd")):
         rule = the_rule(rules, f'comment "{name}"')
