@@ -1,5 +1,7 @@
 """Neighbours: ARP and IPv6 neighbour discovery, the way to the next hop's hardware address."""
 
+from dataclasses import replace
+
 from dropwatch.causes import fits, kernel_word
 from dropwatch.causes.advice import Step, twice
 from dropwatch.causes.cause import Cause
@@ -207,6 +209,31 @@ def _deleted(drop: Drop, host: Host) -> Verdict | None:
     return kernel_word.certain(drop, Evidence("stack", f"{what} while the packet waited for an answer{who}"))
 
 
+_silent = when(
+    reasons=(NONE_GIVEN, "QUEUE_PURGE"),
+    at=_UNANSWERED,
+    fact="this function only runs when the next hop has not answered",
+)
+
+
+def _unresolved(drop: Drop, host: Host) -> Verdict | None:
+    """Nobody has answered; whether the question has left is another question."""
+    told = drop.reason == "NEIGH_FAILED" and kernel_word.place(drop) in _UNANSWERED
+    verdict = kernel_word.certain(drop) if told else _silent(drop, host)
+    if verdict is None or drop.packet.family != 4:
+        return verdict
+    firewalls = host.firewalls(drop.event.netns, drop.event.monotonic_ns)
+    tables = (
+        [table for table in (*firewalls.nft, *firewalls.legacy) if table.startswith("arp ")]
+        if firewalls
+        else []
+    )
+    if not tables:
+        return verdict
+    fact = f"this namespace filters ARP ({', '.join(tables)}): its own rules may have kept question or answer"
+    return replace(verdict, confidence="likely", evidence=(*verdict.evidence, Evidence("netlink", fact)))
+
+
 NEIGHBOUR = Family(
     "neighbour",
     _CAUSES,
@@ -220,14 +247,7 @@ NEIGHBOUR = Family(
                 fact="the function that begins to ask; it gives up at once only where it may not ask at all",
             ),
         ),
-        (
-            "neighbour.unresolved",
-            when(
-                reasons=(NONE_GIVEN, "QUEUE_PURGE"),
-                at=_UNANSWERED,
-                fact="this function only runs when the next hop has not answered",
-            ),
-        ),
+        ("neighbour.unresolved", _unresolved),
         (
             "neighbour.table-full",
             when(

@@ -1,0 +1,39 @@
+"""Nobody answers a question that one's own firewall has kept."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.netfilter.questions import Firewalls
+from dropwatch.model.drop import Drop, Frame, Packet, Where
+from tests.unit.told_host import ToldHost
+
+FILTERS = "this namespace filters ARP (arp filter): its own rules may have kept question or answer"
+
+
+@pytest.mark.parametrize(
+    ("family", "firewalls", "confidence"),
+    [
+        (4, Firewalls(nft=("inet t",), legacy=("ip filter",)), "certain"),
+        (4, Firewalls(nft=("arp filter",), legacy=()), "likely"),
+        (4, Firewalls(nft=(), legacy=("arp filter",)), "likely"),
+        (6, Firewalls(nft=("arp filter",), legacy=()), "certain"),
+        (4, None, "certain"),
+    ],
+)
+def test_who_filters_arp_may_have_kept_the_question(
+    make_drop: Callable[..., Drop],
+    make_packet: Callable[..., Packet],
+    family: int,
+    firewalls: Firewalls | None,
+    confidence: str,
+) -> None:
+    frames = (Frame("arp_error_report", 1, None, 1), Frame("neigh_timer_handler", 1, None, 2))
+    drop = make_drop(make_packet(family=family))
+    drop = replace(drop, where=Where(frames[0], "neighbour", "out"), stack=frames, reason="NEIGH_FAILED")
+    cause, verdict = diagnose(drop, ToldHost(firewalls=firewalls))
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == ("neighbour.unresolved", confidence)
+    assert (FILTERS in [evidence.text for evidence in verdict.evidence]) == (confidence == "likely")
