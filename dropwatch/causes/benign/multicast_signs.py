@@ -23,7 +23,8 @@ _FLOODED_GROUPS = (
     *(IPv4Network("224.0.0.0/24"), IPv6Network("ff02::/120"), IPv6Network("ff02::1:0/112")),
     IPv6Network("ff02::1:ff00:0/104"),
 )
-_NOT_JOINED = frozenset({"ip6_mc_input", "ip_rcv_finish_core"})
+# ipvlan frees its copy of a frame that no interface on it has joined.
+_NOT_JOINED = frozenset({"ip6_mc_input", "ip_rcv_finish_core", "ipvlan_process_multicast"})
 _FOR_MEMBERS_TOO = frozenset({"ip6_pkt_drop", "ip_rcv_finish_core"})  # here also dies what has been joined
 _NOT_DELIVERED = frozenset(
     {
@@ -34,6 +35,7 @@ _NOT_DELIVERED = frozenset(
         "ip6_mc_input",
         "ip6_pkt_drop",
         "ip_rcv_finish_core",
+        "ipvlan_process_multicast",
     }
 )
 # Spanning tree and what else has no ethertype of its own (802.2), LLDP, LACP, MVRP, MMRP (linux/if_ether.h).

@@ -175,6 +175,7 @@ def test_group_management_for_others_is_no_loss_but_a_users_group_is(died: Calla
         "protocol": 0x86DD,
     }
     assert judged(died("ip6_mc_input", **mld)) == "benign.multicast-noise"
+    assert judged(died("ipvlan_process_multicast", "process_one_work", **mld)) == "benign.multicast-noise"
     data = {"daddr": ip_address("239.1.2.3")}
     assert judged(died("ip_rcv_finish_core", **data)) == "routing.multicast-not-joined"
 
