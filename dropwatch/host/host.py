@@ -115,7 +115,7 @@ class Host(IpsecQuestions, NetfilterQuestions):
         """Which sockets have this local port, of TCP those that listen, of `raw` the protocol; for a packet of the
         interface `came_in`.
         """
-        return self._sockets.read(inode, proto, port, came_in)
+        return self._sockets.read(inode, proto, port, came_in, self._began(inode))
 
     @question("VXLAN interfaces")
     def vxlans(self, inode: int) -> tuple[Vxlan, ...]:
@@ -130,7 +130,11 @@ class Host(IpsecQuestions, NetfilterQuestions):
     @question("connections")
     def connections_at(self, inode: int, port: int, peer_port: int, came_in: int) -> PortSockets:
         """Which TCP sockets are connected with these two ports, for a segment of the interface `came_in`."""
-        return self._sockets.connections(inode, port, peer_port, came_in)
+        return self._sockets.connections(inode, port, peer_port, came_in, self._began(inode))
+
+    def _began(self, inode: int) -> int | None:
+        """When this namespace got its number, as far as anybody knows."""
+        return self.seen.last_change("namespace", inode)
 
     @cached_property
     def _sockets(self) -> SocketReader:

@@ -37,7 +37,7 @@ _PROTOCOLS = {"tcp": 6, "udp": 17, "udplite": 136, "raw": 255}
 _SYSCTLS = Path("/proc/sys/net/ipv4")
 _MOST = 64
 _REMEMBERED = 256
-_Key = tuple[int, str, int, int]  # namespace, protocol, port, the peer's port or 0
+_Key = tuple[int, int | None, str, int, int]  # namespace, since when, protocol, port, the peer's port or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +91,26 @@ class SocketReader:
     def __init__(self) -> None:
         self._known: OrderedDict[_Key, dict[PortSocket, int]] = OrderedDict()
 
-    def read(self, netns_inode: int, proto: str, port: int, came_in: int) -> PortSockets:
-        """Of TCP those that listen. `came_in` is the index of the packet's interface.
+    def read(
+        self, netns_inode: int, proto: str, port: int, came_in: int, began_ns: int | None = None
+    ) -> PortSockets:
+        """Of TCP those that listen. `came_in` is the index of the packet's interface, `began_ns` tells the namespace
+        from others that had its number.
 
         Raises OSError when the namespace is gone, may not be entered, or the kernel does not answer.
         """
         with entered(netns_inode):
             found = _sockets(_PROTOCOLS[proto], port)
-            key = netns_inode, proto, port, 0
+            key = netns_inode, began_ns, proto, port, 0
             return replace(self._told(key, found, came_in), programs=lookup_programs())
 
-    def connections(self, netns_inode: int, port: int, peer_port: int, came_in: int) -> PortSockets:
+    def connections(
+        self, netns_inode: int, port: int, peer_port: int, came_in: int, began_ns: int | None = None
+    ) -> PortSockets:
         """Those of TCP that are connected with these two ports, or about to be."""
         with entered(netns_inode):
             found = _sockets(_PROTOCOLS["tcp"], port, peer_port)
-            return self._told((netns_inode, "tcp", port, peer_port), found, came_in)
+            return self._told((netns_inode, began_ns, "tcp", port, peer_port), found, came_in)
 
     def _told(self, key: _Key, found: list[PortSocket], came_in: int) -> PortSockets:
         read_at = time.monotonic_ns()
@@ -113,7 +118,7 @@ class SocketReader:
             return PortSockets(gone=len(self._known.pop(key, ())))
         first = self._dated(key, found[:_MOST], read_at)
         wanted = {each.bound_ifindex for each in first} | {came_in}
-        return PortSockets(first, len(found), _devices(wanted), _accepts(key[1]))
+        return PortSockets(first, len(found), _devices(wanted), _accepts(key[2]))
 
     def _dated(self, key: _Key, found: list[PortSocket], read_at: int) -> tuple[PortSocket, ...]:
         before = self._known.pop(key, {})

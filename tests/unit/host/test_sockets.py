@@ -163,3 +163,13 @@ def test_sockets_that_are_gone_are_remembered_once() -> None:
         port = there.getsockname()[1]
         assert (read(reader, port=port).count, read(reader, port=port).gone) == (1, 0)
     assert [read(reader, port=port).gone for _ in range(2)] == [1, 0]
+
+
+def test_sockets_of_a_namespace_that_had_the_number_are_not_its_own() -> None:
+    reader, inode = SocketReader(), own_inode()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind(("127.0.0.1", 0))
+        port = there.getsockname()[1]
+        assert reader.read(inode, "udp", port, 0, 700).count == 1
+    assert reader.read(inode, "udp", port, 0, 900).gone == 0
+    assert reader.read(inode, "udp", port, 0, 700).gone == 1
