@@ -208,8 +208,13 @@ def test_the_comment_has_the_whole_finding(finding: Callable[..., Finding]) -> N
 
 
 def test_an_endless_comment_is_cut(finding: Callable[..., Finding]) -> None:
+    """Behind a line."""
+    found = finding(more={"evidence": tuple(Evidence("x", "é" * 100) for _ in range(1000))})
+    comment = read(capture_of(found)).packets[0][4][1]
+    assert 0xFFFF - 300 < len(comment) <= 0xFFFF
+    assert comment.endswith(b"\xc3\xa9" * 100)
     found = finding(more={"evidence": (Evidence("x", "é" * 70000),)})
-    assert len(read(capture_of(found)).packets[0][4][1]) == 0xFFFF
+    assert b"\xc3\xa9" not in read(capture_of(found)).packets[0][4][1]
 
 
 def test_tshark_reads_it_without_complaint(finding: Callable[..., Finding], tmp_path: Path) -> None:
