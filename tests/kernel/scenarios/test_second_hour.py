@@ -1,30 +1,27 @@
 """Another ordinary hour: services restart, programs are killed, networks are in networks, and nothing is lost."""
 
-import json
 import socket
 import subprocess
 import sys
-from collections import Counter
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from scenarios.firewalls import load_modules, nft
+from scenarios.firewalls import nft
 from scenarios.namespaces import Namespace
 from scenarios.test_silent_hour import (
-    LOST,
     Office,
+    an_hour,
     has_address,
     is_retransmission,
     listens,
-    office,
-    shown,
     starts_up,
     succeeds,
+    tells_only_the_loss,
 )
-from scenarios.traffic import datagrams, frames, open_socket
+from scenarios.traffic import frames, open_socket
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Line, Whydrop
+from scenarios.whydrop_process import Line
 
 KILLED = "import socket, time; s = socket.create_connection(({address!r}, 2222)); s.send(b'hello'); time.sleep(600)"
 NAT = """table ip nat {
@@ -151,19 +148,5 @@ PARTS = (
 
 
 def test_another_ordinary_hour_is_silent_and_one_loss_in_it_is_told(tmp_path: Path) -> None:
-    load_modules()
-    rule = f"table inet t {{ chain i {{ type filter hook input priority 0; udp dport {LOST} drop; }} }}"
-    with Whydrop() as whydrop, office(tmp_path) as lan:
-        for part in PARTS:
-            part(lan)
-        nft(lan.hosts[1], rule)
-        datagrams(lan.hosts[0], lan.hosts[1].v4, [LOST])
-        whydrop.wait_for(lambda line: line["type"] == "drop" and line["packet"]["dport"] == LOST)
-        done = whydrop.finish()
-    assert done.refused == [], done.end
-    rightly = (is_retransmission, is_for_an_end_that_goes_down)
-    found = [line for line in done.lines if line["type"] == "drop" and not any(it(line) for it in rightly)]
-    told = Counter(map(shown, found))
-    (only,) = told if len(told) == 1 else [json.dumps([told.most_common(), done.end], indent=1)]
-    assert only.startswith("netfilter.nft-rule"), only
-    assert f" {LOST} " in only, only
+    done = an_hour(tmp_path, PARTS)
+    tells_only_the_loss(done, is_retransmission, is_for_an_end_that_goes_down)

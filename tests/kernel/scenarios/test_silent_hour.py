@@ -5,7 +5,7 @@ import socket
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from scenarios.firewalls import load_modules, nft
 from scenarios.namespaces import Namespace
 from scenarios.traffic import datagrams, family_of, open_socket
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Line, Whydrop
+from scenarios.whydrop_process import Finished, Line, Whydrop
 
 LOST = 5999
 UPLOAD = 3 << 20
@@ -295,22 +295,32 @@ def shown(line: Line) -> str:
     return f"{line['cause']['id']} in {place} ({line['reason']}): {what} {packet['tcp_flags'] or ''} at {end}"
 
 
-def test_an_ordinary_hour_is_silent_and_one_loss_in_it_is_told(tmp_path: Path) -> None:
+def an_hour(home: Path, parts: Iterable[Callable[[Office], None]]) -> Finished:
+    """What whydrop says of an hour with these parts in an office, and of the one loss at its end."""
     load_modules()
     rule = f"table inet t {{ chain i {{ type filter hook input priority 0; udp dport {LOST} drop; }} }}"
-    with Whydrop() as whydrop, office(tmp_path) as lan:
-        for part in PARTS:
+    with Whydrop() as whydrop, office(home) as lan:
+        for part in parts:
             part(lan)
         nft(lan.hosts[1], rule)
         datagrams(lan.hosts[0], lan.hosts[1].v4, [LOST])
         whydrop.wait_for(lambda line: line["type"] == "drop" and line["packet"]["dport"] == LOST)
         done = whydrop.finish()
     assert done.refused == [], done.end
-    assert done.end is not None
-    assert done.end["suppressed"]["benign.port-scan"] == 80, done.end
-    told = Counter(
-        shown(line) for line in done.lines if line["type"] == "drop" and not is_retransmission(line)
-    )
+    return done
+
+
+def tells_only_the_loss(done: Finished, *rightly: Callable[[Line], bool]) -> None:
+    """But for what died `rightly`."""
+    found = [line for line in done.lines if line["type"] == "drop" and not any(it(line) for it in rightly)]
+    told = Counter(map(shown, found))
     (only,) = told if len(told) == 1 else [json.dumps([told.most_common(), done.end], indent=1)]
     assert only.startswith("netfilter.nft-rule"), only
     assert f" {LOST} " in only, only
+
+
+def test_an_ordinary_hour_is_silent_and_one_loss_in_it_is_told(tmp_path: Path) -> None:
+    done = an_hour(tmp_path, PARTS)
+    assert done.end is not None
+    assert done.end["suppressed"]["benign.port-scan"] == 80, done.end
+    tells_only_the_loss(done, is_retransmission)
