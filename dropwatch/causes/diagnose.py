@@ -76,7 +76,7 @@ def _asleep(drop: Drop) -> list[Evidence]:
     """With --light the probes of a layer come with its first drop."""
     return [
         Evidence(
-            "--light", f"which {named} it was, no probe could see: they are attached now, for the next drops"
+            "--light", f"which {named} it was, no probe could see: they come with the first drop of a layer"
         )
         for layer, named in _NAMING.items()
         if f"asleep-{layer}" in drop.event.notes and layer in symbols.layers_of(drop.where.layer, drop.reason)
