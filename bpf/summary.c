@@ -106,15 +106,18 @@ inline_always int count_row(struct row *row)
 }
 
 /* It is not sent, but counted. 0: it has no row. */
-inline_always int fold(struct row *row)
+inline_always int fold_in(struct row_count *count)
 {
-	struct row_count *count = rows.lookup(row);
-
 	if (!count)
 		return 0;
 	__sync_fetch_and_add(&count->packets, 1);
 	count_unsent(FOLDED);
 	return 1;
+}
+
+inline_always int fold(struct row *row)
+{
+	return fold_in(rows.lookup(row));
 }
 
 /* One of a row of many, which it may have to itself. 0: it could not be counted. */
@@ -169,5 +172,5 @@ inline_always int is_first(struct row *row, u64 now)
 		count->sent++;
 		return 1;
 	}
-	return !fold(row);
+	return !fold_in(count);
 }
