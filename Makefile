@@ -1,4 +1,4 @@
-# make setup | test | demo | bench | soak | recordings | shell | run | docs | programs | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+# make setup | test | demo | bench | growth | soak | recordings | screens | shell | run | docs | site | programs | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
 # What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
 KERNELS ?=
@@ -22,18 +22,21 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo bench soak recordings shell run docs programs lint
+.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
 	@echo 'make demo                   a broken IPsec tunnel in an emulated kernel, and what whydrop says about it'
 	@echo 'make test [KERNELS="6.1"]   every test, on every kernel of tests/kernel/matrix.toml or on these'
 	@echo 'make bench [KERNEL=6.12]    what whydrop costs a packet, beside bpftrace and dropwatch in the same guest'
+	@echo 'make growth                 is it as quick where 20,000 rules, 5,000 SAs, 1,000 namespaces, ... are?'
 	@echo 'make soak [MINUTES=30]      drops at the highest rate, while rules, SAs, modules, ... come and go: is it flat, is it exact?'
 	@echo 'make recordings KERNEL=6.12 what its scenarios find, recorded for tests/replay'
+	@echo 'make screens                what a person sees of them, stored in tests/replay/screens'
 	@echo 'make shell KERNEL=6.12      a root shell in one of these kernels; make run CMD=... for one command'
 	@echo 'make programs               bpf/programs.MACHINE, after a change in bpf/: compiled once for every kernel'
-	@echo 'make docs                   docs/json.md and docs/schema.json, from the types of the lines'
+	@echo 'make docs                   what is generated: docs/causes/, docs/whydrop.1, docs/json.md, packaging/completion/, ...'
+	@echo 'make site                   site/: a page for each cause, with a search, to be opened or put on any web server'
 	@echo 'make lint                   ruff, mypy, clang-format'
 
 packages:
@@ -55,6 +58,8 @@ packages:
 
 setup: packages .venv/.ready
 
+# A browser that the page of `whydrop report` is looked at with (300 MB), shells that complete, what shows a manual page: wanted here only.
+test: PACKAGES += chromium fish groff-base mandoc zsh
 test: setup lint
 	@$(PYTHON) -m compileall -q dropwatch tests  # not in the guests, where it would take long
 	@KERNELS='$(KERNELS)' $(PYTHON) -m pytest $(ARGS)
@@ -66,6 +71,9 @@ demo: setup
 recordings: setup
 	@KERNELS='$(KERNEL)' WHYDROP_RECORDINGS=tests/replay/recordings $(PYTHON) -m pytest tests/kernel
 
+screens: setup
+	@$(PYTHON) -m tests.replay.shown
+
 # Its peers are wanted here only.
 bench: PACKAGES += bpftrace dropwatch linux-perf
 bench: setup
@@ -74,8 +82,18 @@ bench: setup
 	    $(PYTHON) -m bench $(ROUNDS) '$(if $(filter instructions,$(CLOCK)),1000 instructions,microseconds)' | tee $$output; \
 	    PYTHONPATH=tests $(PYTHON) -m bench.page $$output; status=$$?; rm -f $$output; exit $$status; }
 
+growth: setup
+	@PATH="$(CURDIR)/tests/bench/instructions:$$PATH" $(LAB) run --kernel $(KERNEL) --timeout 5000 -- \
+	    env PYTHONPATH=tests:tests/kernel $(PYTHON) -m bench.growth
+
 soak: setup
 	@$(LAB) run --kernel $(KERNEL) --timeout $$(($(MINUTES) * 200 + 900)) -- env PYTHONPATH=tests:tests/kernel $(PYTHON) -m bench.soak $(MINUTES)
+
+# The kernel's own selftests with whydrop beside them: by hand, and for half an hour.
+selftests: PACKAGES += netsniff-ng socat iperf3
+selftests: setup
+	@PYTHONPATH=tests/kernel $(PYTHON) tests/kernel/selftests.py prepare
+	@$(LAB) run --kernel $(KERNEL) --timeout 9000 -- env PYTHONPATH=tests/kernel $(PYTHON) tests/kernel/selftests.py run $(TESTS)
 
 shell: setup
 	@$(LAB) shell --kernel $(KERNEL) || true
@@ -83,10 +101,13 @@ shell: setup
 run: setup
 	@$(LAB) run --kernel $(KERNEL) -- sh -c '$(subst ','\'',$(CMD))'
 
-# What is made of the types of the JSON's lines; a test says when it is out of date.
+# What is made of the catalogue, the recordings, the types of the JSON's lines and the options; a test says when it is out of date.
 docs: setup
-	@$(PYTHON) -c 'from dropwatch.render.lines.page import page; print(page(), end="")' >docs/json.md
-	@.venv/bin/whydrop schema >docs/schema.json
+	@$(PYTHON) -m manual
+
+# The same pages for a browser, without a server or the network.
+site: setup
+	@$(PYTHON) -m manual site site && echo 'site/index.html'
 
 programs: setup
 	@$(PYTHON) -m dropwatch.probe.programs.release

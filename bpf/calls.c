@@ -6,12 +6,15 @@
  * no probe yet. */
 #define CALLS 4
 
+#define LOWEST_ERROR ((u64)-4095) /* IS_ERR */
+
 struct call {
 	u64 sp;
 	u64 function;
 	u64 first; /* its arguments */
 	u64 second;
 	u64 third;
+	u64 fourth;
 	u64 noted; /* what its watcher wants to know beside them */
 };
 
@@ -32,6 +35,7 @@ inline_always struct call *note_call(struct calls *calls, struct pt_regs *ctx)
 	call->first = PT_REGS_PARM1(ctx);
 	call->second = PT_REGS_PARM2(ctx);
 	call->third = PT_REGS_PARM3(ctx);
+	call->fourth = PT_REGS_PARM4(ctx);
 	return call;
 }
 

@@ -11,7 +11,8 @@
 #define GROUP_IPV6_ROUTE 11
 #define GROUP_IPV6_RULE 19
 #define GROUP_NEXTHOP 32
-#define MESSAGE_NEWAE 0x1e /* XFRM_MSG_NEWAE of linux/xfrm.h: only counters of an SA moved */
+#define MESSAGE_UPDSA 0x1a /* XFRM_MSG_UPDSA of linux/xfrm.h: it keeps its age, and may get another if_id */
+#define MESSAGE_NEWAE 0x1e /* XFRM_MSG_NEWAE: only counters of an SA moved */
 
 /* The time of the last change of each kind (enum change), by the number of the namespace. Numbers share a place when they
  * agree in their last bits: then a change of one counts for the other as well, and none is ever pushed out. In place
@@ -37,10 +38,42 @@ inline_always void note_change_in(u64 net, u32 kind)
 		note_change(inode, kind);
 }
 
+#define MOST_LEVELS 33 /* of user namespaces: create_user_ns, kernel/user_namespace.c */
+
+/* Who made the outermost user namespace that it is in: he can make others inside, for all users that he may map. 0: root */
+inline_always u32 maker(u64 net, union scratch *scratch)
+{
+	u64 users = read_pointer(scratch, net + OFF_net__user_ns);
+	u32 user = 0;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < MOST_LEVELS; i++) {
+		u64 parent = read_pointer(scratch, users + OFF_user_namespace__parent);
+		if (!parent)
+			break;
+		user = read_u32(scratch, users + OFF_user_namespace__owner);
+		users = parent;
+		end_of_body(i);
+	}
+	return user;
+}
+
+inline_always void note_user(u64 net)
+{
+	struct settings *wanted = current_settings();
+	union scratch scratch;
+	u32 inode = wanted ? netns_inode(net, wanted->netns_operations, &scratch) : 0;
+	u32 *user = inode ? user_of(inode) : NULL;
+
+	if (user)
+		*user = maker(net, &scratch);
+}
+
 /* loopback_net_init(net): a namespace begins, which has its number already (net_ns_net_init, net/core/net_namespace.c). */
 int on_netns_begin(struct pt_regs *ctx)
 {
 	note_change_in(PT_REGS_PARM1(ctx), CHANGE_NAMESPACE);
+	note_user(PT_REGS_PARM1(ctx));
 	return 0;
 }
 
@@ -91,9 +124,13 @@ int on_state_end(struct pt_regs *ctx)
 int on_state_notify(struct pt_regs *ctx)
 {
 	union scratch scratch;
+	u64 state = PT_REGS_PARM1(ctx);
+	u32 event = read_u32(&scratch, PT_REGS_PARM2(ctx) + OFF_km_event__event);
 
-	if (read_u32(&scratch, PT_REGS_PARM2(ctx) + OFF_km_event__event) != MESSAGE_NEWAE)
-		note_state(PT_REGS_PARM1(ctx));
+	if (event != MESSAGE_NEWAE)
+		note_state(state);
+	if (event == MESSAGE_UPDSA)
+		note_change_in(read_pointer(&scratch, state + OFF_xfrm_state__xs_net), CHANGE_SA_UPDATES);
 	return 0;
 }
 
@@ -102,6 +139,7 @@ int on_migrate(struct pt_regs *ctx)
 {
 	note_change(0, CHANGE_POLICIES);
 	note_change(0, CHANGE_SAS);
+	note_change(0, CHANGE_SA_UPDATES);
 	return 0;
 }
 
@@ -109,5 +147,63 @@ int on_migrate(struct pt_regs *ctx)
 int on_sysctl_write(struct pt_regs *ctx)
 {
 	note_change(0, CHANGE_SYSCTLS);
+	return 0;
+}
+
+/* linux/rtnetlink.h: RTM_NEWQDISC to RTM_DELACTION; of a kind come NEW, DEL, GET and SET */
+#define MESSAGE_NEWQDISC 36
+#define MESSAGE_DELACTION 49
+#define MESSAGE_NEWCHAIN 100
+#define MESSAGE_DELCHAIN 101
+#define NLMSG_TYPE 4 /* offset in struct nlmsghdr */
+
+BPF_TABLE("lru_hash", u64, u32, tc_requests, 64); /* the namespace of a change that a task is about to make */
+
+inline_always int changes_tc(u32 message)
+{
+	if (message >= MESSAGE_NEWQDISC && message <= MESSAGE_DELACTION)
+		return (message & 3) < 2;
+	return message == MESSAGE_NEWCHAIN || message == MESSAGE_DELCHAIN;
+}
+
+/* rtnetlink_rcv_msg(skb, nlh, extack): newer kernels notify nobody of traffic control where nobody listens. */
+int on_rtnetlink(struct pt_regs *ctx)
+{
+	struct settings *wanted = current_settings();
+	u64 task = bpf_get_current_pid_tgid();
+	union scratch scratch;
+	u64 sock;
+	u32 inode;
+
+	if (!wanted || !changes_tc(read_u16(&scratch, PT_REGS_PARM2(ctx) + NLMSG_TYPE)))
+		return 0;
+	sock = read_pointer(&scratch, PT_REGS_PARM1(ctx) + OFF_sk_buff__sk);
+	inode = netns_inode(read_pointer(&scratch, sock + OFF_sock____sk_common__skc_net), wanted->netns_operations,
+			    &scratch);
+	if (!inode)
+		return 0;
+	note_change(inode, CHANGE_TC);
+	tc_requests.update(&task, &inode);
+	return 0;
+}
+
+/* What begins before a drop may end after it. */
+int on_rtnetlink_done(struct pt_regs *ctx)
+{
+	u64 task = bpf_get_current_pid_tgid();
+	u32 *inode = tc_requests.lookup(&task);
+
+	if (!inode)
+		return 0;
+	note_change(*inode, CHANGE_TC);
+	tc_requests.delete(&task);
+	return 0;
+}
+
+/* What attaches programs of BPF to cgroups and interfaces, and takes them off, at its beginning and its end. Which cgroup,
+ * and whose interface, is not looked at. */
+int on_program_change(struct pt_regs *ctx)
+{
+	note_change(0, CHANGE_PROGRAMS);
 	return 0;
 }

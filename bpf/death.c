@@ -5,21 +5,28 @@
 enum drop_step {
 	DETAIL_SEND_XT = 16,
 	DETAIL_SEND_NFT = 17,
-	/* none: on_kfree_skb itself, when what it counts by has been searched */
+	/* none: on_kfree_skb itself, when what it counts by has been searched, or its past has been read */
 	DETAIL_COUNT = 18,
 	DETAIL_SEND_SEGMENT = 19,
+	DETAIL_LOOK_BACK = 20,
 	DROP_PROGRAMS,
 };
 
 BPF_PROG_ARRAY(drop_details, DROP_PROGRAMS);
 
-/* In a summary what did it may be searched before the packet is counted: on_kfree_skb runs a second time then. */
+/* What did it may be searched before the packet is counted: on_kfree_skb runs a second time then. */
 enum search {
 	SEARCH_NONE,
 	SEARCH_GOES_ON,
-	SEARCH_DONE, /* on_kfree_skb is called again */
+	SEARCH_DONE, /* on_kfree_skb is called again: is_again */
 	SEARCH_TOLD, /* it has been */
 };
+
+#define MIX(sum) ((sum)*0x9e3779b97f4a7c15ULL)
+
+/* In death.origin, beside a sum over all that the past of equal drops has in common. */
+#define ORIGIN_FITS 1 /* the packet is what the filter asks for by addresses that it had before, or was to get */
+#define ORIGIN_BITS 0x1ffffULL
 
 #define CALLERS 16
 
@@ -32,6 +39,15 @@ struct death {
 	u32 search; /* enum search */
 	u32 notes; /* enum note of the first time */
 	u64 object; /* what was found */
+	u64 origin; /* what its past has in common with that of equal drops, see bpf/past.c; 0: it has none */
+	u32 is_again; /* on_kfree_skb has begun with this death before, and is called again */
+	u32 pad;
+	u64 sock; /* struct sock that refused it, 0: none is known */
+	u64 cgroup_refuser; /* the one by whose cgroup it was refused, 0: it was not */
+	u64 owner; /* struct sock that it was for, or that sent it */
+	u64 cgroup; /* the owner's */
+	u8 link[20]; /* the header of Ethernet before it */
+	u32 link_length; /* valid bytes of link[] */
 	struct row row; /* what it is counted by */
 	u64 callers[CALLERS]; /* who freed it */
 };
@@ -102,10 +118,17 @@ inline_always int was_interrupted(void)
 	return !now || now->was_interrupted;
 }
 
-inline_always struct death *current_death(void)
+/* Of two deaths that this CPU may have in hand. */
+inline_always int death_level(void)
 {
 	struct in_hand *now = current_in_hand();
-	int level = now && now->interrupted;
+
+	return now && now->interrupted;
+}
+
+inline_always struct death *current_death(void)
+{
+	int level = death_level();
 
 	return deaths.lookup(&level);
 }

@@ -10,36 +10,33 @@ inline_always void put_place(struct drop_record *record, const struct place *pla
 inline_always void put_buffer(struct drop_record *record, const struct buffer *buffer, u64 network,
 			      const struct flow *flow)
 {
-	u64 length = buffer->end > network ? buffer->end - network : 0;
-
 	record->length = buffer->length;
 	record->mark = buffer->mark;
 	record->skb_iif = buffer->skb_iif;
 	record->protocol = buffer->protocol;
-	if (!network) {
-		put_segment(record, buffer, flow);
-		return;
-	}
-	if (length > PACKET_BYTES)
-		length = PACKET_BYTES;
-	record->packet_length = read_bytes(record->packet, length, network) ? 0 : length;
+	record->packet_length = put_bytes(record->packet, buffer, network, flow);
 }
 
 #define NOT_WANTED -1
 
-/* 1: it matches, 2: it may carry what was asked for, 0: neither, but it is on a journey. Finds its flow and its place, and
- * notes what is so there. */
+/* 1: it matches, 2: it may carry what was asked for, 3: it matches by addresses that it had before or was to get, 0: none
+ * of it, but it is on a journey. Finds its flow and its place, and notes what is so there. `origin` is as in struct death. `asked`: the caller needs the flow. */
 inline_always int drop_wanted(struct flow *flow, struct place *place, u32 *notes, const struct buffer *buffer,
-			      u64 network, u64 receiver, u64 journey, union scratch *scratch)
+			      u64 network, u64 receiver, const u64 *origin, int asked, union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
+	int journey = is_followed(buffer->address);
 	int fits;
 
 	if (!wanted || (!journey && !mark_wanted(wanted, buffer->mark)))
 		return NOT_WANTED;
-	fits = flow_wanted(flow, wanted, network, scratch);
+	fits = flow_wanted(flow, wanted, network, buffer->protocol, asked, scratch);
+	if (fits == 1 && !expression_fits(wanted, buffer, network, flow, death_level(), scratch))
+		fits = flow->is_carrier ? 2 : 0;
 	if (HAS_XFRM && !fits && visit_of(buffer->address)) /* ESP in UDP may have any port */
 		fits = 2;
+	if (HAS_PAST && !fits && (*origin & ORIGIN_FITS))
+		fits = wanted->asks_expression ? 2 : 3;
 	if (!fits && !journey)
 		return NOT_WANTED;
 	find_place(place, notes, buffer, receiver, wanted->netns_operations, scratch);
@@ -81,16 +78,16 @@ inline_always u32 frame_notes(u64 skb, union scratch *scratch)
 #define ECHO_REQUEST6 128 /* linux/icmpv6.h */
 #define ECHO_REPLY6 129
 
-/* Not where each packet is wanted, nor where user space has to look at each: what may carry the flow, what died by a table
- * of which it is not known yet which rule it was, and messages of IPv6 that are harmless or not by what is in them. */
-inline_always int is_counted(const struct flow *flow, int fits)
+/* Not where each packet is wanted, nor where user space has to look at each: what may carry the flow, and messages of IPv6
+ * that are harmless or not by what is in them. */
+inline_always int is_countable(const struct flow *flow, int fits)
 {
 	struct settings *wanted = current_settings();
 	u8 type = *(const u8 *)&flow->what;
 
 	if (SUMMARY)
 		return 1;
-	if (!FOLDS || !wanted || !wanted->first_of_a_sort || fits != 1 || detail_to_come() == RECORD_XT)
+	if (!FOLDS || !wanted || !wanted->first_of_a_sort || !(fits & 1))
 		return 0;
 	return flow->proto != PROTO_ICMPV6 || type == ECHO_REQUEST6 || type == ECHO_REPLY6;
 }
@@ -118,59 +115,77 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 	struct death *death = current_death();
 	struct drop_record *record;
 	struct place place = {};
-	struct row *row = death ? &death->row : NULL;
-	u64 journey = journey_number(buffer->address);
+	struct row *row;
 	u64 now;
 	int fits;
 	int counted;
 
-	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver, journey, scratch);
-	if (!row || fits == NOT_WANTED)
+	if (!death)
 		return 0;
+	row = &death->row;
+	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver, &death->origin, 0, scratch);
+	if (fits == NOT_WANTED)
+		return 0;
+	if (HAS_PAST)
+		notes |= death->origin & NOTE_PAST;
+	if (death->cgroup_refuser)
+		notes |= NOTE_CGROUP_REFUSED;
 	if (!(notes & NOTE_PROBES_OFF))
 		notes |= frame_notes(buffer->address, scratch);
 	now = bpf_ktime_get_ns();
-	counted = is_counted(flow, fits);
-	if (!counted) {
-		*row = (struct row){};
-	} else {
+	counted = is_countable(flow, fits);
+	if (HAS_XT && counted && xt_search_first(death, notes))
+		return COUNT_LATER;
+	if (FOLDS && counted && death->detail == RECORD_XT && !death->object)
+		counted = 0; /* which rule it was, only user space can find out */
+	if (counted) {
 		*row = (struct row){.location = location, .reason = reason, .netns = place.netns, .notes = notes};
 		row->ifindex = place.ifindex;
 		row->is_carrier = fits == 2;
 		if (FOLDS)
-			row->callers = sum_of_callers(ctx, death);
-		if (SUMMARY && HAS_XT && xt_search_first(buffer->address, notes))
-			return COUNT_LATER;
-		if (!count_drop(row, buffer, flow, receiver, now, scratch))
+			row->callers = sum_of_callers(ctx, death) + (HAS_PAST ? death->origin : 0);
+		if (!count_drop(death, buffer, flow, receiver, now, scratch))
 			return 0;
 	}
 	forget(&counted, sizeof(counted));
 	if (network)
 		send_notes(buffer, now, scratch);
+	if (!SUMMARY) {
+		death->link_length = put_frame_header(death->link, buffer, network, scratch);
+		death->owner = owner_of(death, buffer, receiver);
+		death->cgroup = HAS_CGROUP ? socket_cgroup(death->owner, scratch) : 0;
+	}
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		if (SUMMARY || (counted && fold(row))) /* in a summary it was a sample, and has been counted */
 			return 0;
 		merge(row, location, reason, place.netns);
-		if (!FOLDS || fits != 1 || !fold_rest(row))
+		if (!FOLDS || !(fits & 1) || !fold_rest(row))
 			count_unsent(LOSS_RING_FULL);
 		return 0;
 	}
 	begin_drop_record(record, ctx, now, buffer->address);
-	record->row = *row;
-	record->journey = journey;
+	if (counted)
+		record->row = *row;
+	record->journey = journey_number(buffer->address);
 	record->location = location;
 	record->source = SOURCE_KFREE_SKB;
 	record->reason = reason;
 	record->has_reason = reason >= 0;
 	record->is_carrier = fits == 2;
 	record->notes = notes;
-	record->detail = detail_to_come();
+	record->detail = death->detail;
 	put_place(record, &place);
 	put_buffer(record, buffer, network, flow);
+	put_link(record, death_level(), death->link, SUMMARY ? 0 : death->link_length);
 	/* in a summary there is no room on the stack to look */
-	if (SUMMARY || !is_own(buffer->sock ? buffer->sock : receiver, scratch))
+	if (SUMMARY) {
 		record->notes |= NOTE_NOT_OWN;
+	} else {
+		record->cgroup = death->cgroup;
+		if (!is_own(death->owner, scratch))
+			record->notes |= NOTE_NOT_OWN;
+	}
 	events.ringbuf_submit(record, 0);
 	return now;
 }
@@ -190,6 +205,8 @@ inline_always u32 finish(u64 skb, u64 sent)
 	end_visits(skb, detail);
 	death->time = sent ? sent : bpf_ktime_get_ns();
 	death->is_sent = !!sent;
+	if (HAS_PAST && sent && (death->origin & NOTE_PAST))
+		return RECORD_PAST; /* and then what death->detail says */
 	return detail;
 }
 
@@ -210,8 +227,13 @@ inline_always u32 probes_note(union scratch *scratch)
 	return wanted->current_kprobe && wanted->bpf_prog_active ? 0 : NOTE_PROBES_UNKNOWN;
 }
 
+inline_always s64 reason_of(struct bpf_raw_tracepoint_args *ctx)
+{
+	return KFREE_SKB_REASON_ARGUMENT ? (s64)(u32)ctx->args[2] : -1;
+}
+
 /* Of a packet that is met for the first time: enum note. */
-inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scratch)
+inline_always u32 begin(u64 skb, u64 location, u64 receiver, s64 reason, union scratch *scratch)
 {
 	u32 notes = 0;
 	u32 probes;
@@ -229,7 +251,7 @@ inline_always u32 begin(u64 skb, u64 location, u64 receiver, union scratch *scra
 		end_visits(skb, 0); /* what there is was of another packet at the same address */
 	}
 	forget(&notes, sizeof(notes));
-	begin_death(skb, notes & NOTE_PROBES_OFF ? 0 : location, receiver, scratch);
+	begin_death(skb, notes & NOTE_PROBES_OFF ? 0 : location, receiver, reason, scratch);
 	return notes;
 }
 
@@ -238,11 +260,6 @@ inline_always int send_all(void)
 	struct settings *wanted = current_settings();
 
 	return wanted && wanted->send_all;
-}
-
-inline_always s64 reason_of(struct bpf_raw_tracepoint_args *ctx)
-{
-	return KFREE_SKB_REASON_ARGUMENT ? (s64)(u32)ctx->args[2] : -1;
 }
 
 /* By a program with a stack of its own. */
@@ -285,11 +302,15 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 	u32 notes;
 	u32 detail;
 
-	if (SUMMARY && death && death->skb == ctx->args[0] && death->search == SEARCH_DONE) {
-		death->search = SEARCH_TOLD;
+	if (death && death->skb == ctx->args[0] && death->is_again) {
+		death->is_again = 0;
+		if (!TRACE && death->search == SEARCH_DONE)
+			death->search = SEARCH_TOLD;
 		notes = death->notes;
 	} else {
-		notes = begin(ctx->args[0], ctx->args[1], receiver, &scratch);
+		notes = begin(ctx->args[0], ctx->args[1], receiver, reason_of(ctx), &scratch);
+		if (HAS_PAST && has_past(ctx->args[0], &scratch))
+			look_back_at(ctx, notes);
 	}
 	if (read_buffer(&buffer, ctx->args[0], &scratch)) {
 		forget_no_mark(&buffer, &scratch);
@@ -301,7 +322,7 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 		else
 			count_unsent(NOT_A_PACKET);
 	}
-	if (SUMMARY && sent == COUNT_LATER) {
+	if (!TRACE && sent == COUNT_LATER) {
 		drop_details.call(ctx, RECORD_XT);
 		count_unsent(LOSS_ROWS);
 		sent = 0;

@@ -5,17 +5,26 @@
 
 #define IPS_NAT 0x30 /* IPS_SRC_NAT, IPS_DST_NAT: linux/netfilter/nf_conntrack_common.h */
 #define NO_MEMORY ((u64)-12) /* -ENOMEM */
-#define ANSWERED_NS 20000000 /* a reset is made in the same call, and a slow machine takes its time */
-#define NFCT_POINTER (~7ULL) /* skb->_nfct: the low bits say how the packet belongs to the connection */
+#define ANSWERED_NS 20000000 /* other answers than those that are noted are made in the same call */
+#define QUEUED 4096 /* packets in queues: by default one holds 1024 */
+
+/* A packet in a queue waits, often with many others, and its verdict may come on another CPU. */
+struct waiting {
+	u64 head; /* skb->head: another packet may have this skb by now */
+	u32 queue;
+	u32 unused;
+};
 
 struct engines_visit {
 	u64 skb;
+	u64 entry; /* skb->_nfct, as nf_conntrack_in left it */
 	struct engines_record record; /* without its header */
 };
 
 BPF_PERCPU_ARRAY(engines_visits, struct engines_visit, SLOTS);
 BPF_PERCPU_ARRAY(answer_calls, struct calls, 1);
 BPF_PERCPU_ARRAY(queueing, u64, 1); /* the packet that nf_queue has on this CPU */
+BPF_TABLE("lru_hash", u64, struct waiting, queued, QUEUED); /* by skb */
 
 inline_always struct engines_visit *engines_visit_of(u64 skb)
 {
@@ -25,13 +34,38 @@ inline_always struct engines_visit *engines_visit_of(u64 skb)
 	return visit && visit->skb == skb ? visit : NULL;
 }
 
+/* A reset or an error about it is under way: however long that takes, it is freed after it. */
+inline_always int is_being_answered(u64 skb)
+{
+	struct tcp_visit *tcp = current_tcp_visit();
+	struct answers *icmp = current_answers();
+
+	return (tcp && tcp->skb == skb) || (icmp && icmp->request == skb);
+}
+
 /* What this host makes itself, right after it had an INVALID packet: the reset that answers it comes before its death. */
 inline_always int may_answer(const struct engines_visit *visit, u64 skb)
 {
 	union scratch scratch;
 
-	return visit->skb && visit->record.words[0] && !read_u32(&scratch, skb + OFF_sk_buff__skb_iif) &&
-	       bpf_ktime_get_ns() - visit->record.header.time_ns < ANSWERED_NS;
+	if (!visit->skb || !visit->record.words[0] || read_u32(&scratch, skb + OFF_sk_buff__skb_iif))
+		return 0;
+	return bpf_ktime_get_ns() - visit->record.header.time_ns < ANSWERED_NS || is_being_answered(visit->skb);
+}
+
+inline_always void begin_engines_visit(struct engines_visit *visit, u64 skb)
+{
+	visit->skb = skb;
+	visit->entry = 0;
+	visit->record.refuser = 0;
+	visit->record.tracked = 0;
+	visit->record.invalid = 0;
+	visit->record.table_full = 0;
+	visit->record.queued = 0;
+	visit->record.queue_errno = 0;
+	visit->record.bpf_id = 0;
+	visit->record.nat = 0;
+	visit->record.words[0] = 0;
 }
 
 inline_always struct engines_visit *new_engines_visit(u64 skb)
@@ -43,16 +77,7 @@ inline_always struct engines_visit *new_engines_visit(u64 skb)
 		return visit;
 	if (may_answer(visit, skb))
 		return NULL;
-	visit->skb = skb;
-	visit->record.refuser = 0;
-	visit->record.tracked = 0;
-	visit->record.invalid = 0;
-	visit->record.table_full = 0;
-	visit->record.queued = 0;
-	visit->record.queue_errno = 0;
-	visit->record.bpf_id = 0;
-	visit->record.nat = 0;
-	visit->record.words[0] = 0;
+	begin_engines_visit(visit, skb);
 	return visit;
 }
 
@@ -108,25 +133,48 @@ int on_hook_answer(struct pt_regs *ctx)
 	return 0;
 }
 
-int on_answer_return(struct pt_regs *ctx)
+inline_always void note_refuser(struct call *call, union scratch *scratch)
 {
-	struct engines_visit *visit;
-	union scratch scratch;
-	struct call *call;
-	int zero = 0;
+	struct engines_visit *visit = new_engines_visit(call->noted);
 	u64 program;
 
-	call = take_call(answer_calls.lookup(&zero), ctx);
-	if (!call || (PT_REGS_RC(ctx) & NF_VERDICT_MASK) != NF_DROP)
-		return 0;
-	visit = new_engines_visit(call->noted);
 	if (!visit)
-		return 0;
+		return;
 	visit->record.refuser = call->function;
 	/* nf_hook_run_bpf has a struct bpf_prog first. What others have there is no program, and nobody asks. */
-	program = read_pointer(&scratch, call->first + OFF_bpf_prog__aux);
-	visit->record.bpf_id = read_u32(&scratch, program + OFF_bpf_prog_aux__id);
+	program = read_pointer(scratch, call->first + OFF_bpf_prog__aux);
+	visit->record.bpf_id = read_u32(scratch, program + OFF_bpf_prog_aux__id);
 	bpf_probe_read_kernel_str(visit->record.bpf_name, NAME_BYTES, (void *)(program + OFF_bpf_prog_aux__name));
+}
+
+int on_answer_return(struct pt_regs *ctx)
+{
+	int zero = 0;
+	struct call *call = take_call(answer_calls.lookup(&zero), ctx);
+	union scratch scratch;
+
+	if (call && (PT_REGS_RC(ctx) & NF_VERDICT_MASK) == NF_DROP)
+		note_refuser(call, &scratch);
+	return 0;
+}
+
+/* TCP takes its entry off a packet before a listening socket has it. */
+int on_conntrack_return(struct pt_regs *ctx)
+{
+	int zero = 0;
+	struct call *call = take_call(answer_calls.lookup(&zero), ctx);
+	struct engines_visit *visit;
+	union scratch scratch;
+
+	if (!call)
+		return 0;
+	if ((PT_REGS_RC(ctx) & NF_VERDICT_MASK) == NF_DROP) {
+		note_refuser(call, &scratch);
+		return 0;
+	}
+	visit = engines_visit_of(call->noted);
+	if (visit)
+		visit->entry = read_pointer(&scratch, call->noted + OFF_sk_buff___nfct);
 	return 0;
 }
 
@@ -200,14 +248,18 @@ int on_nf_queue(struct pt_regs *ctx)
 {
 	u64 skb = PT_REGS_PARM1(ctx);
 	struct engines_visit *visit = new_engines_visit(skb);
+	struct waiting waiting = {.queue = (u32)PT_REGS_PARM4(ctx) >> 16};
+	union scratch scratch;
 	int zero = 0;
 	u64 *current = queueing.lookup(&zero);
 
+	waiting.head = read_pointer(&scratch, skb + OFF_sk_buff__head);
+	queued.update(&skb, &waiting);
 	if (!visit || !current)
 		return 0;
 	*current = skb;
 	visit->record.queued = 1;
-	visit->record.queue = (u32)PT_REGS_PARM4(ctx) >> 16;
+	visit->record.queue = waiting.queue;
 	visit->record.queue_errno = 0;
 	return 0;
 }
@@ -223,14 +275,33 @@ int on_enqueue_return(struct pt_regs *ctx)
 	return 0;
 }
 
+/* The note of a packet that waited in a queue, where it was pushed out or is another CPU's. */
+inline_always void remember_queue(struct engines_visit *visit, u64 skb, union scratch *scratch)
+{
+	struct waiting *waiting;
+
+	scratch->address = skb;
+	waiting = queued.lookup(&scratch->address);
+	if (!waiting || waiting->head != read_pointer(scratch, skb + OFF_sk_buff__head))
+		return;
+	begin_engines_visit(visit, skb);
+	visit->record.queued = 1;
+	visit->record.queue = waiting->queue;
+}
+
 /* Sends what is known, just before the DROP record. */
 inline_always void send_engines(u64 skb, u64 now, union scratch *scratch)
 {
 	struct netfilter_layout *layout = current_layout();
-	struct engines_visit *visit = engines_visit_of(skb);
+	int slot = slot_of(skb);
+	struct engines_visit *visit = engines_visits.lookup(&slot);
 	u64 connection;
 
 	if (!visit)
+		return;
+	if (visit->skb != skb)
+		remember_queue(visit, skb, scratch);
+	if (visit->skb != skb)
 		return;
 	connection = read_pointer(scratch, skb + OFF_sk_buff___nfct);
 	visit->record.invalid = visit->record.tracked && !connection;

@@ -37,12 +37,27 @@ enum record_type {
 	RECORD_XFRM_GONE = 9,
 	RECORD_STEP = 10,
 	RECORD_SOCKET = 11,
+	RECORD_PAST = 12,
+	RECORD_LISTENER = 13,
+	RECORD_SEND = 14,
+	RECORD_CONNECTION = 15,
+	RECORD_RESENT = 30,
 };
 
 /* What saw the death: the index into the seen counters. */
 enum source {
 	SOURCE_KFREE_SKB = 0,
 	SOURCE_XFRM_LOOKUP = 1, /* refused before there was a packet: what there is of it is made of the flow */
+	SOURCE_TCP_CONN_REQUEST = 2, /* a SYN that a listening socket refused: it is freed as if it had been used */
+	SOURCE_WG_ALLOWEDIPS_LOOKUP_SRC = 3, /* WireGuard decrypted it, and no peer may send from its source */
+	/* a system call was to send, and there is no packet: these functions refused it */
+	SOURCE_IP_ROUTE_OUTPUT_FLOW = 4,
+	SOURCE_IP6_DST_LOOKUP_FLOW = 5,
+	SOURCE_TCP_V4_CONNECT = 6,
+	SOURCE_TCP_V6_CONNECT = 7,
+	SOURCE_UDP_SENDMSG = 8,
+	SOURCE_IP_LOCAL_ERROR = 9,
+	SOURCE_IPV6_LOCAL_ERROR = 10,
 	SOURCES,
 };
 
@@ -75,6 +90,11 @@ enum note {
 	NOTE_RESET_SENT = 4096, /* this host has answered it with a reset */
 	NOTE_TO_GROUP = 8192, /* its frame came to a group of hosts, not to all */
 	NOTE_ENDED_HALF_OPEN = 16384, /* a connection that was half open is gone because of it */
+	NOTE_UNREACHABLE_SENT = 32768, /* this host has answered it with ICMP port unreachable */
+	NOTE_CONNECTING = 131072, /* no packet: connect() of a datagram socket asked for its route */
+	NOTE_PAST = 65536, /* it says itself where it came from: RECORD_PAST follows the DROP record */
+	NOTE_REFUSAL_SENT = 1048576, /* and no limit of the rate of errors kept that back */
+	NOTE_CGROUP_REFUSED = 2097152, /* a BPF program of its socket's cgroup refused it */
 	NOTE_NO_HEADER = 2048, /* it had no IP header yet: the one in the record is made of what its socket has */
 };
 
@@ -86,7 +106,10 @@ enum change {
 	CHANGE_POLICIES = 3, /* of IPsec */
 	CHANGE_SAS = 4,
 	CHANGE_SYSCTLS = 5,
-	CHANGE_KINDS = 8,
+	CHANGE_TC = 6, /* qdiscs, classes, filters, actions */
+	CHANGE_SA_UPDATES = 7, /* of SAs that stay, with their age */
+	CHANGE_PROGRAMS = 8, /* of BPF, at cgroups and interfaces */
+	CHANGE_KINDS = 9,
 };
 
 #define CHANGE_PLACES 4096
@@ -126,6 +149,7 @@ struct drop_record {
 	struct row row; /* all zeros where every packet is told */
 	__u64 journey; /* number, 0: the packet is not followed */
 	__u64 location; /* return address in the function that freed the packet */
+	__u64 cgroup; /* number of the one that its socket was made in, 0: unknown */
 	__u32 source; /* enum source */
 	__u32 reason; /* the kernel's number; valid when has_reason */
 	__u32 has_reason;
@@ -146,6 +170,8 @@ struct drop_record {
 	char comm[NAME_BYTES];
 	__u64 stack[STACK_DEPTH];
 	__u8 packet[PACKET_BYTES]; /* from the network header on */
+	__u8 link[23]; /* the header of Ethernet before it */
+	__u8 link_length; /* valid bytes of link[], 0: it has none */
 };
 
 /* Which audit call of the kernel named this packet (net/xfrm/xfrm_state.c, xfrm_audit_state_*). */
@@ -160,6 +186,43 @@ struct xfrm_algorithm {
 	char name[ALGORITHM_NAME_BYTES]; /* empty: the SA has none of this sort */
 	__u32 key_bits;
 	__u32 icv_bits; /* 0: not told */
+};
+
+/* Of the search for the policy that is for a packet. */
+enum policy_found {
+	POLICY_UNKNOWN = 0,
+	POLICY_NONE = 1, /* the kernel has searched, and found none */
+	POLICY_FOUND = 2,
+};
+
+#define POLICY_TEMPLATES 6 /* XFRM_MAX_DEPTH of linux/xfrm.h */
+
+/* What a policy requires of an SA. */
+struct xfrm_template {
+	__u8 daddr[16];
+	__u8 saddr[16];
+	__u8 spi[4]; /* network order */
+	__u32 reqid;
+	__u16 family; /* AF_INET, AF_INET6: of its addresses */
+	__u8 proto;
+	__u8 mode; /* XFRM_MODE_* of linux/xfrm.h */
+	__u8 optional;
+	__u8 pad[3];
+};
+
+/* The policy by which a packet was refused, as it was then. */
+struct xfrm_policy_record {
+	__u64 add_time; /* seconds since 1970 */
+	__u8 selector[56]; /* struct xfrm_selector */
+	__u32 found; /* enum policy_found; the rest is valid when it was found */
+	__u32 index;
+	__u32 priority;
+	__u32 mark;
+	__u32 mark_mask;
+	__u32 if_id;
+	__u32 action; /* XFRM_POLICY_ALLOW, BLOCK of linux/xfrm.h */
+	__u32 count; /* of its templates */
+	struct xfrm_template templates[POLICY_TEMPLATES];
 };
 
 /* What the probes of IPsec know of a packet; or of an SA that is deleted (RECORD_XFRM_GONE). */
@@ -216,6 +279,7 @@ struct xfrm_record {
 	__u32 pid;
 	__u32 check_mark; /* the packet's while __xfrm_policy_check had it: a vti puts its key there for that time */
 	char comm[NAME_BYTES];
+	struct xfrm_policy_record policy; /* that refused it */
 };
 
 /* What the engines of netfilter beside the rules did with the packet (bpf/engines.c). */
@@ -328,6 +392,103 @@ struct socket_record {
 	__u16 peer_port; /* 0: not connected */
 	__u8 address[16]; /* its own; of AF_INET the first four bytes */
 	__u8 peer[16];
+};
+
+/* One direction of a connection, as its entry has it. */
+struct past_direction {
+	__u8 saddr[16]; /* network order; of IPv4 the first four bytes */
+	__u8 daddr[16];
+	__u16 sport; /* host order; of ICMP the identifier */
+	__u16 dport; /* of ICMP type and code */
+	__u16 family; /* AF_INET, AF_INET6 */
+	__u16 proto;
+};
+
+/* What a packet itself says of its past, at its death (bpf/past.c). */
+struct past_record {
+	struct record_header header;
+	__u32 bridge_port; /* index of the port of a bridge that it came through, whose frames meet the hooks of IP; 0: none */
+	__u32 has_connection; /* the rest is valid */
+	__u32 info; /* enum ip_conntrack_info */
+	__u32 status; /* IPS_* of linux/netfilter/nf_conntrack_common.h */
+	__u32 mark; /* of the connection */
+	__u32 zone;
+	struct past_direction original;
+	struct past_direction reply;
+	__u32 has_waiting; /* it asks for a neighbour, and a packet that was asked for waits for the answer */
+	__u8 waiting[44]; /* its struct flow (bpf/flow.c) */
+};
+
+/* The listening socket of TCP that had no room for a SYN, or for what a SYN had begun (bpf/listen.c), as it was then. */
+struct listener_record {
+	struct record_header header;
+	__u64 inode; /* of sockfs, 0: a socket of the kernel */
+	__u32 is_handshake_done; /* it is the last ACK of a handshake, else a SYN */
+	__u32 has_overflowed; /* the kernel counted it in ListenOverflows */
+	__u32 is_syn_queue_full; /* the kernel counted it in TCPReqQFullDrop */
+	__u32 accept_queue; /* connections that wait for accept() */
+	__u32 accept_limit; /* sk_max_ack_backlog */
+	__u32 syn_queue; /* half-open ones */
+	__u32 max_syn_backlog; /* the sysctls of its namespace */
+	__u32 somaxconn;
+	__u32 syncookies;
+	__u32 bound_ifindex; /* 0: none */
+	__u32 family; /* AF_INET, AF_INET6 */
+	__u32 port; /* host order */
+	__u8 address[16]; /* its own; of AF_INET the first four bytes */
+};
+
+/* What a system call was to send, and was refused (bpf/sends.c). */
+struct send_record {
+	struct record_header header;
+	__s32 error; /* errno, negative */
+	__u32 uid; /* whose routes were asked for */
+	__u32 ifindex; /* that it is bound to, 0: none */
+	__u32 mtu; /* bytes that it may have, 0: not said */
+	__u32 length; /* bytes that the program gave, 0: not known */
+	__u32 pad;
+};
+
+/* The connection of TCP that did not take a segment (bpf/connection.c), as it was when that died. */
+struct connection_record {
+	struct record_header header;
+	__u64 inode; /* of sockfs, 0: a socket of the kernel */
+	__u32 rcv_nxt; /* these as struct tcp_sock has them */
+	__u32 rcv_wup;
+	__u32 rcv_wnd;
+	__u32 snd_una;
+	__u32 snd_nxt;
+	__u32 ts_recent;
+	__u32 queued; /* bytes that what is queued occupies (sk_rmem_alloc) */
+	__u32 limit; /* of them (sk_rcvbuf) */
+	__u32 bound_ifindex; /* 0: none */
+	__u32 pad;
+};
+
+/* All zero: it did not die here. */
+struct resent_death {
+	__u64 time_ns; /* of several in a burst the first's */
+	__u64 skb;
+	__u64 location; /* return address in the function that freed it */
+};
+
+/* A segment of TCP that was sent again, and what died here before: the one before, or what acknowledged it (bpf/resent.c). */
+struct resent_record {
+	struct record_header header;
+	__u64 sent; /* when the one before was sent, in ns, 0: unknown */
+	struct resent_death segment; /* of the one before */
+	struct resent_death ack; /* of what acknowledged it */
+	__u32 saddr[4]; /* network order; IPv4 as ::ffff:a.b.c.d */
+	__u32 daddr[4];
+	__u16 sport; /* host order */
+	__u16 dport;
+	__u32 family; /* 4, 6 */
+	__u32 netns; /* inode number, of the socket */
+	__u32 seq;
+	__u32 end;
+	__u32 segments;
+	__u32 has_failed; /* it did not get away */
+	__u32 is_crowded; /* more of its flow had died than was remembered */
 };
 
 /* What a step of a trace is. */

@@ -14,48 +14,53 @@ inline_always u32 netfilter_detail(u64 skb, u64 location, const struct netfilter
 	return 0;
 }
 
+inline_always void refused_by(struct death *death, u32 record, u64 sock, u64 location)
+{
+	if (!sock || !location || death->detail)
+		return;
+	death->detail = record;
+	death->sock = sock;
+}
+
 /* `receiver`: the struct sock that the tracepoint names, 0: none, or this kernel does not say */
-inline_always void begin_death(u64 skb, u64 location, u64 receiver, union scratch *scratch)
+inline_always void begin_death(u64 skb, u64 location, u64 receiver, s64 reason, union scratch *scratch)
 {
 	struct netfilter_layout *layout = current_layout();
 	struct death *death = current_death();
-	u64 sock;
 
 	if (!death || !layout)
 		return;
 	death->skb = skb;
 	death->detail = 0;
 	death->search = SEARCH_NONE;
+	death->origin = 0;
+	death->is_again = 0;
 	if (is_killer(layout, KILLER_HOOK_SLOW, location) || is_killer(layout, KILLER_DO_CHAIN, location) ||
 	    is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location))
 		death->detail = netfilter_detail(skb, location, layout);
-	sock = HAS_SOCKET ? refusing_socket(skb, receiver, scratch) : 0;
-	if (sock && location && !death->detail) {
-		death->detail = RECORD_SOCKET;
-		death->object = sock;
-	}
-}
-
-/* enum record_type of the record that follows the DROP record, 0: none */
-inline_always u32 detail_to_come(void)
-{
-	struct death *death = current_death();
-
-	return death ? death->detail : 0;
+	death->sock = 0;
+	if (HAS_SOCKET)
+		refused_by(death, RECORD_SOCKET, refusing_socket(skb, receiver, reason, scratch), location);
+	if (HAS_LISTEN)
+		refused_by(death, RECORD_LISTENER, refusing_listener(skb), location);
+	if (HAS_CONNECTION)
+		refused_by(death, RECORD_CONNECTION, refusing_connection(skb, receiver, scratch), location);
+	death->cgroup_refuser = HAS_CGROUP_FILTER ? refused_in_cgroup_of(skb) : 0;
+	if (!death->sock)
+		death->sock = death->cgroup_refuser;
 }
 
 /* What did it, as far as it is known without a search, beside the record that follows. */
-inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
+inline_always u64 row_object(const struct death *death, const struct buffer *buffer, u64 receiver)
 {
-	struct death *death = current_death();
 	struct engines_visit *visit;
 
-	if (HAS_SOCKET && death && death->detail == RECORD_SOCKET)
-		return death->object;
-	if (HAS_NFT && death && death->detail == RECORD_NFT)
+	if (death->sock && death->detail != RECORD_CONNECTION)
+		return death->sock;
+	if (HAS_NFT && death->detail == RECORD_NFT)
 		return nft_object(buffer->address);
-	if (HAS_XT && death && death->detail == RECORD_XT)
-		return death->search == SEARCH_TOLD ? death->object : xt_object(buffer->address);
+	if (HAS_XT && death->detail == RECORD_XT)
+		return death->object;
 	visit = HAS_ENGINES ? engines_visit_of(buffer->address) : NULL;
 	return visit && visit->record.refuser ? visit->record.refuser : receiver;
 }
@@ -63,13 +68,15 @@ inline_always u64 row_object(const struct buffer *buffer, u64 receiver)
 #define ROW_INVALID (1ULL << 62) /* in row.bits, beside those of count_xfrm */
 
 /* Counts the drop; not 0 when it is to be sent as well. */
-inline_always int count_drop(struct row *row, const struct buffer *buffer, struct flow *flow, u64 receiver, u64 now,
+inline_always int count_drop(struct death *death, const struct buffer *buffer, struct flow *flow, u64 receiver, u64 now,
 			     union scratch *scratch)
 {
+	struct row *row = &death->row;
+
 	row->protocol = buffer->protocol;
 	row->proto = flow->proto;
-	row->detail = detail_to_come();
-	row->object = row_object(buffer, receiver);
+	row->detail = death->detail;
+	row->object = row_object(death, buffer, receiver);
 	if (HAS_XFRM)
 		count_xfrm(row, buffer, scratch);
 	if (!SUMMARY) {
@@ -94,6 +101,14 @@ inline_always void send_notes(const struct buffer *buffer, u64 now, union scratc
 		send_xfrm(buffer, now, scratch);
 	if (HAS_ENGINES)
 		send_engines(buffer->address, now, scratch);
+}
+
+/* The socket that the packet was for, or that sent it: struct sock, 0: unknown. */
+inline_always u64 owner_of(const struct death *death, const struct buffer *buffer, u64 receiver)
+{
+	if (death->sock)
+		return death->sock;
+	return receiver ? receiver : buffer->sock;
 }
 
 /* With the packet's death, asked for or not: the next packet may get its address, and must not get its guilt. What

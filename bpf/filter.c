@@ -27,6 +27,39 @@ inline_always int in_any_range(u16 port, const struct port_range *ranges, u32 co
 	return 0;
 }
 
+/* What stands in struct settings three times: for the source, the destination, and for either of them. */
+#define OF_THREE(wanted, first, size, kind)                                                                            \
+	((const void *)(wanted) + __builtin_offsetof(struct settings, first) + (size) * (kind))
+
+#define ENDS_FIT(fits) (((fits)&3) == 3 && ((fits)&12))
+
+inline_always int addresses_match(const struct flow *flow, const struct settings *wanted)
+{
+	u32 fits = 0;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 4; i++) {
+		u32 kind = i < 3 ? i : 2;
+		u32 count = *(const u32 *)OF_THREE(wanted, saddrs, sizeof(u32), kind);
+
+		if (!count || in_any_prefix(i & 1 ? flow->daddr : flow->saddr,
+					    OF_THREE(wanted, saddr, sizeof(wanted->saddr), kind), count))
+			fits |= 1 << i;
+		end_of_body(i);
+	}
+	return ENDS_FIT(fits);
+}
+
+inline_always int ports_match(const struct flow *flow, const struct settings *wanted)
+{
+	if (wanted->dports && !in_any_range(flow->dport, wanted->dport, wanted->dports))
+		return 0;
+	if (wanted->sports && !in_any_range(flow->sport, wanted->sport, wanted->sports))
+		return 0;
+	return !wanted->ports || in_any_range(flow->sport, wanted->port, wanted->ports) ||
+	       in_any_range(flow->dport, wanted->port, wanted->ports);
+}
+
 inline_always int flow_matches(const struct flow *flow, const struct settings *wanted)
 {
 	if (wanted->families && !(wanted->families & (flow->family == 4 ? 1 : 2)))
@@ -35,35 +68,30 @@ inline_always int flow_matches(const struct flow *flow, const struct settings *w
 		return 0;
 	if ((wanted->sports || wanted->dports || wanted->ports) && !flow->has_ports)
 		return 0;
-	if (wanted->dports && !in_any_range(flow->dport, wanted->dport, wanted->dports))
-		return 0;
-	if (wanted->sports && !in_any_range(flow->sport, wanted->sport, wanted->sports))
-		return 0;
-	if (wanted->ports && !in_any_range(flow->sport, wanted->port, wanted->ports) &&
-	    !in_any_range(flow->dport, wanted->port, wanted->ports))
-		return 0;
-	if (wanted->saddrs && !in_any_prefix(flow->saddr, wanted->saddr, wanted->saddrs))
-		return 0;
-	if (wanted->daddrs && !in_any_prefix(flow->daddr, wanted->daddr, wanted->daddrs))
-		return 0;
-	if (wanted->hosts && !in_any_prefix(flow->saddr, wanted->host, wanted->hosts) &&
-	    !in_any_prefix(flow->daddr, wanted->host, wanted->hosts))
-		return 0;
-	return 1;
+	return ports_match(flow, wanted) && addresses_match(flow, wanted);
 }
 
-/* 0: nobody asked for it, 1: it matches, 2: it may carry what was asked for. `network` is 0 where the flow is known. */
-inline_always int flow_wanted(struct flow *flow, const struct settings *wanted, u64 network, union scratch *scratch)
+#define ETH_P_ARP 0x0806
+
+/* 0: nobody asked for it, 1: it matches, 2: it may carry what was asked for. `protocol` is the ethertype. */
+inline_always int flow_fits(const struct flow *flow, const struct settings *wanted, u16 protocol)
 {
-	if (network && (SUMMARY || wanted->asks_flow || wanted->first_of_a_sort))
-		read_flow(flow, network, scratch);
 	if (!wanted->asks_flow)
 		return 1;
 	if (!flow->family)
-		return 0;
+		return wanted->asks_arp && protocol == ETH_P_ARP;
 	if (flow_matches(flow, wanted))
 		return 1;
 	return flow->is_carrier ? 2 : 0;
+}
+
+/* Likewise. `network` is 0 where the flow is known. `asked`: somebody else asks for the flow. */
+inline_always int flow_wanted(struct flow *flow, const struct settings *wanted, u64 network, u16 protocol, int asked,
+			      union scratch *scratch)
+{
+	if (network && (SUMMARY || asked || wanted->asks_flow || wanted->asks_expression || wanted->first_of_a_sort))
+		read_flow(flow, network, scratch);
+	return flow_fits(flow, wanted, protocol);
 }
 
 inline_always int netns_wanted(const struct settings *wanted, u32 inode)

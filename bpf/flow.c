@@ -49,6 +49,12 @@ inline_always u16 u16_at(const u8 *bytes)
 	return bytes[0] << 8 | bytes[1];
 }
 
+inline_always int is_with_ports(u8 proto)
+{
+	return proto == PROTO_UDP || proto == PROTO_TCP || proto == PROTO_SCTP || proto == PROTO_DCCP ||
+	       proto == PROTO_UDPLITE;
+}
+
 /* The ports by which dropwatch/packet/transport.py opens what UDP and TCP carry. */
 inline_always int has_carrier_port(const struct flow *flow)
 {
@@ -193,17 +199,25 @@ inline_always u64 read_flow6(struct flow *flow, u64 network, u64 *end, union scr
 	return at;
 }
 
-inline_always void read_flow(struct flow *flow, u64 network, union scratch *scratch)
+/* Where the header of its transport is, 0: there is none. `end`: where the packet ends, as its header says */
+inline_always u64 find_transport(struct flow *flow, u64 *end, u64 network, union scratch *scratch)
 {
 	u8 version = read_u8(scratch, network) >> 4;
 	u64 transport = 0;
-	u64 end = 0;
 
 	if (version == 4)
-		transport = read_flow4(flow, network, &end, scratch);
+		transport = read_flow4(flow, network, end, scratch);
 	else if (version == 6)
-		transport = read_flow6(flow, network, &end, scratch);
+		transport = read_flow6(flow, network, end, scratch);
 	forget(&transport, sizeof(transport));
+	return transport;
+}
+
+inline_always void read_flow(struct flow *flow, u64 network, union scratch *scratch)
+{
+	u64 end = 0;
+	u64 transport = find_transport(flow, &end, network, scratch);
+
 	if (transport)
 		read_transport(flow, transport, end, scratch);
 	forget(flow, sizeof(*flow));

@@ -26,6 +26,17 @@ struct code_range {
 	__u64 end;
 };
 
+#define SENDS_PROBED 7 /* from SOURCE_IP_ROUTE_OUTPUT_FLOW on */
+#define SENDS_CALLERS 24
+#define SENDS_CONNECTING 3
+
+/* The code of what may refuse a send. */
+struct send_code {
+	struct code_range probed[SENDS_PROBED]; /* by source */
+	struct code_range caller[SENDS_CALLERS]; /* functions by which a system call sends */
+	struct code_range connecting[SENDS_CONNECTING]; /* connect() of a datagram socket */
+};
+
 struct netfilter_layout {
 	struct code_range killers[KILLERS];
 	/* struct nft_chain */
@@ -70,7 +81,10 @@ struct netfilter_layout {
 	__u32 net_hooks_ipv6;
 	__u32 net_hooks_arp;
 	__u32 net_hooks_bridge;
-	__u32 pad;
+	/* what a bridge notes of a frame that meets the hooks of IP */
+	__u32 bridge_extension; /* SKB_EXT_BRIDGE_NF, plus one; 0: this kernel has none */
+	__u32 bridge_port; /* struct nf_bridge_info: physinif, of older kernels physindev */
+	__u32 bridge_port_is_device; /* the latter */
 };
 
 #endif

@@ -9,6 +9,7 @@
 #define NFPROTO_ARP 3
 #define NFPROTO_BRIDGE 7
 #define NFPROTO_IPV6 10
+#define NFCT_POINTER (~7ULL) /* skb->_nfct: the low bits say how the packet belongs to the connection */
 
 BPF_ARRAY(netfilter_layout, struct netfilter_layout, 1);
 /* Changes of the legacy tables that were seen, counted at their beginning and their end. User space maps it into its

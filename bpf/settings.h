@@ -7,6 +7,8 @@
 #include "event.h"
 
 #define ALTERNATIVES 4
+#define FRAME_BYTES 280
+#define MEMORY_WORDS 16 /* BPF_MEMWORDS of linux/filter.h */
 
 struct prefix {
 	__u32 address[4]; /* network order; IPv4 as ::ffff:a.b.c.d */
@@ -21,6 +23,22 @@ struct port_range {
 struct mark {
 	__u32 value;
 	__u32 mask;
+};
+
+/* What the expression is run on: a frame of Ethernet. */
+struct frame {
+	__u8 bytes[FRAME_BYTES];
+	__u32 captured; /* bytes that are there */
+	__u32 length; /* that the whole frame has */
+	__u32 tag; /* of the VLAN, that the kernel has taken out: its ethertype and the tag, 0: none */
+	__u32 pad;
+	__u32 memory[MEMORY_WORDS];
+};
+
+enum expression {
+	EXPRESSION_NONE = 0,
+	EXPRESSION_PLAIN = 1,
+	EXPRESSION_TAG = 2, /* it asks for the tag of a VLAN: then the frame has it */
 };
 
 struct settings {
@@ -43,6 +61,8 @@ struct settings {
 	__u32 netnses;
 	__u32 marks;
 	__u32 ifaces;
+	__u32 asks_arp;
+	__u32 asks_expression; /* enum expression */
 	__u32 first_of_a_sort; /* so many equal ones are sent in a second on a CPU, others only counted; 0: all are sent */
 	struct prefix saddr[ALTERNATIVES];
 	struct prefix daddr[ALTERNATIVES];

@@ -3,8 +3,8 @@
 #define PROTO_UDPLITE 136
 #define SOCK_RCVBUF_LOCK 2 /* include/net/sock.h: SO_RCVBUF was set */
 
-/* What __udp_enqueue_schedule_skb has refused on this CPU and is to be freed next. Datagrams are received with softirqs
- * off, so there is one at a time. */
+/* What __udp_enqueue_schedule_skb was asked on this CPU to take: if it has refused, the next that is freed. Datagrams are
+ * received with softirqs off, so there is one at a time. */
 struct socket_visit {
 	u64 skb; /* 0: nothing */
 	u64 sock;
@@ -19,7 +19,8 @@ inline_always struct socket_visit *current_socket_visit(void)
 	return socket_visits.lookup(&zero);
 }
 
-/* (struct sock *, struct sk_buff *). Not attached where the tracepoint names the socket: delivered datagrams meet no probe. */
+/* (struct sock *, struct sk_buff *). Not attached where the tracepoint names the socket: delivered datagrams meet no probe.
+ * Its return is watched only where the kernel gives no reason that says the same: a datagram that is taken pays for it too. */
 int on_udp_enqueue(struct pt_regs *ctx)
 {
 	struct socket_visit *visit = current_socket_visit();
@@ -46,8 +47,14 @@ int on_udp_enqueue_return(struct pt_regs *ctx)
 	return 0;
 }
 
+/* Not 0 for what only this function refuses. */
+inline_always int says_refused(s64 reason)
+{
+	return REASON_RCVBUF && REASON_PROTO_MEM && (reason == REASON_RCVBUF || reason == REASON_PROTO_MEM);
+}
+
 /* Asked once for every death: an address that is used again must not find an old note. 0: no socket of UDP is known. */
-inline_always u64 refusing_socket(u64 skb, u64 receiver, union scratch *scratch)
+inline_always u64 refusing_socket(u64 skb, u64 receiver, s64 reason, union scratch *scratch)
 {
 	struct socket_visit *visit = current_socket_visit();
 	u64 sock = receiver;
@@ -58,9 +65,11 @@ inline_always u64 refusing_socket(u64 skb, u64 receiver, union scratch *scratch)
 	if (KFREE_SKB_SOCKET_ARGUMENT) {
 		visit->error = 0;
 	} else {
-		if (visit->skb != skb || !visit->error)
+		if (visit->skb != skb)
 			return 0;
 		visit->skb = 0;
+		if (!visit->error && !says_refused(reason))
+			return 0;
 		sock = visit->sock;
 	}
 	protocol = read_u16(scratch, sock + OFF_sock__sk_protocol);
@@ -121,7 +130,7 @@ int send_socket(struct bpf_raw_tracepoint_args *ctx)
 		count_unsent(LOSS_DETAIL);
 		return out_of_hand();
 	}
-	sock = death->object;
+	sock = death->sock;
 	begin_record(record, death->time, death->skb, RECORD_SOCKET);
 	record->error = visit->error;
 	record->inode = socket_inode(sock, &scratch);

@@ -4,7 +4,8 @@
 #define FLOWS (SUMMARY ? 1024 : 1)
 #define OWNERS (SUMMARY || FOLDS ? 1024 : 1)
 
-/* Sorts of one namespace: anybody can make up ethertypes, interfaces and flows in one of their own. */
+/* Sorts of one namespace, or of all that one user has made without being root: anybody can make up ethertypes, interfaces
+ * and flows in one of their own. */
 #define ROWS_OF_ONE (SUMMARY ? 512 : 4096)
 
 #define SECOND_SHIFT 30 /* of nanoseconds */
@@ -28,7 +29,17 @@ BPF_PERCPU_ARRAY(sent_in_all, struct sent, 1);
 BPF_TABLE("percpu_hash", struct row, struct row_count, rows, ROWS);
 BPF_TABLE("lru_hash", struct flow, u64, flows, FLOWS);
 
-BPF_TABLE("lru_hash", u32, u32, row_owners, OWNERS); /* rows by namespace */
+BPF_TABLE("lru_hash", u32, u32, row_owners, OWNERS); /* rows by namespace or user */
+
+/* Whose namespaces are, by the last bits of their numbers, which are given anew from the lowest on; 0: root's, or older. */
+BPF_ARRAY(netns_users, u32, CHANGE_PLACES);
+
+inline_always u32 *user_of(u32 netns)
+{
+	int at = netns & (CHANGE_PLACES - 1);
+
+	return netns_users.lookup(&at);
+}
 
 /* The flows of what is counted, without the port of the side that chose it freely. */
 inline_always void count_flow(struct flow *flow)
@@ -44,14 +55,16 @@ inline_always void count_flow(struct flow *flow)
 		flows.insert(flow, &one);
 }
 
-/* Whether the namespace may have one more. */
+/* Whether the namespace, or the user whose it is, may have one more. */
 inline_always int has_room(u32 *netns)
 {
-	u32 *have = row_owners.lookup(netns);
+	u32 *user = user_of(*netns);
+	u32 *owner = user && *user ? user : netns;
+	u32 *have = row_owners.lookup(owner);
 	u32 one = 1;
 
 	if (!have)
-		row_owners.insert(netns, &one);
+		row_owners.insert(owner, &one);
 	else if (*have >= ROWS_OF_ONE)
 		return 0;
 	else

@@ -8,9 +8,12 @@ struct tcp_visit {
 	u64 skb; /* what has just been dealt with on this CPU and is to be freed next; 0: nothing */
 	u32 note; /* of enum note: how */
 	u64 for_half_open; /* what tcp_check_req has in hand */
+	u64 answered; /* what tcp_send_dupack has answered last, for bpf/connection.c */
+	u64 sock; /* and for whom */
 };
 
 BPF_PERCPU_ARRAY(tcp_visits, struct tcp_visit, 1);
+BPF_PERCPU_ARRAY(limit_calls, struct calls, 1);
 
 inline_always struct tcp_visit *current_tcp_visit(void)
 {
@@ -29,20 +32,50 @@ int on_tcp_timewait(struct pt_regs *ctx)
 	return 0;
 }
 
-/* (struct sock *, const struct sk_buff *): a segment outside of the window is answered. Noted is one that ends before the
- * window, tcp_sequence() in net/ipv4/tcp_input.c. */
-int on_tcp_send_dupack(struct pt_regs *ctx)
+inline_always void note_old(u64 sock, u64 skb)
 {
 	struct tcp_visit *visit = current_tcp_visit();
-	u64 skb = PT_REGS_PARM2(ctx);
 	union scratch scratch;
-	u32 expected = read_u32(&scratch, PT_REGS_PARM1(ctx) + OFF_tcp_sock__rcv_wup);
+	u32 expected = read_u32(&scratch, sock + OFF_tcp_sock__rcv_wup);
 	u32 end = read_u32(&scratch, skb + OFF_sk_buff__cb + OFF_tcp_skb_cb__end_seq);
 
+	if (visit) {
+		visit->answered = skb;
+		visit->sock = sock;
+	}
 	if (visit && (s32)(end - expected) < 0) {
 		visit->skb = skb;
 		visit->note = NOTE_ANSWERED;
 	}
+}
+
+/* (struct sock *, const struct sk_buff *): a segment outside of the window is answered. Noted is one that ends before the
+ * window, tcp_sequence() in net/ipv4/tcp_input.c. */
+int on_tcp_send_dupack(struct pt_regs *ctx)
+{
+	note_old(PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx));
+	return 0;
+}
+
+/* tcp_oow_rate_limited(net, skb, counter, &tcp_sock.last_oow_ack_time) */
+int on_tcp_limit(struct pt_regs *ctx)
+{
+	int zero = 0;
+	struct call *call = note_call(limit_calls.lookup(&zero), ctx);
+
+	if (call)
+		call->noted = PT_REGS_PARM4(ctx) - OFF_tcp_sock__last_oow_ack_time;
+	return 0;
+}
+
+/* True: another of its kind has been answered within half a second. */
+int on_tcp_limit_return(struct pt_regs *ctx)
+{
+	int zero = 0;
+	struct call *call = take_call(limit_calls.lookup(&zero), ctx);
+
+	if (call && (u8)PT_REGS_RC(ctx))
+		note_old(call->noted, call->second);
 	return 0;
 }
 

@@ -115,6 +115,8 @@ inline_always int on_tracepoint(struct bpf_raw_tracepoint_args *ctx, u32 step, u
 		return 0;
 	seen->skb = ctx->args[0];
 	seen->may_begin = may_begin;
+	if (HAS_PAST && may_begin)
+		seen->fits_by_connection = is_wanted_by_connection(ctx->args[0]);
 	tell_of_tracepoint.call(ctx, 0);
 	return 0;
 }

@@ -12,6 +12,8 @@ struct step_seen {
 	u32 may_begin; /* a packet that is not followed is from here on, if it fits */
 	u32 hook;
 	u32 family;
+	u32 fits_by_connection; /* it is what the filter asks for by other addresses of its connection */
+	u32 pad;
 };
 
 /* The first for probes: none runs while another one does. The others, by enum step, for tracepoints. */
@@ -35,7 +37,7 @@ inline_always struct step_seen *new_step(u32 step, int place)
 
 /* The journey that the packet is on, or begins here. */
 inline_always struct journey *journey_of(const struct step_seen *seen, const struct buffer *buffer,
-					 const struct place *place, u64 network, union scratch *scratch)
+					 const struct place *place, u64 network, int frame, union scratch *scratch)
 {
 	struct journey *journey = journeys.lookup((u64 *)&buffer->address);
 	struct settings *wanted = current_settings();
@@ -45,7 +47,11 @@ inline_always struct journey *journey_of(const struct step_seen *seen, const str
 	if (!wanted || (journey && journey->fits == 1) || (!journey && !seen->may_begin))
 		return journey;
 	read_flow(&flow, network, scratch);
-	fits = !flow.family ? !wanted->asks_flow : flow_matches(&flow, wanted) ? 1 : flow.is_carrier ? 2 : 0;
+	fits = flow_fits(&flow, wanted, buffer->protocol);
+	if (fits == 1 && !expression_fits(wanted, buffer, network, &flow, frame, scratch))
+		fits = flow.is_carrier ? 2 : 0;
+	if (seen->fits_by_connection && fits != 1)
+		fits = wanted->asks_expression ? 2 : 1;
 	if (journey) {
 		if (fits == 1)
 			journey->fits = 1;
@@ -143,7 +149,7 @@ inline_always void put_packet(struct step_record *record, const struct buffer *b
 	record->packet_length = read_bytes(record->packet, length, network) ? 0 : length;
 }
 
-inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
+inline_always void tell(void *ctx, struct step_seen *seen, u64 sp, int frame)
 {
 	struct settings *wanted = current_settings();
 	struct step_record *record;
@@ -158,7 +164,7 @@ inline_always void tell(void *ctx, struct step_seen *seen, u64 sp)
 	forget_no_mark(&buffer, &scratch);
 	network = network_header(&buffer, &scratch);
 	find_place(&place, NULL, &buffer, seen->socket, wanted->netns_operations, &scratch);
-	journey = journey_of(seen, &buffer, &place, network, &scratch);
+	journey = journey_of(seen, &buffer, &place, network, frame, &scratch);
 	if (!journey)
 		return;
 	record = new_record();
@@ -183,7 +189,7 @@ int tell_probe(struct pt_regs *ctx)
 	struct step_seen *seen = steps_seen.lookup(&place);
 
 	if (seen)
-		tell(ctx, seen, PT_REGS_SP(ctx));
+		tell(ctx, seen, PT_REGS_SP(ctx), FRAME_OF_PROBE);
 	return 0;
 }
 
@@ -205,7 +211,7 @@ int tell_tracepoint(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	/* the arguments stand on the kernel's stack; read back, their address is a number that may be compared */
 	read_bytes(&stack, sizeof(stack), &arguments);
-	tell(ctx, seen, stack);
+	tell(ctx, seen, stack, FRAME_OF_TRACEPOINT);
 	seen->skb = 0;
 	return 0;
 }

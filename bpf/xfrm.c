@@ -23,6 +23,7 @@ struct xfrm_check {
 	u32 mark;
 	u32 pad;
 	struct xfrm_counters counters;
+	struct xfrm_policy_record policy;
 };
 
 /* The last packet on this CPU that could not leave: what was said of it before it was freed. */
@@ -32,6 +33,7 @@ struct xfrm_refusal {
 	u32 if_id;
 	u32 audit;
 	u32 pad;
+	struct xfrm_policy_record policy;
 };
 
 /* The packet for which the code that runs on this CPU looks for a route (bpf/xfrm_output.c). */
@@ -91,6 +93,7 @@ int on_policy_check(struct pt_regs *ctx)
 	struct xfrm_check *check = current_check();
 	union scratch scratch;
 
+	begin_policy_search(ctx);
 	if (!check)
 		return 0;
 	check->skb = PT_REGS_PARM3(ctx);
@@ -104,11 +107,13 @@ int on_policy_check(struct pt_regs *ctx)
 int on_policy_check_return(struct pt_regs *ctx)
 {
 	struct xfrm_check *check = current_check();
+	const struct policy_search *search = take_policy_search(ctx);
 	union scratch scratch;
 
 	if (!check || (u32)PT_REGS_RC(ctx))
 		return 0;
 	check->is_refused = 1;
+	read_found(&check->policy, search);
 	check->risen = risen_counters(&check->counters, &scratch);
 	return 0;
 }
@@ -198,5 +203,6 @@ int on_xfrm_audit_state_replay_overflow(struct pt_regs *ctx)
 	refusal->skb = PT_REGS_PARM2(ctx);
 	refusal->audit = XFRM_AUDIT_OVERFLOW;
 	refusal->lookup_errno = 0;
+	refusal->policy.found = POLICY_UNKNOWN;
 	return 0;
 }

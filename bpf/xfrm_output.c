@@ -2,11 +2,59 @@
  * a packet: then a DROP record is made here of what the flow says. Where a packet waits for the answer, that is
  * noted for its death. */
 
-#define LOWEST_ERROR ((u64)-4095) /* IS_ERR */
 #define EREMOTE 66 /* no SA yet: xfrm_lookup_route gives a blackhole route instead, in which the packet will die */
 #define LOOKUP_ICMP 1 /* XFRM_LOOKUP_ICMP: the kernel tries whether it may send an ICMP error, and has another way */
 
+#define CONNECTING (1ULL << 32) /* in call.noted, above the if_id */
+
 BPF_PERCPU_ARRAY(xfrm_lookups, struct calls, 1);
+
+/* Tasks that have called connect() of a datagram socket, and may be in it still: whose stack is worth a look. */
+BPF_TABLE("lru_hash", u64, u32, connecting_tasks, 256);
+
+/* __ip4_datagram_connect, __ip6_datagram_connect */
+int on_datagram_connect(struct pt_regs *ctx)
+{
+	u64 task = bpf_get_current_pid_tgid();
+	u32 yes = 1;
+
+	connecting_tasks.update(&task, &yes);
+	return 0;
+}
+
+int on_datagram_connect_return(struct pt_regs *ctx)
+{
+	u64 task = bpf_get_current_pid_tgid();
+
+	connecting_tasks.delete(&task);
+	return 0;
+}
+
+/* The stack is whole at the entry of a function; at its return some kernels cannot look beyond the probe, and at the entry
+ * neither, where somebody else probes the return: then that the task is in connect() is all that is known. */
+inline_always int is_connecting(struct pt_regs *ctx)
+{
+	u64 task = bpf_get_current_pid_tgid();
+	int zero = 0;
+	struct send_code *code = send_code.lookup(&zero);
+	union scratch scratch;
+	u64 *callers = (u64 *)scratch.bytes;
+	int found = 0;
+
+	if (!code || !connecting_tasks.lookup(&task) || !is_on_task_stack(PT_REGS_SP(ctx), &scratch))
+		return 0;
+	__builtin_memset(callers, 0, NEAREST * sizeof(*callers));
+	bpf_get_stack(ctx, callers, NEAREST * sizeof(*callers), 0);
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < NEAREST; i++) {
+		if (is_in(&code->connecting[0], callers[i]) || is_in(&code->connecting[1], callers[i]) ||
+		    is_in(&code->connecting[2], callers[i]))
+			found = 1;
+		end_of_body(i);
+	}
+	found |= !callers[2];
+	return found;
+}
 
 inline_always void begin_waiting(u64 skb)
 {
@@ -50,13 +98,16 @@ int on_xfrm_lookup(struct pt_regs *ctx)
 
 	if (!lookup)
 		return 0;
-	lookup->noted = PT_REGS_PARM6(ctx);
+	lookup->noted = (u32)PT_REGS_PARM6(ctx);
+	if (is_connecting(ctx))
+		lookup->noted |= CONNECTING;
+	begin_policy_search(ctx);
 	if (PT_REGS_PARM5(ctx) & LOOKUP_ICMP)
 		lookup->sp = 0;
 	return 0;
 }
 
-inline_always void send_refusal(const struct call *lookup, u64 now, s32 error)
+inline_always void send_refusal(const struct call *lookup, const struct policy_search *search, u64 now, s32 error)
 {
 	struct xfrm_record *record = begin_xfrm_record(lookup->third, now, RECORD_XFRM);
 
@@ -64,10 +115,18 @@ inline_always void send_refusal(const struct call *lookup, u64 now, s32 error)
 		return;
 	record->lookup_errno = error;
 	record->lookup_if_id = lookup->noted;
+	read_found(&record->policy, search);
 	events.ringbuf_submit(record, 0);
 }
 
-inline_always void send_refused_flow(struct pt_regs *ctx, const struct call *lookup, s32 error)
+/* Of a struct dst_entry: which family the flow is of that it is asked for. */
+inline_always u16 family_of_route(u64 route, union scratch *scratch)
+{
+	return read_u16(scratch, read_pointer(scratch, route + OFF_dst_entry__ops) + OFF_dst_ops__family);
+}
+
+inline_always void send_refused_flow(struct pt_regs *ctx, const struct call *lookup, const struct policy_search *search,
+				     s32 error)
 {
 	struct settings *wanted = current_settings();
 	struct drop_record *record;
@@ -78,7 +137,9 @@ inline_always void send_refused_flow(struct pt_regs *ctx, const struct call *loo
 	u64 now;
 
 	count_seen(SOURCE_XFRM_LOOKUP);
-	if (!wanted || !read_flowi(&flow, lookup->third, lookup->second, &scratch))
+	if (HAS_SENDS && is_on_task_stack(PT_REGS_SP(ctx), &scratch))
+		note_send(lookup->fourth, error, 0, BY_POLICY);
+	if (!wanted || !read_flowi(&flow, lookup->third, family_of_route(lookup->second, &scratch), &scratch))
 		return;
 	mark = read_u32(&scratch, lookup->third + OFF_flowi_common__flowic_mark);
 	netns = netns_inode(lookup->first, wanted->netns_operations, &scratch);
@@ -87,7 +148,7 @@ inline_always void send_refused_flow(struct pt_regs *ctx, const struct call *loo
 	if (wanted->asks_flow && !flow_matches(&flow, wanted))
 		return;
 	now = bpf_ktime_get_ns();
-	send_refusal(lookup, now, error);
+	send_refusal(lookup, search, now, error);
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		count_unsent(LOSS_RING_FULL);
@@ -99,7 +160,9 @@ inline_always void send_refused_flow(struct pt_regs *ctx, const struct call *loo
 	record->mark = mark;
 	record->netns = netns;
 	record->notes = is_on_task_stack(PT_REGS_SP(ctx), &scratch) ? NOTE_TASK_STACK : 0;
-	put_header(record, &flow);
+	if (lookup->noted & CONNECTING)
+		record->notes |= NOTE_CONNECTING;
+	record->packet_length = put_header(record->packet, &flow);
 	events.ringbuf_submit(record, 0);
 }
 
@@ -112,6 +175,7 @@ int on_xfrm_lookup_return(struct pt_regs *ctx)
 	int failed = answer >= LOWEST_ERROR;
 	int zero = 0;
 	const struct call *lookup = take_call(xfrm_lookups.lookup(&zero), ctx);
+	const struct policy_search *search = take_policy_search(ctx);
 
 	if (!waiting || !refusal)
 		return 0;
@@ -125,8 +189,9 @@ int on_xfrm_lookup_return(struct pt_regs *ctx)
 		refusal->lookup_errno = answer;
 		refusal->if_id = lookup->noted;
 		refusal->audit = 0;
+		read_found(&refusal->policy, search);
 	} else if (lookup && failed && answer != (u64)-EREMOTE) {
-		send_refused_flow(ctx, lookup, answer);
+		send_refused_flow(ctx, lookup, search, answer);
 	}
 	return 0;
 }

@@ -24,6 +24,7 @@ inline_always struct xfrm_record *begin_xfrm_record(u64 skb, u64 now, enum recor
 	record->netns = 0;
 	record->pid = 0;
 	record->comm[0] = 0;
+	record->policy.found = POLICY_UNKNOWN;
 	return record;
 }
 
@@ -41,11 +42,13 @@ inline_always void put_notes(struct xfrm_record *record, const struct xfrm_visit
 		record->check_dir = check->direction;
 		record->check_mark = check->mark;
 		record->check_counters = check->risen;
+		copy_found(&record->policy, &check->policy);
 	}
 	if (refusal) {
 		record->audit |= refusal->audit;
 		record->lookup_errno = refusal->lookup_errno;
 		record->lookup_if_id = refusal->if_id;
+		copy_found(&record->policy, &refusal->policy);
 	}
 }
 

@@ -43,16 +43,6 @@ inline_always int xt_has_detail(u64 skb, u64 location, const struct netfilter_la
 	return xt_visit_of(skb) && is_killer(layout, KILLER_HOOK_SLOW, location);
 }
 
-/* The entry that decided, where its target is a function; else the table and the hook. */
-inline_always u64 xt_object(u64 skb)
-{
-	struct xt_visit *visit = xt_visit_of(skb);
-
-	if (!visit)
-		return 0;
-	return visit->of.verdict ? visit->of.verdict : visit->private + visit->hook;
-}
-
 inline_always void end_xt_visit(u64 skb)
 {
 	struct xt_visit *visit = xt_visit_of(skb);

@@ -10,7 +10,9 @@ int read_first(struct pt_regs *ctx)
 	struct xt_scan *scan = xt_first_scans.lookup(&zero);
 	union scratch scratch;
 
-	if (scan && layout && scan_chunk(scan, layout, this_cpu_offset(), READ_ONLY, &scratch))
+	if (scan && layout && HAS_BPF_LOOP)
+		scan_all(scan, layout, this_cpu_offset(), READ_ONLY);
+	else if (scan && layout && scan_chunk(scan, layout, this_cpu_offset(), READ_ONLY, &scratch))
 		xt_first.call(ctx, 0);
 	return 0;
 }

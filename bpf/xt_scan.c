@@ -1,7 +1,10 @@
 /* The legacy tables: which counters of a table's rules rose since they were read last. */
 
-#define XT_CHUNK 512 /* entries that one program looks at; 32 programs may follow each other */
-#define XT_MOST_BEFORE 24 /* ... of them before a packet is counted */
+#define XT_CHUNK                                                                                                       \
+	512 /* entries that one program looks at; 32 programs may follow each other. With bpf_loop one looks at all */
+#define XT_MOST_CHUNKS 48 /* xt_chunks has room for more: a packet may meet several tables */
+/* ... of them before a packet is counted */
+#define XT_MOST_BEFORE (HAS_BPF_LOOP ? XT_MOST_CHUNKS : 24)
 #define XT_TARGET_BYTES 32 /* struct xt_entry_target */
 #define XT_CONTINUE 0xffffffff /* the next rule decides: linux/netfilter/x_tables.h */
 #define XT_DROP (-NF_DROP - 1) /* as struct xt_standard_target has it */
@@ -38,6 +41,8 @@ struct xt_scan {
 	u32 incomplete;
 	u32 is_exact;
 	u32 unaccounted; /* struct xt_chunk's, when the scan began */
+	u32 place; /* of the next entry in its chunk; finds: what is done with it. Both with bpf_loop only */
+	u32 finds;
 	u32 candidate[XT_CANDIDATES];
 };
 
@@ -113,44 +118,51 @@ inline_always struct xt_chunk *chunk_of(struct xt_scan *scan, u32 *is_new)
 #define FIND_EXACT 1 /* whose target dropped the packet */
 #define FIND_RISEN 2 /* that drop, and whose counter has risen since it was read before */
 
+/* The entry at this offset, which is number `place` of its chunk; the offset becomes that of the next. 0: there is none. */
+inline_always int read_entry(struct xt_scan *scan, struct xt_chunk *chunk, const struct netfilter_layout *layout,
+			     u64 cpu_offset, u32 place, u32 *offset, const int finds, union scratch *scratch)
+{
+	u32 family = scan->family & 3;
+	u64 entry = scan->entries + *offset;
+	u64 counter = entry + layout->xt_entry[family].counters;
+	u32 lengths; /* target_offset, next_offset */
+	u32 target;
+	u32 count;
+	u32 rise;
+
+	if (*offset >= scan->size)
+		return 0;
+	lengths = read_u32(scratch, entry + layout->xt_entry[family].offsets);
+	target = (u16)lengths;
+	if (!(lengths >> 16))
+		return 0;
+	if (!layout->one_cpu)
+		counter = read_pointer(scratch, counter) + cpu_offset;
+	count = read_u32(scratch, counter);
+	rise = count - chunk->counts[place];
+	chunk->counts[place] = count;
+	if (finds == FIND_EXACT && entry + target + XT_TARGET_BYTES == scan->exact) {
+		scan->is_exact = 1;
+		scan->candidate[0] = *offset;
+	}
+	if (finds == FIND_RISEN && rise && is_drop(entry + target, layout, scratch)) {
+		add_candidate(scan, *offset);
+		scan->risen += rise;
+	}
+	*offset += lengths >> 16;
+	return 1;
+}
+
 /* Not 0 when there are more entries. */
 inline_always int read_chunk(struct xt_scan *scan, struct xt_chunk *chunk, const struct netfilter_layout *layout,
 			     u64 cpu_offset, const int finds, union scratch *scratch)
 {
-	u32 family = scan->family & 3;
-	u32 offsets = layout->xt_entry[family].offsets;
-	u32 counters = layout->xt_entry[family].counters;
 	u32 offset = scan->offset;
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < XT_CHUNK; i++) {
-		u64 entry = scan->entries + offset;
-		u64 counter = entry + counters;
-		u32 lengths;
-		u32 target;
-		u32 count;
-		u32 rise;
-
-		if (offset >= scan->size)
+		if (!read_entry(scan, chunk, layout, cpu_offset, i, &offset, finds, scratch))
 			break;
-		lengths = read_u32(scratch, entry + offsets); /* target_offset, next_offset */
-		target = (u16)lengths;
-		if (!(lengths >> 16))
-			return 0;
-		if (!layout->one_cpu)
-			counter = read_pointer(scratch, counter) + cpu_offset;
-		count = read_u32(scratch, counter);
-		rise = count - chunk->counts[i];
-		chunk->counts[i] = count;
-		if (finds == FIND_EXACT && entry + target + XT_TARGET_BYTES == scan->exact) {
-			scan->is_exact = 1;
-			scan->candidate[0] = offset;
-		}
-		if (finds == FIND_RISEN && rise && is_drop(entry + target, layout, scratch)) {
-			add_candidate(scan, offset);
-			scan->risen += rise;
-		}
-		offset += lengths >> 16;
 	}
 	scan->offset = offset;
 	scan->key.chunk++;

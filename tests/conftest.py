@@ -3,7 +3,6 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,11 +18,10 @@ def every_line_is_as_the_schema_says(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from json_lines import check
 
-    made = write.joined
+    made = write.ended
 
-    def joined(items: dict[str, Any]) -> str:
-        line = made(items)
-        check(json.loads(line))
-        return line
+    def ended(text: str) -> str:
+        check(json.loads(text))
+        return made(text)
 
-    monkeypatch.setattr(write, "joined", joined)
+    monkeypatch.setattr(write, "ended", ended)

@@ -15,6 +15,7 @@ _NO_SAMPLE = "no sample of it has come: not known why, nor whether it fits the w
 _SURENESS: tuple[Confidence, ...] = ("unknown", "likely", "certain")
 _UNKNOWN = "unknown"
 _LISTED = 3
+_PORTS = 4
 _SHORTEST_SECONDS = 0.001  # two clocks that are read one after the other
 _NOWHERE = Frame(None, 0, None, 0)
 
@@ -39,6 +40,7 @@ class _Sort:
     first: float | None = None
     last: float = 0.0
     history: deque[tuple[int, int]] = field(default_factory=deque)  # number of the summary, new packets
+    ports: dict[str, None] = field(default_factory=dict)  # of samples, the first few
 
 
 class Tally:
@@ -71,6 +73,9 @@ class Tally:
         opinion.weight += 1 << max(0, sort.samples[event.cpu] - 2)
         if finding is not None:
             opinion.finding = finding
+            packet = finding.drop.packet
+            if packet.dport is not None and len(sort.ports) < _PORTS:
+                sort.ports[f"{packet.proto} {packet.dport}"] = None
             opinion.confidence = _less_sure(opinion.confidence, finding.confidence)
             time = finding.drop.time
             sort.first = time if sort.first is None else min(sort.first, time)
@@ -146,6 +151,7 @@ class Tally:
             last=sort.last,
             samples=sum(sort.samples.values()),
             history=self._history(sort),
+            ports=tuple(sort.ports),
         )
         if main is None or main.finding is None:
             row = _placed(counted, self._drop_of(key if isinstance(key, bytes) else b""))
@@ -221,6 +227,7 @@ def _added(one: SummaryRow, other: SummaryRow) -> SummaryRow:
         first=min(one.first, other.first),
         last=late.last,
         samples=one.samples + other.samples,
+        ports=tuple(dict.fromkeys(one.ports + other.ports))[:_PORTS],
         history=tuple(a + b for a, b in zip(one.history, other.history, strict=True)),
     )
 

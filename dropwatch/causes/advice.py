@@ -1,6 +1,5 @@
 """What to do about one drop: the one place through which all advice goes before it is shown."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -9,65 +8,66 @@ from dropwatch.causes.placeholders import MEANINGS, NOTHING, fill, unfilled
 from dropwatch.host.commands import in_namespace, looks_at_a_namespace, of_the_first
 from dropwatch.host.host import Host
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.drop import Drop, Fix
+from dropwatch.model.drop import Drop, Fix, Sketch
+from dropwatch.model.pattern import pattern
 
 # What stands in a command for something that no drop tells, and where to find it.
 UNKNOWN = {
-    "BRIDGE": "the bridge that the port belongs to: `bridge link show` names it",
+    "BRIDGE": "the bridge of the port, from `bridge link show`",
     "CHAIN": "the chain of the rule that drops it",
-    "CHILD": "the child of the connection, as swanctl --list-conns calls it",
-    "CONNECTION": "the connection, as swanctl --list-conns calls it",
+    "CHILD": "the child of the connection, from swanctl --list-conns",
+    "CONNECTION": "the connection, from swanctl --list-conns",
     "CONTAINER": "the container's name, from docker ps",
     "DEFINITION": "the SA as it was added, which `ip xfrm state` shows to root, keys included",
-    "FILE": "where to write the capture",
-    "GATEWAY": "the router that is to get the packet next",
+    "ENDPOINT": "the address and port of the peer, as 192.0.2.1:51820",
+    "FILE": "the file for the capture",
+    "GATEWAY": "the next router for the packet",
     "GROUP": "the security group of the instance's port",
     "GUEST": "the virtual machine's name, from virsh list",
     "IFID": "the if_id of the SA, from ip xfrm state list nokeys",
-    "INDEX": "the policy's index, as ip xfrm policy list shows it",
-    "KEY": "the key that the packets carry",
-    "MAC": "a hardware address",
-    "MACVLAN": "the macvlan interface that is on the device",
+    "INDEX": "the index of the policy, from ip xfrm policy list",
+    "KEY": "the key of the packets",
+    "MAC": "a MAC address",
+    "MACVLAN": "the macvlan interface on top of it",
     "MARKVALUE": "the mark of the SA, from ip xfrm state list nokeys",
+    "MTU": "the MTU of the other ports",
     "NETNS": "the namespace of the other end",
     "NETWORK": "the network's name",
     "PEER": "the other end of the pair",
     "PEERKEY": "the peer's public key, from wg show",
-    "PORT": "the bridge port that should get them",
-    "PREFIX": "the prefix that the address belongs to",
-    "PREFIXLEN": "the length of its network's prefix",
-    "PREFIXES": "all prefixes of the peer, the old ones too, joined by commas",
+    "PORT": "the bridge port that should get the frames",
+    "PREFIX": "the prefix of the address",
+    "PREFIXLEN": "the prefix length of its network",
+    "PREFIXES": "all prefixes of the peer, including the present ones, joined by commas",
     "PROGRAM": "the program that listens",
-    "QUEUE": "one of its queues, of /sys/class/net",
+    "QUEUE": "one of its queues, from /sys/class/net",
     "REMOTE": "the address of the tunnel's other end",
     "REQID": "the reqid of the SA, from ip xfrm state list nokeys",
     "SECRET": "the password",
     "SELF": "this end of the tunnel",
     "TABLE": "the table of the rule that drops it",
     "TUNNEL": "the tunnel's interface",
-    "UNIT": "the unit whose program it is: systemctl status takes the process id",
-    "UPLINK": "the interface that leads there outside of the tunnel",
-    "VID": "the VLAN id of the frames, as tcpdump -e shows it",
-    "VNI": "the network identifier, as tcpdump -v shows it",
+    "UNIT": "the systemd unit of the program, from systemctl status PID",
+    "UPLINK": "the interface that leads there outside the tunnel",
+    "VID": "the VLAN id of the frames, from tcpdump -e",
+    "VNI": "the VXLAN network identifier, from tcpdump -v",
     "VRF": "the VRF that the packets come in through",
 }
-_CAPITALS = re.compile(r"\b[A-Z]{2,}\b")
-_IPTABLES = re.compile(r"\biptables(?=[ -])")
-_NFT_ADDRESS = re.compile(r"\bip (?=saddr|daddr)")
-_ROUTE_TO = re.compile(r"ip route get DADDR(?: from SADDR)?(?: iif DEV)?")
+_CAPITALS = pattern(r"\b[A-Z]{2,}\b")
+_IPTABLES = pattern(r"\biptables(?=[ -])")
+_NFT_ADDRESS = pattern(r"\bip (?=saddr|daddr)")
+_ROUTE_TO = pattern(r"ip route get DADDR(?: from SADDR)?(?: iif DEV)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Step(Fix):
     """Advice with what decides whether, where and when it is given.
 
-    `fits` says for which drops it is meant, None: for all. `elsewhere`: the command is for another host. `weakens`
-    are words for what it gives up of a protection: such advice comes last.
+    `fits` says for which drops it is meant, None: for all. `elsewhere`: the command is for another host.
     """
 
     fits: Callable[[Drop], bool] | None = None
     elsewhere: bool = False
-    weakens: str | None = None
 
 
 def twice(sysctl: str) -> str:
@@ -92,22 +92,30 @@ def of_catalogue(fixes: Iterable[Fix], drop: Drop, also: Mapping[str, str] = NOT
 def advise(fixes: Iterable[Fix], drop: Drop, host: Host) -> tuple[Fix, ...]:
     """As it is shown: commands run where the drop was, none comes twice, what weakens comes last and says so."""
     found: dict[str, Fix] = {}
-    for fix in sorted(fixes, key=lambda one: weakness(one) is not None):
+    for fix in sorted(fixes, key=lambda one: one.weakens is not None):
         shown = _shown(fix, drop, host)
         found.setdefault(shown.command or shown.text, shown)
     return tuple(found.values())
 
 
 def _shown(fix: Fix, drop: Drop, host: Host) -> Fix:
-    text, command = with_weakness(fix), fix.command
+    text, command, sketch = with_weakness(fix), fix.command, fix.sketch
+    if sketch is not None:
+        sketch = replace(sketch, text=with_weakness(replace(fix, text=sketch.text)))
     if command is None or (isinstance(fix, Step) and fix.elsewhere):
-        return Fix(text, command)
+        return Fix(text, command, weakens=fix.weakens, sketch=sketch)
     if of_the_first(command):
-        text += "; only the first network namespace has this setting"
+        text += "; the sysctl is in the initial network namespace"
     elif looks_at_a_namespace(command) and _is_gone(drop, host):
         # Here it would show, or change, another namespace.
-        return Fix(f"{text}: `{command}`, in network namespace {drop.event.netns}, which is gone by now")
-    return Fix(text, in_namespace(drop.netns, command))
+        gone = f"in network namespace {drop.event.netns}, which is gone now"
+        sketch = Sketch(f"{gone}: {text}", command)
+        return Fix(f"{text}{_before_command(text)}`{command}`, {gone}", weakens=fix.weakens, sketch=sketch)
+    return Fix(text, in_namespace(drop.netns, command), weakens=fix.weakens)
+
+
+def _before_command(text: str) -> str:
+    return " " if text.endswith("?") else ": "
 
 
 def _is_gone(drop: Drop, host: Host) -> bool:
@@ -118,15 +126,9 @@ def _is_gone(drop: Drop, host: Host) -> bool:
     return own is not None and own != drop.netns.inode
 
 
-def weakness(fix: Fix) -> str | None:
-    """What it gives up of a protection."""
-    return fix.weakens if isinstance(fix, Step) else None
-
-
 def with_weakness(fix: Fix) -> str:
     """Its text, which says what it gives up."""
-    gives_up = weakness(fix)
-    return fix.text if gives_up is None else f"{fix.text}; this weakens security: {gives_up}"
+    return fix.text if fix.weakens is None else f"{fix.text}; this weakens security: {fix.weakens}"
 
 
 def meanings(command: str) -> dict[str, str]:
@@ -152,9 +154,10 @@ def _filled(fix: Fix, drop: Drop, also: Mapping[str, str]) -> Fix:
     filled = fill(suited, drop, also)
     if not missing:
         return filled
-    says = "" if filled.text.endswith("?") else ":"
-    text = f"{filled.text}{says} `{_words(filled, drop)}`, {explained(missing)}"
-    return replace(filled, text=text, command=None)
+    words, where = _words(filled, drop), explained(missing)
+    text = f"{filled.text}{_before_command(filled.text)}`{words}`, {where}"
+    sketch = Sketch(f"{filled.text}{' ' if filled.text.endswith('?') else ', '}{where}", words)
+    return replace(filled, text=text, command=None, sketch=sketch)
 
 
 def _words(fix: Fix, drop: Drop) -> str:
@@ -182,4 +185,7 @@ def _asked(drop: Drop) -> str:
         daddr = packet.daddr
         if iface is not None and daddr is not None and (daddr.is_link_local or daddr.is_multicast):
             words += " oif DEV"  # such addresses are on every link
+        send = drop.event.send
+        if send is not None and send.uid:
+            words += f" uid {send.uid}"  # a rule may ask for it
     return f"{words} mark {packet.mark:#x}" if packet.mark else words

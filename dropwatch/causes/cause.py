@@ -18,6 +18,8 @@ class Cause:
 
     `seen_as` and `seen_at` are for `whydrop explain`: further reasons under which, and functions in which,
     a packet dies of this cause. They decide nothing.
+
+    `scenario` is a sentence that says why no scenario of tests/kernel/ kills packets of it; None where one does.
     """
 
     id: str
@@ -28,6 +30,7 @@ class Cause:
     reasons: tuple[str, ...] = ()
     seen_as: tuple[str, ...] = ()
     seen_at: tuple[str, ...] = ()
+    scenario: str | None = None
 
     @property
     def family(self) -> str:

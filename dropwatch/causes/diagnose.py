@@ -1,11 +1,13 @@
 """Judgement: which cause a drop has, how sure that is, and on what evidence."""
 
 from dataclasses import replace
+from errno import errorcode
 
 from dropwatch.causes import BY_ID, kernel_word
 from dropwatch.causes.advice import advise, of_catalogue
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.netfilter.left_alone import not_translated
+from dropwatch.causes.past.decisions import led_by
 from dropwatch.causes.precedence import FAMILIES
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
@@ -14,13 +16,13 @@ from dropwatch.names import symbols
 # current_kprobe and bpf_prog_active, kernel/kprobes.c and kernel/trace/bpf_trace.c
 _PROBES_OFF = Evidence(
     "kernel current_kprobe, bpf_prog_active",
-    "the packet came in the middle of another probe, or of a system call that reads a BPF map, on this CPU: the "
-    "kernel runs no probe then, so that none of whydrop's has seen who refused it",
+    "the packet came while this CPU ran another probe, or a system call that reads a BPF map: the kernel "
+    "runs no probe then, so none of whydrop's saw what refused it",
 )
 _PROBES_UNKNOWN = Evidence(
     "kernel current_kprobe, bpf_prog_active",
-    "not found in this kernel, so that nobody knows whether a probe could run when this packet came: what probes noted "
-    "of it may be of another packet that was at the same address before",
+    "not found in this kernel, so it is unknown whether a probe could run when this packet came: what the "
+    "probes noted may belong to an earlier packet at the same address",
 )
 
 
@@ -38,8 +40,13 @@ def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
         if judgement is not None:
             cause_id, verdict = judgement
             cause = BY_ID[cause_id]
-            return cause, _complete(cause, verdict, drop, host)
-    return None, _unknown(drop)
+            return cause, _led(_complete(cause, verdict, drop, host), cause, drop, host)
+    return None, _led(_unknown(drop), None, drop, host)
+
+
+def _led(verdict: Verdict, cause: Cause | None, drop: Drop, host: Host) -> Verdict:
+    found = led_by(drop, host, cause.id if cause is not None else None, verdict)
+    return replace(verdict, led_by=(*verdict.led_by, *found))
 
 
 def _complete(cause: Cause, verdict: Verdict, drop: Drop, host: Host) -> Verdict:
@@ -76,7 +83,7 @@ def _asleep(drop: Drop) -> list[Evidence]:
     """With --light the probes of a layer come with its first drop."""
     return [
         Evidence(
-            "--light", f"which {named} it was, no probe could see: they come with the first drop of a layer"
+            "--light", f"no probe saw which {named} it was: they are attached at the first drop of a layer"
         )
         for layer, named in _NAMING.items()
         if f"asleep-{layer}" in drop.event.notes and layer in symbols.layers_of(drop.where.layer, drop.reason)
@@ -84,23 +91,28 @@ def _asleep(drop: Drop) -> list[Evidence]:
 
 
 def _title(drop: Drop) -> str:
+    send = drop.event.send
+    if send is not None:
+        return f"the send failed: {errorcode.get(send.error, f'errno {send.error}')}"
     if not kernel_word.gave_no_reason(drop):
         return kernel_word.in_words(drop)
     function = kernel_word.place(drop)
     if function is None:
         return "the kernel gave no reason, and the place has no name"
     layer = f" ({drop.where.layer})" if drop.where.layer else ""
-    return f"the kernel gave no reason; it died in {function}{layer}"
+    return f"the kernel gave no reason; dropped in {function}{layer}"
 
 
 def _where_to_read(drop: Drop) -> tuple[Fix, ...]:
     """whydrop's own pages: of the reason if it says something, else of the function."""
     found = []
     if not kernel_word.gave_no_reason(drop) and symbols.reason(drop.reason) is not None:
-        found.append(Fix("what this reason can mean, and where to look", f"whydrop explain {drop.reason}"))
+        found.append(
+            Fix("see what this reason can mean, and where to look", f"whydrop explain {drop.reason}")
+        )
     function = symbols.function(drop.where.frame.function)
     if function is not None:
         found.append(
-            Fix("what this function does, and what is known to die there", f"whydrop explain {function.name}")
+            Fix("see what this function does, and what it drops", f"whydrop explain {function.name}")
         )
     return tuple(found)

@@ -31,19 +31,40 @@ def answered(drop: Drop, host: Host) -> Verdict | None:
     if drop.reason == "IPV6_NDISC_NS_OTHERHOST":
         if _is_asked_in_vain(drop, host):
             return None
-        return kernel_word.certain(drop, Evidence("packet", "a question for an address that is not ours"))
+        return kernel_word.certain(
+            drop, Evidence("packet", "a solicitation for an address that this host does not have")
+        )
     message = _freed(drop) or _not_delivered(drop)
-    if message is None or message.fault:
+    if message is None:
+        return _followed(drop, host)
+    if message.fault:
         return None
     if message.kind == SOLICITATION and "answered" in drop.event.notes:
         return kernel_word.certain(drop, Evidence("probe ndisc_send_na", "this host answered it"))
     here = _here(drop, host)
+    if here is not None and _is_new(message, here, drop, host):
+        came_since = f"routing did not have {message.target} as an address of this host: it was added since"
+        return kernel_word.certain(drop, Evidence("probe nlmsg_notify", came_since))
     if here is None:
         fact = _answer_to_us(message, drop)
     else:
         accepted = _not_accepted(message, here) is None and not _is_not_followed(message, drop, host)
         fact = _why_harmless(message, here) if accepted else None
     return None if fact is None else kernel_word.certain(drop, Evidence("packet", fact))
+
+
+def _followed(drop: Drop, host: Host) -> Verdict | None:
+    """A router advertisement that is too long to be looked at: the kernel has read its options, and took a prefix."""
+    if drop.packet.icmp_type != ROUTER_ADVERTISEMENT or "answered" not in drop.event.notes:
+        return None
+    if kernel_word.place(drop) != "icmpv6_rcv" or not kernel_word.gave_no_reason(drop):
+        return None
+    here = _here(drop, host)
+    message = Message(ROUTER_ADVERTISEMENT, False, None, False, None)
+    if here is None or _not_accepted(message, here) is not None:
+        return None
+    fact = "a router advertisement: it is sound, and this host took its prefixes"
+    return kernel_word.certain(drop, Evidence("probe addrconf_prefix_rcv", fact))
 
 
 def ignored_by_router(drop: Drop, host: Host) -> Verdict | None:
@@ -53,7 +74,7 @@ def ignored_by_router(drop: Drop, host: Host) -> Verdict | None:
         return None
     here = _here(drop, host)
     if here is not None and here.forwarding and here.accept_ra == 1:
-        fact = "this interface forwards, so that it takes no router advertisement"
+        fact = "this interface forwards, so it accepts no router advertisement"
         return kernel_word.certain(drop, Evidence("sysctl", fact))
     return None
 
@@ -93,18 +114,18 @@ def asked_in_vain(drop: Drop, host: Host) -> Verdict | None:
     ):
         return None
     fact = (
-        f"{message.target} is an address of this namespace, but not of the interface that the question came in "
-        "through: IPv6 answers only for that one's"
+        f"{message.target} is an address of this namespace, but not of the interface that the solicitation "
+        "came in through: IPv6 replies only for addresses of that interface"
     )
-    said = kernel_word.likely(drop, Evidence("addresses after the drop", fact))
+    said = kernel_word.likely(drop, Evidence("netlink route", f"after the drop: {fact}"))
     fix = (
         Fix(
-            "give the address to the interface where it is asked for",
+            "add the address to the interface where it is solicited",
             f"ip address add {message.target}/128 dev DEV",
         ),
-        Fix("or have this host answer for it", f"ip neigh add proxy {message.target} dev DEV"),
+        Fix("or have this host reply for it", f"ip neigh add proxy {message.target} dev DEV"),
     )
-    title = "a question for an address that is on another interface of this host: nobody answers"
+    title = "the address is on another interface: this host does not reply"
     return replace(said, title=title, fix=of_catalogue(fix, drop))
 
 
@@ -115,10 +136,10 @@ def refused(drop: Drop, host: Host) -> Verdict | None:
     if message is None or here is None:
         return None
     if message.kind == SOLICITATION and message.target in here.tentative and not message.from_nobody:
-        fact = f"{message.target} is tentative: duplicate address detection is not over, and nobody may use it yet"
-        return kernel_word.likely(drop, Evidence("addresses after the drop", fact))
+        fact = f"{message.target} is tentative: duplicate address detection is not finished, so it cannot be used yet"
+        return kernel_word.likely(drop, Evidence("netlink route", f"after the drop: {fact}"))
     if message.kind == ADVERTISEMENT and message.target in _own(here):
-        fact = f"it advertises {message.target}, an address of this interface: two hosts have it"
+        fact = f"it advertises {message.target}, an address of this interface: two hosts have this address"
         said = kernel_word.certain(drop, Evidence("packet", fact))
         changed = pinned.doubts(drop, host, pinned.Source("routes", None))
         return kernel_word.likely(drop, Evidence("packet", fact), *changed) if changed else said
@@ -130,14 +151,14 @@ def refused(drop: Drop, host: Host) -> Verdict | None:
     name, value, wanted = sysctl
     key = f"net.ipv6.conf.{drop.iface.name.replace('.', '/')}.{name}"
     text = f"{key} = {value}"
-    fix = (Fix("if it is to be accepted here", f"sysctl -w net.ipv6.conf.DEV.{name}={wanted}"),)
+    fix = (Fix("accept it here", f"sysctl -w net.ipv6.conf.DEV.{name}={wanted}"),)
     if message.kind == REDIRECT:
-        why = "whoever is on this link can then divert what this host sends"
+        why = "any host on this link can divert what this host sends"
         fix = (Step(fix[0].text, fix[0].command, weakens=why),)
     return Verdict(
         "likely",
         Sysctl(text, key, value),
-        (Evidence("sysctl after the drop", text), kernel_word.evidence(drop)),
+        (Evidence("sysctl", f"{key} is {value} after the drop"), kernel_word.evidence(drop)),
         of_catalogue(fix, drop),
     )
 
@@ -157,8 +178,8 @@ def _is_not_followed(message: Message, drop: Drop, host: Host) -> bool:
 
 def _from_another_router(message: Message, drop: Drop) -> Verdict:
     why = (
-        f"it says that {message.target} is the way to {message.destination}, and after the drop the route goes "
-        f"elsewhere: a redirect counts only if it comes from the router in use, which {drop.packet.saddr} may not be"
+        f"it redirects {message.destination} to {message.target}, and after the drop the route uses another "
+        f"router: a redirect is accepted only from the router in use, which {drop.packet.saddr} may not be"
     )
     fix = (Fix("see which router is in use", f"ip -6 route get {message.destination}"),)
     return replace(kernel_word.likely(drop, Evidence("route", why)), fix=of_catalogue(fix, drop))
@@ -182,6 +203,14 @@ def _not_delivered(drop: Drop) -> Message | None:
     message = discovery_message(drop)
     is_probe = message is not None and message.kind == SOLICITATION and message.target == drop.packet.daddr
     return message if is_probe else None
+
+
+def _is_new(message: Message, here: Ipv6Interface, drop: Drop, host: Host) -> bool:
+    """Whether it was asked for an address that came after the question, as one does that has been down for a moment."""
+    if message.target not in here.addresses or _not_delivered(drop) is None:
+        return False
+    changed = host.last_change(drop.event.netns, "routes", None)
+    return changed is not None and changed > drop.event.monotonic_ns
 
 
 def _freed(drop: Drop) -> Message | None:
@@ -228,7 +257,7 @@ def _answer_to_us(message: Message, drop: Drop) -> str | None:
         and to_one
         and message.target != drop.packet.daddr
     ):
-        return "a sound answer to a solicitation of this host, which no setting refuses"
+        return "a valid reply to a solicitation of this host, which no setting refuses"
     return None
 
 
@@ -236,14 +265,14 @@ def _why_harmless(message: Message, here: Ipv6Interface) -> str | None:
     """By the rules of net/ipv6/ndisc.c for a sound message that no setting refuses; None where they do not tell."""
     if message.kind == SOLICITATION:
         if message.target not in here.addresses:
-            return f"a question for {message.target}, an address that is not ours"
+            return f"a solicitation for {message.target}, an address that this host does not have"
         return (
-            "another host asks whether an address of ours is free: it is told"
+            "another host asks whether an address of this host is free, and gets a reply"
             if message.from_nobody
             else None
         )
     if message.kind == ADVERTISEMENT and message.target in _own(here):
         return None
     if message.kind == ROUTER_SOLICITATION and not here.forwarding:
-        return "a question for routers, and this interface does not forward"
-    return "a sound neighbour discovery message, which no setting of the interface refuses"
+        return "a solicitation for routers, and this interface does not forward"
+    return "a valid neighbour discovery message, which no setting of the interface refuses"

@@ -7,6 +7,7 @@ from dropwatch.model.drop import Drop
 Fits = Callable[[Drop], bool]
 
 _DNS = 53
+_BROADCAST = "255.255.255.255"
 # Where clients take their ports: the kernel's default (net.ipv4.ip_local_port_range), and IANA's from 49152 on.
 _FIRST_OF_CLIENTS = 32768
 
@@ -107,7 +108,9 @@ def from_loopback(drop: Drop) -> bool:
 def from_a_host(drop: Drop) -> bool:
     """Its source is an address that a host can have on a network."""
     saddr = drop.packet.saddr
-    return saddr is not None and not (saddr.is_loopback or saddr.is_multicast or saddr.is_unspecified)
+    if saddr is None or str(saddr) == _BROADCAST:
+        return False
+    return not (saddr.is_loopback or saddr.is_multicast or saddr.is_unspecified)
 
 
 def to_loopback(drop: Drop) -> bool:

@@ -10,10 +10,10 @@ from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 _CAUSES = (
     Cause(
         id="ipv6.disabled",
-        title="IPv6 is switched off on the interface",
+        title="IPv6 is disabled on the interface",
         why="""
 disable_ipv6 is set for the interface on which the packet came in or should go out. It was set by hand, by a
-VPN client that is afraid of leaks, by the default of a container runtime, or by NetworkManager
+VPN client that prevents leaks, by the default of a container runtime, or by NetworkManager
 (ipv6.method=disabled). Setting it for "all" changes every interface at that moment; interfaces that are made
 later take the value of "default".
 """,
@@ -23,9 +23,9 @@ $ ip -6 addr show dev DEV
 $ nstat -az Ip6InDiscards
 """,
         fix=(
-            Fix("switch it on for this interface", "sysctl -w net.ipv6.conf.DEV.disable_ipv6=0"),
+            Fix("enable it on this interface", "sysctl -w net.ipv6.conf.DEV.disable_ipv6=0"),
             Fix(
-                "find what switched it off",
+                "find what disabled it",
                 "grep -rs disable_ipv6 /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d",
             ),
         ),
@@ -34,7 +34,7 @@ $ nstat -az Ip6InDiscards
     ),
     Cause(
         id="ipv6.mtu-too-small",
-        title="IPv6 is not on the interface: its MTU is too small for it",
+        title="no IPv6 on the interface: its MTU is too small for it",
         why="""
 Each link must carry IPv6 packets of 1280 bytes. When the MTU of an interface is set to less, the kernel takes
 IPv6 off it, with all its addresses and routes, and drops what comes in, without saying why. When the MTU is large
@@ -47,8 +47,10 @@ There is no net.ipv6.conf for the interface while it has no IPv6:
 $ sysctl net.ipv6.conf.DEV.mtu
 """,
         fix=(
-            Fix("give it an MTU that IPv6 can use", "ip link set dev DEV mtu 1280"),
-            Fix("and its addresses and routes again", "ip -6 addr show dev DEV; ip -6 route show dev DEV"),
+            Fix("set an MTU that IPv6 can use", "ip link set dev DEV mtu 1280"),
+            Fix(
+                "and add its addresses and routes again", "ip -6 addr show dev DEV; ip -6 route show dev DEV"
+            ),
         ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ip6_rcv_core",),
@@ -68,7 +70,9 @@ $ nstat -az Icmp6InErrors
 """,
         fix=(
             Fix("see the message and who sends it", "tcpdump -c 5 -evvni DEV 'icmp6 and host SADDR'"),
-            Fix("NDP proxies must send the messages anew, not forward them: ndppd, or ip -6 neigh add proxy"),
+            Fix(
+                "NDP proxies must send their own messages, not forward these: use ndppd, or ip -6 neigh add proxy"
+            ),
         ),
         reasons=("IPV6_NDISC_FRAG", "IPV6_NDISC_HOP_LIMIT", "IPV6_NDISC_BAD_CODE", "IPV6_NDISC_BAD_OPTIONS"),
         seen_as=("NOT_SPECIFIED",),
@@ -76,7 +80,7 @@ $ nstat -az Icmp6InErrors
     ),
     Cause(
         id="ipv6.message-refused",
-        title="a neighbour discovery message that this interface does not accept",
+        title="this interface does not accept this discovery message",
         why="""
 The message is sound, and a setting has the kernel ignore it: router advertisements with accept_ra = 0, or on an
 interface that forwards unless accept_ra is 2; redirects with accept_redirects = 0 or on one that forwards;
@@ -98,7 +102,7 @@ $ ip -6 route show
     ),
     Cause(
         id="ipv6.unspecified-source",
-        title="the packet has no source address (::) and cannot be forwarded",
+        title="no source address (::), so it cannot be forwarded",
         why="""
 Only duplicate address detection and a few multicast messages may use the unspecified address as their source,
 and they never leave their link. A router must not forward such a packet, whatever its routes say. Usually a
@@ -108,7 +112,7 @@ host that sends before it has an address, or a program that builds packets.
 $ tcpdump -eni DEV 'ip6 src ::'
 $ nstat -az Ip6InAddrErrors
 """,
-        fix=(Fix("find the sender by its hardware address", "tcpdump -c 5 -eni DEV 'ip6 src ::'"),),
+        fix=(Fix("find the sender by its MAC address", "tcpdump -c 5 -eni DEV 'ip6 src ::'"),),
         seen_as=("IP_INADDRERRORS",),
         seen_at=("ip6_forward",),
     ),
@@ -125,7 +129,9 @@ def _mtu_too_small(drop: Drop, host: Host) -> Verdict | None:
     mtu = host.mtu(drop.event.netns, device, drop.event.monotonic_ns)
     if mtu is None or mtu >= _SMALLEST_MTU:
         return None
-    fact = Evidence("MTU after the drop", f"the MTU of {device} is {mtu}; IPv6 needs {_SMALLEST_MTU}")
+    fact = Evidence(
+        "netlink link", f"after the drop: the MTU of {device} is {mtu}; IPv6 requires {_SMALLEST_MTU}"
+    )
     changed = pinned.doubts(drop, host, pinned.Source("links", None))
     return kernel_word.likely(drop, fact, *changed) if changed else kernel_word.certain(drop, fact)
 
@@ -145,7 +151,7 @@ IPV6 = Family(
                 at=("ip6_forward",),
                 packet=lambda packet: packet.saddr is not None and packet.saddr.is_unspecified,
                 confidence="likely",
-                fact="the source is ::, which is never forwarded; with forwarding off the answer would be the same",
+                fact="the source is ::, which is never forwarded; with forwarding disabled the result is the same",
             ),
         ),
     ),

@@ -14,14 +14,20 @@ _PROBES: dict[Change, str] = {
     "policies": "km_policy_notify",
     "SAs": "km_state_notify",
     "sysctls": "proc_sys_write",
+    "tc": "rtnetlink_rcv_msg",
+    "SA updates": "km_state_notify",
+    "programs": "cgroup_bpf_prog_attach",
 }
 _WORDS: dict[Change, str] = {
-    "namespace": "another namespace got the number of this one",
-    "links": "interfaces of this namespace changed",
-    "routes": "routes, rules or addresses of this namespace changed",
-    "policies": "policies of this namespace changed",
-    "SAs": "SAs of this namespace changed",
+    "namespace": "another namespace got the inode of this one",
+    "links": "the interfaces of this namespace changed",
+    "routes": "the routes, rules or addresses of this namespace changed",
+    "policies": "the policies of this namespace changed",
+    "SAs": "the SAs of this namespace changed",
     "sysctls": "a sysctl was written",
+    "tc": "traffic control of this namespace changed",
+    "SA updates": "an SA of this namespace was updated",
+    "programs": "BPF programs of cgroups or interfaces changed",
 }
 
 
@@ -53,4 +59,4 @@ def doubted(verdict: Verdict, why: tuple[Evidence, ...]) -> Verdict:
 
 def _doubt(kind: Change, changed: int | None) -> str:
     words = f"{_WORDS[kind]} between the drop and the reading"
-    return words if changed is not None else f"it is not known whether {words}"
+    return words if changed is not None else f"it is unknown whether {words}"

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from dropwatch.causes.fits import came_in
 from dropwatch.model.drop import Drop, Fix
+from dropwatch.model.pattern import pattern
 from dropwatch.names.foreign import is_option, quoted
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -20,15 +21,15 @@ MEANINGS = {
     "PACKETMARK": "the packet's firewall mark",
     "DEV": "the interface",
     "ETHERTYPE": "the ethertype of the frame",
-    "PID": "the process, which ss -p names for a socket",
+    "PID": "the process id, from ss -p",
 }
-_PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
+_PLACEHOLDER = pattern(r"\b[A-Z]{2,}\b")
 # The name of a setting, in which sysctl(8) takes a slash for a dot of an interface's name, and a `=` for its end.
 _IN_SYSCTL = ("conf.", "neigh.")
 # As iptables calls them.
 _PROTOCOLS = {"icmp6": "ipv6-icmp"}
 # A command of ss(8), which takes what follows the last colon of an address for a port.
-_SS = re.compile(r"(?:^|\s)ss -[^;|]*")
+_SS = pattern(r"(?:^|\s)ss -[^;|]*")
 
 
 def fill(fix: Fix, drop: Drop, also: Mapping[str, str] = NOTHING) -> Fix:

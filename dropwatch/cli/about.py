@@ -4,22 +4,36 @@ import sys
 
 import click
 
-from dropwatch.errors import CannotRunHere
+from dropwatch import __version__
+from dropwatch.cli.arguments import CompletedArgument
+from dropwatch.errors import CannotRunHere, WrongUsage
 from dropwatch.render.layout import layout_for
 from dropwatch.render.screen import Screen
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("words", cls=CompletedArgument, nargs=-1, metavar="[WORDS]...")
+@click.option("--all", "everything", is_flag=True, help="Search, and list every page that has the words.")
+@click.option("--no-pager", is_flag=True, help="Never start a pager (PAGER, else less).")
 @click.option("--no-color", is_flag=True, help="No colours, also on a terminal.")
 @click.option("--debug", is_flag=True, help="Show Python's traceback with an error.")
-def explain(name: str | None, no_color: bool, debug: bool) -> None:
-    """What a cause (ipsec.auth-failed), a drop reason (NO_SOCKET) or a kernel function (xfrm_input) means,
-    how to confirm it, and how to fix it. Without NAME: what there is to explain."""
-    from dropwatch.causes.explain import page
-    from dropwatch.render.explain import explain_text
+def explain(words: tuple[str, ...], everything: bool, no_pager: bool, no_color: bool, debug: bool) -> None:
+    """What a cause (ipsec.auth-failed, or only auth-failed), a family of causes (ipsec), a drop reason (NO_SOCKET), a
+    function of the kernel (xfrm_input) or a counter (ListenDrops) means, how to confirm it, and how to fix it.
 
-    Screen(sys.stdout, sys.stderr).show(explain_text(page(name), layout_for(sys.stdout, no_color)))
+    Any other WORDS are searched for in all pages. Without WORDS: the families of causes."""
+    from dropwatch.explain.find import page
+    from dropwatch.render.explain import explain_text
+    from dropwatch.render.pager import is_terminal, show_paged
+
+    screen = Screen(sys.stdout, sys.stderr)
+    text = explain_text(
+        page(words, everything=everything), layout_for(sys.stdout, no_color), cut=is_terminal(screen)
+    )
+    if no_pager:
+        screen.show(text)
+    else:
+        show_paged(text, screen)
 
 
 @click.command()
@@ -27,7 +41,7 @@ def explain(name: str | None, no_color: bool, debug: bool) -> None:
 @click.option("--no-color", is_flag=True, help="No colours, also on a terminal.")
 @click.option("--debug", is_flag=True, help="Show Python's traceback with an error.")
 def check(as_json: bool, no_color: bool, debug: bool) -> int:
-    """What this machine and this user can and cannot do, and what to do about it.
+    """What this host and this user can and cannot do, and what to do about it.
 
     Exit code 0 when everything works here, 3 when `whydrop` cannot run or a family of probes cannot."""
     from dropwatch.probe.check.facts import all_facts, can_explain, can_run
@@ -39,6 +53,27 @@ def check(as_json: bool, no_color: bool, debug: bool) -> int:
     text = check_json(facts, works, complete) if as_json else check_text(facts, works, layout)
     Screen(sys.stdout, sys.stderr).show(text)
     return 0 if complete else CannotRunHere.exit_code
+
+
+@click.command("help", hidden=True)
+@click.argument("words", nargs=-1)
+@click.pass_context
+def help_(context: click.Context, words: tuple[str, ...]) -> None:
+    """The help of whydrop, or of a command: as --help."""
+    group = context.parent
+    if group is None or not isinstance(group.command, click.Group):
+        return
+    named = group.command.get_command(group, words[0]) if words else group.command
+    if named is None:
+        raise WrongUsage(f"there is no command {words[0]!r} in whydrop", "whydrop --help lists them")
+    shown = click.Context(named, info_name=words[0], parent=group) if words else group
+    click.echo(named.get_help(shown))
+
+
+@click.command(hidden=True)
+def version() -> None:
+    """The version of whydrop: as --version."""
+    click.echo(f"whydrop {__version__}")
 
 
 @click.command()

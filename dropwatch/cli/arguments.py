@@ -1,31 +1,78 @@
 """The options of the command line, declared once for every command that watches or shows drops."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dropwatch import __version__
+from dropwatch.render.clock import TIMES
+from dropwatch.render.layout import WHEN
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 SECTIONS = {
-    "FILTER": "Which drops. Repeat an option for `or`; different options mean `and`.",
+    "FILTER": "Which drops: an EXPRESSION as tcpdump takes it (man pcap-filter), options, or both. "
+    "Values in a list or of a repeated option mean `or`, different options `and`; a leading `!` excludes. "
+    "Packets that may carry what is asked for (ESP, fragments, ICMP errors, tunnels) are found, too.",
     "OPTIONS": "What is shown, and for how long.",
 }
 
 
 class SectionOption(click.Option):
-    """An option that knows the heading under which --help lists it."""
+    """An option that knows its heading in --help, and which values there are. `aliases` are understood, not listed."""
 
-    def __init__(self, *names: str, section: str, **settings: Any) -> None:
-        super().__init__(list(names), **settings)
+    def __init__(self, *names: str, section: str, aliases: tuple[str, ...] = (), **settings: Any) -> None:
+        super().__init__([*names, *aliases], **settings)
         self.section = section
+        self.aliases = aliases
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        known = self.opts
+        self.opts = [name for name in known if name not in self.aliases]
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.opts = known
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        return completed(self, ctx, incomplete)
 
 
-def _filter(*names: str, metavar: str, text: str) -> SectionOption:
+class CompletedArgument(click.Argument):
+    """An argument of whose values a shell can be told."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        return completed(self, ctx, incomplete)
+
+
+def completed(param: click.Parameter, context: click.Context, incomplete: str) -> list["CompletionItem"]:
+    """The values that a parameter may have, for a shell; click knows those of a choice."""
+    from dropwatch.cli.completion import complete
+
+    found = complete(param, incomplete)
+    return param.type.shell_complete(context, param, incomplete) if found is None else found
+
+
+class Expression(click.Argument):
+    """The words of a pcap-filter expression, quoted together or not."""
+
+    def __init__(self) -> None:
+        super().__init__(["expression"], nargs=-1, metavar="EXPRESSION")
+
+
+def _filter(*names: str, metavar: str, text: str, aliases: tuple[str, ...] = ()) -> SectionOption:
     return SectionOption(
-        *names, section="FILTER", multiple=True, metavar=metavar, help=text, expose_value=True
+        *names,
+        section="FILTER",
+        aliases=aliases,
+        multiple=True,
+        metavar=metavar,
+        help=text,
+        expose_value=True,
     )
 
 
@@ -33,36 +80,91 @@ def _option(*names: str, text: str, **settings: Any) -> SectionOption:
     return SectionOption(*names, section="OPTIONS", help=text, **settings)
 
 
-def filter_and_options() -> list[click.Parameter]:
-    """Fresh parameters for one command; every value is still the text that was typed."""
+def _filters() -> list[click.Parameter]:
     return [
         SectionOption("-4", "ipv4", section="FILTER", is_flag=True, help="IPv4 only."),
         SectionOption("-6", "ipv6", section="FILTER", is_flag=True, help="IPv6 only."),
-        _filter("--proto", metavar="NAME|N", text="Protocol: udp, tcp, icmp, icmp6, esp, 47, ..."),
-        _filter("--saddr", metavar="ADDR", text="Source address or prefix."),
-        _filter("--daddr", metavar="ADDR", text="Destination address or prefix."),
+        _filter(
+            "--proto",
+            metavar="NAME|N",
+            text="Protocol: udp, tcp, icmp, icmp6, esp, arp, 47, ...",
+            aliases=("--protocol",),
+        ),
+        _filter("--saddr", metavar="ADDR", text="Source address or prefix.", aliases=("--src", "--source")),
+        _filter(
+            "--daddr",
+            metavar="ADDR",
+            text="Destination address or prefix.",
+            aliases=("--dst", "--destination"),
+        ),
         _filter("--host", metavar="ADDR", text="Either address."),
-        _filter("--sport", metavar="PORT", text="Source port: number, name or range (5000-5010)."),
-        _filter("--dport", metavar="PORT", text="Destination port, likewise."),
+        _filter(
+            "--sport",
+            metavar="PORT",
+            text="Source port: 53, domain, 5000-5010 or 53,80.",
+            aliases=("--src-port",),
+        ),
+        _filter("--dport", metavar="PORT", text="Destination port.", aliases=("--dst-port",)),
         _filter("--port", metavar="PORT", text="Either port."),
-        _filter("--iface", metavar="NAME", text="Network interface, in any namespace."),
-        _filter("--netns", metavar="WHICH", text="Network namespace: name, path, inode or pid."),
+        _filter("--icmp-type", metavar="TYPE", text="Type of ICMP or ICMPv6: echo-request, 3, ..."),
+        _filter(
+            "-i",
+            "--iface",
+            metavar="NAME",
+            text="Network interface, in any namespace.",
+            aliases=("--interface",),
+        ),
+        _filter(
+            "--netns",
+            metavar="WHICH",
+            text="Network namespace: name, path, inode, pid, or all.",
+            aliases=("--namespace",),
+        ),
         _filter("--mark", metavar="V[/MASK]", text="Packet mark, hexadecimal or decimal."),
-        _filter("--cause", metavar="[!]ID", text="Cause: ipsec.auth-failed, 'ipsec.*'; '!ID' excludes."),
-        _filter("--reason", metavar="[!]NAME", text="The kernel's own drop reason; '!NAME' excludes."),
-        _option("--json", is_flag=True, text="One JSON object a line on standard output."),
+        _filter("--pid", metavar="PID", text="Process that owns the packet."),
+        _filter("--comm", metavar="NAME", text="Name of the process that owns the packet."),
+        _filter("--unit", metavar="NAME", text="Systemd unit of that process (nginx.service)."),
+        _filter("--container", metavar="ID", text="Container of that process: the beginning of its ID."),
+        _filter("--cause", metavar="ID", text="Cause: ipsec.auth-failed, 'ipsec.*', '!unknown'."),
+        _filter("--reason", metavar="NAME", text="The kernel's own drop reason."),
+    ]
+
+
+def filter_and_options() -> list[click.Parameter]:
+    """Fresh parameters for one command; every value is still the text that was typed."""
+    return [
+        *_filters(),
+        _option("-j", "--json", is_flag=True, text="One JSON object a line on standard output."),
         _option("--stack", is_flag=True, text="The kernel's stack with every finding."),
-        _option("--count", metavar="N", text="Stop after N findings."),
-        _option("--duration", metavar="SECONDS", text="Stop after this time."),
+        _option("-v", "--verbose", "verbosity", count=True, text="More of a finding; -vv: the stack, too."),
+        _option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            text="On standard error only errors, and what it comes to at the end.",
+        ),
+        _option("-n", "numeric", is_flag=True, text="No effect: addresses and ports are always numbers."),
+        _option("-c", "--count", metavar="N", text="Stop after N findings.", aliases=("--limit",)),
+        _option("--duration", metavar="TIME", text="Stop after this time: 60, 90s, 5m, 1h30m."),
         _option("--all", is_flag=True, text="Show harmless drops, too."),
-        _option("--every-packet", is_flag=True, text="Tell every packet by itself, also equal ones."),
+        _option("--every-packet", is_flag=True, text="Report every packet separately, even equal ones."),
         _option(
             "--light",
             is_flag=True,
-            text="Cost accepted packets nothing: rules are named from the second drop on.",
+            text="No cost for accepted packets; rules are named from the second drop on.",
         ),
         _option("--ready-file", metavar="PATH", text="Create this file when every probe is attached."),
-        _option("--no-color", is_flag=True, text="No colours, also on a terminal."),
+        _option(
+            "--time",
+            type=click.Choice(TIMES),
+            text="How times are written: clock (default), date (with the zone), utc, epoch (seconds), none.",
+        ),
+        _option(
+            "--color",
+            type=click.Choice(WHEN),
+            text="Colours: auto (default: on a terminal; NO_COLOR, FORCE_COLOR), always, never.",
+        ),
+        _option("--no-color", is_flag=True, text="The same as --color never."),
         _option("--debug", is_flag=True, text="Show Python's traceback with an error."),
     ]
 
@@ -77,11 +179,31 @@ def writing_options() -> list[click.Parameter]:
     """For commands that can leave a file."""
     return [
         _option(
-            "--write", metavar="FILE", text="A recording for whydrop replay; FILE.pcapng: for Wireshark."
+            "-w",
+            "--write",
+            metavar="FILE",
+            text="A recording for whydrop replay; FILE.pcapng: for Wireshark; FILE.html: a page for a ticket.",
+            aliases=("--output",),
         ),
         _option("--anonymize", is_flag=True, text="Replace the addresses in that file, consistently."),
         _option("--payload", is_flag=True, text="Keep payload in that file, not only headers."),
     ]
+
+
+def report_options() -> list[click.Parameter]:
+    """For `whydrop report`."""
+    without = {"json", "stack", "every_packet", "no_color"}
+    where = _option(
+        "-o", "--output", metavar="PAGE", text="Where the page goes: beside FILE; `-`: standard output."
+    )
+    about = [param for param in writing_options() if param.name != "write"]
+    return [*(param for param in replay_options() if param.name not in without), where, *about]
+
+
+def diff_options() -> list[click.Parameter]:
+    """For `whydrop diff`."""
+    without = {"stack", "every_packet", "count"}
+    return [param for param in replay_options() if param.name not in without]
 
 
 def folded_option() -> click.Parameter:
@@ -107,9 +229,9 @@ def summary_options() -> list[click.Parameter]:
     return _instead(
         {"count", "every_packet", "stack"},
         _option(
-            "--interval", metavar="SECONDS", text="Time between summaries: 1 with the full screen, else 10."
+            "--interval", metavar="TIME", text="Time between summaries: 1 with the full screen, else 10."
         ),
-        _option("--count", metavar="N", text="Stop after N summaries."),
+        _option("-c", "--count", metavar="N", text="Stop after N summaries.", aliases=("--limit",)),
         _option("--stack", is_flag=True, text="With --json: the stack of each row's last sample."),
     )
 
@@ -130,8 +252,13 @@ def trace_options() -> list[click.Parameter]:
             text="With each step: len, gso_size, gso_segs, mark, ... of struct sk_buff.",
         ),
         _option("--tree", is_flag=True, text="Show the calls as a tree, with their durations."),
-        _option("--count", metavar="N", text="Stop after N packets."),
+        _option("-c", "--count", metavar="N", text="Stop after N packets.", aliases=("--limit",)),
     )
+
+
+def read_option() -> click.Option:
+    """`-r FILE`, as tcpdump has it: whydrop replay FILE."""
+    return _option("-r", "--read", metavar="FILE", text="Show a recording: as whydrop replay FILE.")
 
 
 def version_option() -> click.Option:
@@ -143,7 +270,13 @@ def version_option() -> click.Option:
             context.exit()
 
     return _option(
-        "--version", is_flag=True, is_eager=True, expose_value=False, callback=show, text="Show the version."
+        "-V",
+        "--version",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=show,
+        text="Show the version.",
     )
 
 

@@ -16,7 +16,7 @@ def list_functions(pattern: re.Pattern[str] | None, *, as_json: bool) -> str:
     if not found:
         raise CannotRunHere(
             "no function is known here that takes a packet: /proc/kallsyms or the kernel's BTF cannot be read",
-            "run it as root; whydrop check says what this machine can do",
+            "run it as root; whydrop check tells what this host can do",
         )
     if as_json:
         return "".join(line(Function(**one._asdict())) for one in found)

@@ -1,20 +1,26 @@
 """The command line: arguments become Options, an error becomes two lines and an exit code."""
 
-import difflib
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from dropwatch.cli import arguments
-from dropwatch.cli.about import check, explain, schema
+from dropwatch.cli.about import check, explain, help_, schema, version
+from dropwatch.cli.commands import Replaying, Watching
+from dropwatch.cli.expression import LIVE, Live, begins_expression
+from dropwatch.cli.files import TYPED, diff, report
+from dropwatch.cli.habits import option_hint, word_hint
+from dropwatch.cli.overview import ABOUT, COMMANDS, EXAMPLES, EXIT_CODES, USAGE
 from dropwatch.errors import WhydropError, WrongUsage
-from dropwatch.names.foreign import printable
+from dropwatch.names.cause_address import refuse_bad_address
+from dropwatch.names.foreign import foreign, printable, quoted
 from dropwatch.render.screen import Screen
 from dropwatch.run.stop import Stop
 
@@ -22,102 +28,80 @@ if TYPE_CHECKING:
     from dropwatch.run.options import Options
 
 _NAME = "whydrop"
-_USAGE = """whydrop [FILTER] [OPTIONS] [-- CMD...]
-       whydrop summary [FILTER] [OPTIONS] [-- CMD...]
-       whydrop stack [FILTER] [OPTIONS] [-- CMD...]
-       whydrop trace [FILTER] [OPTIONS] [-- CMD...]
-       whydrop replay FILE [FILTER] [OPTIONS]
-       whydrop explain [NAME]
-       whydrop check
-       whydrop schema"""
-_ABOUT = """Says why, where, and by which line of your configuration the Linux kernel dropped a packet:
-one finding for each dropped packet that matches. With `-- CMD...` it starts CMD once it is ready, and ends
-when CMD has ended and its drops were read."""
-_COMMANDS = (
-    ("summary", "What is dying, continuously: counts by cause, place and object."),
-    ("stack", "The next matching drop in full: packet, whole stack, evidence."),
-    ("trace", "The journey of matching packets: each step, to the end."),
-    ("replay FILE", "The same findings from a recording that --write made; needs no root."),
-    ("explain [NAME]", "What a cause, a drop reason or a kernel function means."),
-    ("check", "What this machine can and cannot do, and what to do about it."),
-    ("schema", "The JSON Schema of every line that --json prints."),
-)
-_EXAMPLES = """Examples:
-  sudo whydrop --dport 5000               why does nothing arrive at port 5000?
-  sudo whydrop --host 10.9.0.2 --stack    ... with the kernel's stack
-  sudo whydrop --netns b --cause 'ipsec.*'
-  sudo whydrop --json --count 1 -- ping -c 1 10.9.0.2
-  whydrop explain ipsec.auth-failed       what it means and what to do
-"""
-_RUN_COMMANDS = frozenset({"stack", "summary", "trace"})  # those that understand `-- CMD...`
-_EXIT_CODES = "Exit codes: 0 fine, 1 failed while running, 2 wrong usage, 3 cannot run here."
-
-
-class Watching(click.Command):
-    """A command with a word of its own that takes FILTER, OPTIONS and `-- CMD...`."""
-
-    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write(f"Usage: {ctx.command_path} [FILTER] [OPTIONS] [-- CMD...]\n")
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        arguments.write_sections(self.get_params(ctx), ctx, formatter)
-
-
-class Replaying(Watching):
-    """The command that reads a file instead."""
-
-    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write(f"Usage: {ctx.command_path} FILE [FILTER] [OPTIONS]\n")
+_COMPLETE = "_WHYDROP_COMPLETE"  # click's name for what a shell asks
+_RUNCOMMANDS = frozenset({"stack", "summary", "trace"})  # those that understand `-- CMD...`
 
 
 class Whydrop(click.Group):
     """The live command has no word of its own: it is what runs when no other is named."""
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write(f"Usage: {_USAGE}\n")
+        formatter.write(f"Usage: {USAGE}\n")
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
-        formatter.write_text(_ABOUT)
+        formatter.write_text(ABOUT)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         arguments.write_sections(self.get_params(ctx), ctx, formatter)
         with formatter.section("Other commands"):
-            formatter.write_dl(_COMMANDS, col_max=24)
+            formatter.write_dl(COMMANDS, col_max=24)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write(f"\n{_EXAMPLES}\n{_EXIT_CODES}\n")
+        formatter.write(f"\n{EXAMPLES}\n{EXIT_CODES}\n")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[TYPED] = " ".join(quoted(foreign(word)) for word in args)
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and begins_expression(args[0]):
+            return LIVE, self.commands[LIVE], args
         if self.get_command(ctx, args[0]) is None:
-            close = difflib.get_close_matches(args[0], self.commands, n=1)
-            hint = (
-                f"did you mean {_NAME} {close[0]}?"
-                if close
-                else f"to run a command: {_NAME} -- {' '.join(args)}"
-            )
+            options = [name for param in self.params for name in param.opts]
+            hint = word_hint(args, self.commands, options) or f"to run a command: {_NAME} -- {' '.join(args)}"
             raise WrongUsage(f"there is no command {args[0]!r} in {_NAME}", hint)
         return super().resolve_command(ctx, args)
 
 
 def _live(**given: Any) -> None:
     context = click.get_current_context()
+    if context.invoked_subcommand == LIVE:
+        return
     if context.invoked_subcommand is not None:
         _refuse_before_word(context)
         return
-    from dropwatch.cli.parse import parse
+    _watch({**given, "expression": ()})
 
-    _run(parse(given, context.obj))
+
+def _watch(given: dict[str, Any]) -> None:
+    from dropwatch.cli.parse import parse, refuse_live_only
+
+    file = given.pop("read")
+    if file is None:
+        _run(parse(given, click.get_current_context().obj))
+        return
+    refuse_live_only(given, click.get_current_context().obj)
+    _replay(file, findings=False, **given)
 
 
 def _run(options: "Options") -> None:
     """Each command imports what it needs: only those that end here need the probes."""
+    options = replace(options, asked=click.get_current_context().meta[TYPED])
     with Stop() as stop:
         from dropwatch.run.show import show_live
+        from dropwatch.run.wanted.doubts import doubts
 
-        show_live(options, Screen(sys.stdout, sys.stderr, lambda: stop.asked), stop)
+        screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
+        for doubt in () if options.quiet else doubts(options.wanted):
+            screen.say(f"{_NAME}: warning: {doubt}\n")
+        show_live(options, screen, stop)
+
+
+def _shown(param: click.Parameter) -> str:
+    return next((name for name in param.opts if name.startswith("--")), param.opts[0])
 
 
 def _refuse_before_word(context: click.Context) -> None:
@@ -128,12 +112,12 @@ def _refuse_before_word(context: click.Context) -> None:
         )
         if given and param.name != "debug":
             raise WrongUsage(
-                f"{param.opts[0]} means nothing before {word}",
+                f"{_shown(param)} means nothing before {word}",
                 f"what {word} understands comes after it: {_NAME} {word} --help",
             )
-    if context.obj and word not in _RUN_COMMANDS:
+    if context.obj and word not in _RUNCOMMANDS:
         raise WrongUsage(
-            f"{_NAME} {word} runs no command", f"leave `--` away, or: {_NAME} -- {' '.join(context.obj)}"
+            f"{_NAME} {word} runs no command", f"leave out `--`, or: {_NAME} -- {' '.join(context.obj)}"
         )
 
 
@@ -145,9 +129,16 @@ whydrop = Whydrop(
     params=[
         *arguments.filter_and_options(),
         *arguments.writing_options(),
+        arguments.read_option(),
         arguments.version_option(),
     ],
     context_settings=_SETTINGS,
+)
+whydrop.add_command(
+    Live(
+        _watch,
+        [*arguments.filter_and_options(), *arguments.writing_options(), arguments.read_option()],
+    )
 )
 
 
@@ -165,15 +156,15 @@ whydrop.add_command(
     Watching(
         "summary",
         callback=_summary,
-        params=[*arguments.summary_options(), *arguments.writing_options()],
+        params=[*arguments.summary_options(), *arguments.writing_options(), arguments.Expression()],
         help=_summary.__doc__,
     )
 )
 
 
 def _stack(**given: Any) -> None:
-    """The next dropped packet that matches, in full: every header, the bytes, the whole kernel stack with what
-    each function does, all that was observed, the diagnosis; then it ends.
+    """The next dropped packet that matches, in full: the diagnosis, every header, the bytes, the whole kernel stack
+    with what each function does, all that was observed; then it ends.
 
     --count N shows more than one; a stack that was shown before is not repeated. --folded writes
     `frame;frame;frame count` instead, until --count, --duration, CMD or Ctrl-C ends it."""
@@ -186,7 +177,12 @@ whydrop.add_command(
     Watching(
         "stack",
         callback=_stack,
-        params=[*arguments.filter_and_options(), *arguments.writing_options(), arguments.folded_option()],
+        params=[
+            *arguments.filter_and_options(),
+            *arguments.writing_options(),
+            arguments.folded_option(),
+            arguments.Expression(),
+        ],
         help=_stack.__doc__,
     )
 )
@@ -197,7 +193,8 @@ def _trace(**given: Any) -> None:
     chains answer, routing, NAT, tunnels and IPsec, up to the socket that gets it, the device that sends it, or the
     place where it dies, with the diagnosis. It stays one packet when its addresses change or it is encrypted.
 
-    --functions REGEX watches any kernel function that takes a packet, --tree shows which called which."""
+    It shows what was decided, on one screen; -v each step. --functions REGEX watches any kernel function that takes a
+    packet, --tree shows which called which."""
     from dropwatch.cli.parse import parse_trace, pattern
 
     if given.pop("list_functions"):
@@ -213,7 +210,7 @@ whydrop.add_command(
     Watching(
         "trace",
         callback=_trace,
-        params=[*arguments.trace_options(), *arguments.writing_options()],
+        params=[*arguments.trace_options(), *arguments.writing_options(), arguments.Expression()],
         help=_trace.__doc__,
     )
 )
@@ -226,7 +223,7 @@ def _replay(file: str, findings: bool, **given: Any) -> None:
     or a capture of what fits. Of a summary or a trace --findings shows the drops, one by one: they can be filtered."""
     from dropwatch.cli.parse import parse_replay
 
-    options = parse_replay(given)
+    options = replace(parse_replay(given), asked=click.get_current_context().meta[TYPED])
     with Stop() as stop:
         from dropwatch.run.show import show_replay
 
@@ -239,18 +236,21 @@ whydrop.add_command(
         "replay",
         callback=_replay,
         params=[
-            click.Argument(["file"]),
+            arguments.CompletedArgument(["file"]),
             *arguments.replay_options(),
             arguments.findings_option(),
             *arguments.writing_options(),
+            arguments.Expression(),
         ],
         help=_replay.__doc__,
     )
 )
 
 
-for _command in (explain, check, schema):
+for _command in (report, diff, explain, check, schema, help_, version):
     whydrop.add_command(_command)
+for _word, _about in COMMANDS:
+    whydrop.commands[_word.split()[0]].short_help = _about
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -260,10 +260,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     at = words.index("--") if "--" in words else len(words)
     before, after = words[:at], tuple(words[at + 1 :])
     debug = "--debug" in before
+    if _COMPLETE in os.environ:
+        from dropwatch.cli.completion import register
+
+        register()
     try:
         if at < len(words) and not after:
             raise WrongUsage("there is no command after `--`", f"{_NAME} --dport 5000 -- ping -c 1 10.9.0.2")
-        return whydrop.main(before, _NAME, standalone_mode=False, obj=after) or 0
+        refuse_bad_address()
+        return whydrop.main(before, _NAME, _COMPLETE, standalone_mode=False, obj=after) or 0
     except click.UsageError as error:
         return _tell(_wrong_usage(error), debug)
     except WhydropError as error:
@@ -275,6 +280,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         text = f"this should not have happened: {type(error).__name__}: {error}"
         return _tell(WhydropError(text, "please report it, with what --debug shows"), debug)
+    finally:
+        if argv is None:  # the process ends: one impatient Ctrl-C more is no traceback of Python's own end
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _tell(error: WhydropError, debug: bool) -> int:
@@ -289,12 +297,15 @@ def _tell(error: WhydropError, debug: bool) -> int:
 def _wrong_usage(error: click.UsageError) -> WrongUsage:
     """click's errors, in our form."""
     name = (
-        f"{_NAME} {error.ctx.info_name}" if error.ctx is not None and error.ctx.parent is not None else _NAME
+        f"{_NAME} {error.ctx.info_name}"
+        if error.ctx is not None and error.ctx.parent is not None and error.ctx.info_name != LIVE
+        else _NAME
     )
     if isinstance(error, click.NoSuchOption):
-        close = " or ".join(error.possibilities or ())
-        hint = f"did you mean {close}?" if close else f"{name} --help lists the options"
-        return WrongUsage(f"there is no option {error.option_name}", hint)
+        hint = option_hint(error.option_name, error.possibilities or ())
+        return WrongUsage(
+            f"there is no option {error.option_name}", hint or f"{name} --help lists the options"
+        )
     message = error.format_message().rstrip(".")
     return WrongUsage(message[:1].lower() + message[1:], f"{name} --help shows how it is used")
 

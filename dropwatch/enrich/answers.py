@@ -32,7 +32,8 @@ class Answers:
 
 def live_answers(symbols: Kallsyms, reasons: ReasonNames, host: Host) -> Answers:
     """Of this machine, now. A name that cannot be read is one of the host's blind spots."""
-    namespaces, interfaces = NetnsNames(), InterfaceNames()
+    namespaces = NetnsNames()
+    interfaces = InterfaceNames(changed=lambda inode: host.seen.last_change("links", inode))
     return Answers(
         symbols.frame,
         reasons,

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from dropwatch.enrich.answers import Answers
+from dropwatch.host.cgroups import placed
 from dropwatch.model.drop import Direction, Drop, Event, Frame, Interface, Netns, Process, Where
 from dropwatch.names import symbols
 from dropwatch.packet.parse import parse_event
@@ -49,9 +50,13 @@ class Enricher:
             where=stack.where,
             reason=answers.reason(event.reason),
             stack=stack.frames,
-            process=task if "not-own" not in event.notes else None,
+            process=self._process(event, task if "not-own" not in event.notes else None),
             task=task,
         )
+
+    def _process(self, event: Event, holder: Process | None) -> Process | None:
+        """Who holds its socket, and where that was made, as far as the one or the other is known."""
+        return placed(holder, self._answers.host.cgroup(event.cgroup) if event.cgroup else None)
 
     def _iface(self, event: Event) -> Interface | None:
         """In TCP a packet has lost its device, and the index is all that the probe could read."""

@@ -5,12 +5,13 @@ import shlex
 from collections.abc import Iterator
 
 from dropwatch.model.drop import Netns
+from dropwatch.model.pattern import pattern
 from dropwatch.names.foreign import quoted
 from dropwatch.names.nft_words import NFT_WORDS
 
 # What nft's scanner takes for a name: another would be read as commands, and can only come from other programs.
-_NFT_NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9/_.-]*")
-_PROCESS = re.compile(r"pid ([0-9]+) \(")
+_NFT_NAME = pattern(r"[A-Za-z_.][A-Za-z0-9/_.-]*")
+_PROCESS = pattern(r"pid ([0-9]+) \(")
 # What these show or change is that of the network namespace they run in.
 _TOOLS = frozenset(
     {
@@ -23,16 +24,16 @@ _TOOLS = frozenset(
 )
 # A tool that runs another, which stands in the same command.
 _RUNS_ANOTHER = frozenset({"watch"})
-_OF_A_NAMESPACE = re.compile(r"(?:^|\s)/proc/(?:sys/)?net/")
+_OF_A_NAMESPACE = pattern(r"(?:^|\s)/proc/(?:sys/)?net/")
 # These go to every namespace by themselves.
-_EVERYWHERE = re.compile(r"ip (?:-all )?netns\b")
+_EVERYWHERE = pattern(r"ip (?:-all )?netns\b")
 # Settings that only the first namespace has, or lets be written: they hold for all.
-_ONLY_IN_THE_FIRST = re.compile(
+_ONLY_IN_THE_FIRST = pattern(
     r"\bnet\.(?:core\.(?:[rw]mem_(?:max|default)|netdev_max_backlog|qdisc_max_burst)|ipv[46]\.neigh\.default\.gc_"
     r"|ipv4\.(?:udp|tcp)_mem\b|netfilter\.nf_conntrack_max\b)"
 )
 _QUOTED = r"""\$'(?:[^'\\]|\\.)*'|'[^']*'|"(?:[^"\\]|\\.)*"|\\."""
-_QUOTED_OR_END = re.compile(rf"({_QUOTED})|(\s*(?:\|\||&&|[;|])\s*)", re.DOTALL)
+_QUOTED_OR_END = pattern(rf"({_QUOTED})|(\s*(?:\|\||&&|[;|])\s*)", re.DOTALL)
 
 
 def in_namespace(netns: Netns | None, command: str) -> str:

@@ -4,25 +4,47 @@ import time
 from functools import cached_property, partial
 
 from dropwatch.host.addresses import OwnAddress, read_addresses
+from dropwatch.host.backlog import Backlog, read_backlog
+from dropwatch.host.bpf.lwt import RouteProgram
+from dropwatch.host.bpf.questions import BpfQuestions
+from dropwatch.host.bridges import Bridge, Station, read_bridge, read_station
+from dropwatch.host.buffers import read_rmem_max
+from dropwatch.host.cgroups import read_path, read_path_of
+from dropwatch.host.ethertypes import read_ethertypes
+from dropwatch.host.fragments import Fragments, read_fragments
 from dropwatch.host.groups import read_groups
 from dropwatch.host.holders import read_holders
-from dropwatch.host.interfaces import read_mtu
+from dropwatch.host.interfaces import interfaces, read_mtu
 from dropwatch.host.ipsec.questions import IpsecQuestions
+from dropwatch.host.ipv4 import Ipv4Interface, read_ipv4
 from dropwatch.host.ipv6 import Ipv6Interface, read_ipv6
+from dropwatch.host.link import Link, read_link
 from dropwatch.host.lower import Lower, read_lower
+from dropwatch.host.neighbours import Entry as Neighbour
+from dropwatch.host.neighbours import Holder as NeighbourHolder
+from dropwatch.host.neighbours import Table as NeighbourTable
+from dropwatch.host.neighbours import read_entry, read_table
+from dropwatch.host.neighbours import read_holders as read_neighbour_holders
 from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.ping_sockets import read_ping_sockets
-from dropwatch.host.ports import Port, read_ethertypes, read_port
+from dropwatch.host.ports import Port, read_port
 from dropwatch.host.question import lasting_question, question
-from dropwatch.host.route import Route, read_route
+from dropwatch.host.route import Route, read_route, read_route_of_send, read_route_programs
+from dropwatch.host.rules import Rules, read_refusing_rules, read_rules
+from dropwatch.host.socket_options import SocketOptions, read_options
 from dropwatch.host.sockets import PortSockets, SocketReader
-from dropwatch.host.vxlan import Vxlan, read_vxlans
+from dropwatch.host.stacked import Stacked, read_stacked
+from dropwatch.host.sysctls import SysctlValue, read_sysctl
+from dropwatch.host.tc.questions import TcQuestions
+from dropwatch.host.tunnel.questions import TunnelQuestions
 from dropwatch.model.change import Change
 from dropwatch.model.drop import Address, Process
 
+_CGROUPS = 1024  # that are remembered
 
-class Host(IpsecQuestions, NetfilterQuestions):
+
+class Host(BpfQuestions, IpsecQuestions, NetfilterQuestions, TcQuestions, TunnelQuestions):
     """Reads on demand: a run that meets no IPsec packet never asks for the IPsec configuration.
 
     An answer is given again only for drops that are older than its reading, so none is ever older than the drop,
@@ -44,10 +66,50 @@ class Host(IpsecQuestions, NetfilterQuestions):
         """The MTU of an interface."""
         return read_mtu(inode, interface)
 
+    @question("interfaces")
+    def interface_name(self, inode: int, index: int) -> str:
+        """The name of an interface, "" where none has this index."""
+        return interfaces(inode).get(index, "")
+
+    @question("sysctls")
+    def sysctl(self, inode: int, name: str) -> SysctlValue | None:
+        """A setting below net, by a name of whydrop's own."""
+        return read_sysctl(inode, name)
+
     @question("IPv6 settings")
     def ipv6(self, inode: int, interface: str) -> Ipv6Interface:
         """What IPv6 accepts on an interface, and the addresses of the namespace."""
         return read_ipv6(inode, interface)
+
+    @question("IPv4 settings")
+    def ipv4(self, inode: int, ifindex: int) -> Ipv4Interface | None:
+        """What IPv4 is set to on the interface of this index, and for all."""
+        return read_ipv4(inode, ifindex)
+
+    @question("rules of routing")
+    def rules(self, inode: int, version: int) -> Rules:
+        """Those of IPv4 or IPv6, and the routes that refuse."""
+        return read_rules(inode, version)
+
+    @question("neighbours")
+    def neighbour(self, inode: int, ifindex: int, address: Address) -> Neighbour | None:
+        """The entry of an address on the interface of this index."""
+        return read_entry(inode, ifindex, address)
+
+    @question("neighbours")
+    def neighbour_table(self, inode: int, ifindex: int, version: int) -> NeighbourTable | None:
+        """The table of IPv4 or IPv6, and what is set on the interface of this index."""
+        return read_table(inode, ifindex, version)
+
+    @question("neighbours", sparing=10)
+    def neighbour_holders(self, inode: int, version: int) -> tuple[NeighbourHolder, ...]:
+        """Which interfaces have how many entries, of all namespaces."""
+        return read_neighbour_holders(version)
+
+    @question("fragments")
+    def fragments(self, inode: int, version: int) -> Fragments | None:
+        """The incomplete packets of IPv4 or IPv6, and their limits."""
+        return read_fragments(inode, version)
 
     @question("addresses")
     def addresses(self, inode: int) -> tuple[OwnAddress, ...]:
@@ -66,13 +128,33 @@ class Host(IpsecQuestions, NetfilterQuestions):
 
     @question("ports")
     def port(self, inode: int, ifindex: int) -> Port | None:
-        """The interface of this index as a port of a bond, bridge or team."""
+        """The interface of this index as a port of a bond or team."""
         return read_port(inode, ifindex)
+
+    @question("bridges")
+    def bridge(self, inode: int, ifindex: int) -> Bridge | None:
+        """The bridge that the interface of this index is, or is a port of, with all its ports."""
+        return read_bridge(inode, ifindex)
+
+    @question("forwarding databases of bridges")
+    def station(self, inode: int, bridge: int, mac: str, vid: int) -> Station | None:
+        """Behind which port the bridge of that index knows the address. `vid` 0: without VLANs."""
+        return read_station(inode, bridge, mac, vid)
 
     @question("devices below")
     def lower(self, inode: int, ifindex: int) -> Lower | None:
         """What the interface of this index lacks its carrier for, where that is another device."""
         return read_lower(inode, ifindex)
+
+    @question("interfaces")
+    def link(self, inode: int, which: int | str) -> Link | None:
+        """The interface of this index or name, None where there is none."""
+        return read_link(inode, which)
+
+    @question("interfaces on top")
+    def stacked(self, inode: int, parent: int) -> tuple[Stacked, ...]:
+        """The macvlan and ipvlan interfaces on the one of this index, of this namespace."""
+        return read_stacked(inode, parent)
 
     @question("handlers of ethertypes")
     def ethertypes(self, inode: int) -> tuple[int, ...]:
@@ -95,6 +177,16 @@ class Host(IpsecQuestions, NetfilterQuestions):
         self.freshness.changes(known or 0)
         return known
 
+    @lasting_question
+    def cgroup(self, number: int) -> str | None:
+        """The path of the cgroup of this number, which no other ever has; None: it was gone when asked for first."""
+        if number not in self._cgroups:
+            while len(self._cgroups) >= _CGROUPS:
+                self._cgroups.pop(next(iter(self._cgroups)))
+            self._cgroups[number] = None
+            self._cgroups[number] = read_path(number)
+        return self._cgroups[number]
+
     @question("routes")
     def route_back(self, inode: int, address: Address, mark: int) -> Route:
         """Where the route to the source of a packet leads. A mark of 0 is none."""
@@ -105,10 +197,54 @@ class Host(IpsecQuestions, NetfilterQuestions):
         """Where a packet from `saddr` that came in through the interface of this index is forwarded to."""
         return read_route(inode, daddr, mark, saddr, ifindex)
 
+    @question("routes")
+    def route_out(self, inode: int, daddr: Address, saddr: Address | None, mark: int) -> Route:
+        """Where a packet of this host's own leaves."""
+        return read_route(inode, daddr, mark, saddr)
+
+    @question("routes")
+    def route_programs(
+        self, inode: int, daddr: Address, saddr: Address | None, ifindex: int, mark: int
+    ) -> tuple[RouteProgram, ...]:
+        """The BPF programs of the route of a packet that came in by the interface of this index, 0: an own one."""
+        return read_route_programs(inode, daddr, mark, saddr, ifindex)
+
+    @question("routes")
+    def route_of_send(
+        self, inode: int, daddr: Address, saddr: Address | None, ifindex: int, mark: int, uid: int
+    ) -> Route:
+        """Where this host sends what a program of this user sends, bound to the interface of this index (0: none)."""
+        return read_route_of_send(inode, daddr, saddr, ifindex, mark, uid)
+
+    @question("rules")
+    def refusing_rules(self, inode: int, family: int) -> tuple[str, ...]:
+        """The actions of those ip rules of a family (4, 6) that refuse what they match."""
+        return read_refusing_rules(inode, family)
+
     @question("sockets of processes", sparing=10)
     def socket_holder(self, inode: int, socket: int) -> Process | None:
         """Who holds the socket of this inode."""
         return read_holders({socket}).get(socket)
+
+    @question("options of sockets")
+    def socket_options(self, inode: int, pid: int, socket: int, version: int) -> SocketOptions | None:
+        """What the process has set on the socket of this inode."""
+        return read_options(pid, socket, version)
+
+    @question("control groups", sparing=10)
+    def control_group(self, inode: int, pid: int) -> str:
+        """In which control group a process is: its path."""
+        return read_path_of(pid)
+
+    @question("the limit of receive buffers")
+    def rmem_max(self, inode: int) -> int:
+        """net.core.rmem_max of the host, where whydrop's own namespace shows it."""
+        return read_rmem_max()
+
+    @question("input queues of CPUs")
+    def backlog(self, inode: int) -> Backlog:
+        """What waits for each CPU, whichever namespace it is of."""
+        return read_backlog()
 
     @question("sockets")
     def sockets_at(self, inode: int, proto: str, port: int, came_in: int) -> PortSockets:
@@ -116,11 +252,6 @@ class Host(IpsecQuestions, NetfilterQuestions):
         interface `came_in`.
         """
         return self._sockets.read(inode, proto, port, came_in, self._began(inode))
-
-    @question("VXLAN interfaces")
-    def vxlans(self, inode: int) -> tuple[Vxlan, ...]:
-        """Those of the namespace."""
-        return read_vxlans(inode)
 
     @question("ping sockets")
     def ping_sockets(self, inode: int) -> tuple[int, ...]:
@@ -131,6 +262,10 @@ class Host(IpsecQuestions, NetfilterQuestions):
     def connections_at(self, inode: int, port: int, peer_port: int, came_in: int) -> PortSockets:
         """Which TCP sockets are connected with these two ports, for a segment of the interface `came_in`."""
         return self._sockets.connections(inode, port, peer_port, came_in, self._began(inode))
+
+    @cached_property
+    def _cgroups(self) -> dict[int, str | None]:
+        return {}
 
     def _began(self, inode: int) -> int | None:
         """When this namespace got its number, as far as anybody knows."""

@@ -11,7 +11,10 @@ from dropwatch.host.netns.enter import entered
 from dropwatch.host.netns.files import NAMES_DIR, OWN_FILE
 from dropwatch.names.foreign import foreign, raw_name
 
-_FRESH_SECONDS, _MISSING_SECONDS = 1.0, 0.05  # how long an answer is believed: a name, and that there is none
+_FRESH_SECONDS, _MISSING_SECONDS = (
+    1.0,
+    0.05,
+)  # how long an answer is believed: a name, and that there is none or it may have changed
 _MOST_NAMESPACES = 4096  # anybody can have more, one after another
 _SIOCGIFMTU = 0x8921  # include/uapi/linux/sockios.h
 
@@ -30,33 +33,40 @@ def read_mtu(netns_inode: int, name: str) -> int:
     return int(struct.unpack("16si", answer)[1])
 
 
-def interface_exists(name: str, netns_inodes: tuple[int, ...] = ()) -> bool | None:
-    """Whether one of these namespaces has it, or, when none are given, any namespace of this host.
-
-    None when none of them is seen to have it, but not all could be looked into.
-    """
-    found: bool | None = False
-    for inode in dict.fromkeys(netns_inodes or _all_namespaces()):
+def seen_interfaces(netns_inodes: tuple[int, ...] = ()) -> tuple[frozenset[str], bool]:
+    """The names that these namespaces have, or, when none are given, all of this host; and if all could be read."""
+    names: set[str] = set()
+    all_seen = True
+    for inode in dict.fromkeys(netns_inodes or all_namespaces()):
         try:
-            if name in interfaces(inode).values():
-                return True
+            names.update(interfaces(inode).values())
         except OSError:
-            found = None
-    return found
+            all_seen = False
+    return frozenset(names), all_seen
 
 
 class InterfaceNames:
-    """Names by namespace and index, with a short memory: drops come faster than interfaces change."""
+    """Names by namespace and index, with a short memory: drops come faster than interfaces change.
 
-    def __init__(self, look_up: Callable[[int], dict[int, str]] = interfaces) -> None:
+    `changed` is the monotonic time of the last change in a namespace, in nanoseconds; None where nobody knows.
+    """
+
+    def __init__(
+        self,
+        look_up: Callable[[int], dict[int, str]] = interfaces,
+        changed: Callable[[int], int | None] = lambda inode: None,
+    ) -> None:
         self._look_up = look_up
+        self._changed = changed
         self._known: dict[int, tuple[float, dict[int, str]]] = {}
 
     def name(self, netns_inode: int, index: int) -> str | None:
         """None when there is no such interface (any more), or the namespace cannot be looked into."""
         now = time.monotonic()
         read_at, names = self._known.get(netns_inode, (0.0, {}))
-        if now - read_at > (_FRESH_SECONDS if index in names else _MISSING_SECONDS):
+        age = now - read_at
+        may_be_other = index not in names or (self._changed(netns_inode) or 0) / 1e9 > read_at
+        if age > _FRESH_SECONDS or (age > _MISSING_SECONDS and may_be_other):
             names = self._read(netns_inode)
             self._known.pop(netns_inode, None)
             self._known[netns_inode] = (now, names)
@@ -71,7 +81,7 @@ class InterfaceNames:
             return {}
 
 
-def _all_namespaces() -> Iterator[int]:
+def all_namespaces() -> Iterator[int]:
     """Its own first, then those with a name, then those of processes."""
     for path in (OWN_FILE, *_matching(NAMES_DIR, "*"), *_matching(Path("/proc"), "[0-9]*/ns/net")):
         try:

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated
 
-from dropwatch.model.culprits import Rule
+from dropwatch.model.culprits import IptablesRule, NftRule, Rule
 from dropwatch.model.dataclass import dataclass
 
 # What is to be typed by root is never taken from a recording as it is: only what whydrop itself can have written there.
@@ -44,3 +44,16 @@ class ListedRule:
     @property
     def text(self) -> str | None:
         return self.rule.text or None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangingRules:
+    """The rules of a namespace that translate addresses, set a mark or send to a queue, each as its own tool lists it.
+
+    In the order of tables and chains, read at `read_at_ns` (monotonic) or later. `complete` is False where there were
+    more, or some could not be listed.
+    """
+
+    rules: tuple[NftRule | IptablesRule, ...]
+    read_at_ns: int
+    complete: bool = True

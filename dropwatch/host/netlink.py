@@ -8,6 +8,7 @@ import itertools
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from dropwatch.names.foreign import printable
 
-ROUTE, XFRM, NETFILTER = 0, 6, 12
+ROUTE, XFRM, NETFILTER, GENERIC = 0, 6, 12, 16
 """NETLINK_*: Python's socket module does not know them all."""
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
@@ -114,6 +115,11 @@ def attribute(kind: int, value: bytes) -> bytes:
 def text(value: bytes) -> str:
     """A string up to its end; bytes that are no UTF-8 can be encoded again (`surrogateescape`)."""
     return value.partition(b"\0")[0].decode(errors="surrogateescape")
+
+
+def number(value: bytes | None) -> int:
+    """Of an attribute in the byte order of this machine, whatever its size; 0 where there is none."""
+    return int.from_bytes(value or b"", sys.byteorder)
 
 
 def _aligned(length: int) -> int:

@@ -3,10 +3,12 @@
 import re
 import shlex
 
+from dropwatch.model.pattern import pattern
+
 # Between them both kinds of quotes are escaped, for a shell only this one (libxtables/xtables.c: xtables_save_string).
 # What is not closed ends with the text, so that nothing is looked at twice.
-QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)("?)', re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+QUOTED = pattern(r'"((?:[^"\\]|\\.)*)("?)', re.DOTALL)
+_ESCAPED = pattern(r"\\(.)", re.DOTALL)
 
 
 def words_of(text: str) -> list[str]:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import OrderedDict
 from dataclasses import field, replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
 from dropwatch.host import netlink
@@ -25,8 +25,14 @@ _TOLD = struct.Struct("=B3x")  # struct inet_diag_msg: family, 3 others; its id 
 _ID = struct.Struct("!HH16s16s")  # struct inet_diag_sockid: ports and addresses, in network order
 _REST = struct.Struct("=I8s")  # of the id: the interface, and the cookie, which no other socket ever has
 _INODE = struct.Struct("=16xI")  # behind the id
-_MEMORY, _V6ONLY = 7, 11  # INET_DIAG_SKMEMINFO, _SKV6ONLY
+_MEMORY, _V6ONLY, _CGROUP = 7, 11, 21  # INET_DIAG_SKMEMINFO, _SKV6ONLY, _CGROUP_ID (since 5.8)
 _WITH_MEMORY = 1 << (_MEMORY - 1)  # among the extensions that are asked for
+_INFO, _SEGMENTS_IN = 2, 140  # INET_DIAG_INFO; offset of tcpi_segs_in in struct tcp_info (linux/tcp.h)
+_WITH_INFO = 1 << (_INFO - 1)  # and with the keys of TCP-MD5 (tcp_diag_get_aux)
+_MD5 = 18  # INET_DIAG_MD5SIG: only who may configure the network is told
+_MD5_KEY = struct.Struct(
+    "=BBH16s80x"
+)  # struct tcp_diag_md5sig: family, prefix length, of the key, address; the key
 _QUEUED = struct.Struct("=II")  # SK_MEMINFO_RMEM_ALLOC, _RCVBUF
 _LISTENS, _ANY_STATE = 1 << 10, 0xFFFFFFFF  # 1 << TCP_LISTEN
 _CONNECTED = _ANY_STATE & ~(_LISTENS | 1 << 6 | 1 << 7)  # neither TCP_TIME_WAIT nor TCP_CLOSE
@@ -41,12 +47,29 @@ _Key = tuple[int, int | None, str, int, int]  # namespace, since when, protocol,
 
 
 @dataclass(frozen=True, slots=True)
+class Md5Key:
+    """A peer, or a network of peers, that the socket has a key of TCP-MD5 for. The key itself is not kept."""
+
+    address: Address
+    prefix: int
+
+    def is_for(self, peer: Address) -> bool:
+        """An IPv6 socket has keys of IPv4 peers under their mapped addresses."""
+        mine = self.address
+        if isinstance(mine, IPv6Address) and mine.ipv4_mapped is not None and peer.version == 4:
+            peer = IPv6Address(b"\0" * 10 + b"\xff\xff" + peer.packed)
+        return peer.version == mine.version and peer in ip_network((mine, self.prefix), strict=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PortSocket:
     """A socket with the port. `address` is its own, unspecified for any; `peer` None: it is not connected.
 
     `bound_ifindex` is the interface or VRF that it is bound to, 0: none. `cookie` is its alone, `inode` what
     /proc/PID/fd calls it by, 0: it is the kernel's own. At the monotonic time `since_ns` it was there as it is now, but
-    for the bytes that are `queued` in it, of the `limit` at which it takes no more.
+    for the bytes that are `queued` in it, of the `limit` at which it takes no more. `arrived` are the segments that it
+    has received, of TCP. `cgroup` is the number of the one that it was made in, 0: unknown. `keys`
+    are those of TCP-MD5.
     """
 
     address: Address
@@ -59,6 +82,9 @@ class PortSocket:
     since_ns: int
     queued: int = field(default=0, compare=False)
     limit: int = field(default=0, compare=False)
+    arrived: int = field(default=0, compare=False)
+    cgroup: int = field(default=0, compare=False)
+    keys: tuple[Md5Key, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +154,22 @@ class SocketReader:
         return tuple(replace(each, since_ns=since) for each, since in now.items())
 
 
-def _sockets(protocol: int, port: int, peer_port: int = 0) -> list[PortSocket]:
+def tcp_connections(port: int) -> list[PortSocket]:
+    """Those with this local port in the network namespace that this thread is in."""
+    return _sockets(_PROTOCOLS["tcp"], port, states=_CONNECTED)
+
+
+def _sockets(protocol: int, port: int, peer_port: int = 0, states: int = 0) -> list[PortSocket]:
     """Those that are not connected first: they are for everybody. Of TCP those that listen, else with `peer_port`."""
-    states = _ANY_STATE
-    if protocol == _PROTOCOLS["tcp"]:
-        states = _CONNECTED if peer_port else _LISTENS
+    if not states:
+        states = _ANY_STATE
+        if protocol == _PROTOCOLS["tcp"]:
+            states = _CONNECTED if peer_port else _LISTENS
+    extensions = _WITH_MEMORY | (_WITH_INFO if protocol == _PROTOCOLS["tcp"] else 0)
     found = []
     for family in (socket.AF_INET, socket.AF_INET6):
         body = (
-            _ASKED.pack(family, protocol, _WITH_MEMORY, states)
+            _ASKED.pack(family, protocol, extensions, states)
             + _ID.pack(port, peer_port, b"", b"")
             + _REST.pack(0, bytes(8))
         )
@@ -155,6 +188,8 @@ def socket_of(message: memoryview | bytes) -> PortSocket:
     found = netlink.attributes(message[at + _INODE.size :])
     memory = found.get(_MEMORY, b"")
     queued, limit = _QUEUED.unpack_from(memory) if len(memory) >= _QUEUED.size else (0, 0)
+    info = found.get(_INFO, b"")
+    counted = len(info) >= _SEGMENTS_IN + 4
     return PortSocket(
         address=_address(family, address),
         peer=_address(family, peer) if peer_port or any(peer) else None,
@@ -166,6 +201,17 @@ def socket_of(message: memoryview | bytes) -> PortSocket:
         since_ns=0,
         queued=queued,
         limit=limit,
+        arrived=int.from_bytes(info[_SEGMENTS_IN : _SEGMENTS_IN + 4], sys.byteorder) if counted else 0,
+        cgroup=int.from_bytes(found.get(_CGROUP, b""), sys.byteorder),
+        keys=_md5_keys(found.get(_MD5, b"")),
+    )
+
+
+def _md5_keys(data: bytes) -> tuple[Md5Key, ...]:
+    whole = data[: len(data) - len(data) % _MD5_KEY.size]
+    return tuple(
+        Md5Key(_address(family, address), prefix)
+        for family, prefix, _, address in _MD5_KEY.iter_unpack(whole)
     )
 
 

@@ -15,6 +15,7 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 _BTF_DIR = Path("/sys/kernel/btf")
+_VMLINUX = _BTF_DIR / "vmlinux"
 _KIND_INT, _KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 1, 2, 4, 5, 6, 8
 _KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG = 9, 10, 11, 18
 _QUALIFIERS = frozenset({_KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG})
@@ -56,8 +57,7 @@ class _Type(ctypes.Structure):
     def words(self, per_entry: int) -> list[tuple[int, ...]]:
         """What follows the type: `vlen` entries of `per_entry` 32-bit words."""
         start = ctypes.addressof(self) + ctypes.sizeof(_Type)
-        flat = (ctypes.c_uint32 * (per_entry * self.vlen)).from_address(start)
-        return [tuple(flat[i : i + per_entry]) for i in range(0, len(flat), per_entry)]
+        return list(struct.iter_unpack(f"={per_entry}I", ctypes.string_at(start, 4 * per_entry * self.vlen)))
 
 
 @cache
@@ -92,6 +92,9 @@ class Btf:
         self._handle = handle
         self._lib = libbpf()
         self._found: dict[tuple[str, int], _Type | None] = {}
+        self._members: dict[
+            int, dict[bytes, tuple[int, int | None]]
+        ] = {}  # by the address of a struct's description
 
     def size(self, struct_name: str) -> int | None:
         """Bytes of a struct, None when the kernel has no such struct."""
@@ -182,6 +185,11 @@ class Btf:
         types = self._argument_types(found)
         return None if types is None else types[1:]
 
+    def function(self, name: str) -> int | None:
+        """The number of a function among the types; None when there is no such function."""
+        found = int(self._lib.btf__find_by_name_kind(self._handle, name.encode(), _KIND_FUNC))
+        return found if found > 0 else None
+
     def parameters(self, function: str) -> list[str] | None:
         """Names of the types that a function takes, as of a tracepoint; None when there is no such function."""
         found = self._find(function, _KIND_FUNC)
@@ -200,19 +208,26 @@ class Btf:
         return self._name(found.name_off) if found else ""
 
     def _member(self, parent: _Type, name: str) -> tuple[_Type | None, int] | None:
-        bitfields = parent.info >> 31
-        for name_off, type_id, place in parent.words(3):
-            bits = place & 0xFFFFFF if bitfields else place
-            if self._name(name_off) == name:
-                is_bitfield = bitfields and place >> 24
-                return (self._strip(type_id), bits) if not is_bitfield else None
-            if not name_off:
+        type_id, bits = self._places(parent).get(name.encode(), (0, None))
+        return None if bits is None else (self._strip(type_id), bits)
+
+    def _places(self, parent: _Type) -> dict[bytes, tuple[int, int | None]]:
+        """Type and place in bits of every member, also of anonymous structs and unions; no place: of a bitfield."""
+        at = ctypes.addressof(parent)
+        if at not in self._members:
+            places = self._members[at] = {}
+            has_bitfields = parent.info >> 31
+            for name_off, type_id, place in parent.words(3):
+                bits = place & 0xFFFFFF if has_bitfields else place
+                if name_off:
+                    name = self._lib.btf__name_by_offset(self._handle, name_off)
+                    places.setdefault(name, (type_id, None if has_bitfields and place >> 24 else bits))
+                    continue
                 inner = self._strip(type_id)
                 if inner and inner.kind in (_KIND_STRUCT, _KIND_UNION):
-                    found = self._member(inner, name)
-                    if found:
-                        return found[0], bits + found[1]
-        return None
+                    for name, (of, inside) in self._places(inner).items():
+                        places.setdefault(name, (of, None if inside is None else bits + inside))
+        return self._members[at]
 
     def _strip(self, type_id: int) -> _Type | None:
         """The struct, union or other type behind typedefs and qualifiers."""
@@ -272,47 +287,53 @@ def forget() -> None:
     if vmlinux.cache_info().currsize:
         libbpf().btf__free(vmlinux()._handle)
     _module.cache_clear()
+    _raw.cache_clear()
     vmlinux.cache_clear()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's: it keeps what was freed
     if trim is not None:
         trim(0)
 
 
-def anonymous_enum(first: str, prefix: str, path: Path = _BTF_DIR / "vmlinux") -> dict[str, int]:
+def anonymous_enum(first: str, prefix: str, path: Path = _VMLINUX) -> dict[str, int]:
     """The enumerators that begin with `prefix` of the enum without a name whose first one is `first`, of value 0.
 
     Searches the raw bytes: the place of the name in the string section, then the enumerator that names it right
     after the head of an anonymous enum. Empty when there is none, or no BTF.
     """
     try:
-        raw = path.read_bytes()
+        raw = _raw() if path is _VMLINUX else path.read_bytes()
     except OSError:
         return {}
     _, _, _, header_len, type_off, type_len, str_off, str_len = _HEADER.unpack_from(raw)
-    types = raw[header_len + type_off : header_len + type_off + type_len]
-    strings = raw[header_len + str_off : header_len + str_off + str_len]
-    name_off = strings.find(b"\0" + first.encode() + b"\0") + 1
-    entry = _ENUMERATOR.pack(name_off, 0)
-    at = types.find(entry) if name_off else -1
-    while at >= 0 and not _enumerators_of_anonymous(types, at):
-        at = types.find(entry, at + 1)
+    begin, strings = header_len + type_off, header_len + str_off
+    end = begin + type_len
+    named = raw.find(b"\0" + first.encode() + b"\0", strings, strings + str_len) + 1
+    entry = _ENUMERATOR.pack(named - strings, 0) if named else b""
+    at = raw.find(entry, begin, end) if entry else -1
+    while at >= 0 and not _enumerators_of_anonymous(raw, at, begin, end):
+        at = raw.find(entry, at + 1, end)
     found: dict[str, int] = {}
-    for n in range(_enumerators_of_anonymous(types, at) if at >= 0 else 0):
-        name_off, value = _ENUMERATOR.unpack_from(types, at + n * _ENUMERATOR.size)
-        name = foreign(strings[name_off : strings.find(b"\0", name_off)])
+    for n in range(_enumerators_of_anonymous(raw, at, begin, end) if at >= 0 else 0):
+        name_off, value = _ENUMERATOR.unpack_from(raw, at + n * _ENUMERATOR.size)
+        name = foreign(raw[strings + name_off : raw.find(b"\0", strings + name_off)])
         if name.startswith(prefix):
             found[name] = value
     return found
 
 
-def _enumerators_of_anonymous(types: bytes, at: int) -> int:
-    """How many enumerators begin at this place, 0 when it does not follow the head of an anonymous enum.
+@cache
+def _raw() -> bytes:
+    return _VMLINUX.read_bytes()
+
+
+def _enumerators_of_anonymous(raw: bytes, at: int, begin: int, end: int) -> int:
+    """How many enumerators begin at this place of the types, 0 when it does not follow the head of an anonymous enum.
 
     The same bytes occur elsewhere: as a struct's first member whose type has the number of the name's offset.
     """
-    if at % 4 or at < _BTF_TYPE.size:
+    if (at - begin) % 4 or at < begin + _BTF_TYPE.size:
         return 0
-    name_off, info, size = _BTF_TYPE.unpack_from(types, at - _BTF_TYPE.size)
+    name_off, info, size = _BTF_TYPE.unpack_from(raw, at - _BTF_TYPE.size)
     head = _Type(name_off, info, size)
-    fits = at + head.vlen * _ENUMERATOR.size <= len(types)
+    fits = at + head.vlen * _ENUMERATOR.size <= end
     return head.vlen if head.kind == _KIND_ENUM and not name_off and size == 4 and fits else 0

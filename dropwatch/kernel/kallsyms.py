@@ -6,7 +6,6 @@ BPF programs, which follow in any order, are parsed.
 """
 
 import bisect
-import io
 import re
 import time
 from collections import Counter
@@ -14,13 +13,15 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from dropwatch.model.drop import Frame
+from dropwatch.model.pattern import pattern
 from dropwatch.names.foreign import foreign
 
 _PATH = Path("/proc/kallsyms")
 _MODULES = Path("/proc/modules")
-_MODULE_LINE = re.compile(rb"^([0-9a-f]+) ([a-zA-Z]) (\S+)\t\[(\S+)\]$", re.MULTILINE)
-_CORE_FUNCTION = re.compile(rb"([0-9a-f]+) [tTwW] (\S+)\n")
-_NAME_AT = 19  # of a line: 16 digits, a space, the kind, a space
+_MODULE_LINE = pattern(rb"^([0-9a-f]+) ([a-zA-Z]) (\S+)\t\[(\S+)\]$", re.MULTILINE)
+_CORE_FUNCTION = pattern(rb"([0-9a-f]+) [tTwW] (\S+)\n")
+_NAMES = slice(2, None, 3)  # of the words of lines: 16 digits, the kind, the name
+_PART = 1 << 18  # bytes
 _CODE = frozenset(b"tTwW")
 _BPF_PROGRAM_BYTES = 1 << 16  # BPF programs and trampolines are listed like modules, but without a size
 _PAUSE_SECONDS = 1.0
@@ -41,6 +42,9 @@ class Kallsyms:
         self._clock = clock
         self._pause_until = float("-inf")
         self._core_names: dict[str, int | None] = {}
+        self._times: dict[
+            str, int
+        ] = {}  # how many of the kernel's own have a name, of those that were counted
         self.readings = 0  # until the next an address has the same name
         self._read()
 
@@ -58,6 +62,7 @@ class Kallsyms:
         found.sort(key=lambda symbol: symbol[0])  # stable: aliases stay in the order of the file
         self._module_symbols = found
         self._module_names = {name: address for address, name, _ in found}
+        self._module_times = Counter(name for _, name, _ in found)
         self._module_addresses = [address for address, _, _ in found]
         self._modules = _module_ranges(self._modules_path)
         self._text_start, self._text_end = self.address("_stext") or 0, self.address("_etext") or 0
@@ -69,18 +74,19 @@ class Kallsyms:
 
     def address(self, name: str) -> int | None:
         """Address of a symbol of the kernel itself (not of a module); None when it is not listed or hidden."""
-        needle = name.encode()
-        at = self._core.find(b" " + needle + b"\n")
-        if at < 0:
-            return None
-        return int(self._core[self._core.rfind(b"\n", 0, at) + 1 : at - 2], 16) or None
+        if name in self._core_names:
+            return self._core_names[name]
+        at = self._core.find(b" " + name.encode() + b"\n")
+        return _address_before(self._core, at) if at >= 0 else None
 
     def extent(self, name: str) -> tuple[int, int]:
-        """First address of a function and the first behind it; (0, 0) when there is no such symbol.
+        """First address of a function, or of what the compiler made of it, and the first behind; (0, 0): there is none.
 
         Only as good as the list: the next symbol ends the function. Modules are read as they were last.
         """
         start = self.address(name)
+        if start is None:
+            start = self._variant(name.encode())
         if start is not None:
             return start, self._next_core(start)
         needle = name.encode()
@@ -91,6 +97,15 @@ class Kallsyms:
                 return address, min(next(later, base + size), base + size)
         return 0, 0
 
+    def _variant(self, name: bytes) -> int | None:
+        """What the compiler made of a function of the kernel itself (`name.isra.0`), but for its cold part."""
+        at = self._core.find(b" " + name + b".")
+        while at >= 0:
+            if b".cold" not in self._core[at : self._core.find(b"\n", at)]:
+                return _address_before(self._core, at)
+            at = self._core.find(b" " + name + b".", at + 1)
+        return None
+
     def find(self, name: str) -> int | None:
         """Address of a symbol of the kernel or of a module, as read last. The kernel's own are looked up once."""
         found = self._module_names.get(name.encode())
@@ -100,14 +115,33 @@ class Kallsyms:
             found = self._core_names[name]
         return found
 
+    def sole(self, name: str) -> int | None:
+        """The address of what has this name as the only one; None also where that was not counted by look_up() or
+        occurrences().
+        """
+        times = self._times.get(name)
+        if times is None or times + self._module_times[name.encode()] != 1:
+            return None
+        return self.find(name)
+
     def look_up(self, names: Iterable[str]) -> None:
         """Finds many of the kernel's own symbols in one pass, for find(): a search for each takes ten times as long."""
-        wanted = {name.encode(): name for name in names if name not in self._core_names}
+        wanted = {name.encode(): name for name in names if name not in self._times}
         self._core_names |= dict.fromkeys(wanted.values())
-        for line in io.BytesIO(self._core):
-            name = wanted.pop(line[_NAME_AT:-1], None)
-            if name is not None:
-                self._core_names[name] = int(line[: _NAME_AT - 3], 16) or None
+        self._times |= dict.fromkeys(wanted.values(), 0)
+        start = 0
+        while start < len(
+            self._core
+        ):  # in parts: all words at once would take many times the memory of the text
+            end = self._core.find(b"\n", start + _PART) + 1 or len(self._core)
+            part = self._core[start:end]
+            for found in wanted.keys() & part.split()[_NAMES]:
+                line = b" " + found + b"\n"
+                name = wanted[found]
+                self._times[name] += part.count(line)
+                if self._core_names[name] is None:
+                    self._core_names[name] = _address_before(part, part.find(line))
+            start = end
 
     def occurrences(self, names: Collection[str]) -> Counter[str]:
         """How many functions have each of these names, in the kernel and its modules, as read last.
@@ -116,13 +150,16 @@ class Kallsyms:
         """
         wanted = {name.encode() for name in names}
         counts = Counter(foreign(name) for _, name, _ in self._module_symbols if name in wanted)
+        in_core: Counter[str] = Counter()
         for address, symbol in _CORE_FUNCTION.findall(self._core):
             if symbol in wanted:
                 name = foreign(symbol)
                 counts[name] += 1
+                in_core[name] += 1
                 self._core_names.setdefault(name, int(address, 16) or None)
         for name in names:
             self._core_names.setdefault(name, None)
+            self._times.setdefault(name, in_core[name])
         return counts
 
     def moved(self) -> set[str]:
@@ -195,6 +232,11 @@ class Kallsyms:
                 best = (value, foreign(name), None)
             position = start
         return best
+
+
+def _address_before(text: bytes, at: int) -> int | None:
+    """Of a line whose name has the space before it at this place."""
+    return int(text[text.rfind(b"\n", 0, at) + 1 : at - 2], 16) or None
 
 
 def _module_ranges(path: Path) -> dict[bytes, tuple[int, int]]:

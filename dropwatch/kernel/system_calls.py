@@ -1,4 +1,4 @@
-"""bpf(2) and perf_event_open(2), which the C library has no functions for.
+"""bpf(2), perf_event_open(2) and pidfd_getfd(2), which the C library has no functions for.
 
 The numbers are UAPI: linux/bpf.h, linux/perf_event.h and the architectures' unistd.h.
 """
@@ -21,6 +21,7 @@ _NUMBERS = {  # machine: bpf(2), perf_event_open(2)
     "ppc64le": (361, 319),
     "s390x": (351, 331),
 }
+_PIDFD_GETFD = 438  # the same on all machines
 _OBJ_GET_INFO_BY_FD = 15
 _PERF_FLAG_FD_CLOEXEC = 8
 _ATTR_BYTES = 120  # union bpf_attr and struct perf_event_attr as far as they are used here; the rest is zeros
@@ -57,6 +58,19 @@ def perf_event_open(attr: bytes, cpu: int) -> int:
     return _call(1, buffer, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC)
 
 
+def pidfd_getfd(process: int, descriptor: int) -> int:
+    """A copy of the descriptor of a process, of which there is a pidfd. Raises OSError; before 5.6 ENOSYS."""
+    arguments = (ctypes.c_long(value) for value in (_PIDFD_GETFD, process, descriptor, 0))
+    return _checked(int(_libc().syscall(*arguments)))
+
+
+def option_length(descriptor: int, level: int, option: int) -> int:
+    """What getsockopt(2) says the length of an option is when there is no room for it. Raises OSError."""
+    length = ctypes.c_uint(0)
+    _checked(int(_libc().getsockopt(descriptor, level, option, None, ctypes.byref(length))))
+    return length.value
+
+
 def lift_memlock() -> bool:
     """Before 5.11 BPF memory counts as locked memory, of which little is allowed. False: may not be lifted."""
     try:
@@ -78,7 +92,10 @@ def _call(which: int, *arguments: Any) -> int:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     number = _NUMBERS[platform.machine()][which]
     native = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
-    result = int(_libc().syscall(ctypes.c_long(number), *native))
+    return _checked(int(_libc().syscall(ctypes.c_long(number), *native)))
+
+
+def _checked(result: int) -> int:
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))

@@ -4,6 +4,7 @@ A filter becomes a few sets of flows (values that are OR-ed make several), and a
 The rules are the kernel's: xfrm_selector_match, xfrm_flowi_sport and xfrm_flowi_dport (include/net/xfrm.h).
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 from ipaddress import IPv4Network, IPv6Network
@@ -11,6 +12,7 @@ from itertools import product
 
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
+from dropwatch.model.expression import Any, Fact, Node, Not, Side
 from dropwatch.model.filter import Filter, Network, PortRange
 from dropwatch.model.ipsec import Selector
 from dropwatch.names import protocols
@@ -18,6 +20,8 @@ from dropwatch.names import protocols
 _ALL: PortRange = (0, 0xFFFF)
 _BYTE: PortRange = (0, 0xFF)
 _ZERO: PortRange = (0, 0)
+_ICMP = frozenset({protocols.ICMP, protocols.ICMP6})
+_MOST_FLOWS = 256  # of one expression: beyond them the narrowing ends
 
 # What the kernel compares with a selector's source and destination port: also ICMP's type and code, the halves of
 # GRE's key, a mobility header's type. For a protocol that is not here, DCCP among them, it compares 0.
@@ -44,7 +48,13 @@ def asked_flows(wanted: Filter) -> tuple[Flows, ...]:
     """The flows that a filter asks for; none when it contradicts itself. To ask for ports is to ask for protocols
     that have ports.
     """
-    protos = wanted.protos
+    protos = wanted.protos - protocols.ETHERTYPES.keys()
+    if wanted.protos and not protos:
+        return ()
+    if wanted.icmp_types:
+        protos = (protos or _ICMP) & {proto for proto, _ in wanted.icmp_types}
+        if not protos:
+            return ()
     if wanted.sport or wanted.dport or wanted.port:
         protos = (protos or protocols.WITH_PORTS) & protocols.WITH_PORTS
         if not protos:
@@ -61,8 +71,64 @@ def asked_flows(wanted: Filter) -> tuple[Flows, ...]:
     )
     choices = product(*(kind or [Flows()] for kind in kinds))
     every: Flows | None = Flows()
-    found = (reduce(_common, choice, every) for choice in choices)
+    reduced = (reduce(_common, choice, every) for choice in choices)
+    found = tuple(dict.fromkeys(flows for flows in reduced if flows is not None))
+    return found if wanted.expression is None else joint(found, flows_of(wanted.expression.tree))
+
+
+def flows_of(node: Node) -> tuple[Flows, ...]:
+    """All flows that may fit a part of an expression, and perhaps more; each once."""
+    if isinstance(node, Not):
+        return (Flows(),)
+    if isinstance(node, Fact):
+        return _flows_of_fact(node)
+    if isinstance(node, Any):
+        found = tuple(dict.fromkeys(flows for part in node.parts for flows in flows_of(part)))
+        return found if len(found) <= _MOST_FLOWS else (Flows(),)
+    chosen: tuple[Flows, ...] = (Flows(),)
+    for part in node.parts:
+        narrower = joint(chosen, flows_of(part))
+        if len(narrower) <= _MOST_FLOWS:
+            chosen = narrower
+    return chosen
+
+
+def _flows_of_fact(fact: Fact) -> tuple[Flows, ...]:
+    if fact.family == 0:
+        return ()
+    chosen: tuple[Flows, ...] = (Flows(family=fact.family or 0),)
+    if fact.protos:
+        chosen = joint(chosen, (Flows(proto=proto) for proto in sorted(fact.protos)))
+    if fact.network is not None:
+        chosen = joint(chosen, _ends(Flows(src=fact.network), Flows(dst=fact.network), fact.side))
+    if fact.ports is not None:
+        chosen = joint(chosen, _ends(Flows(sport=fact.ports), Flows(dport=fact.ports), fact.side))
+    return chosen
+
+
+def _ends(source: Flows, destination: Flows, side: Side) -> tuple[Flows, ...]:
+    if side == "both":
+        return joint((source,), (destination,))
+    return {"src": (source,), "dst": (destination,)}.get(side, (source, destination))
+
+
+def joint(some: Iterable[Flows], others: Iterable[Flows]) -> tuple[Flows, ...]:
+    """The flows that are in one of the first and in one of the others."""
+    others = tuple(others)
+    found = (_common(one, other) for one in some for other in others)
     return tuple(dict.fromkeys(flows for flows in found if flows is not None))
+
+
+def names_ports(wanted: Filter) -> bool:
+    """Whether it asks for certain ports."""
+    asks = bool(wanted.sport or wanted.dport or wanted.port)
+    return asks or (wanted.expression is not None and _names_ports(wanted.expression.tree))
+
+
+def _names_ports(node: Node) -> bool:
+    if isinstance(node, Fact):
+        return node.ports is not None
+    return _names_ports(node.part) if isinstance(node, Not) else any(map(_names_ports, node.parts))
 
 
 def between(flows: Flows, saddr: Address, daddr: Address) -> Flows | None:

@@ -3,7 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 
+from dropwatch.match import expression
+from dropwatch.match.translation import match_translated
+from dropwatch.match.waiting import match_waiting
 from dropwatch.model.drop import Address, Drop, MatchResult, Packet
 from dropwatch.model.filter import Filter, Network, PortRange
 from dropwatch.names import protocols
@@ -38,9 +42,9 @@ class FlowMatcher:
         not decided here: nobody knows them yet.
         """
         wanted, packet = self._wanted, drop.packet
-        if not (_fits_place(drop, wanted) and (not wanted.ifaces or self._fits_interface(drop))):
+        if not self._fits_place(drop):
             return None
-        fits = _fits_flow(packet, wanted)
+        fits = self._fits(drop, packet)
         if packet.more_fragments and packet.fragment_offset == 0:
             self._remember_first(drop, fits)
         if fits:
@@ -48,13 +52,54 @@ class FlowMatcher:
         return (
             self._as_fragment(drop)
             or self._as_quote(drop)
-            or _as_tunnel(packet, wanted)
+            or match_translated(drop, self._fits_by_connection)
+            or match_waiting(drop, self._fits_by_connection)
+            or self._as_tunnel(drop)
             or (self._ipsec(drop, wanted) if _is_ipsec(packet) else None)
         )
 
-    def _fits_interface(self, drop: Drop) -> bool:
+    def _fits(self, drop: Drop, packet: Packet) -> bool:
+        """The flow of the drop's packet, or of one in it."""
+        asked = self._wanted.expression
+        return self._fits_options(packet) and (asked is None or expression.fits(asked, drop, packet))
+
+    def _fits_by_connection(self, packet: Packet) -> bool:
+        """What the drop's packet was before its translation, or was to get: there are no bytes of it."""
+        asked = self._wanted.expression
+        return self._fits_options(packet) and (
+            asked is None or expression.possible(asked.tree, packet) is True
+        )
+
+    def _fits_options(self, packet: Packet) -> bool:
+        wanted = self._wanted
+        return (
+            all(_of_hosts(packet, wanted))
+            and all(_of_ports(packet, wanted))
+            and not (wanted.but and any(chain(_of_hosts(packet, wanted.but), _of_ports(packet, wanted.but))))
+        )
+
+    def _fits_place(self, drop: Drop) -> bool:
+        """Namespace, mark, reason and interface: what is no property of the flow."""
+        wanted, reason = self._wanted, drop.reason.upper() if drop.reason is not None else None
+        return (
+            all(self._of_place(drop, wanted))
+            and not (wanted.but and any(self._of_place(drop, wanted.but)))
+            and (not wanted.reasons or reason in wanted.reasons)
+            and reason not in wanted.not_reasons
+        )
+
+    def _of_place(self, drop: Drop, wanted: Filter) -> Iterator[bool]:
+        """Of each kind that is in the filter: does it fit."""
+        if wanted.netns:
+            yield drop.netns is not None and drop.netns.inode in wanted.netns
+        if wanted.marks:
+            yield any(drop.packet.mark & mask == value & mask for value, mask in wanted.marks)
+        if wanted.ifaces:
+            yield self._fits_interface(drop, wanted.ifaces)
+
+    def _fits_interface(self, drop: Drop, wanted: tuple[str, ...]) -> bool:
         """The interface it was on when it died, or the one it had come in through."""
-        wanted, event = self._wanted.ifaces, drop.event
+        event = drop.event
         if drop.iface is not None and drop.iface.name in wanted:
             return True
         came_through = event.skb_iif and event.netns and event.skb_iif != event.ifindex
@@ -63,7 +108,7 @@ class FlowMatcher:
     def _as_fragment(self, drop: Drop) -> MatchResult | None:
         """A later fragment has no ports: it fits when the rest does, unless its first fragment did not."""
         packet = drop.packet
-        if not packet.fragment_offset or not _has_ports(packet) or not _fits_hosts(packet, self._wanted):
+        if not packet.fragment_offset or not _has_ports(packet) or not self._may_fit(packet):
             return None
         first = self._first_fits.get(_datagram(drop))
         if first is False:
@@ -82,9 +127,9 @@ class FlowMatcher:
         if quoted is None:
             return None
         error = f"{packet.proto} error (type {packet.icmp_type} code {packet.icmp_code})"
-        if _fits_flow(quoted, self._wanted):
+        if self._fits(drop, quoted):
             return MatchResult("icmp-quote", f"{error} that quotes {_flow(quoted)}")
-        deeper = next((found for found in _inside(quoted) if _fits_flow(found, self._wanted)), None)
+        deeper = next((found for found in expression.carried(quoted) if self._fits(drop, found)), None)
         if deeper is not None:
             return MatchResult(
                 "icmp-quote", f"{error} that quotes a {quoted.proto} packet around {_flow(deeper)}"
@@ -99,43 +144,58 @@ class FlowMatcher:
             else None
         )
 
+    def _as_tunnel(self, drop: Drop) -> MatchResult | None:
+        """The packet inside, or inside that one; an ICMP error in a tunnel may quote the flow as well."""
+        packet = around = drop.packet
+        quoting = ""
+        for found in expression.carried(packet) if packet.inner is not None else ():
+            if around.quoted is not None:
+                quoting = "an error that quotes "
+            if self._fits(drop, found):
+                return MatchResult("tunnel", f"{packet.proto} packet around {quoting}{_flow(found)}")
+            around = found
+        return None
+
+    def _may_fit(self, packet: Packet) -> bool:
+        """A later fragment: as far as it tells."""
+        wanted = self._wanted
+        return (
+            all(_of_hosts(packet, wanted))
+            and not (wanted.but and any(_of_hosts(packet, wanted.but)))
+            and (
+                wanted.expression is None or expression.possible(wanted.expression.tree, packet) is not False
+            )
+        )
+
     def _remember_first(self, drop: Drop, fits: bool) -> None:
         self._first_fits[_datagram(drop)] = fits
         if len(self._first_fits) > _MOST_DATAGRAMS:
             self._first_fits.popitem(last=False)
 
 
-def _fits_place(drop: Drop, wanted: Filter) -> bool:
-    """Namespace, mark and reason: what is no property of the flow."""
-    mark, reason = drop.packet.mark, drop.reason.upper() if drop.reason is not None else None
-    return (
-        (not wanted.netns or (drop.netns is not None and drop.netns.inode in wanted.netns))
-        and (not wanted.marks or any(mark & mask == value & mask for value, mask in wanted.marks))
-        and (not wanted.reasons or reason in wanted.reasons)
-        and reason not in wanted.not_reasons
-    )
+def _of_hosts(packet: Packet, wanted: Filter) -> Iterator[bool]:
+    """Of each kind that is in the filter, but for ports: does it fit."""
+    if wanted.families:
+        yield packet.family in wanted.families
+    if wanted.protos:
+        yield _proto_number(packet) in wanted.protos
+    if wanted.icmp_types:
+        yield (_proto_number(packet), packet.icmp_type) in wanted.icmp_types
+    if wanted.saddr:
+        yield _within(packet.saddr, wanted.saddr)
+    if wanted.daddr:
+        yield _within(packet.daddr, wanted.daddr)
+    if wanted.host:
+        yield _within(packet.saddr, wanted.host) or _within(packet.daddr, wanted.host)
 
 
-def _fits_flow(packet: Packet, wanted: Filter) -> bool:
-    return _fits_hosts(packet, wanted) and _fits_ports(packet, wanted)
-
-
-def _fits_hosts(packet: Packet, wanted: Filter) -> bool:
-    return (
-        (not wanted.families or packet.family in wanted.families)
-        and (not wanted.protos or _proto_number(packet) in wanted.protos)
-        and (not wanted.saddr or _within(packet.saddr, wanted.saddr))
-        and (not wanted.daddr or _within(packet.daddr, wanted.daddr))
-        and (not wanted.host or _within(packet.saddr, wanted.host) or _within(packet.daddr, wanted.host))
-    )
-
-
-def _fits_ports(packet: Packet, wanted: Filter) -> bool:
-    return (
-        (not wanted.sport or _among(packet.sport, wanted.sport))
-        and (not wanted.dport or _among(packet.dport, wanted.dport))
-        and (not wanted.port or _among(packet.sport, wanted.port) or _among(packet.dport, wanted.port))
-    )
+def _of_ports(packet: Packet, wanted: Filter) -> Iterator[bool]:
+    if wanted.sport:
+        yield _among(packet.sport, wanted.sport)
+    if wanted.dport:
+        yield _among(packet.dport, wanted.dport)
+    if wanted.port:
+        yield _among(packet.sport, wanted.port) or _among(packet.dport, wanted.port)
 
 
 def _within(address: Address | None, networks: tuple[Network, ...]) -> bool:
@@ -155,27 +215,7 @@ def _has_ports(packet: Packet) -> bool:
 
 
 def _proto_number(packet: Packet) -> int | None:
-    return protocols.number(packet.proto) if packet.proto is not None else None
-
-
-def _as_tunnel(packet: Packet, wanted: Filter) -> MatchResult | None:
-    """The packet inside, or inside that one; an ICMP error in a tunnel may quote the flow as well."""
-    around, quoting = packet, ""
-    for found in _inside(packet) if packet.inner is not None else ():
-        if around.quoted is not None:
-            quoting = "an error that quotes "
-        if _fits_flow(found, wanted):
-            return MatchResult("tunnel", f"{packet.proto} packet around {quoting}{_flow(found)}")
-        around = found
-    return None
-
-
-def _inside(packet: Packet) -> Iterator[Packet]:
-    """The packets in it, from the outermost on: what it carries or quotes, and what that does."""
-    found = packet.inner or packet.quoted
-    while found is not None:
-        yield found
-        found = found.inner or found.quoted
+    return protocols.number_or_ethertype(packet.proto) if packet.proto is not None else None
 
 
 def _flow(packet: Packet) -> str:

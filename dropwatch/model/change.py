@@ -2,4 +2,4 @@
 
 from typing import Literal
 
-Change = Literal["namespace", "links", "routes", "policies", "SAs", "sysctls"]
+Change = Literal["namespace", "links", "routes", "policies", "SAs", "sysctls", "tc", "SA updates", "programs"]

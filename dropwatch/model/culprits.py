@@ -7,7 +7,9 @@ is not known; one with a default is left out while it is None, but for one that 
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.word import WORD
+from dropwatch.model.forwarding import BondPort, BridgePort, Device, Neighbour, Qdisc, Route, TcFilter
+from dropwatch.model.tunnel import WireguardPeer
+from dropwatch.model.word import WORD, Text
 
 
 class Beside(NamedTuple):
@@ -24,7 +26,6 @@ class Task:
     comm: Annotated[str, "its name, at most 15 bytes"]
 
 
-Text = Annotated[str, "as the standard tool prints it, or what is known of it in words"]
 Table = Annotated[str, "name of the table"]
 Chain = Annotated[str | None, "name of the chain"]
 Number = Annotated[int | None, "place of the rule in its chain, from 1"]
@@ -123,6 +124,13 @@ class BpfProgram:
     text: Text
     id: Annotated[int, "what bpftool prog show id takes"]
     name: Annotated[str | None, "its name"]
+    tag: Annotated[str | None, "sum of its instructions"] = None
+    attached_to: Annotated[str | None, "where it runs: `cgroup PATH egress`, `interface NAME xdpgeneric`"] = (
+        None
+    )
+    pinned: Annotated[str | None, "a file that keeps it, read after the drop"] = None
+    keeper: Annotated[Task | None, "a process that has it open, read after the drop"] = None
+    unit: Annotated[str | None, "the systemd unit for whose settings it was made"] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,19 +275,27 @@ class Socket:
         bool | None, "the program chose the limit (SO_RCVBUF), else it is net.core.rmem_default"
     ] = None
     datagrams: Annotated[int | None, "in its queue at the drop"] = None
-
-
-@dataclass(frozen=True, slots=True)
-class BondPort:
-    """An interface that is a port of a bond or team, as it was after the drop."""
-
-    kind: ClassVar[Literal["bond-port"]] = "bond-port"
-    text: Text
-    interface: Annotated[str, "its name"]
-    master: Annotated[str, "name of the bond or team"]
-    mode: Annotated[str | None, "of the bond, as ip shows it"]
-    active: Annotated[str | None, "name of the bond's active port"]
+    accept_queue: Annotated[
+        int | None, "of one that listens: connections that waited for accept() at the drop"
+    ] = None
+    accept_limit: Annotated[int | None, "with more of them than this it takes no more"] = None
+    syn_queue: Annotated[int | None, "of one that listens: half-open connections at the drop"] = None
 
 
 Rule = NftRule | IptablesRule | EbtablesRule | ChainPolicy
-Culprit = Rule | Sysctl | BpfProgram | HookFunction | Queue | XfrmState | XfrmPolicy | Socket | BondPort
+Forwarding = Qdisc | TcFilter | Neighbour | Route
+Culprit = (
+    Rule
+    | Sysctl
+    | BpfProgram
+    | HookFunction
+    | Queue
+    | XfrmState
+    | XfrmPolicy
+    | Socket
+    | BondPort
+    | Forwarding
+    | BridgePort
+    | Device
+    | WireguardPeer
+)

@@ -3,19 +3,26 @@
 The kernel gives an Event (numbers, bytes). Names make it a Drop. Judgement makes it a Finding.
 """
 
+from dataclasses import field
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Literal
+from typing import Literal
 
+from dropwatch.model.address import KernelAddress
+from dropwatch.model.connection import ConnectionNote
 from dropwatch.model.culprits import Culprit
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.ipsec import XfrmNote
+from dropwatch.model.listener import ListenerNote
 from dropwatch.model.netfilter import NetfilterNote
+from dropwatch.model.past import PastNote
+from dropwatch.model.resent import Resent
+from dropwatch.model.send import SendNote
 
 Address = IPv4Address | IPv6Address
-KernelAddress = Annotated[int, "in the kernel's memory: a file has it in hexadecimal"]
 Confidence = Literal["certain", "likely", "unknown"]
-Match = Literal["direct", "ipsec", "fragment", "icmp-quote", "tunnel"]
+Match = Literal["direct", "ipsec", "fragment", "icmp-quote", "tunnel", "nat", "waiting"]
 Direction = Literal["in", "out", "forward"]
+Role = Literal["fact", "proof", "owner", "kernel"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +57,18 @@ class Event:
     probes noted of this very packet: `time-wait` (a time-wait socket had dealt with it), `task-stack` (the
     code ran in a system call of the current task), `probes-off` (it came in the middle of a probe, or of a
     system call that reads a map, when no probe could note anything), `probes-unknown` (nobody can tell whether it
-    did), `answered` (this host has answered it), `reset-sent` (with a reset of TCP), `copied` (a raw socket had a
+    did), `answered` (this host has answered it), `reset-sent` (with a reset of TCP), `unreachable-sent`
+    (with ICMP port unreachable), `refusal-sent` (and the limits of ICMP let that out), `copied` (a raw socket had a
     copy), `flooded` (a frame for another host that a bridge here sent out of all its ports), `looped-back` (this host's
     own, sent to many), `to-many` (its frame came to a group or to all), `to-group` (to a group), `no-carrier` (its
     device was down or had no carrier), `ended-half-open` (a half-open connection of TCP is gone because of it),
     `asleep-netfilter` and the like (with --light: the probes of that layer were not attached), `not-own` (the current
-    task holds neither the socket that sent it nor the one that was to receive it). `row` is what a summary counts it
+    task holds neither the socket that sent it nor the one that was to receive it), `cgroup-refused` (a BPF program of
+    its socket's cgroup refused it), `cgroup-unseen` (no probe could see that). `row` is what a summary counts it
     by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a trace
-    follows, 0: none.
+    follows, 0: none. `link` is the header of Ethernet before it, where there is one.
+    `cgroup` is the number of the one that its socket was made in: the receiver's where that is known,
+    else the sender's.
     """
 
     monotonic_ns: int
@@ -84,6 +95,12 @@ class Event:
     row: bytes = b""
     journey: int = 0
     socket: SocketNote | None = None
+    link: bytes = b""
+    past: PastNote | None = None
+    listener: ListenerNote | None = None
+    cgroup: int = 0
+    send: SendNote | None = None
+    connection: ConnectionNote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +167,15 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    pid: int
-    comm: str
+    """`unit` is systemd's, `container` an id or a name, `pod` the uid of Kubernetes: those of the cgroup in which its
+    socket was made, None where that is not one. Of a packet's socket that may be all that is known.
+    """
+
+    pid: int | None
+    comm: str | None
+    unit: str | None = None
+    container: str | None = None
+    pod: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,23 +200,68 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One observed fact and where it was read: `probe xfrm_audit_state_icvfail`, `netlink xfrm`, `packet`, ..."""
+    """One observed fact and where it was read: `probe xfrm_audit_state_icvfail`, `netlink xfrm`, `packet`, ...
+
+    `role` is what it is for: `proof` settles the cause, `owner` says whose the object is, `kernel` is the kernel's own
+    word, which every finding has.
+    """
 
     source: str
     text: str
+    role: Role = field(default="fact", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference(Evidence):
+    """A field, `name`, in which what came is not what is wanted; `sides` have the one and want the other."""
+
+    sides: tuple[str, str] = ("packet", "object")
+    name: str = ""
+    came: str = ""
+    wanted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A fix whose command cannot be run as it stands, in two parts: what it is for and what is missing; the command."""
+
+    text: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One thing to do. `command` is for the user to run; whydrop never runs it."""
+    """One thing to do. `command` is for the user to run; whydrop never runs it.
+
+    `weakens` are words for what it gives up of a protection: such advice comes last. Where a word in the command or the
+    namespace is missing, `text` has the command in it, and `sketch` the same as two parts.
+    """
 
     text: str
     command: str | None = None
+    weakens: str | None = field(default=None, compare=False, kw_only=True)
+    sketch: Sketch | None = field(default=None, compare=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An earlier decision about the packet, without which it would not have died: a translation, a mark, a route.
+
+    `text` is one line (`was 10.96.0.10:53 until DNAT by this rule`), `culprit` who decided, where that is known.
+    """
+
+    text: str
+    confidence: Confidence
+    culprit: Culprit | None = None
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge says of one drop. `owner` holds the socket that the packet was for, where that is known."""
+    """What a judge says of one drop. `owner` holds the socket that the packet was for, where that is known.
+
+    `led_by` is oldest first.
+    """
 
     confidence: Confidence
     culprit: Culprit | None = None
@@ -200,6 +269,7 @@ class Verdict:
     fix: tuple[Fix, ...] = ()
     title: str | None = None
     owner: Process | None = None
+    led_by: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +298,7 @@ class Finding:
     fix: tuple[Fix, ...]
     owner: Process | None = None
     count: int = 1
+    led_by: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +306,8 @@ class Totals:
     """The closing statement of a run. `seen_by` counts every hit of each source exactly; `lost` is per cause.
 
     Both are None where nobody knows: in a recording whose end is missing. `journeys` are how many packets a trace
-    followed, by their end; None without one.
+    followed, by their end; None without one. `seconds` is how long the run watched, None where that is not known.
+    `resent` is None where nobody looked for what TCP sends again.
     """
 
     seen_by: dict[str, int] | None
@@ -245,3 +317,5 @@ class Totals:
     suppressed: dict[str, int]
     blind_spots: tuple[str, ...]
     journeys: dict[str, int] | None = None
+    seconds: float | None = None
+    resent: Resent | None = None

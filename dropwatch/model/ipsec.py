@@ -156,6 +156,16 @@ class XfrmLookup:
 
 
 @dataclass(frozen=True, slots=True)
+class XfrmSearch:
+    """The kernel searched the policy for a packet that it then refused: which one it found, as it was then.
+
+    None: it found none.
+    """
+
+    policy: XfrmPolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class XfrmNote:
     """What the probes of IPsec learned about one packet before it died.
 
@@ -164,7 +174,8 @@ class XfrmNote:
     had it. `spi`/`seq` are what the kernel parsed from the packet, None where no probe saw them.
     `state` is the SA that the packet was for, at the moment of the failure; with `outbound` the one that it was to
     leave through, and `mtu` is what its route takes before protection, in bytes. `blackholed`: its route is the one
-    that the kernel puts in place of a route whose SA does not exist yet.
+    that the kernel puts in place of a route whose SA does not exist yet. `search` is that of `check` or `lookup`, None
+    where it was not seen.
     """
 
     audit: frozenset[str] = frozenset()
@@ -177,6 +188,7 @@ class XfrmNote:
     check: XfrmCheck | None = None
     lookup: XfrmLookup | None = None
     blackholed: bool = False
+    search: XfrmSearch | None = None
 
     @property
     def searched_spi(self) -> int | None:

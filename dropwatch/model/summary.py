@@ -56,7 +56,8 @@ class SummaryRow:
     the row is mixed, and cause and object are those of most. `culprit` is None where none is known or samples differ.
     `packets` are all since the start, `new` those since the last summary, `rate` is new per second. `first` and `last`
     are seconds since 1970; `history` is new, one number for each summary of the last minute, the oldest first.
-    `finding` is the last sample's with this cause, None without a sample.
+    `finding` is the last sample's with this cause, None without a sample. `ports` are those that samples went to, with
+    their protocol (`udp 5000`).
     """
 
     key: str
@@ -78,6 +79,7 @@ class SummaryRow:
     also: tuple[str, ...] = ()
     note: str | None = None
     finding: Finding | None = None
+    ports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ name is printable text on one line, in which each other byte is spelt `\\xNN`: n
 break and no half character is left, so that every output may print it. `raw_name` gives its bytes back.
 """
 
-import re
 import shlex
 
-_ESCAPE = re.compile(r"\\x([0-9a-f]{2})")
+from dropwatch.model.pattern import pattern
+
+_ESCAPE = pattern(r"\\x([0-9a-f]{2})")
 _FIRST_ESCAPED, _LAST_ESCAPED = "\udc80", "\udcff"  # what `surrogateescape` makes of a byte
 
 

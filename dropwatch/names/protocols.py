@@ -50,12 +50,14 @@ ICMP: Final = 1
 ICMP6: Final = 58
 IPSEC: Final = frozenset({50, 51, 108})
 WITH_PORTS: Final = frozenset({6, 17, 33, 132, 136})
+ARP: Final = 0x0806  # no protocol of IP, but asked for like one
+ETHERTYPES: Final[dict[int, str]] = {ARP: "arp"}
 ONLY_IN_FAMILY: Final[dict[int, int]] = {1: 4, 2: 4, 58: 6}
 
 
 def name(number: int) -> str:
     """`udp` for 17; the number as text where whydrop has no name for it."""
-    return NAMES.get(number, str(number))
+    return NAMES.get(number) or ETHERTYPES.get(number, str(number))
 
 
 def number(text: str) -> int | None:
@@ -65,9 +67,14 @@ def number(text: str) -> int | None:
     return _NUMBERS.get(text.lower())
 
 
+def number_or_ethertype(text: str) -> int | None:
+    """As number(), and 0x0806 for `arp`."""
+    return ARP if text.lower() == "arp" else number(text)
+
+
 def number_on_this_host(text: str) -> int | None:
-    """As number(), and what else /etc/protocols has."""
-    found = number(text)
+    """As number_or_ethertype(), and what else /etc/protocols has."""
+    found = number_or_ethertype(text)
     if found is not None:
         return found
     try:

@@ -2,14 +2,17 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.drop import Direction
+from dropwatch.model.pattern import pattern
 from dropwatch.resources import resource_dir
+
+if TYPE_CHECKING:
+    from dropwatch.model.drop import Direction
 
 # Where a softirq begins: what lies further out on the stack is whoever was interrupted.
 SOFTIRQ = frozenset(
@@ -18,8 +21,9 @@ SOFTIRQ = frozenset(
 # What compilers hang on a function's name when they clone, split or specialise it: gcc .isra.0 .part.0
 # .constprop.0 .cold, clang .llvm.<hash>. It says nothing about what the function does.
 _CLONES = frozenset({"isra", "part", "constprop", "cold", "llvm", "lto_priv"})
-_NUMBER = re.compile(r"[0-9a-z]+")
-_HEAD = re.compile(r"^\[([^\]\n]+)\]$", re.MULTILINE)
+COUNTER_KINDS = ("protocol", "nic", "qdisc", "softnet")
+_NUMBER = pattern(r"[0-9a-z]+")
+_HEAD = pattern(r"^\[([^\]\n]+)\]$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +44,32 @@ class FunctionWords:
     """One kernel function. `free` is true for one that only frees, on behalf of its caller.
 
     `layer` and `direction` are None where packets of several layers, or on several ways, pass the function.
-    `step` is what a trace says of a packet that meets it, None for one that is no landmark. `arguments` leads to the
-    packet, "skb", where no BTF does; empty where kernels differ, so that BTF must tell.
+    `step` is what a trace says of a packet that meets it, None for one that is no landmark; `decision` is true
+    of a landmark that decides on its way. `arguments` leads to the packet, "skb", where no BTF does; empty where
+    kernels differ, so that BTF must tell.
     """
 
     name: str
     text: str
     layer: str | None
-    direction: Direction | None = None
+    direction: "Direction | None" = None
     free: bool = False
     step: str | None = None
+    decision: bool = False
     arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CounterWords:
-    """A counter: `loss` is false where it counts no lost packets, `overlap` true where whydrop may see them die."""
+    """A counter: `loss` is false where it counts no lost packets, `overlap` true where whydrop may see them die.
+
+    `causes` are the ids of those of which it can rise.
+    """
 
     text: str
     loss: bool = True
     overlap: bool = False
+    causes: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=8192)
@@ -111,7 +121,22 @@ def layers() -> Mapping[str, str]:
 @cache
 def counters(kind: str) -> Mapping[str, CounterWords]:
     """The counters of one kind (`nic`, `qdisc`, `softnet`, `protocol`) that whydrop looks at, by the kernel's name."""
-    return MappingProxyType({name: CounterWords(**entry) for name, entry in _read("counters")[kind].items()})
+    return MappingProxyType({name: _counter(entry) for name, entry in _read("counters")[kind].items()})
+
+
+def families() -> Mapping[str, str]:
+    """The families of causes, each in a few words, in the order in which people look for theirs."""
+    return MappingProxyType({name: entry["text"] for name, entry in _read("families").items()})
+
+
+def reason_names() -> Iterable[str]:
+    """The names of reasons(), without reading what they mean."""
+    return _tables("reasons").keys()
+
+
+def function_names() -> Iterable[str]:
+    """The names of functions(), without reading what they mean."""
+    return _tables("functions").keys()
 
 
 @lru_cache(maxsize=1024)
@@ -130,6 +155,10 @@ def function(name: str | None) -> FunctionWords | None:
 
 def _reason(name: str, entry: dict[str, Any]) -> ReasonWords:
     return ReasonWords(name, **entry)
+
+
+def _counter(entry: dict[str, Any]) -> CounterWords:
+    return CounterWords(**{**entry, "causes": tuple(entry.get("causes", ()))})
 
 
 def _function(name: str, entry: dict[str, Any]) -> FunctionWords:
@@ -154,6 +183,7 @@ def _tables(file: str) -> Mapping[str, str]:
     return {head[1]: text[head.start() : end] for head, end in zip(heads, ends, strict=True)}
 
 
+@cache
 def _read(file: str) -> dict[str, dict[str, Any]]:
     return tomllib.loads(_text(file))
 

@@ -19,6 +19,10 @@ SELECTOR = struct.Struct("=16s16s2s2s2s2sHBBB3xiI")
 
 _PROTOS = {43: "route2", 50: "esp", 51: "ah", 60: "hao", 108: "comp"}
 _MODES = {0: "transport", 1: "tunnel", 2: "ro", 3: "in_trigger", 4: "beet", 5: "iptfs"}
+# the kernel lists the policies of single sockets too (XFRM_POLICY_MAX + dir)
+_DIRS = {0: "in", 1: "out", 2: "fwd", 3: "socket in", 4: "socket out"}
+_ACTIONS = {0: "allow", 1: "block"}
+_DIRECTION_BITS = 7  # of a policy's index: xfrm_gen_index, net/xfrm/xfrm_policy.c
 _ENCAPS = {1: "espinudp-nonike", 2: "espinudp", 7: "espintcp"}
 
 
@@ -35,6 +39,21 @@ def mode_word(number: int) -> str:
 def encap_word(number: int) -> str:
     """`espinudp`, ... for a UDP_ENCAP_* or TCP_ENCAP_*; the number as text when it has no word."""
     return _ENCAPS.get(number, str(number))
+
+
+def direction_word(number: int) -> str:
+    """`in`, `out`, `fwd` for an XFRM_POLICY_*, also those of single sockets; the number as text when it has no word."""
+    return _DIRS.get(number, str(number))
+
+
+def direction_of(index: int) -> str:
+    """The direction that a policy's index tells, in the same words."""
+    return direction_word(index & _DIRECTION_BITS)
+
+
+def action_word(number: int) -> str:
+    """`allow`, `block` for an XFRM_POLICY_ALLOW, _BLOCK; the number as text when it has no word."""
+    return _ACTIONS.get(number, str(number))
 
 
 def address(family: int, raw: bytes) -> Address:

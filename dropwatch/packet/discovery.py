@@ -63,7 +63,7 @@ def _of_header(drop: Drop) -> str | None:
 
 def _of_length(found: bytes, kind: int) -> str | None:
     shortest = _SHORTEST[kind]
-    return f"{len(found)} bytes long, at least {shortest} are needed" if len(found) < shortest else None
+    return f"{len(found)} bytes long, at least {shortest} are required" if len(found) < shortest else None
 
 
 def _of_options(found: bytes, message: Message) -> str | None:
@@ -75,18 +75,18 @@ def _of_options(found: bytes, message: Message) -> str | None:
         if length is None or at + length > len(found):
             return f"an option (type {found[at]}) that is longer than the message"
         if found[at] == _SOURCE_LINK_LAYER and message.kind == SOLICITATION and message.from_nobody:
-            return "a hardware address, while its source is ::"
+            return "a MAC address, while its source is ::"
         at += length
     return None
 
 
 def _of_addresses(message: Message, saddr: IPv6Address, daddr: IPv6Address) -> str | None:
     if message.kind in {SOLICITATION, ADVERTISEMENT} and message.target and message.target.is_multicast:
-        return f"it is about {message.target}, a multicast address"
+        return f"its target is {message.target}, a multicast address"
     if message.kind == SOLICITATION and message.from_nobody and daddr not in _SOLICITED_NODES:
         return f"its source is ::, and it is sent to {daddr} instead of the group of its target"
     if message.is_solicited and daddr.is_multicast:
-        return "it says that it was asked for, and is sent to a group"
+        return "it says that it was solicited, and is sent to a multicast group"
     if message.kind in {ROUTER_ADVERTISEMENT, REDIRECT} and not saddr.is_link_local:
         return f"its source is {saddr}, where only a link-local address is accepted"
     return None

@@ -23,6 +23,12 @@ _PPP_NAMES = {0x21: "IPv4", 0x57: "IPv6", 0xC021: "LCP", 0x8021: "IPCP", 0x8057:
 ethertype = named(_ETHERTYPE_NAMES, base="x")
 
 
+def ethertype_words(number: int) -> str:
+    """`LLDP (ethertype 0x88cc)`, or the number alone."""
+    name = {0x8808: "flow control", **_ETHERTYPE_NAMES}.get(number)
+    return f"ethertype 0x{number:04x}" if name is None else f"{name} (ethertype 0x{number:04x})"
+
+
 def _ppp_protocol(value: bytes) -> Shown:
     return named(_PPP_NAMES, base="x")(value.removeprefix(b"\xff\x03").rjust(2, b"\0"))
 

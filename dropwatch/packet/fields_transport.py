@@ -73,6 +73,22 @@ _SCTP_CHUNKS = {
 }
 
 
+def icmp_words(proto: str, kind: int, code: int) -> str:
+    """`echo request`, `destination unreachable (port)`, `type 42 code 0`; `proto` is icmp or icmp6."""
+    of_six = proto == "icmp6"
+    words = (_ICMP6 if of_six else _ICMP).get(kind)
+    if words is None:
+        return f"type {kind} code {code}"
+    unreachable = kind == (1 if of_six else 3)
+    why = (_ICMP6_UNREACHABLE if of_six else _ICMP_UNREACHABLE).get(code) if unreachable else None
+    return words if why is None else f"{words} ({why})"
+
+
+def tcp_flag_words(letters: str) -> str:
+    """`SYN ACK` for `SA`."""
+    return " ".join(word for word in _TCP_FLAGS if word[0] in letters)
+
+
 def _flags(value: bytes) -> str:
     return " ".join(word for bit, word in enumerate(_TCP_FLAGS) if value[0] >> bit & 1) or "none"
 

@@ -42,7 +42,8 @@ class Layer(NamedTuple):
 
     def number(self, offset: int, size: int) -> int:
         """`size` bytes in network order."""
-        return int.from_bytes(self.bytes(offset, size), "big")
+        at = self.at + offset
+        return int.from_bytes(self.data[at : min(at + size, self.limit)], "big")
 
 
 class Place(NamedTuple):
@@ -69,7 +70,8 @@ class Place(NamedTuple):
         return self.data[self.at + offset : min(self.at + offset + size, self.limit)]
 
     def number(self, offset: int, size: int) -> int:
-        return int.from_bytes(self.bytes(offset, size), "big")
+        at = self.at + offset
+        return int.from_bytes(self.data[at : min(at + size, self.limit)], "big")
 
 
 class Found(NamedTuple):

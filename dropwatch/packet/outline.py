@@ -14,16 +14,22 @@ _MOBILITY_FIXED = 8  # behind it are options, with addresses at places of their 
 # Where in a header its checksum is: over the header and all behind it, for the second kind over the addresses too.
 _OVER_ALL = {"icmp": 2, "igmp": 2}
 _OVER_ADDRESSES_TOO = {"tcp": 16, "udp": 6, "icmp6": 2}
+_NUMBERS = {"tcp": 6, "udp": 17}
 _GRE_CHECKSUM, _GRE_VERSION = 0x80, 7
 _LAST_SEGMENT_FIRST = 4  # type of routing header (RFC 8754)
 
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """A checksum in the ones' complement: where it is, and all that it covers (itself too)."""
+    """A checksum in the ones' complement: where it is, and all that it covers (itself too).
+
+    `partial` is what it covers where a card is to add the rest (CHECKSUM_PARTIAL): the addresses, and the sum of length
+    and protocol. None where no card does that.
+    """
 
     at: int
     covers: tuple[Span, ...]
+    partial: tuple[tuple[Span, ...], int] | None = None
 
 
 @dataclass(slots=True)
@@ -97,4 +103,19 @@ def _checksums(layer: Layer, ends: tuple[Span, ...] | None) -> list[Checksum]:
         return []
     made = layer.kind != "udp" or layer.number(6, 2)  # 0: the sender made none
     at = layer.at + offset
-    return [Checksum(at, covers)] if made and at + 2 <= layer.limit else []
+    if not made or at + 2 > layer.limit:
+        return []
+    return [Checksum(at, covers, _partial(layer, ends))]
+
+
+def _partial(layer: Layer, ends: tuple[Span, ...] | None) -> tuple[tuple[Span, ...], int] | None:
+    if layer.kind not in _NUMBERS or ends is None or len(ends) != 1:
+        return None
+    ip = ends[0][0] - (12 if layer.family == 4 else 8)
+    length = layer.number(4, 2)
+    if layer.kind == "tcp":
+        said = int.from_bytes(
+            layer.data[ip + 2 : ip + 4] if layer.family == 4 else layer.data[ip + 4 : ip + 6], "big"
+        )
+        length = said + (0 if layer.family == 4 else 40) - (layer.at - ip)
+    return ends, length + _NUMBERS[layer.kind]

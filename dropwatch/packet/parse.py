@@ -1,6 +1,7 @@
 """A walk over a packet's headers becomes a Packet, with the packets that it carries or quotes."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -41,7 +42,7 @@ def parse_event(event: Event) -> Packet:
 
 def _packet(walked: Walk, length: int, mark: int) -> Packet:
     """One Packet for each IP header, the innermost first, since each is a part of the one around it."""
-    starts = [at for at, layer in enumerate(walked.layers) if layer.kind in VERSIONS and _is_read(layer)]
+    starts = _starts(walked)
     inside: dict[str, Any] = {}
     end = len(walked.layers)
     for start in reversed(starts):
@@ -54,6 +55,15 @@ def _packet(walked: Walk, length: int, mark: int) -> Packet:
         end, before = start, walked.layers[start - 1]
         inside = {"quoted" if before.kind in ("icmp", "icmp6") else "inner": packet}
     return _without_ip(walked, length, mark, inside)
+
+
+def ip_headers(walked: Walk) -> list[Layer]:
+    """The headers of which there is a Packet each, the outermost first."""
+    return [walked.layers[at] for at in _starts(walked)]
+
+
+def _starts(walked: Walk) -> list[int]:
+    return [at for at, layer in enumerate(walked.layers) if layer.kind in VERSIONS and _is_read(layer)]
 
 
 def _is_read(layer: Layer) -> bool:
@@ -107,8 +117,8 @@ def _ipv4(header: Layer, fields: dict[str, Any]) -> int | None:
     """Completes the fields; the number of what follows, None where the header does not end where it can."""
     flags = header.number(6, 2)
     fields.update(
-        saddr=IPv4Address(header.bytes(12, 4)),
-        daddr=IPv4Address(header.bytes(16, 4)),
+        saddr=_address4(header.bytes(12, 4)),
+        daddr=_address4(header.bytes(16, 4)),
         length=header.number(2, 2) or fields["length"],
         ttl=header.number(8, 1),
         fragment_id=header.number(4, 2) if flags & 0x3FFF else None,
@@ -125,12 +135,17 @@ def _ipv4(header: Layer, fields: dict[str, Any]) -> int | None:
 def _ipv6(header: Layer, fields: dict[str, Any]) -> int:
     payload = header.number(4, 2)
     fields.update(
-        saddr=IPv6Address(header.bytes(8, 16)),
-        daddr=IPv6Address(header.bytes(24, 16)),
+        saddr=_address6(header.bytes(8, 16)),
+        daddr=_address6(header.bytes(24, 16)),
         length=payload + 40 if payload else fields["length"],
         ttl=header.number(7, 1),
     )
     return header.number(6, 1)
+
+
+# The same few come again, and making one takes longer than all the rest of a header.
+_address4 = lru_cache(maxsize=1024)(IPv4Address)
+_address6 = lru_cache(maxsize=1024)(IPv6Address)
 
 
 def _transport(layers: Sequence[Layer], fields: dict[str, Any]) -> None:

@@ -34,12 +34,23 @@ def headers_only(walked: Walk) -> bytes:
 
 
 def _follow(checksum: Checksum, old: bytes, new: bytearray) -> None:
-    """RFC 1624: what was added to the covered words is taken from the checksum."""
+    """RFC 1624: what was added to the covered words is taken from the checksum. What a card was to finish stays so."""
+    if checksum.partial is not None and _stands(old, checksum) == _unfinished(old, *checksum.partial):
+        new[checksum.at : checksum.at + 2] = _unfinished(new, *checksum.partial).to_bytes(2, "big")
+        return
     risen = (_sum(new, checksum.covers) - _sum(old, checksum.covers)) % 0xFFFF
     if risen:
         at = checksum.at
         value = (int.from_bytes(new[at : at + 2], "big") - risen) % 0xFFFF
         new[at : at + 2] = (value or 0xFFFF).to_bytes(2, "big")
+
+
+def _stands(data: bytes, checksum: Checksum) -> int:
+    return int.from_bytes(data[checksum.at : checksum.at + 2], "big")
+
+
+def _unfinished(data: bytes | bytearray, covers: tuple[Span, ...], rest: int) -> int:
+    return (_sum(data, covers) + rest) % 0xFFFF or 0xFFFF
 
 
 def _sum(data: bytes | bytearray, covers: tuple[Span, ...]) -> int:

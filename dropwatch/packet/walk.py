@@ -1,5 +1,6 @@
 """One walk over the headers of a packet, which everybody reads who wants to know something of its bytes."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from dropwatch.model.drop import Event
@@ -23,6 +24,7 @@ class Walk(NamedTuple):
     rest: Place
 
 
+@lru_cache(maxsize=16)  # judges ask again and again
 def walk(data: bytes, protocol: int = 0, spi: int | None = None) -> Walk:
     """`data` begins at the network header, `protocol` is the ethertype in host order (0: look at the bytes).
 

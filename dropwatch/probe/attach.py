@@ -5,14 +5,18 @@ import errno
 import time
 from typing import Any, NamedTuple
 
+from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe.family import Hook, TailCall
-from dropwatch.probe.programs.loader import KPROBE_PMU, NO_KPROBES, Kind, Loader
+from dropwatch.probe.programs.load import Kind
+from dropwatch.probe.programs.loader import KPROBE_PMU, NO_KPROBES, Loader
 
 _WHY_NO_KPROBE = {
     errno.ENOENT: "this kernel has no such function",
     errno.EADDRNOTAVAIL: "this kernel has several functions of that name",  # since 6.6: kernel/trace/trace_kprobe.c
 }
+_ENOTSUPP = 524  # include/linux/errno.h: the kernel's own
+_WHY_NO_TRAMPOLINE = {_ENOTSUPP: "this kernel has no BPF trampolines"}
 
 
 class _Attached(NamedTuple):
@@ -95,19 +99,34 @@ class Probes:
 
     def _try(self, hook: Hook) -> str | None:
         """The return first, so that no entry waits for one that is not seen."""
+        if hook.whole is not None:
+            return self._try_whole(hook.function, hook.whole)
         if not KPROBE_PMU.exists():  # tracefs would do, but what a killed process made there stays
             return NO_KPROBES
+        address = self._symbols.sole(hook.function)
         try:
             if hook.back is not None:
-                self._loader.attach_kprobe(hook.function, hook.back, at_return=True)
+                self._loader.attach_kprobe(hook.function, hook.back, at_return=True, address=address)
             if hook.entry is not None:
-                self._loader.attach_kprobe(hook.function, hook.entry)
+                self._loader.attach_kprobe(hook.function, hook.entry, address=address)
         except OSError as error:
             self._detach(hook)
             return _WHY_NO_KPROBE.get(error.errno or 0, error.strerror)
         return None
 
+    def _try_whole(self, function: str, program: str) -> str | None:
+        number = btf.vmlinux().function(function)
+        if number is None:
+            return "this kernel's BTF has no such function"
+        try:
+            self._loader.attach_whole(function, number, program)
+        except OSError as error:
+            return _WHY_NO_TRAMPOLINE.get(error.errno or 0, error.strerror)
+        return None
+
     def _detach(self, hook: Hook) -> None:
+        if hook.whole is not None:
+            self._loader.detach_whole(hook.function)
         if hook.entry is not None:
             self._loader.detach_kprobe(hook.function, hook.entry)
         if hook.back is not None:

@@ -6,16 +6,15 @@ from dropwatch.kernel import btf
 from dropwatch.probe.attach import Probes
 from dropwatch.probe.family import TailCall
 
-COUNTING = TailCall("drop_details", 18, "on_kfree_skb")  # of a summary, when the rule has been searched
+AGAIN = TailCall("drop_details", 18, "on_kfree_skb")  # when its past has been read, or its rule searched
 SEGMENT = TailCall("drop_details", 19, "send_segment")
 _INTERRUPTING = TailCall("interrupting_drops", 0, "on_kfree_skb")
 _AGAIN = "on_kfree_skb_again"
 
 
-def attach_drop(probes: Probes, summary: bool, note: Callable[[str], None]) -> str | None:
+def attach_drop(probes: Probes, note: Callable[[str], None]) -> str | None:
     """Why the kernel refused it, None when it runs. `note` takes sentences for `blind_spots`."""
-    why = probes.load(COUNTING) if summary else None
-    why = why or probes.attach_tracepoint("kfree_skb", "on_kfree_skb")
+    why = probes.load(AGAIN) or probes.attach_tracepoint("kfree_skb", "on_kfree_skb")
     if why is not None:
         return why
     why = probes.load(SEGMENT)

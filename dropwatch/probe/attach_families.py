@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe.attach import Probes
-from dropwatch.probe.families import probed_for
 from dropwatch.probe.family import Family
+from dropwatch.probe.netfilter_families import probed_for
 from dropwatch.probe.netfilter_layout import read_layout
+from dropwatch.probe.send_code import read_send_code
 
 _QUIET_NS = 60_000_000_000
 
@@ -38,7 +39,6 @@ class FamilyProbes:
         self._awake: dict[str, int] = {}  # those that slept, and when they were needed last (monotonic)
 
     def start(self) -> None:
-        self._symbols.look_up(hook.function for family in self._families for hook in family.hooks)
         self._write_layout()
         for family in self._families:
             if family.layer not in self._asleep:
@@ -90,6 +90,10 @@ class FamilyProbes:
         """Whether a probe told what this function at a netfilter hook answered at that time (monotonic)."""
         return self._probes.watched(probed_for(function), time_ns)
 
+    def sees(self, family: Family) -> bool:
+        """Whether its first hook is attached, without which it notes nothing."""
+        return self._probes.is_attached(family.hooks[0])
+
     def is_whole(self, family: Family) -> bool:
         """Whether all its hooks are attached."""
         if family.name not in self._whole:
@@ -98,6 +102,7 @@ class FamilyProbes:
 
     def _write_layout(self) -> None:
         self._probes.write("netfilter_layout", 0, read_layout(self._symbols))
+        self._probes.write("send_code", 0, read_send_code(self._symbols))
 
     def _attach_all(self, family: Family) -> None:
         for at, hook in enumerate(family.hooks):

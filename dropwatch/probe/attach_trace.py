@@ -36,6 +36,8 @@ _HOOKS = (
 )
 # (to, from), net/ipv4/ip_output.c, net/ipv6/ip6_output.c
 _FRAGMENTING = tuple(entries("on_fragmented", "ip_copy_metadata", "ip6_copy_metadata"))
+# Without these a packet may be lost sight of; of a landmark only its step is missing, and its neighbours tell the way.
+_NEEDED = frozenset({*_FIRST, *(hook.function for hook in (*_HOOKS, *_FRAGMENTING))})
 # What has a probe of its own is not followed as other functions are.
 _TAKEN = {*_FIRST, *(hook.function for hook in _HOOKS)}
 
@@ -44,11 +46,13 @@ _NAMED = 5  # of those that are refused
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """What is told of packets that are followed: `tree` also when each function returns."""
+    """What is told of packets that are followed: `tree` also when each function returns. `asked` says whether somebody
+    wants to see this function: a landmark that nobody asked for is missed by nobody."""
 
     functions: Callable[[], tuple[Chosen, ...]]
     fields: tuple[SkbField, ...] = ()
     tree: bool = False
+    asked: Callable[[str], object] = lambda name: False
 
 
 class TraceProbes:
@@ -88,7 +92,7 @@ class TraceProbes:
         ] = {}  # the kernel takes no probe in many: those of its own tracing, for instance
         for hook in self._hooks():
             why = self._probes.attach(hook) if self._probes.is_there(hook) else None
-            if why is not None:
+            if why is not None and (hook.function in _NEEDED or self._follow.asked(hook.function)):
                 refused.setdefault(why, set()).add(hook.function)
         for why, functions in refused.items():
             names = ", ".join(sorted(functions)[:_NAMED])

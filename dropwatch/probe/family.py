@@ -10,6 +10,8 @@ from dropwatch.wire.note import Note
 class Hook:
     """A kernel function with the BPF programs that run at its entry and at its return; one of them may be missing.
 
+    `whole` runs at its return and sees its arguments as well, through the kernel's own trampoline (fexit): it costs a
+    tenth of the two, and only functions of the kernel itself can have it.
     It is not attached where the number `unless` is not 0: the programs know without it what it would tell; nor where
     the kernel has the drop reason `unless_reason`.
     """
@@ -19,10 +21,11 @@ class Hook:
     back: str | None = None
     unless: str | None = None
     unless_reason: str | None = None
+    whole: str | None = None
 
     @property
     def programs(self) -> tuple[str, ...]:
-        return tuple(program for program in (self.back, self.entry) if program is not None)
+        return tuple(program for program in (self.back, self.entry, self.whole) if program is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,11 @@ class Family:
 def entries(program: str, *functions: str) -> Iterator[Hook]:
     """The same program at the entry of several functions."""
     return (Hook(function, program) for function in functions)
+
+
+def returns(program: str, *functions: str) -> Iterator[Hook]:
+    """The same program at the return of several functions."""
+    return (Hook(function, back=program) for function in functions)
 
 
 def both(entry: str, back: str, *functions: str) -> Iterator[Hook]:

@@ -14,6 +14,8 @@ Address = Callable[[str], int | None]
 
 # static before 5.12: net/ipv4/route.c and net/ipv6/route.c; since then net/core/dst.c has one for both (c4c877b27324)
 _BLACKHOLE_MTU = (("ipv4_blackhole_mtu", "dst_blackhole_mtu"), ("ip6_blackhole_mtu", "dst_blackhole_mtu"))
+_CURRENT_KPROBE, _PROG_ACTIVE = "current_kprobe", "bpf_prog_active"
+SYMBOLS = (*_BLACKHOLE_MTU[0], *_BLACKHOLE_MTU[1], _CURRENT_KPROBE, _PROG_ACTIVE)
 
 
 class Reader(Protocol):
@@ -52,7 +54,7 @@ class KernelNumbers:
                 "probe tells them",
             )
         if not (self.current_kprobe and self.bpf_prog_active):
-            name = "bpf_prog_active" if self.current_kprobe else "current_kprobe"
+            name = _PROG_ACTIVE if self.current_kprobe else _CURRENT_KPROBE
             yield (
                 name,
                 "what came while no probe could run is not told from the rest: what probes noted of it is likely, not "
@@ -72,8 +74,8 @@ def find(address: Address, memory: Reader, per_cpu_array: int) -> KernelNumbers:
         _netns_operations(memory),
         (_first(address, _BLACKHOLE_MTU[0]), _first(address, _BLACKHOLE_MTU[1])),
         per_cpu,
-        _variable("current_kprobe", address, start),
-        _variable("bpf_prog_active", address, start),
+        _variable(_CURRENT_KPROBE, address, start),
+        _variable(_PROG_ACTIVE, address, start),
     )
 
 

@@ -14,6 +14,7 @@ _POINTER = 8
 _LIST_HEAD = 16
 # By enum killer of bpf/layout.h, each with its names over the years.
 _KILLERS = (("nf_hook_slow",), ("nft_do_chain",), ("br_handle_frame",), ("nf_reinject", "nfqnl_reinject"))
+SYMBOLS = tuple(name for names in _KILLERS for name in names)
 _CACHE_LINE = 64  # SMP_CACHE_BYTES of x86 and arm64; ebtables exists on nothing else that runs bcc
 
 
@@ -28,6 +29,7 @@ def read_layout(symbols: Kallsyms) -> NetfilterLayout:
     _ebtables(found)
     _conntrack(found)
     _hooks(found)
+    _bridge(found)
     return found
 
 
@@ -91,6 +93,18 @@ def _hooks(found: NetfilterLayout) -> None:
     for family in ("ipv4", "ipv6", "arp", "bridge"):
         offset = btf.vmlinux().offset("net", ("nf", f"hooks_{family}"))
         setattr(found, f"net_hooks_{family}", offset or 0)
+
+
+def _bridge(found: NetfilterLayout) -> None:
+    """The port is an index; it was a device once."""
+    kernel = btf.vmlinux()
+    extension = (kernel.enum("skb_ext_id") or {}).get("SKB_EXT_BRIDGE_NF")
+    index, device = (kernel.offset("nf_bridge_info", (name,)) for name in ("physinif", "physindev"))
+    port = index if index is not None else device
+    if extension is None or port is None:
+        return
+    found.bridge_extension, found.bridge_port = extension + 1, port
+    found.bridge_port_is_device = index is None
 
 
 class _Offsets:

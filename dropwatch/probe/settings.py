@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 
+from dropwatch.model.expression import Expression
 from dropwatch.model.filter import Filter, Network, PortRange
+from dropwatch.names import protocols
 from dropwatch.names.foreign import raw_name
 from dropwatch.probe.kernel_numbers import KernelNumbers
-from dropwatch.wire.settings import ALTERNATIVES, NAME_BYTES, Mark, Prefix, Settings
+from dropwatch.wire.settings import ALTERNATIVES, NAME_BYTES, ExpressionKind, Mark, Prefix, Settings
 from dropwatch.wire.settings import PortRange as WirePorts
 
 
 def settings(wanted: Filter, kernel: KernelNumbers, send_all: bool, *, first_of_a_sort: int = 0) -> Settings:
-    """A kind with more than ALTERNATIVES values is left to user space, which repeats the whole filter."""
+    """A kind with more than ALTERNATIVES values is left to user space, which repeats the whole filter. So is what is
+    excluded, and whose packet it is."""
+    protos = wanted.protos or frozenset(proto for proto, _ in wanted.icmp_types)
     made = Settings(
         netns_operations=kernel.netns_operations,
         blackhole_mtu=kernel.blackhole_mtu,
@@ -19,11 +23,13 @@ def settings(wanted: Filter, kernel: KernelNumbers, send_all: bool, *, first_of_
         bpf_prog_active=kernel.bpf_prog_active,
         send_all=send_all,
         first_of_a_sort=0 if _is_left_to_us(wanted) else first_of_a_sort,
-        asks_flow=wanted.names_flow,
+        asks_flow=wanted.names_flow_by_options,
+        asks_arp=protocols.ARP in wanted.protos,
+        asks_expression=_kind(wanted.expression),
         families=sum({4: 1, 6: 2}[family] for family in wanted.families),
-        asks_proto=bool(wanted.protos),
+        asks_proto=bool(protos),
     )
-    for proto in wanted.protos:
+    for proto in protos - protocols.ETHERTYPES.keys():
         made.protos[proto // 64] |= 1 << proto % 64
     _fill(made, "saddr", [_prefix(network) for network in wanted.saddr])
     _fill(made, "daddr", [_prefix(network) for network in wanted.daddr])
@@ -40,10 +46,21 @@ def settings(wanted: Filter, kernel: KernelNumbers, send_all: bool, *, first_of_
     return made
 
 
+def _kind(expression: Expression | None) -> ExpressionKind:
+    if expression is None:
+        return ExpressionKind.NONE
+    return ExpressionKind.TAG if expression.asks_tag else ExpressionKind.PLAIN
+
+
 def _is_left_to_us(wanted: Filter) -> bool:
     """Whether packets that the programs count as equal may fit the filter or not."""
     kinds = (wanted.saddr, wanted.daddr, wanted.host, wanted.sport, wanted.dport, wanted.port, wanted.marks)
-    return any(len(values) > ALTERNATIVES for values in kinds)
+    return any(len(values) > ALTERNATIVES for values in kinds) or bool(wanted.but or wanted.owner)
+
+
+def is_whole(wanted: Filter) -> bool:
+    """Whether the kernel's filter holds every value of it."""
+    return not _is_left_to_us(wanted) and len(wanted.netns) <= ALTERNATIVES
 
 
 def _fill(made: Settings, kind: str, values: Iterable[object], count: str | None = None) -> None:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel.btf_functions import SkbFunction, functions_taking
 from dropwatch.kernel.kallsyms import Kallsyms
+from dropwatch.model.pattern import pattern
 from dropwatch.names.symbols import FunctionWords, landmarks
 
 # What the compiler makes for every tracepoint that gets a packet: attaching to them tells nothing of the packet's way.
-_OF_TRACEPOINTS = re.compile(
+_OF_TRACEPOINTS = pattern(
     r"(__traceiter|__probestub|__bpf_trace|trace_event_raw_event|perf_trace|trace_event_get_offsets|btf_trace)_"
 )
 

@@ -2,15 +2,12 @@
 
 import ctypes
 import mmap
-import struct
 import time
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Self
 
-from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.memory import Memory
@@ -20,40 +17,46 @@ from dropwatch.model.drop import Event
 from dropwatch.model.filter import Filter
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import RawStep
+from dropwatch.model.resent import ResentSegment
+from dropwatch.model.xdp import XdpError
+from dropwatch.probe import kernel_numbers, netfilter_layout
 from dropwatch.probe.attach import Probes
 from dropwatch.probe.attach_drop import attach_drop
 from dropwatch.probe.attach_families import FamilyProbes
 from dropwatch.probe.attach_trace import Follow, TraceProbes
-from dropwatch.probe.families import CHANGES, FAMILIES
+from dropwatch.probe.families import CGROUP_FILTER, CHANGES, FAMILIES, LISTEN, RESENT, XDP
 from dropwatch.probe.family import Family
 from dropwatch.probe.kernel_names import kernel_names
-from dropwatch.probe.kernel_numbers import find
+from dropwatch.probe.near import attach_near, read_near
 from dropwatch.probe.programs import numbers
+from dropwatch.probe.programs.expression import translated
 from dropwatch.probe.programs.loader import Loader
 from dropwatch.probe.programs.release import programs
 from dropwatch.probe.programs.ring import Ring
 from dropwatch.probe.programs.text import Mode
-from dropwatch.probe.settings import settings
+from dropwatch.probe.refusal import Refused, accept
+from dropwatch.probe.resent import DEATHS, RawResent, ResentProbes
+from dropwatch.probe.rows import KernelRows
+from dropwatch.probe.settings import is_whole, settings
+from dropwatch.probe.xdp import attach_xdp, read_xdp
 from dropwatch.wire.changes import CHANGES_BYTES, last_change
 from dropwatch.wire.decoder import (
-    FOLDED,
     INTERRUPTING,
     LOSS_DETAIL,
     LOSS_RING_FULL,
     LOSS_ROWS,
     LOSS_STEPS,
-    NEW_ROWS,
     NOT_A_PACKET,
     Decoder,
 )
-from dropwatch.wire.drop import SOURCES, netns_of
+from dropwatch.wire.drop import SOURCES
 from dropwatch.wire.header import RecordHeader
+from dropwatch.wire.near import RawNear
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
-_MANY_ROWS = 4096  # half of what there is room for
-_SECOND_SHIFT = 30  # of nanoseconds, in a row's count
 _LIGHT = "--light: probes that name a rule or an SA, or prove a drop harmless, come with the first drop of their layer"
+_NOT_IN_KERNEL = "the expression is judged in user space, which is sent each drop that fits the options"
 _PATIENCE_NS = 10**9  # for a record that another one has promised
 
 
@@ -66,17 +69,15 @@ class Counts:
     not_packets: int
 
 
-class Refused(CannotRunHere):
-    """The verifier does not take the programs as they are."""
-
-
-class Tracer:
+class Tracer(KernelRows):
     """The probes of one run. Leaving the context detaches them; so does the end of the process, however it ends.
 
     With `summary` the kernel counts what matches, and of each sort only some come as Events. Of equal ones
     `first_of_a_sort` come as Events in a second on each CPU, and the others are only counted; 0: all come. `light`:
     what may cost an accepted packet something is attached at wake(), and taken off after a quiet minute. With
-    `follow` what matches is followed on its way as well: take_steps() gives what was seen of it.
+    `follow` what matches is followed on its way as well: take_steps() gives what was seen of it. What nearly matches
+    `near` is kept: near() gives it. What TCP sends again in connections that `resent` asks for is joined with what
+    died: take_resent() and resent() tell of it.
     """
 
     def __init__(
@@ -89,12 +90,18 @@ class Tracer:
         first_of_a_sort: int = 0,
         light: bool = False,
         follow: Follow | None = None,
+        near: Filter | None = None,
+        resent: Filter | None = None,
     ) -> None:
+        self._near, self._resent_wanted = near, resent
+        self._resent: ResentProbes | None = None
         self._wanted = wanted
         self._light = light
         self._mode: Mode = "summary" if summary else "findings" if follow is None else "trace"
+        expression = wanted.expression
+        self._called = (translated(expression.program) if expression is not None else None) or b""
         self._first_of_a_sort = first_of_a_sort
-        self._folded = self._forgotten = 0
+        super().__init__()
         self._follow = follow
         self._following: TraceProbes | None = None
         self._symbols = symbols
@@ -102,7 +109,6 @@ class Tracer:
         self._records: list[bytes] = []
         self._blind_spots: list[str] = []
         self._open = ExitStack()  # what the run has in the kernel
-        self._loader: Loader
         self._ring: Ring
         self._table_changes: mmap.mmap | None = None
         self._change_times: mmap.mmap | None = None
@@ -150,6 +156,8 @@ class Tracer:
                 self._following.modules_changed(self._decoder.modules)
             self._decoder.modules.clear()
             btf.forget()
+        if events and not self._families.sees(CGROUP_FILTER):
+            events = [replace(event, notes=event.notes | {"cgroup-unseen"}) for event in events]
         if self._light:
             asleep = frozenset(f"asleep-{layer}" for layer in self._families.asleep)
             events = [replace(event, notes=event.notes | asleep) for event in events] if asleep else events
@@ -167,6 +175,22 @@ class Tracer:
         steps, self._decoder.steps = self._decoder.steps, []
         return steps
 
+    def xdp_errors(self) -> dict[XdpError, int]:
+        """What XDP programs have lost by an error, of all namespaces."""
+        return read_xdp(self._loader)
+
+    def take_resent(self) -> list[ResentSegment]:
+        """What was sent again because something died, since the last call; to be called after read()."""
+        resent, self._decoder.resent = self._decoder.resent, []
+        return resent
+
+    def resent(self) -> RawResent | None:
+        """All that was sent again; None where that is not watched. Exact once detached."""
+        if self._resent is None:
+            return None
+        is_seen = LISTEN.layer not in self._families.asleep and self._families.is_whole(LISTEN)
+        return self._resent.read(self._missed.get(DEATHS, 0), sees_refused_syns=is_seen)
+
     def table_changes(self) -> int:
         """How often a change of a legacy table began or ended since the start."""
         changes = self._table_changes
@@ -182,50 +206,16 @@ class Tracer:
         """SAs that were deleted since the start, in the order of their end; of very many the last."""
         return self._decoder.gone_states
 
-    def rows(self) -> dict[bytes, int]:
-        """How many packets of each sort have died: by Event.row. Only in a summary."""
-        return dict(self._loader.items("rows"))
-
-    def folded(self, *, anyway: bool) -> dict[bytes, tuple[int, int]] | None:
-        """By Event.row: how many packets were only counted, and when the last one came (in ns, about).
-
-        None where nothing is new, unless it is asked `anyway`: no such packets, nor so many rows that some should make
-        room.
-        """
-        folded = self._loader.sum("unsent", FOLDED)
-        crowded = self._loader.sum("unsent", NEW_ROWS) - self._forgotten > _MANY_ROWS
-        if folded == self._folded and not (crowded or anyway):
-            return None
-        self._folded = folded
-        rows = self._loader.elements("rows")
-        return {
-            row: (sum(packets for packets, _ in each), _last_ns(second for _, second in each))
-            for row, each in rows
-        }
-
-    def forget(self, rows: Iterable[bytes]) -> None:
-        """Makes room for others. They may come again, and count anew."""
-        gone = list(rows)
-        for row in gone:
-            self._loader.delete("rows", row)
-        self._forgotten += len(gone)
-        if not gone:
-            return
-        # Also of those that lost no row: where there was no room for one it counts all the same.
-        left = Counter(netns_of(row) for row, _ in self._loader.elements("rows"))
-        for netns, have in list(self._loader.items("row_owners")):
-            now = left[struct.unpack("=I", netns)[0]]
-            if have != now:
-                self._loader.put("row_owners", netns, struct.pack("=I", now))
-
-    def flows(self) -> list[tuple[bytes, int]]:
-        """What died by flow (struct flow of bpf/flow.c), of many flows only some. Only in a summary."""
-        return list(self._loader.items("flows"))
+    def near(self) -> tuple[list[RawNear], int]:
+        """Drops that nearly fit the filter, and how many may have been nearer: nobody looked at them."""
+        return read_near(self._loader) if self._near is not None else ([], 0)
 
     def detach(self) -> None:
         """Takes the programs out of the kernel; `read(0)` still gives what is in the ring."""
         if self._missed:
             return
+        if self._resent is not None:
+            self._resent.stop()
         # What is read from now on may still be changed meanwhile.
         self._loader.detach(but={program for hook in CHANGES.hooks for program in hook.programs})
         self._missed = self._loader.recursion_misses()
@@ -255,10 +245,18 @@ class Tracer:
         self._open.close()
 
     def _start_with_what_is_accepted(self) -> None:
-        """Families have a part in the program that sees the drops: if it is refused, the one at fault is left out."""
-        why = ""
-        for without in ((), *((family,) for family in reversed(FAMILIES)), FAMILIES):
+        """The expression and the families have a part in the program that sees the drops: if it is refused, the one at
+        fault is left out.
+        """
+        why, ours = "", self._wanted.expression is not None
+        families = ((), *((family,) for family in reversed(FAMILIES)), FAMILIES)
+        tries = [(b"", without) for without in families]
+        if self._called:
+            tries.insert(0, (self._called, ()))
+        for self._called, without in tries:
             self._blind_spots = [f"probe {family.name}: not attached: {why}" for family in without]
+            if ours and not self._called:
+                self._blind_spots.append(f"{_NOT_IN_KERNEL}: {why or 'it has a loop'}")
             try:
                 self._start(without)
                 return
@@ -272,13 +270,17 @@ class Tracer:
         built = numbers.build(FAMILIES, without=without, mode=self._mode)
         for name, why in built.left_out.items():
             self._note(f"probe {name}: not attached: {why}")
-        self._loader = Loader(programs(built.text), built.numbers, built.entries)
+        self._loader = Loader(programs(built.text), built.numbers, built.entries, self._called)
         self._open.callback(self._loader.close)
+        hooks = (hook.function for family in built.families for hook in family.hooks)
+        self._symbols.look_up((*hooks, *kernel_numbers.SYMBOLS, *netfilter_layout.SYMBOLS))
         with Memory() as memory:
-            kernel = find(self._symbols.address, memory, self._loader.map("seen"))
+            kernel = kernel_numbers.find(self._symbols.address, memory, self._loader.map("seen"))
         for sentence in kernel.blind_spots:
             self._note(sentence)
-        wanted = settings(self._wanted, kernel, self._send_all, first_of_a_sort=self._first_of_a_sort)
+        each = self._wanted.expression is not None and not self._called
+        first = 0 if each else self._first_of_a_sort
+        wanted = settings(self._wanted, kernel, self._send_all, first_of_a_sort=first)
         self._loader.write("configuration", 0, wanted)
         self._table_changes = self._mapped("xt_changes", mmap.PAGESIZE)
         self._change_times = self._mapped("change_times", CHANGES_BYTES)
@@ -291,14 +293,26 @@ class Tracer:
             self._note(_LIGHT)
         if self._follow is not None:
             self._following = TraceProbes(Probes(self._loader, self._symbols), self._follow, self._note)
-            _accept("programs that follow packets were", self._following.start())
+            accept("programs that follow packets were", self._following.start())
         for tracepoint in ("module_load", "module_free"):
             if (refused := probes.attach_tracepoint(tracepoint, "on_module")) is not None:
                 self._note(f"modules loaded while whydrop runs get no probes: {refused}")
         if moved := self._symbols.moved():  # before anybody told of it
             self._families.modules_changed(moved)
-        _accept("program on_kfree_skb was", attach_drop(probes, self._mode == "summary", self._note))
+        accept("program on_kfree_skb was", attach_drop(probes, self._note))
+        self._watch_resent(probes, kernel, RESENT.name in built.left_out)
+        if XDP.name not in built.left_out:
+            attach_xdp(probes, self._note)
+        if self._near is not None:
+            attach_near(probes, self._loader, settings(self._near, kernel, self._send_all), self._note)
         btf.forget()
+
+    def _watch_resent(self, probes: Probes, kernel: kernel_numbers.KernelNumbers, is_left_out: bool) -> None:
+        wanted = self._resent_wanted
+        if wanted is None or is_left_out or not is_whole(wanted):
+            return
+        resent = ResentProbes(probes, self._loader, settings(wanted, kernel, self._send_all))
+        self._resent = resent if resent.start(self._note) else None
 
     def _mapped(self, table: str, size: int) -> mmap.mmap:
         return self._open.enter_context(mmap.mmap(self._loader.map(table), size, prot=mmap.PROT_READ))
@@ -310,16 +324,3 @@ class Tracer:
     def _take(self, record: bytes) -> int:
         self._records.append(record)
         return -1 if len(self._records) >= _BATCH else 0
-
-
-def _last_ns(seconds: Iterable[int]) -> int:
-    """The end of the last of them; beside it stands how many were sent in it."""
-    return max(second & 0xFFFFFFFF for second in seconds) + 1 << _SECOND_SHIFT
-
-
-def _accept(what: str, refused: str | None) -> None:
-    if refused is not None:
-        raise Refused(
-            f"the {what} refused by this kernel: {refused}",
-            "whydrop check says what this machine can do; please report this kernel",
-        )

@@ -10,6 +10,8 @@ import hashlib
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from dropwatch.model.pattern import pattern
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -34,14 +36,14 @@ _FIXED = frozenset(
     for network in (*_KEPT_WHOLE, *_KEPT_PREFIX)
     for length in range(network.prefixlen)
 )
-_IN_TEXT = re.compile(
+_IN_TEXT = pattern(
     r"""(?<![^\W_])(?<![:.])(?P<mac>[0-9a-f]{1,2}(?::[0-9a-f]{1,2}){5})(?![\w:])
       | (?<![\d.])(?P<v4>\d{1,3}(?:\.\d{1,3}){3})(?!\d|\.\d)(?:/(?P<mask>\d{1,3}(?:\.\d{1,3}){3}|\d{1,2})(?!\d))?
       | (?<![^\W_])(?<![:.])(?P<v6>[0-9a-f]{0,4}:[0-9a-f:]*:[0-9a-f:]*(?:\d{1,3}(?:\.\d{1,3}){3})?)
         (?:/(?P<length>\d{1,3}))?""",
     re.IGNORECASE | re.VERBOSE,
 )
-_SPELT_OUT = re.compile(r"((?:\\x[0-9a-f]{2})+)")  # as names/foreign.py spells bytes
+_SPELT_OUT = pattern(r"((?:\\x[0-9a-f]{2})+)")  # as names/foreign.py spells bytes
 _MOST_REMEMBERED = 1 << 16
 
 

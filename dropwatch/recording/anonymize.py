@@ -9,6 +9,7 @@ from dropwatch.model.drop import Address, Event, Finding, Frame
 from dropwatch.model.ipsec import Selector
 from dropwatch.model.journey import Journey
 from dropwatch.model.netfilter import XtNote
+from dropwatch.model.resent import Death
 from dropwatch.model.summary import Summary
 from dropwatch.packet.rewrite import rewritten
 from dropwatch.packet.walk import walk_event
@@ -29,24 +30,27 @@ class Editor:
         edited = self.value(event)
         rename = self._anonymizer.packed if self._anonymizer is not None else None
         packet = rewritten(walk_event(event), payload=self._payload, rename=rename)
-        return dataclasses.replace(edited, packet=packet)
+        link = event.link
+        if rename is not None and link:
+            link = rename(link[:6]) + rename(link[6:12]) + link[12:]
+        return dataclasses.replace(edited, packet=packet, link=link)
 
     def gathered(self, shown: Summary | Journey) -> Summary | Journey:
         """A summary or a journey with the packets of its findings edited, and everything else too."""
         if isinstance(shown, Journey):
-            return dataclasses.replace(self.value(shown), finding=self._finding(shown.finding))
-        rows = (
-            dataclasses.replace(self.value(row), finding=self._finding(row.finding)) for row in shown.rows
-        )
+            return dataclasses.replace(self.value(shown), finding=self._found(shown.finding))
+        rows = (dataclasses.replace(self.value(row), finding=self._found(row.finding)) for row in shown.rows)
         return dataclasses.replace(self.value(shown), rows=tuple(rows))
 
-    def _finding(self, finding: Finding | None) -> Finding | None:
-        if finding is None:
-            return None
+    def finding(self, finding: Finding) -> Finding:
+        """A finding with its packet edited, and everything else too."""
         edited = self.value(finding)
         return dataclasses.replace(
             edited, drop=dataclasses.replace(edited.drop, event=self.event(finding.drop.event))
         )
+
+    def _found(self, finding: Finding | None) -> Finding | None:
+        return None if finding is None else self.finding(finding)
 
     def value(self, value: Value) -> Value:
         """Any value of the model, whatever it is made of."""
@@ -63,6 +67,7 @@ class _Walk:
             Event: self._of_event,
             Frame: lambda frame: {"address": self._new.kernel_address(frame.address)},
             Selector: self._of_selector,
+            Death: self._of_death,
             XtNote: lambda note: {
                 "rule": b""
             },  # the entry's bytes hold addresses, the words of the answer do too
@@ -95,6 +100,12 @@ class _Walk:
             "skb": self._new.kernel_address(event.skb),
             "location": self._new.kernel_address(event.location),
             "stack": tuple(self._new.kernel_address(address) for address in event.stack),
+        }
+
+    def _of_death(self, death: Death) -> dict[str, Any]:
+        return {
+            "skb": self._new.kernel_address(death.skb),
+            "location": self._new.kernel_address(death.location),
         }
 
     def _of_selector(self, selector: Selector) -> dict[str, Any]:

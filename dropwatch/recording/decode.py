@@ -12,7 +12,8 @@ from functools import cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from dropwatch.model.drop import KernelAddress
+from dropwatch.model.address import KernelAddress
+from dropwatch.model.pattern import pattern
 from dropwatch.names.foreign import printable
 from dropwatch.recording.encode import field_names, tag_of
 
@@ -20,8 +21,8 @@ _LARGEST = 1 << 64
 _DEEPEST = 32
 _LONGEST_TEXT = 1 << 16
 _IP_TYPES = (IPv4Address, IPv6Address, IPv4Network, IPv6Network)
-_KERNEL_ADDRESS = re.compile(r"0x[0-9a-f]{1,16}", re.ASCII)
-_NUMBER_AS_KEY = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_KERNEL_ADDRESS = pattern(r"0x[0-9a-f]{1,16}", re.ASCII)
+_NUMBER_AS_KEY = pattern(r"-?[0-9]{1,20}", re.ASCII)
 
 Reader = Callable[[Any], Any]
 

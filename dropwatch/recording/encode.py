@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from dropwatch.model.drop import KernelAddress
+from dropwatch.model.address import KernelAddress
 
 _NOTHING = object()  # equal to no value
 

@@ -6,6 +6,7 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Event, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey
+from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.recording.decode import decode
 from dropwatch.recording.encode import encode
@@ -56,7 +57,7 @@ class Tick:
     now: float
 
 
-Content = Start | Frame | Answer | GoneState | Kept | Tick | Summary | Journey | End
+Content = Start | Frame | Answer | GoneState | Kept | Tick | Summary | Journey | ResentSegment | End
 _TYPES: dict[str, type[Any]] = {
     "start": Start,
     "symbol": Frame,
@@ -66,6 +67,7 @@ _TYPES: dict[str, type[Any]] = {
     "tick": Tick,
     "summary": Summary,
     "journey": Journey,
+    "resent": ResentSegment,
     "end": End,
 }
 _NAMES = {kind: name for name, kind in _TYPES.items()}

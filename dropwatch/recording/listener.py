@@ -1,15 +1,20 @@
 """Hears what goes on in a run: what leaves a recording of it is in writer.py, which a run without one does not need."""
 
+from typing import ClassVar
+
 from dropwatch.enrich.answers import Answers
 from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Drop, Finding, MatchResult, Totals
 from dropwatch.model.journey import Journey
+from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.recording.start import Start
 
 
 class Listener:
     """Hears all of one run, from begin() to close(), and does nothing with it: of a run that leaves no file."""
+
+    needs_each: ClassVar[bool] = False  # each packet as a finding, and each judged by itself
 
     @property
     def failure(self) -> WhydropError | None:
@@ -40,6 +45,9 @@ class Listener:
 
     def gathered(self, shown: Summary | Journey) -> None:
         """A summary or a journey that is shown now."""
+
+    def sent_again(self, segment: ResentSegment) -> None:
+        """A segment of TCP that was sent again, because something had died."""
 
     def end(self, totals: Totals, not_packets: int, now: float) -> None:
         """The closing statement. `not_packets` are netlink and unix buffers."""

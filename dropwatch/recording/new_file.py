@@ -1,18 +1,22 @@
 """Makes the file of `--write`: readable by its owner only, through nobody's link, over nobody's data.
 
-An earlier recording (or capture) of whydrop is replaced, as tcpdump does, and so is an empty file. Anything else that
-is there already is left alone.
+An earlier recording (capture, page) of whydrop is replaced, as tcpdump does, and so is an empty file. Anything else
+that is there already is left alone.
 """
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from dropwatch.errors import WhydropError, WrongUsage
 from dropwatch.recording.members import LOOKED_AT, is_recording
 
-_HINT = "name a file that does not exist yet, in a directory that does: --write drops.whydrop"
+_HINT = "name a file that does not exist yet, in a directory that does"
 _OTHER_CAPTURES = frozenset({".pcap", ".cap", ".erf", ".snoop"})
+_PAGES = frozenset({".html", ".htm"})
+_PAGE_BEGINS, _PAGE_OURS = b"<!doctype html>", b'<meta name="generator" content="whydrop '
 _SECTION_HEADER, _APPLICATION = b"\x0a\x0d\x0d\x0a", b"whydrop"
 
 
@@ -53,30 +57,80 @@ class NewFile:
                 raise self.failure
 
 
+class WholeFile:
+    """A file that is there as a whole or not at all: what was there before stays until write() has all of it.
+
+    Raises WhydropError where it cannot be made, at once and not only when it is written.
+    """
+
+    def __init__(self, path: Path, option: str = "--write") -> None:
+        refuse_bad_path(path, option)
+        self._path, self._option = path, option
+        with self._refusal("created"):
+            beside, descriptor = self._beside()
+            os.close(descriptor)
+            beside.unlink()
+
+    def write(self, data: bytes) -> None:
+        """Everything; the file is its owner's only, and replaces no link's target."""
+        with self._refusal("written"):
+            beside, descriptor = self._beside()
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                beside.replace(self._path)
+            except OSError:
+                beside.unlink(missing_ok=True)
+                raise
+
+    def _beside(self) -> tuple[Path, int]:
+        """A new file in the same directory, under a name that nobody can guess."""
+        beside = self._path.with_name(f".whydrop-{os.urandom(8).hex()}")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return beside, os.open(beside, flags, 0o600)
+
+    @contextlib.contextmanager
+    def _refusal(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise WhydropError(
+                f"{self._option} {self._path}: cannot be {what}: {error.strerror}",
+                "name a file in a directory that you may write to, where there is room",
+            ) from error
+
+
 def is_capture(path: Path) -> bool:
     """True when the name asks for a capture instead of a recording."""
     return path.suffix.lower() == ".pcapng"
 
 
-def refuse_bad_path(path: Path) -> None:
+def is_page(path: Path) -> bool:
+    """True when the name asks for an HTML page instead of a recording."""
+    return path.suffix.lower() in _PAGES
+
+
+def refuse_bad_path(path: Path, option: str = "--write") -> None:
     """Raise WrongUsage where the file cannot be, or where it would replace something that is none of ours."""
+    if str(path) == "-":
+        raise WrongUsage("--write -: standard output has the findings, and what is written is a file", _HINT)
     if path.suffix.lower() in _OTHER_CAPTURES:
         raise WrongUsage(
-            f"--write {path}: this format has no place for comments",
+            f"{option} {path}: this format has no place for comments",
             f"Wireshark opens {path.with_suffix('.pcapng')}",
         )
     if not path.parent.is_dir():
-        raise WrongUsage(f"--write {path}: there is no directory {path.parent}", _HINT)
+        raise WrongUsage(f"{option} {path}: there is no directory {path.parent}", _HINT)
     try:
         found = path.lstat()
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise WrongUsage(f"--write {path}: {getattr(error, 'strerror', None) or error}", _HINT) from error
+        raise WrongUsage(f"{option} {path}: {getattr(error, 'strerror', None) or error}", _HINT) from error
     if not stat.S_ISREG(found.st_mode):
-        raise WrongUsage(f"--write {path}: is there already and is not a plain file", _HINT)
+        raise WrongUsage(f"{option} {path}: is there already and is not a plain file", _HINT)
     if found.st_size and not _is_ours(path):
-        raise WrongUsage(f"--write {path}: is there already and holds something else", _HINT)
+        raise WrongUsage(f"{option} {path}: is there already and holds something else", _HINT)
 
 
 def _is_ours(path: Path) -> bool:
@@ -85,6 +139,8 @@ def _is_ours(path: Path) -> bool:
             start = file.read(LOOKED_AT)
     except OSError:
         return False
+    if is_page(path):
+        return start.startswith(_PAGE_BEGINS) and _PAGE_OURS in start
     if is_capture(path):
         return start.startswith(_SECTION_HEADER) and _APPLICATION in start
     return is_recording(start)

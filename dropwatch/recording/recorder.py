@@ -9,6 +9,7 @@ from typing import Any
 from dropwatch.model.drop import Drop, Finding, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey
+from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary, SummaryRow
 from dropwatch.recording.anonymize import Editor
 from dropwatch.recording.encode import encode
@@ -90,6 +91,12 @@ class Recorder:
         if isinstance(shown, Summary):
             shown = replace(shown, rows=tuple(map(self._row, shown.rows)))
         self._add(self._editor.gathered(shown))
+
+    def sent_again(self, segment: ResentSegment) -> None:
+        """It was told of then."""
+        self._settle()
+        self._symbols(tuple(death.location for death in (segment.segment, segment.ack) if death is not None))
+        self._add(self._editor.value(segment))
 
     def tick(self, now: float) -> None:
         """The renderers were asked for what is due. Writes to the file once a second, or when there is much."""

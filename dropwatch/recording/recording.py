@@ -10,6 +10,7 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Event, Finding, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey
+from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.recording.decode import Malformed, decode
 from dropwatch.recording.items import SLOTS, Answer, Asked, Kept, Tick, content_of
@@ -51,7 +52,7 @@ class Recorded:
     asked: dict[str, _Answer | _GoneRange] = field(default_factory=dict)
 
 
-Found = Recorded | Tick | Summary | Journey | End
+Found = Recorded | Tick | Summary | Journey | ResentSegment | End
 
 
 class Recording:
@@ -138,7 +139,7 @@ class Recording:
                 return self._recorded(found)
             case Summary():
                 return self._with_findings(found)
-            case Tick() | Journey() | End():
+            case Tick() | Journey() | ResentSegment() | End():
                 return found
             case Frame():
                 self.renamed += found.address in self._symbols

@@ -1,11 +1,13 @@
 """Leaves a recording of a run."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from dropwatch.enrich.answers import Answers
 from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Drop, MatchResult, Packet, Totals
 from dropwatch.model.journey import Journey
+from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.recording.anonymize import Editor
 from dropwatch.recording.answers import noted_answers
@@ -17,6 +19,8 @@ from dropwatch.recording.start import End, Start
 
 class RecordingListener(Listener):
     """Leaves a recording for `whydrop replay`."""
+
+    needs_each: ClassVar[bool] = True
 
     def __init__(self, path: Path, editor: Editor) -> None:
         self._path = path
@@ -57,6 +61,9 @@ class RecordingListener(Listener):
     def gathered(self, shown: Summary | Journey) -> None:
         self._recorder.gathered(shown)
 
+    def sent_again(self, segment: ResentSegment) -> None:
+        self._recorder.sent_again(segment)
+
     def end(self, totals: Totals, not_packets: int, now: float) -> None:
         self._recorder.end(
             End(
@@ -69,6 +76,8 @@ class RecordingListener(Listener):
                 reported=totals.reported,
                 suppressed=totals.suppressed,
                 journeys=totals.journeys,
+                seconds=totals.seconds,
+                resent=totals.resent,
             )
         )
 

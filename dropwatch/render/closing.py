@@ -1,17 +1,12 @@
-"""The first and the last words of a run: what it cannot see, then what it saw, told, lost and kept back."""
+"""The last words of a run: what it saw, told, lost and kept back, and what it could not see."""
 
 from collections.abc import Mapping, Sequence
 
 from dropwatch.model.drop import Totals
 from dropwatch.render.layout import Layout
+from dropwatch.render.resent import sent_again
 
 _NAMED = 4  # probes that are missing for the same reason
-
-
-def opening(blind_spots: Sequence[str], layout: Layout, doing: str = "watching for dropped packets") -> str:
-    """One line for standard error when the watch begins, and what it will not see."""
-    lines = layout.paragraph(f"{doing}; Ctrl-C ends", "whydrop: ", "  ")
-    return "\n".join([*lines, *_not_seen(blind_spots, layout)]) + "\n"
 
 
 def closing(totals: Totals, layout: Layout, told: Sequence[str] = ()) -> str:
@@ -26,26 +21,25 @@ def closing(totals: Totals, layout: Layout, told: Sequence[str] = ()) -> str:
         lines += layout.paragraph(text, "  ", "    ")
     if totals.lost:
         lost = sum(totals.lost.values())
-        text = (
-            f"{_number(lost, 'event')} lost on the way to whydrop, counted but not told: {_list(totals.lost)}"
-        )
+        text = f"{_number(lost, 'event')} lost on the way to whydrop, counted but not shown: {_list(totals.lost)}"
         lines += layout.paragraph(text, "  lost: ", "    ")
     if totals.suppressed:
         lines += layout.paragraph(_list(totals.suppressed), "  harmless, not shown without --all: ", "    ")
-    lines += _not_seen([spot for spot in totals.blind_spots if spot not in told], layout)
+    if totals.resent is not None:
+        lines += sent_again(totals.resent, layout)
+    lines += not_seen([spot for spot in totals.blind_spots if spot not in told], layout)
     if told:
-        lines += _not_seen([f"what the first lines say ({_number(len(told), 'blind spot')})"], layout)
+        lines += not_seen([f"what the first lines say ({_number(len(told), 'blind spot')})"], layout)
     return "\n".join(lines) + "\n"
 
 
-def _not_seen(blind_spots: Sequence[str], layout: Layout) -> list[str]:
-    return [
-        line for spot in _together(blind_spots) for line in layout.paragraph(spot, "  not seen: ", "    ")
-    ]
+def not_seen(blind_spots: Sequence[str], layout: Layout) -> list[str]:
+    """A line, or more, for each sentence; those of many probes that are missing for one reason are one."""
+    return [line for spot in together(blind_spots) for line in layout.paragraph(spot, "  not seen: ", "    ")]
 
 
-def _together(blind_spots: Sequence[str]) -> list[str]:
-    """Many probes may be missing for one reason: that is one sentence."""
+def together(blind_spots: Sequence[str]) -> list[str]:
+    """Blind spots in sentences: many probes may be missing for one reason, that is one."""
     probes: dict[str, list[str]] = {}
     sentences: dict[str, str | None] = {}  # in order, None: of probes
     for spot in blind_spots:
@@ -69,11 +63,12 @@ def _of_probes(names: Sequence[str], why: str) -> str:
 def _main(totals: Totals) -> str:
     matched = f"{_number(totals.matched, 'dropped packet')} matched"
     if totals.reported != totals.matched:
-        matched += f", {totals.reported} told"
+        matched += f", {totals.reported} shown"
     if totals.seen_by is None:
         return f"{matched}; how many drops were seen in all is not known"
     seen = sum(totals.seen_by.values())
-    return f"{matched}; {_number(seen, 'drop')} seen in all ({_list(totals.seen_by) or 'no source'})"
+    by = _list({name: count for name, count in totals.seen_by.items() if count})
+    return f"{matched}; {_number(seen, 'drop')} seen in all{f' ({by})' if by else ''}"
 
 
 def _number(count: int, noun: str) -> str:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from dropwatch.errors import WhydropError
 
-_PIECE = 1024  # characters: no more bytes than a pipe takes at once that has any room
+_PIECE = select.PIPE_BUF  # bytes: a pipe that has any room takes them at once
 _LOOK_EVERY_MS, _GRACE_S = 100, 10.0
 _NOBODY_READS = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
 
@@ -32,6 +32,14 @@ class Screen:
         for stream in (out, err):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+
+    @property
+    def err_is_terminal(self) -> bool:
+        """Whether a line of say() can be written over."""
+        try:
+            return self.err is not None and self.err.isatty() and os.environ.get("TERM") != "dumb"
+        except ValueError:
+            return False
 
     @property
     def reader_left(self) -> bool:
@@ -64,10 +72,14 @@ class Screen:
             self.err = None
 
     def _write(self, stream: TextIO, text: str) -> None:
-        for start in range(0, len(text), _PIECE):
+        if not isinstance(stream, io.TextIOWrapper):
+            stream.write(text)
+            return
+        written = text.encode(stream.encoding, stream.errors or "strict")
+        for start in range(0, len(written), _PIECE):
             self._wait_for_room(stream)
-            stream.write(text[start : start + _PIECE])
-            stream.flush()
+            stream.buffer.write(written[start : start + _PIECE])
+            stream.buffer.flush()
 
     def _wait_for_room(self, stream: TextIO) -> None:
         """Raises OSError (EPIPE) where nobody makes any though the run is to end."""

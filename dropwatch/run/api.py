@@ -5,6 +5,7 @@ no signal is touched.
 """
 
 import difflib
+import warnings
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -17,6 +18,7 @@ from dropwatch.run.mode import FIRST_OF_A_SORT, Mode, Silent
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 from dropwatch.run.wanted import values
+from dropwatch.run.wanted.doubts import doubts
 from dropwatch.run.wanted.words import filter_of, on_this_host, recorded_filter
 
 _One = str | int | IPv4Address | IPv6Address | IPv4Network | IPv6Network
@@ -35,11 +37,17 @@ class FilterWords(TypedDict, total=False):
     sport: Word
     dport: Word
     port: Word
+    icmp_type: Word
     iface: Word
     netns: Word
     mark: Word
+    pid: Word
+    comm: Word
+    unit: Word
+    container: Word
     cause: Word
     reason: Word
+    expression: str
 
 
 _FLAGS = ("ipv4", "ipv6")
@@ -59,19 +67,22 @@ def live(
 
     When the block begins every probe is attached; drops wait for the iteration, which ends after `count` findings or
     `duration` seconds, or when stop() is called. `all` also gives what is known to be harmless, `light` costs accepted
-    packets nothing, `write` leaves a recording. Raises WrongUsage here, CannotRunHere when the block is entered.
+    packets nothing, `write` leaves a recording. Raises WrongUsage here, CannotRunHere when the block is entered; warns
+    of an interface or a process that is asked for and not there yet.
     """
     from dropwatch.run.live import Live  # the probes: only for who needs them
 
     words = _words(wanted)
-    found = filter_of(words)
+    found = on_this_host(filter_of(words), words["netns"])
+    for doubt in doubts(found):
+        warnings.warn(doubt, stacklevel=2)
     options = Options(
         all_drops=all,
         light=light,
         count=None if count is None else values.count("--count", str(count)),
         duration=None if duration is None else values.seconds("--duration", f"{duration:.9f}"),
         write=_file(write),
-        wanted=on_this_host(found, words["netns"]),
+        wanted=found,
     )
     return Live(options, lambda symbols, listener: Mode(Silent(), FIRST_OF_A_SORT), Nobody(), Stop())
 
@@ -126,7 +137,8 @@ def _words(wanted: FilterWords) -> dict[str, Any]:
             raise WrongUsage(f"there is no filter {name!r}", hint)
     given: dict[str, Any] = dict(wanted)
     flags = {name: bool(given.pop(name, False)) for name in _FLAGS}
-    return flags | {name: _texts(given.get(name, ())) for name in _NAMES if name not in _FLAGS}
+    words = {name: _texts(given.get(name, ())) for name in _NAMES if name not in _FLAGS}
+    return flags | words
 
 
 def _texts(word: Word) -> tuple[str, ...]:

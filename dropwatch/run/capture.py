@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Event, Finding
@@ -16,6 +17,8 @@ from dropwatch.render.finding import pcapng
 
 class CaptureListener(Listener):
     """Leaves a capture that Wireshark opens: what was found, one packet each."""
+
+    needs_each: ClassVar[bool] = True
 
     def __init__(self, path: Path, editor: Editor, payload: bool) -> None:
         self._path = path

@@ -55,7 +55,7 @@ class Command:
         except OSError as error:
             raise WrongUsage(
                 f"the command after `--` cannot be run: {self._argv[0]}: {error.strerror}",
-                "it must be a program that this machine can execute",
+                "it must be a program that this host can execute",
             ) from error
 
     def ended(self) -> bool:

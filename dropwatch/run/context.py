@@ -9,15 +9,22 @@ from typing import Protocol, Self
 
 from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Finding, Totals
+from dropwatch.model.nothing import Nothing
 from dropwatch.run.stop import Stop
 
 
 class Face(Protocol):
-    """Who looks on: gets the text as it comes, and says when nobody reads it any more."""
+    """Who looks on: gets the text as it comes, and says when nobody reads it any more.
+
+    `explains`: where nothing matches it is to know what there was.
+    """
 
     @property
     def reader_left(self) -> bool: ...
-    def ready(self, doing: str, blind_spots: tuple[str, ...]) -> None: ...
+    @property
+    def explains(self) -> bool: ...
+    def starting(self) -> None: ...
+    def ready(self, watched: str, blind_spots: tuple[str, ...]) -> None: ...
     def show(self, text: str) -> None: ...
 
 
@@ -25,8 +32,12 @@ class Nobody:
     """No text is wanted."""
 
     reader_left = False
+    explains = False
 
-    def ready(self, doing: str, blind_spots: tuple[str, ...]) -> None:
+    def starting(self) -> None:
+        """Nobody waits for it."""
+
+    def ready(self, watched: str, blind_spots: tuple[str, ...]) -> None:
         """Nobody waits for it."""
 
     def show(self, text: str) -> None:
@@ -46,6 +57,7 @@ class Run(ABC):
         self._findings: Generator[Finding, None, None] | None = None
         self._totals: Totals | None = None
         self.last_words = ""
+        self.nothing: Nothing | None = None  # what it knows where nothing matched
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as contexts:

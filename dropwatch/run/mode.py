@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from dropwatch.model.drop import Drop, Event, Finding, Totals
 from dropwatch.model.journey import Journey, RawStep
+from dropwatch.model.resent import Lost
 from dropwatch.model.summary import Summary
 from dropwatch.recording.start import End
 from dropwatch.run.pipeline import Matching
@@ -22,6 +23,7 @@ class Renderer(Protocol):
     def finding(self, finding: Finding, now: float) -> str: ...
     def tick(self, now: float) -> str: ...
     def end(self, totals: Totals, now: float) -> str: ...
+    def sent_again(self, lost: Lost, now: float) -> str: ...
 
 
 class Probes(Protocol):
@@ -40,7 +42,7 @@ class Mode:
     Plain findings, a stack and folded stacks are this one; a summary and a trace say otherwise where they differ.
     """
 
-    doing: ClassVar[str] = "watching for dropped packets"
+    watched: ClassVar[str] = "dropped"  # of the packets that fit the filter
     shows_findings: ClassVar[bool] = True  # by themselves
     judges_all: ClassVar[bool] = False  # what is known to be harmless is a finding as well
     counts_in_kernel: ClassVar[bool] = False  # the probes count, and only some drops come as Events
@@ -69,6 +71,10 @@ class Mode:
         """The text of a summary or a journey from a recording; nothing where findings are shown instead."""
         return ""
 
+    def sent_again(self, lost: Lost, now: float) -> str:
+        """The text of a connection that sends again what died here, when that is new."""
+        return self._renderer.sent_again(lost, now)
+
     def tick(self, now: float) -> str:
         """What is due at this time."""
         return self._renderer.tick(now)
@@ -94,7 +100,7 @@ class Mode:
 
 
 class Silent:
-    """A renderer without words: for who takes findings as objects."""
+    """A renderer without words: for who takes findings as objects, or wants a file only."""
 
     def finding(self, finding: Finding, now: float) -> str:
         return ""
@@ -103,4 +109,13 @@ class Silent:
         return ""
 
     def end(self, totals: Totals, now: float) -> str:
+        return ""
+
+    def sent_again(self, lost: Lost, now: float) -> str:
+        return ""
+
+    def summary(self, summary: Summary) -> str:
+        return ""
+
+    def journey(self, journey: Journey, now: float) -> str:
         return ""

@@ -18,6 +18,7 @@ from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 
 if TYPE_CHECKING:
+    from dropwatch.render.journey.decisions import JourneyDecisions
     from dropwatch.render.journey.json import JourneyJson
     from dropwatch.render.journey.text import JourneyText
     from dropwatch.render.journey.tree import JourneyTree
@@ -77,7 +78,13 @@ def renderer_for(options: Options, layout: Layout, own_netns: int | None) -> Ren
         return StackPage(layout, headers, numbered=options.count != 1, own_netns=own_netns)
     from dropwatch.render.finding.text import TextRenderer
 
-    return TextRenderer(layout, stack=options.stack, own_netns=own_netns)
+    return TextRenderer(
+        layout,
+        stack=options.stack,
+        verbose=options.verbosity,
+        each=options.every_packet,
+        own_netns=own_netns,
+    )
 
 
 def _page_for_programs(found: Finding) -> "InFull":
@@ -95,19 +102,25 @@ def summary_view_for(options: Options, layout: Layout, own_netns: int | None) ->
         return SummaryJson(stack=options.stack)
     from dropwatch.render.summary.table import SummaryTable
 
-    return SummaryTable(layout, own_netns)
+    return SummaryTable(layout, own_netns, verbose=bool(options.verbosity))
 
 
 def journey_view_for(
     options: Options, layout: Layout, own_netns: int | None
-) -> "JourneyJson | JourneyText | JourneyTree":
-    """A tree where calls were asked for."""
+) -> "JourneyJson | JourneyText | JourneyDecisions | JourneyTree":
+    """A tree where calls were asked for; each step with -v, and where functions were asked for by name."""
     if options.json:
         from dropwatch.render.journey.json import JourneyJson
 
         return JourneyJson()
-    from dropwatch.render.journey.text import JourneyText
-    from dropwatch.render.journey.tree import JourneyTree
+    if options.view == "tree":
+        from dropwatch.render.journey.tree import JourneyTree
 
-    kind = JourneyTree if options.view == "tree" else JourneyText
-    return kind(layout, own_netns, stack=options.stack)
+        return JourneyTree(layout, own_netns, stack=options.stack)
+    if options.verbosity or options.functions is not None:
+        from dropwatch.render.journey.text import JourneyText
+
+        return JourneyText(layout, own_netns, stack=options.stack)
+    from dropwatch.render.journey.decisions import JourneyDecisions
+
+    return JourneyDecisions(layout, own_netns, stack=options.stack)

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.filter import Filter
+from dropwatch.render.clock import Times
+from dropwatch.render.layout import When
 
 View = Literal["findings", "stack", "folded", "summary", "trace", "tree"]
 VIEWS: tuple[View, ...] = get_args(View)
@@ -22,7 +24,11 @@ class Options:
     counted at the end, `summary` for counts each `interval` seconds (None: as it suits the output), where `count` is in
     summaries. `write` is the file that is left, None for none; `anonymize` and `payload` are about its content. `trace`
     is the journey of packets, `tree` with the calls of kernel functions inside each other: then `count` is in packets,
-    `functions` is what further functions are watched, `fields` are members of struct sk_buff to be told.
+    `functions` is what further functions are watched, `fields` are members of struct sk_buff to be told. `color` is
+    when there are colours, `no_color` goes before it, `times` is how a time is written. `verbosity` is 0 for what most
+    want to see, 1 for all evidence and each step, 2 for the stack as well; `quiet` is to say nothing while all is well.
+    `asked` are
+    the words of the command line.
     """
 
     wanted: Filter = field(default_factory=Filter)
@@ -32,6 +38,8 @@ class Options:
     every_packet: bool = False
     light: bool = False
     no_color: bool = False
+    color: When = "auto"
+    times: Times = "clock"
     count: int | None = None
     duration: float | None = None
     ready_file: Path | None = None
@@ -44,3 +52,6 @@ class Options:
     interval: float | None = None
     functions: re.Pattern[str] | None = None
     fields: tuple[str, ...] = ()
+    verbosity: int = 0
+    quiet: bool = False
+    asked: str = ""

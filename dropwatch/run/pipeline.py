@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 from dropwatch.enrich.answers import Answers
 from dropwatch.enrich.drop import Enricher
 from dropwatch.host.host import Host
+from dropwatch.match import owner
+from dropwatch.match.coverage import names_ports
 from dropwatch.match.flow import FlowMatcher
 from dropwatch.match.ipsec import TooManyPolicies, match_ipsec
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.drop import Drop, Event, Finding, MatchResult, Verdict
+from dropwatch.model.drop import Address, Drop, Event, Finding, MatchResult, Verdict
 from dropwatch.model.filter import Filter
 from dropwatch.recording.listener import Listener
 from dropwatch.run.copies import Copies
 from dropwatch.run.folds import Folds, Rows
+from dropwatch.run.nearest import Nearest
 from dropwatch.run.options import UNKNOWN, Options
 from dropwatch.run.scans import PORT_SCAN, Scans, is_attempt
+from dropwatch.run.sent_again import SentAgain
+from dropwatch.run.solicitations import UNRESOLVED, Solicitations, gateway
 from dropwatch.run.verdicts import Diagnosis, Verdicts
 
 if TYPE_CHECKING:
@@ -56,6 +61,8 @@ def pipeline(
         enrich=Enricher(asked).drop,
         match=matching(FlowMatcher(options.wanted, ipsec, asked.interface).match),
         diagnose=Verdicts(judged, asked.host).of if remembers else partial(judged, host=asked.host),
+        control_group=asked.host.control_group,
+        gateway=partial(gateway, asked.host),
     )
     return Pipeline(stages, options, listener, ipsec)
 
@@ -107,6 +114,8 @@ class Stages:
     enrich: Callable[[Event], Drop]
     match: Matching
     diagnose: Callable[[Drop], Diagnosis]
+    control_group: Callable[[int, int, int], str | None] = lambda inode, pid, since: None
+    gateway: Callable[[Drop], Address | None] = lambda drop: None
 
 
 class Pipeline:
@@ -118,10 +127,12 @@ class Pipeline:
     def __init__(self, stages: Stages, options: Options, listener: Listener, ipsec: IpsecMatching) -> None:
         self._stages, self._options, self._listener, self._ipsec = stages, options, listener, ipsec
         one_by_one = options.view == "findings" and not options.every_packet
-        ports = options.wanted.sport + options.wanted.dport + options.wanted.port
-        self._scans = Scans() if one_by_one and not ports else None
+        self._scans = Scans() if one_by_one and not names_ports(options.wanted) else None
         self._copies = Copies() if one_by_one else None
+        self._solicitations = Solicitations()
         self._folds: Folds | None = None
+        self._nearest: Nearest | None = None
+        self._sent_again: SentAgain | None = None
         self.matched = 0
         self.suppressed: Counter[str] = Counter()
 
@@ -133,6 +144,14 @@ class Pipeline:
     def fold(self, rows: Rows) -> None:
         """The kernel sends the first of equal drops, and only counts the others."""
         self._folds = Folds(rows, self.named)
+
+    def tell_refused(self, nearest: Nearest) -> None:
+        """What does not fit is told there."""
+        self._nearest = nearest
+
+    def join(self, sent_again: SentAgain) -> None:
+        """What is judged is told there."""
+        self._sent_again = sent_again
 
     def named(self, event: Event) -> Drop:
         """The names only, for an event that is not to be judged."""
@@ -146,11 +165,19 @@ class Pipeline:
         match = self._stages.match(drop)
         if match is None:
             self._note(event, None)
+            if self._nearest is not None:
+                self._nearest.refused(drop)
             return None
-        finding = _finding(drop, match, *self._stages.diagnose(drop))
+        finding = self._with_question(_finding(drop, match, *self._stages.diagnose(drop)))
+        if self._sent_again is not None:
+            self._sent_again.judged(finding)
+        if not self._fits_owner(finding):
+            self._note(event, None)
+            return None
         self._note(event, finding)
         may_be_scan = self._scans is not None and is_attempt(finding)
-        if not (self._asked(finding.cause_id) or (may_be_scan and self._asked(PORT_SCAN))):
+        if not (self.asks_for(finding.cause_id) or (may_be_scan and self.asks_for(PORT_SCAN))):
+            self._refuse(finding)
             return None
         self._listener.kept(drop, match)
         if self._scans is not None and may_be_scan:
@@ -169,17 +196,45 @@ class Pipeline:
         if self._copies is not None:
             yield from self._copies.due(now_ns)
 
+    def _with_question(self, finding: Finding) -> Finding:
+        """Whose question for the neighbour, or its answer, has died before: that is what the packet waited for."""
+        self._solicitations.take(finding)
+        drop = finding.drop
+        if finding.cause_id != UNRESOLVED or not self._solicitations.is_any(drop.event.netns):
+            return finding
+        hops = (drop.packet.daddr, self._stages.gateway(drop))
+        return self._solicitations.explained(finding, [hop for hop in hops if hop is not None])
+
     def _note(self, event: Event, finding: Finding | None) -> None:
         if self._folds is not None and event.row:
             self._folds.note(event.row, finding)
 
-    def _asked(self, cause_id: str) -> bool:
+    def _fits_owner(self, finding: Finding) -> bool:
+        """Whose packet it is shows its socket, which the judges have asked for."""
+        wanted, drop = self._options.wanted, finding.drop
+        but = wanted.but.owner if wanted.but is not None else None
+        process = finding.owner or drop.process
+        group = partial(self._control_group, drop)
+        if wanted.owner is not None and not owner.fits(wanted.owner, process, group):
+            return False
+        return but is None or not owner.excludes(but, process, group)
+
+    def _control_group(self, drop: Drop, pid: int) -> str:
+        return self._stages.control_group(drop.event.netns, pid, drop.event.monotonic_ns) or ""
+
+    def asks_for(self, cause_id: str) -> bool:
+        """Whether drops of this cause are to be told, unless it is harmless."""
         wanted = self._options.wanted
         return cause_id not in wanted.not_causes and (not wanted.causes or cause_id in wanted.causes)
 
+    def _refuse(self, finding: Finding) -> None:
+        if self._nearest is not None:
+            self._nearest.other_cause(finding)
+
     def _settled(self, finding: Finding) -> Finding | None:
         """Its cause is known: counted, and given back where it is to be told now."""
-        if not self._asked(finding.cause_id):
+        if not self.asks_for(finding.cause_id):
+            self._refuse(finding)
             return None
         if held_back(finding.cause_id, self._options):
             self.suppressed[finding.cause_id] += finding.count
@@ -206,6 +261,7 @@ def _finding(drop: Drop, match: MatchResult, cause: "Cause | None", verdict: Ver
         evidence=verdict.evidence,
         fix=verdict.fix or (cause.fix if cause is not None else ()),
         owner=verdict.owner,
+        led_by=verdict.led_by,
     )
 
 

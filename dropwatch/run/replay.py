@@ -12,9 +12,12 @@ from pathlib import Path
 
 from dropwatch import __version__
 from dropwatch.errors import WhydropError, WrongUsage
+from dropwatch.match.near import comparable, is_compared
 from dropwatch.model.drop import Drop, Finding, MatchResult, Totals
 from dropwatch.model.filter import Filter
 from dropwatch.model.journey import Journey
+from dropwatch.model.nothing import Nothing
+from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.names.foreign import foreign
 from dropwatch.recording.answers import recorded_answers
@@ -26,9 +29,12 @@ from dropwatch.recording.start import End, Start
 from dropwatch.run.bounds import Bounds
 from dropwatch.run.context import Face, Run
 from dropwatch.run.mode import Mode
+from dropwatch.run.nearest import Nearest
 from dropwatch.run.options import VIEWS, Options, View
 from dropwatch.run.pipeline import NOT_PACKETS, Matching, pipeline
+from dropwatch.run.sent_again import SentAgain
 from dropwatch.run.stop import Stop, Stopped
+from dropwatch.run.wanted.words import sorted_out
 from dropwatch.run.write import listener_for
 
 ModeOf = Callable[[Options, Start, Listener], Mode]
@@ -51,7 +57,9 @@ class Replay(Run):
         stop: Stop,
         *,
         as_findings: bool = False,
+        listener: Listener | None = None,
     ) -> None:
+        """With a `listener` that is told of everything, instead of what --write asks for."""
         super().__init__(face, stop)
         with stop.waiting():  # for a pipe
             self._recording = Recording(path)
@@ -63,7 +71,7 @@ class Replay(Run):
             view = "findings"
         options = replace(options, payload=options.payload and self.start.payload, view=view)
         self._options, self._netns = options, netns
-        self._listener = listener_for(options)
+        self._listener = listener or listener_for(options)
         self._mode = mode_of(options, self.start, self._listener)
         if not self._mode.shows_findings:
             _refuse_filter(view, options, netns)
@@ -72,12 +80,17 @@ class Replay(Run):
         self._reported = 0
         self._now = 0.0
         self._bounds = Bounds(path)
+        self._nearest = Nearest() if face.explains and self._mode.shows_findings else None
+        self._sent_again = SentAgain(self._recording.frame, lambda inode: None, self._listener.sent_again)
         self._stages = pipeline(
             recorded_answers(self._recording, self._time),
             _judged_by(options, self.start),
             self._listener,
             self._matching,
         )
+        self._stages.join(self._sent_again)
+        if self._nearest is not None:
+            self._stages.tell_refused(self._nearest)
 
     def _open(self, contexts: contextlib.ExitStack) -> None:
         contexts.enter_context(contextlib.closing(self._listener))
@@ -101,6 +114,8 @@ class Replay(Run):
                     self._now = item.now
                     self._say(self._tick())
                     yield from self._take_due(int(item.now * 1e9))
+                elif isinstance(item, ResentSegment):
+                    self._take_resent(item)
                 elif isinstance(item, Summary | Journey):
                     self._show(item)
                 elif not (self._mode.shows_findings and self._enough()):
@@ -144,6 +159,15 @@ class Replay(Run):
         self._say(text)
         return finding
 
+    def _take_resent(self, item: ResentSegment) -> None:
+        for lost in self._sent_again.take((item,)):
+            if (
+                self._mode.shows_findings
+                and lost.cause_id is not None
+                and self._stages.asks_for(lost.cause_id)
+            ):
+                self._say(self._mode.sent_again(lost, self._now))
+
     def _show(self, item: Summary | Journey) -> None:
         if self._mode.shows_findings or self._enough():
             return
@@ -184,7 +208,9 @@ class Replay(Run):
     def _is_in(self, drop: Drop) -> bool:
         inode = str(drop.event.netns)
         names = {inode, f"net:[{inode}]", drop.netns.name if drop.netns is not None else None}
-        return any(foreign(text) in names for text in self._netns)
+        asked, excluded = sorted_out(self._netns)
+        fits = not asked or "all" in asked or any(foreign(text) in names for text in asked)
+        return fits and not any(foreign(text) in names for text in excluded)
 
     def _end(self, end: End | None, damage: Damaged | None) -> None:
         stages = self._stages
@@ -197,10 +223,16 @@ class Replay(Run):
                 lost=end.lost if end is not None else None,
                 suppressed=dict(stages.suppressed + Counter({NOT_PACKETS: not_packets})),
                 blind_spots=(*(end.blind_spots if end is not None else ()), *self._not_known(damage)),
+                seconds=end.seconds if end is not None else None,
+                resent=end.resent if end is not None and self._options.wanted == Filter() else None,
             )
         )
         if end is not None:
             totals = self._mode.as_recorded(totals, end)
+        if self._nearest is not None and not totals.matched:
+            wanted = self._options.wanted
+            compared = comparable(wanted)
+            self.nothing = Nothing(compared, self._nearest.found(compared), is_all=is_compared(wanted))
         now = end.now if end is not None else self._now
         self._listener.end(totals, not_packets, now)
         self._totals, self.last_words = totals, self._mode.end(totals, now)
@@ -210,7 +242,7 @@ class Replay(Run):
             yield "what came after the damage: the recording cannot be read to its end"
         if self._recording.unanswered:
             names = ", ".join(sorted(self._recording.unanswered))
-            yield f"the recording has no answer to all that was asked of the host ({names}): another whydrop made it"
+            yield f"the recording lacks answers of the host ({names}): another version of whydrop made it"
 
 
 def _judged_by(options: Options, start: Start) -> Options:
@@ -249,7 +281,7 @@ def _damage(what: str) -> Iterator[None]:
 def _refuse_filter(view: View, options: Options, netns: tuple[str, ...]) -> None:
     if options.wanted != Filter() or netns or options.all_drops:
         raise WrongUsage(
-            f"this is the recording of a {view}: of what it showed nothing can be taken away",
+            f"this is the recording of a {view}: a filter takes nothing out of what it showed",
             "whydrop replay FILE --findings shows the drops in it one by one, filtered",
         )
 

@@ -13,7 +13,7 @@ _LONGEST_NS = 3_000_000_000  # nobody waits longer for a finding
 _OVER_NS = 10_000_000_000  # a scan without an attempt for so long
 _MOST_HELD = 4096
 
-_Pair = tuple[int, object, object]  # netns inode, source and destination address
+_Pair = tuple[int, object, object, object]  # netns inode, protocol, source and destination address
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class _Attempts:
 
 
 class Scans:
-    """Keeps attempts to connect to closed ports until it is clear whether they are a scan. Times are the packets'."""
+    """Keeps attempts to reach closed ports until it is clear whether they are a scan. Times are the packets'."""
 
     def __init__(self) -> None:
         self._attempts: dict[_Pair, _Attempts] = {}
@@ -37,7 +37,7 @@ class Scans:
     def take(self, finding: Finding) -> None:
         """An is_attempt(); due() gives it back."""
         packet, now_ns = finding.drop.packet, finding.drop.event.monotonic_ns
-        pair = (finding.drop.event.netns, packet.saddr, packet.daddr)
+        pair = (finding.drop.event.netns, packet.proto, packet.saddr, packet.daddr)
         attempts = self._attempts.setdefault(pair, _Attempts(now_ns, now_ns))
         attempts.last_ns = now_ns
         attempts.held.append(finding)
@@ -67,10 +67,10 @@ class Scans:
 
 
 def is_attempt(finding: Finding) -> bool:
-    """A SYN for a port where nobody listens, which this host has answered with a reset: its sender knows."""
-    return finding.cause_id == "socket.tcp-no-listener" and (
-        finding.confidence == "certain" and "reset-sent" in finding.drop.event.notes
-    )
+    """For a port that nobody has, and this host has said so, with a reset or a port unreachable: its sender knows."""
+    notes = finding.drop.event.notes
+    refused = {"socket.tcp-no-listener": "reset-sent", "socket.udp-no-listener": "refusal-sent"}
+    return finding.confidence == "certain" and refused.get(finding.cause_id) in notes
 
 
 def _of_scan(attempt: Finding) -> Finding:

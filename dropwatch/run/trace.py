@@ -26,7 +26,7 @@ from dropwatch.run.stop import Stop
 class Tracing(Mode):
     """One run's journeys; after `count` of them it asks `stop` to end the run."""
 
-    doing: ClassVar[str] = "following packets"
+    watched: ClassVar[str] = "the way of"
     shows_findings: ClassVar[bool] = False
     _source: Probes
 
@@ -124,6 +124,7 @@ def tracing_for(
         answers=answering.__contains__,
         fields={field.name: field.value for field in fields},
     )
-    follow = Follow(functions, fields, tree=tree)
+    asked = options.functions.search if options.functions is not None else lambda name: None
+    follow = Follow(functions, fields, tree=tree, asked=asked)
     journeys = Journeys(names, wall_time)
     return Tracing(renderer, view, journeys, follow, stop, count=options.count, told=told)

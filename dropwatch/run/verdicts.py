@@ -18,7 +18,7 @@ _REMEMBERED = 1024
 # All that a judge can see of a drop but its time and its bytes.
 _of_event = attrgetter(
     *("source", "location", "reason", "protocol", "length", "mark", "ifindex", "ifname", "skb_iif", "netns"),
-    *("pid", "comm", "carrier", "stack", "notes", "netfilter", "socket"),
+    *("pid", "comm", "carrier", "stack", "notes", "netfilter", "socket", "past"),
 )
 _of_drop = attrgetter("packet", "iface", "netns", "reason", "process", "task")
 

@@ -6,8 +6,18 @@ from ctypes import c_uint64
 
 from dropwatch.model.change import Change
 
-KINDS: tuple[Change, ...] = ("namespace", "links", "routes", "policies", "SAs", "sysctls")  # enum change
-CHANGE_PLACES, CHANGE_KINDS = 4096, 8
+KINDS: tuple[Change, ...] = (
+    "namespace",
+    "links",
+    "routes",
+    "policies",
+    "SAs",
+    "sysctls",
+    "tc",
+    "SA updates",
+    "programs",
+)  # enum change
+CHANGE_PLACES, CHANGE_KINDS = 4096, 9
 CHANGES_BYTES = CHANGE_PLACES * CHANGE_KINDS * ctypes.sizeof(c_uint64)
 
 

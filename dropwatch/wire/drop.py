@@ -11,7 +11,12 @@ from dropwatch.wire.header import RecordHeader
 
 STACK_DEPTH = 64
 PACKET_BYTES = 256
-SOURCES = ("kfree_skb", "xfrm_lookup")
+SOURCES = (
+    *("kfree_skb", "xfrm_lookup", "tcp_conn_request", "wg_allowedips_lookup_src"),
+    *("ip_route_output_flow", "ip6_dst_lookup_flow", "tcp_v4_connect", "tcp_v6_connect"),
+    *("udp_sendmsg", "ip_local_error", "ipv6_local_error"),
+)
+FIRST_OF_SENDS = SOURCES.index("ip_route_output_flow")  # from here on: sends of system calls
 _NAME_BYTES = 16
 _NOTES = {
     1: "time-wait",
@@ -29,7 +34,12 @@ _NOTES = {
     4096: "reset-sent",
     8192: "to-group",
     16384: "ended-half-open",
+    32768: "unreachable-sent",
+    131072: "connecting",
+    1048576: "refusal-sent",
+    2097152: "cgroup-refused",
 }
+_PAST = 65536  # RECORD_PAST follows
 _NO_REASON = 0xFFFFFFFF  # in a row
 
 
@@ -66,6 +76,7 @@ class DropRecord(ctypes.Structure):
         ("row", Row),
         ("journey", c_uint64),
         ("location", c_uint64),
+        ("cgroup", c_uint64),
         ("source", c_uint32),
         ("reason", c_uint32),
         ("has_reason", c_uint32),
@@ -86,6 +97,8 @@ class DropRecord(ctypes.Structure):
         ("comm", c_char * _NAME_BYTES),
         ("stack", c_uint64 * STACK_DEPTH),
         ("packet", c_uint8 * PACKET_BYTES),
+        ("link", c_uint8 * 23),
+        ("link_length", c_uint8),
     )
 
 
@@ -114,7 +127,14 @@ def event_of_drop(record: DropRecord) -> Event:
         stack=tuple(record.stack[:depth]),
         notes=_words(record.notes),
         packet=bytes(record.packet[: record.packet_length]),
+        link=bytes(record.link[: record.link_length]),
+        cgroup=record.cgroup,
     )
+
+
+def records_to_follow(record: DropRecord) -> int:
+    """How many records complete it."""
+    return bool(record.notes & _PAST) + bool(record.detail)
 
 
 def event_of_row(row: bytes) -> Event:

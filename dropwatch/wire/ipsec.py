@@ -6,7 +6,18 @@ from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 from dataclasses import replace
 
 from dropwatch.model.drop import Event
-from dropwatch.model.ipsec import Encap, GoneState, Lifetime, XfrmCheck, XfrmLookup, XfrmNote, XfrmState
+from dropwatch.model.ipsec import (
+    Encap,
+    GoneState,
+    Lifetime,
+    XfrmCheck,
+    XfrmLookup,
+    XfrmNote,
+    XfrmPolicy,
+    XfrmSearch,
+    XfrmState,
+    XfrmTemplate,
+)
 from dropwatch.names import xfrm_abi
 from dropwatch.names.foreign import foreign
 from dropwatch.wire.header import RECORD_XFRM, RecordHeader
@@ -16,10 +27,41 @@ _AUDITS = {1: "icvfail", 2: "notfound", 4: "replay", 8: "overflow"}
 
 
 _DIRECTIONS = {0: "in", 1: "out", 2: "fwd"}  # XFRM_POLICY_* of linux/xfrm.h
+_NONE, _FOUND = 1, 2  # enum policy_found
 
 
 class XfrmAlgorithm(ctypes.Structure):
     _fields_ = (("name", c_char * 64), ("key_bits", c_uint32), ("icv_bits", c_uint32))
+
+
+class XfrmTemplateRecord(ctypes.Structure):
+    _fields_ = (
+        ("daddr", c_uint8 * 16),
+        ("saddr", c_uint8 * 16),
+        ("spi", c_uint8 * 4),
+        ("reqid", c_uint32),
+        ("family", c_uint16),
+        ("proto", c_uint8),
+        ("mode", c_uint8),
+        ("optional", c_uint8),
+        ("pad", c_uint8 * 3),
+    )
+
+
+class XfrmPolicyRecord(ctypes.Structure):
+    _fields_ = (
+        ("add_time", c_uint64),
+        ("selector", c_uint8 * 56),
+        ("found", c_uint32),
+        ("index", c_uint32),
+        ("priority", c_uint32),
+        ("mark", c_uint32),
+        ("mark_mask", c_uint32),
+        ("if_id", c_uint32),
+        ("action", c_uint32),
+        ("count", c_uint32),
+        ("templates", XfrmTemplateRecord * 6),
+    )
 
 
 class XfrmRecord(ctypes.Structure):
@@ -75,6 +117,7 @@ class XfrmRecord(ctypes.Structure):
         ("pid", c_uint32),
         ("check_mark", c_uint32),
         ("comm", c_char * 16),
+        ("policy", XfrmPolicyRecord),
     )
 
 
@@ -98,6 +141,7 @@ def xfrm_note(
         check=check,
         lookup=XfrmLookup(-record.lookup_errno, record.lookup_if_id) if record.lookup_errno else None,
         blackholed=bool(record.is_blackholed),
+        search=_search(record.policy),
     )
 
 
@@ -158,6 +202,39 @@ def _state(record: XfrmRecord, state_names: Mapping[int, str]) -> XfrmState:
         stat_replay_window=record.stat_replay_window,
         stat_replay=record.stat_replay,
         stat_integrity_failed=record.stat_integrity_failed,
+    )
+
+
+def _search(record: XfrmPolicyRecord) -> XfrmSearch | None:
+    if record.found == _FOUND:
+        return XfrmSearch(_policy(record))
+    return XfrmSearch() if record.found == _NONE else None
+
+
+def _policy(record: XfrmPolicyRecord) -> XfrmPolicy:
+    return XfrmPolicy(
+        selector=xfrm_abi.selector(bytes(record.selector), 0),
+        dir=xfrm_abi.direction_of(record.index),
+        action=xfrm_abi.action_word(record.action),
+        priority=record.priority,
+        index=record.index,
+        if_id=record.if_id,
+        mark=record.mark,
+        mark_mask=record.mark_mask,
+        templates=tuple(_template(one) for one in record.templates[: record.count]),
+        add_time=record.add_time,
+    )
+
+
+def _template(record: XfrmTemplateRecord) -> XfrmTemplate:
+    return XfrmTemplate(
+        proto=xfrm_abi.proto_word(record.proto),
+        mode=xfrm_abi.mode_word(record.mode),
+        saddr=xfrm_abi.address_or_any(record.family, bytes(record.saddr)),
+        daddr=xfrm_abi.address_or_any(record.family, bytes(record.daddr)),
+        spi=_number(record.spi),
+        reqid=record.reqid,
+        optional=bool(record.optional),
     )
 
 

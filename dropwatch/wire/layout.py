@@ -52,5 +52,7 @@ class NetfilterLayout(ctypes.Structure):
         ("net_hooks_ipv6", c_uint32),
         ("net_hooks_arp", c_uint32),
         ("net_hooks_bridge", c_uint32),
-        ("pad", c_uint32),
+        ("bridge_extension", c_uint32),
+        ("bridge_port", c_uint32),
+        ("bridge_port_is_device", c_uint32),
     )

@@ -1,10 +1,13 @@
 """What user space tells the programs before they are attached: the typed mirror of bpf/settings.h."""
 
 import ctypes
-from ctypes import c_char, c_uint16, c_uint32, c_uint64
+from ctypes import c_char, c_uint8, c_uint16, c_uint32, c_uint64
+from enum import IntEnum
 
 ALTERNATIVES = 4
 NAME_BYTES = 16
+FRAME_BYTES = 280
+MEMORY_WORDS = 16
 
 
 class Prefix(ctypes.Structure):
@@ -17,6 +20,25 @@ class PortRange(ctypes.Structure):
 
 class Mark(ctypes.Structure):
     _fields_ = (("value", c_uint32), ("mask", c_uint32))
+
+
+class ExpressionKind(IntEnum):
+    """enum expression"""
+
+    NONE = 0
+    PLAIN = 1
+    TAG = 2
+
+
+class Frame(ctypes.Structure):
+    _fields_ = (
+        ("bytes", c_uint8 * FRAME_BYTES),
+        ("captured", c_uint32),
+        ("length", c_uint32),
+        ("tag", c_uint32),
+        ("pad", c_uint32),
+        ("memory", c_uint32 * MEMORY_WORDS),
+    )
 
 
 class Settings(ctypes.Structure):
@@ -40,6 +62,8 @@ class Settings(ctypes.Structure):
         ("netnses", c_uint32),
         ("marks", c_uint32),
         ("ifaces", c_uint32),
+        ("asks_arp", c_uint32),
+        ("asks_expression", c_uint32),
         ("first_of_a_sort", c_uint32),
         ("saddr", Prefix * ALTERNATIVES),
         ("daddr", Prefix * ALTERNATIVES),

@@ -40,15 +40,15 @@ def socket_note(record: SocketRecord) -> SocketNote:
         limit_set=bool(record.is_limit_set),
         datagrams=record.datagrams,
         inode=record.inode,
-        address=_address(record.family, bytes(record.address)),
+        address=address_of(record.family, bytes(record.address)),
         port=record.port,
-        peer=_address(record.family, bytes(record.peer)) if record.peer_port else None,
+        peer=address_of(record.family, bytes(record.peer)) if record.peer_port else None,
         peer_port=record.peer_port or None,
         bound_ifindex=record.bound_ifindex or None,
     )
 
 
-def _address(family: int, raw: bytes) -> Address:
+def address_of(family: int, raw: bytes) -> Address:
     return IPv6Address(raw) if family == AF_INET6 else IPv4Address(raw[:4])
 
 

@@ -18,9 +18,9 @@ BY_NAME = {str(path.relative_to(PACKAGE)): path for path in MODULES}
 LAYERS = (
     {"cli", "testing"},
     {"run"},
-    {"probe", "match", "causes", "recording", "render", "aggregate"},
-    {"enrich"},
-    {"packet", "host"},
+    {"probe", "match", "causes", "explain", "recording", "render"},
+    {"enrich", "aggregate"},
+    {"packet", "host", "pcap"},
     {"kernel"},
     {"wire"},
     {"names"},
@@ -28,7 +28,7 @@ LAYERS = (
     {"errors", "resources"},
 )
 LOOSE = {"__init__.py", "errors.py", "resources.py"}
-DEPENDENCIES = {"bcc", "click", "tabulate"}
+DEPENDENCIES = {"bcc", "click", "jinja2", "markupsafe"}
 MAY_IMPORT_PYTEST = {"testing"}
 FOR_PROGRAMS = {"errors", "model", "run"}  # what `from dropwatch import ...` gives
 MAY_IMPORT_BCC = {"probe/programs/compiler.py"}

@@ -38,6 +38,16 @@ def test_it_holds_every_file_of_bpf_and_symbols(wheel: Path) -> None:
         assert not missing
 
 
+def test_it_installs_the_manual_page_and_the_completions(wheel: Path) -> None:
+    inside = {name.partition(".data/data/")[2] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {
+        "share/man/man1/whydrop.1",
+        "share/bash-completion/completions/whydrop",
+        "share/zsh/site-functions/_whydrop",
+        "share/fish/vendor_completions.d/whydrop.fish",
+    } <= inside
+
+
 def test_it_works_when_installed(wheel: Path, tmp_path: Path) -> None:
     install = [
         sys.executable,
@@ -61,4 +71,4 @@ def test_it_works_when_installed(wheel: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, cwd="/", check=False
     )
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert "no socket takes this packet" in shown.stdout
+    assert "no socket matches this packet" in shown.stdout

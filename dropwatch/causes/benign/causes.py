@@ -8,8 +8,8 @@ BENIGN_CAUSES = (
         title="the program closed its socket with data unread",
         why="""
 When a program closes a socket, or ends, the packets that still wait in the socket's receive queue are freed
-with the function that also frees dropped packets. The network delivered them; the program chose not to read
-them. The same is done for connections that a listening socket has not accepted when it is closed.
+with the function that also frees dropped packets. The network delivered them; the program did not read them.
+The same is done for connections that a listening socket has not accepted when it is closed.
 """,
         confirm="""
 The stack shows a socket being released, and often the program that does it:
@@ -31,8 +31,8 @@ $ journalctl -e
         title="a sniffer was closed with copies unread",
         why="""
 An AF_PACKET socket (tcpdump, Wireshark, a DHCP client) gets a copy of each packet. When it is closed, the
-copies that its program has not read are freed, and look like drops. The packets themselves went their way
-long before.
+copies that its program has not read are freed, and look like drops. The packets themselves went on long
+before.
 """,
         confirm="""
 $ whydrop --all --cause benign.tap-copy --stack
@@ -60,15 +60,15 @@ $ whydrop --all --cause benign.unix-socket --stack
     ),
     Cause(
         id="benign.nat-keepalive",
-        title="an IPsec NAT keepalive: it carries nothing",
+        title="an IPsec NAT keepalive: it carries no data",
         why="""
 IPsec behind NAT runs in UDP, port 4500. So that the NAT does not forget the mapping, the peers send a
-datagram with the single byte 0xff every few seconds (RFC 3948). It has done its work when it has passed the
-NAT; the receiving kernel frees it in xfrm4_udp_encap_rcv(), in the same way as a dropped packet.
+datagram with the single byte 0xff every few seconds (RFC 3948). Once it has passed the NAT it is of no more
+use; the receiving kernel frees it in xfrm4_udp_encap_rcv(), in the same way as a dropped packet.
 """,
         confirm="""
 $ tcpdump -ni any 'udp port 4500 and udp[4:2] = 9'
-Each of them is answered by nothing, and the tunnel works.
+None of them is answered, and the tunnel works.
 """,
         fix=(),
         seen_as=("NOT_SPECIFIED",),
@@ -111,7 +111,7 @@ A message that was not accepted counts as Icmp6InErrors; one that was handled do
     ),
     Cause(
         id="benign.multicast-noise",
-        title="a multicast or router message that is not for this host",
+        title="a multicast or router message, not for this host",
         why="""
 IGMP and MLD reports are for multicast routers, router solicitations for routers, neighbour solicitations for
 the owner of an address. They are multicast, so others see them too: a bridge, a promiscuous interface, a
@@ -153,10 +153,11 @@ $ sysctl net.ipv6.conf.DEV.forwarding net.ipv6.conf.DEV.accept_ra
     ),
     Cause(
         id="benign.own-copy",
-        title="this host's own copy of what it sent to many",
+        title="this host's own copy of a multicast or broadcast packet that it sent",
         why="""
-What a host sends to a group or to all comes back to itself, in case a program here listens too. When none does,
-the copy is dropped. The frame itself has left through the interface, and other hosts that listen have it.
+What a host sends to a multicast group or as a broadcast is also looped back, in case a program here listens
+too. When none does, the copy is dropped. The frame itself has left through the interface, and other hosts
+that listen receive it.
 """,
         confirm="""
 $ tcpdump -eni DEV 'multicast or broadcast'
@@ -167,11 +168,12 @@ $ tcpdump -eni DEV 'multicast or broadcast'
     ),
     Cause(
         id="benign.bridge-flood",
-        title="a copy made by a bridge for somebody who does not want it",
+        title="a bridge's copy for a port that does not want it",
         why="""
-A bridge that does not know where a hardware address is sends the frame out of all its ports: the host that has
-the address takes it, all others drop their copies. A frame to many in a VLAN that the bridge interface itself
-is not in has a copy for the host, which the VLAN filter drops. In both cases the frame goes to its ports.
+A bridge that does not know where a MAC address is sends the frame out of all its ports: the host that has the
+address takes it, all others drop their copies. A multicast or broadcast frame in a VLAN that the bridge
+interface is not a member of has a copy for the host, which the VLAN filter drops. In both cases the frame
+goes to its ports.
 """,
         confirm="""
 $ bridge fdb show br BRIDGE
@@ -183,12 +185,13 @@ $ bridge vlan show
     ),
     Cause(
         id="benign.route-lookup",
-        title="not a packet: a question for a route",
+        title="not a packet: a route lookup",
         why="""
-`ip route get`, and whydrop itself, ask the kernel for the route of a packet that does not exist. The kernel makes
-one up for the question and frees it with the function that also frees dropped packets. connect() of a datagram
-socket asks for a route as well and sends nothing: a policy that refuses it has cost no packet yet, and the program
-has its error. (Before 6.1 the stack does not say that it was connect(), and the refusal is shown.)
+`ip route get`, and whydrop itself, ask the kernel for the route of a packet that does not exist. The kernel
+builds one for the lookup and frees it with the function that also frees dropped packets. connect() of a
+datagram socket asks for a route as well and sends nothing: a policy that refuses it has cost no packet yet,
+and the program has its error. (Before 6.1 the stack does not say that it was connect(), and the refusal is
+shown.)
 """,
         confirm="""
 $ whydrop --all --cause benign.route-lookup --stack
@@ -214,26 +217,10 @@ $ ss -wanp
         seen_at=("icmp_rcv", "icmpv6_rcv", "ping_rcv"),
     ),
     Cause(
-        id="benign.fragment-list",
-        title="a fragment, freed together with its packet",
-        why="""
-A datagram that was put together from fragments, or from packets merged by GRO, keeps its pieces as a list.
-When the whole is freed, so are the pieces, and older kernels report each of them as a drop even when a
-program has read the whole. If the whole was dropped, that is reported on its own.
-""",
-        confirm="""
-The stack shows skb_release_data below the function that freed the whole:
-$ whydrop --all --cause benign.fragment-list --stack
-""",
-        fix=(),
-        seen_as=("NOT_SPECIFIED",),
-        seen_at=("skb_release_data",),
-    ),
-    Cause(
         id="benign.tcp-late-reset",
         title="a TCP reset for a connection that is already closed",
         why="""
-A reset arrived for a connection of which this host knows nothing (any more). There is nothing left to reset,
+A reset arrived for a connection that this host does not have, or no longer has. There is nothing left to reset,
 and a reset is never answered, so it is discarded (RFC 9293, 3.10.7.1). Typical after a program was killed,
 after a refused connection of a port scanner with raw sockets, or as the second reset of two.
 """,
@@ -249,10 +236,10 @@ $ tcpdump -ni DEV 'tcp[tcpflags] & tcp-rst != 0 and host SADDR'
         title="a port scan: closed ports are tried one after the other",
         why="""
 Within three seconds a host tries ten or more ports of this one where nobody listens, and goes on with pauses of less
-than ten. Each attempt is refused and answered with a reset, so that its sender knows: nothing is lost. A finding of a
-single closed port (socket.tcp-no-listener) waits a second, at most three, for this judgement; not where the filter
-names ports. What a firewall drops or rejects is told as the work of its rule, and ports of UDP are told one by one:
-the kernel does not answer all of them.
+than ten. Each attempt is refused and answered, with a reset or (UDP) with a port unreachable, so that its sender
+knows: nothing is lost. A finding of a single closed port (socket.tcp-no-listener, socket.udp-no-listener) waits a
+second, at most three, for this judgement; not where the filter names ports. What a firewall drops or rejects is told
+as the work of its rule, and so is each datagram that the kernel did not answer: it limits the rate of its errors.
 """,
         confirm="""
 $ nstat -az TcpOutRsts
@@ -260,7 +247,7 @@ $ tcpdump -ni DEV 'tcp[tcpflags] & tcp-syn != 0 and host SADDR'
 """,
         fix=(),
         seen_as=("NO_SOCKET",),
-        seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
+        seen_at=("tcp_v4_rcv", "tcp_v6_rcv", "__udp4_lib_rcv", "__udp6_lib_rcv"),
     ),
     Cause(
         id="benign.ack-consumed",

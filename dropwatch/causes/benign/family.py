@@ -2,12 +2,13 @@
 
 from dropwatch.causes import discovery
 from dropwatch.causes.benign import multicast_signs, signs
+from dropwatch.causes.benign.buffers import BUFFERS
 from dropwatch.causes.benign.causes import BENIGN_CAUSES
 from dropwatch.causes.family import Family, in_order
 
 BENIGN = Family(
     "benign",
-    BENIGN_CAUSES,
+    (*BENIGN_CAUSES, *BUFFERS),
     in_order(
         ("benign.socket-close", signs.socket_close),
         ("benign.tap-copy", signs.tap_copy),
@@ -24,6 +25,8 @@ BENIGN = Family(
         ("benign.multicast-noise", multicast_signs.message_of_switches),
         ("benign.route-lookup", signs.route_lookup),
         ("benign.echo-reply", signs.echo_reply),
+        ("benign.told-before", signs.told_before),
+        ("benign.empty-buffer", signs.empty_buffer),
         ("benign.fragment-list", signs.fragment_list),
         ("benign.tcp-late-reset", signs.late_reset),
         ("benign.ack-consumed", signs.ack_consumed),

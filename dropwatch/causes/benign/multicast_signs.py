@@ -25,7 +25,9 @@ _FLOODED_GROUPS = (
 )
 # ipvlan frees its copy of a frame that no interface on it has joined.
 _NOT_JOINED = frozenset({"ip6_mc_input", "ip_rcv_finish_core", "ipvlan_process_multicast"})
-_FOR_MEMBERS_TOO = frozenset({"ip6_pkt_drop", "ip_rcv_finish_core"})  # here also dies what has been joined
+_FOR_MEMBERS_TOO = frozenset(
+    {"ip6_pkt_discard", "ip6_pkt_drop", "ip_rcv_finish_core"}
+)  # here also dies what has been joined
 _NOT_DELIVERED = frozenset(
     {
         "br_dev_xmit",
@@ -33,6 +35,7 @@ _NOT_DELIVERED = frozenset(
         "br_multicast_flood",
         "igmp_rcv",
         "ip6_mc_input",
+        "ip6_pkt_discard",
         "ip6_pkt_drop",
         "ip_rcv_finish_core",
         "ipvlan_process_multicast",
@@ -51,17 +54,17 @@ def multicast_noise(drop: Drop, host: Host) -> Verdict | None:
     if packet.daddr is None or not packet.daddr.is_multicast:
         return None
     if place in SENDING and is_off(drop) and not drop.event.skb_iif and _comes_again(packet):
-        fact = "the interface has no carrier yet; this is sent again, by itself or when a router asks"
-        return kernel_word.certain(drop, Evidence("device at the drop", fact))
+        fact = "the interface has no carrier yet; the kernel sends this again, or sends it when a router asks"
+        return kernel_word.certain(drop, Evidence("interface at the drop", fact))
     # IP_INNOROUTES: an interface that has just come up has no route for groups yet
     unread = kernel_word.gave_no_reason(drop) or drop.reason in {"NO_TX_TARGET", "IP_INNOROUTES"}
     if not unread or place not in _NOT_DELIVERED or _is_for_this_host(drop, host):
         return None
     asking = MLD | {_ROUTER_SOLICITATION, _NEIGHBOUR_SOLICITATION}
     if packet.proto == "igmp" or (packet.proto == "icmp6" and packet.icmp_type in asking):
-        fact = "a message for routers or members of another group"
+        fact = "a message for routers or for members of another multicast group"
     elif place in _NOT_JOINED and any(packet.daddr in network for network in _FLOODED_GROUPS):
-        fact = f"{packet.daddr} is one of the groups that every switch floods; nobody here has joined it"
+        fact = f"every switch floods the multicast group {packet.daddr}; no program here has joined it"
     else:
         return None
     return kernel_word.certain(drop, Evidence("packet", fact))
@@ -82,7 +85,7 @@ def message_of_switches(drop: Drop, host: Host) -> Verdict | None:
     event, place = drop.event, kernel_word.place(drop)
     if "to-group" not in event.notes or event.protocol not in _OF_SWITCHES:
         return None
-    fact = f"ethertype 0x{event.protocol:04x} to a group, between switches: nothing here takes part"
+    fact = f"ethertype 0x{event.protocol:04x} to a multicast group, between switches: nothing here takes part"
     if place in _SPANNING_TREE and kernel_word.gave_no_reason(drop):
         return kernel_word.certain(drop, Evidence("packet", fact))
     unhandled = kernel_word.gave_no_reason(drop) or drop.reason == "UNHANDLED_PROTO"
@@ -109,9 +112,7 @@ def kept_in(drop: Drop, host: Host) -> Verdict | None:
         return None
     if daddr is None or not daddr.is_multicast or drop.packet.ttl != 0:
         return None
-    return kernel_word.certain(
-        drop, Evidence("packet", "its sender wants it not to leave this host: its TTL is 0")
-    )
+    return kernel_word.certain(drop, Evidence("packet", "its TTL is 0: the sender keeps it on this host"))
 
 
 def dhcp_broadcast(drop: Drop, host: Host) -> Verdict | None:
@@ -128,11 +129,11 @@ def dhcp_broadcast(drop: Drop, host: Host) -> Verdict | None:
     ):
         return None
     found = host.sockets_at(event.netns, "udp", packet.dport, came_in(drop), event.monotonic_ns)
-    if found is None or found.count > len(found.sockets):
+    if found is None or found.gone or found.count > len(found.sockets):
         return None
     if any(_takes_broadcasts(each) for each in found.sockets):
         return None
-    fact = "a DHCP message to all hosts, and no program here takes part"
+    fact = "a DHCP broadcast, and no program here listens for it"
     return kernel_word.certain(drop, Evidence("packet", fact))
 
 
@@ -154,7 +155,8 @@ def own_copy(drop: Drop, host: Host) -> Verdict | None:
         and not _others_have_its_port(drop, host)
     ):
         return kernel_word.certain(
-            drop, Evidence("skb->pkt_type", "this host's own copy of what it sent to many")
+            drop,
+            Evidence("skb->pkt_type", "this host's own copy of a multicast or broadcast packet that it sent"),
         )
     return None
 

@@ -4,14 +4,17 @@ from collections.abc import Set
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.benign import errors
 from dropwatch.causes.benign.multicast_signs import MLD
 from dropwatch.causes.discovery import freed_by_icmp6
 from dropwatch.causes.netfilter.conntrack_signs import kept_from_nat
 from dropwatch.causes.places import SENDING, is_off
-from dropwatch.causes.socket.connection import connection_elsewhere
+from dropwatch.causes.socket.connection import connection_elsewhere, may_be_elsewhere
+from dropwatch.causes.socket.signs import never_accepted
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.names import symbols
+from dropwatch.packet.fields_transport import tcp_flag_words
 from dropwatch.packet.payload import (
     echo_identifier,
     icmp_checksum_holds,
@@ -41,6 +44,10 @@ _ECHO_REQUEST6 = 128
 _CONNECTING = frozenset(
     {"__ip4_datagram_connect", "__ip6_datagram_connect", "ip4_datagram_connect", "ip6_datagram_dst_update"}
 )
+_ICMP_ENTRANCES = frozenset({"icmp_rcv", "icmpv6_rcv"})
+_OF_A_COPY = frozenset(
+    {"SOCKET_RCVBUFF", "PROTO_MEM", "SOCKET_FILTER"}
+)  # with these __ping_queue_rcv_skb frees it
 _FLOODING = frozenset({"br_flood", "br_multicast_flood"})
 _BRIDGING = frozenset(
     {"__br_forward", "br_dev_queue_push_xmit", "br_forward_finish", "br_handle_frame_finish"}
@@ -50,10 +57,12 @@ _FRAMES_OF_OTHERS = frozenset({"ip6_rcv_core", "ip_rcv_core"})
 
 
 def socket_close(drop: Drop, host: Host) -> Verdict | None:
-    """A socket was closed: what its program had not read is freed."""
+    """A socket was closed: what its program had not read is freed. Not what it never accepted."""
+    if drop.packet.proto == "tcp" and never_accepted(drop):
+        return None
     if _purged_by(drop, _CLOSING) and _queue_freed(drop):
         return kernel_word.certain(
-            drop, Evidence("place", "what a program had not read when it closed its socket")
+            drop, Evidence("place", "data that the program had not read when it closed its socket")
         )
     return None
 
@@ -61,21 +70,20 @@ def socket_close(drop: Drop, host: Host) -> Verdict | None:
 def tap_copy(drop: Drop, host: Host) -> Verdict | None:
     """An AF_PACKET socket was closed: the copies that its program had not read are freed."""
     if _purged_by(drop, frozenset({"packet_release"})) and _queue_freed(drop):
-        return kernel_word.certain(
-            drop, Evidence("place", "a sniffer's copy; the packet itself went its way")
-        )
+        return kernel_word.certain(drop, Evidence("place", "a sniffer's copy; the packet itself went on"))
     return None
 
 
 def unix_socket(drop: Drop, host: Host) -> Verdict | None:
-    """A message between programs, no network packet: it has no ethertype and no IP header."""
-    function = kernel_word.place(drop)
-    if drop.packet.family is not None or drop.event.protocol:
+    """A message between programs, no network packet: it has no ethertype and no IP header. In a function that has
+    nothing else its bytes may look like such a header.
+    """
+    if drop.event.protocol:
         return None
-    of_unix = symbols.function(function)
-    if drop.reason in {"SOCKET_CLOSE", "UNIX_DISCONNECT", "UNIX_SKIP_OOB"} or (
-        of_unix and of_unix.layer == "unix"
-    ):
+    of_unix = symbols.function(kernel_word.place(drop))
+    is_of_unix = of_unix is not None and of_unix.layer == "unix"
+    said = drop.reason in {"SOCKET_CLOSE", "UNIX_DISCONNECT", "UNIX_SKIP_OOB"} and drop.packet.family is None
+    if said or is_of_unix:
         return kernel_word.certain(
             drop, Evidence("packet", "not a network packet: a message between local programs")
         )
@@ -88,47 +96,46 @@ def nat_keepalive(drop: Drop, host: Host) -> Verdict | None:
         kernel_word.place(drop) in {"xfrm4_udp_encap_rcv", "xfrm6_udp_encap_rcv"}
         and udp_payload(drop) == b"\xff"
     ):
-        return kernel_word.certain(drop, Evidence("packet", "its only byte of data is 0xff: a NAT keepalive"))
+        return kernel_word.certain(drop, Evidence("packet", "the only data byte is 0xff: a NAT keepalive"))
     return None
 
 
 def icmp6_handled(drop: Drop, host: Host) -> Verdict | None:
     """An ICMPv6 message that was read: before 6.3 icmpv6_rcv() frees it as if it were dropped.
 
-    An error is taken if its quote reaches to the ports (icmpv6_notify), a query of MLD if it has not been forwarded and
-    comes from the link (igmp6_event_query in net/ipv6/mcast.c), a request for an echo if a probe saw the answer.
+    A query of MLD is taken if it comes from the link (igmp6_event_query, net/ipv6/mcast.c), a request for an echo if a
+    probe saw the answer, an error if the socket was told, or there is none.
     """
     packet = drop.packet
     if packet.icmp_type == _ECHO_REQUEST6 and "answered" in drop.event.notes:
         return kernel_word.certain(drop, Evidence("probe icmpv6_getfrag", "this host answered it"))
-    if not freed_by_icmp6(drop) or packet.proto != "icmp6" or packet.icmp_type not in MLD | _ICMP6_ERRORS:
+    if not freed_by_icmp6(drop) or packet.proto != "icmp6":
         return None
-    if packet.icmp_type in MLD:
-        from_link = packet.saddr is not None and packet.saddr.is_link_local
-        report_of_nobody = (
-            packet.icmp_type != _MLD_QUERY and packet.saddr is not None and packet.saddr.is_unspecified
-        )
-        taken = packet.ttl == 1 and (from_link or report_of_nobody)
-    else:
-        quoted = packet.quoted
-        taken = quoted is not None and quoted.header_error is None and quoted.proto is not None
-    if not taken:
+    if packet.icmp_type in _ICMP6_ERRORS:
+        told = errors.told(drop, host)
+        return kernel_word.certain(drop, told) if told is not None else None
+    if packet.icmp_type not in MLD:
         return None
-    return kernel_word.certain(drop, Evidence("packet", "an ICMPv6 message, read and then freed"))
+    from_link = packet.saddr is not None and packet.saddr.is_link_local
+    from_nobody = packet.saddr is not None and packet.saddr.is_unspecified
+    if packet.ttl != 1 or not (from_link or (packet.icmp_type != _MLD_QUERY and from_nobody)):
+        return None
+    return kernel_word.certain(drop, Evidence("packet", "an ICMPv6 message that was read and then freed"))
 
 
 def bridge_flood(drop: Drop, host: Host) -> Verdict | None:
     """A copy that a bridge made for somebody who does not want it."""
     place, notes = kernel_word.place(drop), drop.event.notes
     if "flooded" in notes and (drop.reason == "OTHERHOST" or place in _FRAMES_OF_OTHERS):
-        fact = "a frame for another host, which a bridge of this machine sent out of all its ports"
+        fact = "a frame for another host, which a bridge on this host flooded to all its ports"
         return kernel_word.certain(drop, Evidence("probe br_flood", fact))
     if place in SENDING and is_off(drop) and _is_flooding(drop):
         fact = "a copy of a flooded frame, for a port that is down or has no carrier"
-        return kernel_word.certain(drop, Evidence("device at the drop", fact))
+        return kernel_word.certain(drop, Evidence("interface at the drop", fact))
     if place == "br_pass_frame_up" and "to-many" in notes and kernel_word.gave_no_reason(drop):
         fact = (
-            "a frame to many in a VLAN that the bridge interface itself is not in; the ports had their copies"
+            "a multicast or broadcast frame in a VLAN that the bridge interface is not a member of; the "
+            "ports had their copies"
         )
         return kernel_word.certain(drop, Evidence("place", fact))
     return None
@@ -146,11 +153,13 @@ def _is_flooding(drop: Drop) -> bool:
 
 def route_lookup(drop: Drop, host: Host) -> Verdict | None:
     """`ip route get` has the kernel make up a packet, for which it looks up the route; connect() does without one."""
-    if drop.event.source == "xfrm_lookup" and not kernel_word.way(drop).isdisjoint(_CONNECTING):
-        fact = "no packet: connect() of a datagram socket asked for the route, and was refused"
-        return kernel_word.certain(drop, Evidence("place", fact))
+    noted = "connecting" in drop.event.notes
+    if noted or (drop.event.source == "xfrm_lookup" and not kernel_word.way(drop).isdisjoint(_CONNECTING)):
+        fact = "not a packet: connect() of a datagram socket asked for a route, and was refused"
+        source = "probe xfrm_lookup_with_ifid" if noted else "place"
+        return kernel_word.certain(drop, Evidence(source, fact))
     if kernel_word.place(drop) in {"inet_rtm_getroute", "inet6_rtm_getroute"}:
-        return kernel_word.certain(drop, Evidence("place", "not a packet: a question for a route"))
+        return kernel_word.certain(drop, Evidence("place", "not a packet: a route lookup"))
     return None
 
 
@@ -166,7 +175,7 @@ def echo_reply(drop: Drop, host: Host) -> Verdict | None:
     unwanted = drop.reason == "NO_SOCKET" or (received and icmp_checksum_holds(drop))
     if unwanted and "copied" in drop.event.notes and not _has_ping_socket(drop, host):
         return kernel_word.certain(
-            drop, Evidence("probe raw_rcv", "an echo reply, of which a raw socket had its copy")
+            drop, Evidence("probe raw_rcv", "an echo reply that a raw socket received as a copy")
         )
     return None
 
@@ -174,6 +183,25 @@ def echo_reply(drop: Drop, host: Host) -> Verdict | None:
 def _has_ping_socket(drop: Drop, host: Host) -> bool:
     waiting = host.ping_sockets(drop.event.netns, drop.event.monotonic_ns)
     return waiting is not None and echo_identifier(drop) in waiting
+
+
+def told_before(drop: Drop, host: Host) -> Verdict | None:
+    """An echo reply whose copy for a ping socket has died (ping_rcv in net/ipv4/ping.c gives the copy's reason)."""
+    packet = drop.packet
+    is_reply = (packet.proto, packet.icmp_type) in {("icmp", 0), ("icmp6", 129)}
+    if not is_reply or drop.reason not in _OF_A_COPY or kernel_word.place(drop) not in _ICMP_ENTRANCES:
+        return None
+    fact = "an echo reply, of which a ping socket was to have a copy: that has died before it, and was told"
+    return kernel_word.certain(drop, Evidence("place", fact))
+
+
+def empty_buffer(drop: Drop, host: Host) -> Verdict | None:
+    """As a device is made the kernel tries once whether it gets the buffers that it needs."""
+    if kernel_word.place(drop) == "napi_get_frags_check":
+        return kernel_word.certain(
+            drop, Evidence("place", "not a packet: a buffer that was made for a check")
+        )
+    return None
 
 
 def fragment_list(drop: Drop, host: Host) -> Verdict | None:
@@ -190,23 +218,23 @@ def late_reset(drop: Drop, host: Host) -> Verdict | None:
     """
     packet = drop.packet
     if "ended-half-open" in drop.event.notes and "R" in (packet.tcp_flags or ""):
-        fact = "a reset, by which its sender gave up a connection before it was open: it is gone"
+        fact = "a reset that ended a connection before it was established"
         said = kernel_word.certain(drop, Evidence("probe inet_csk_reqsk_queue_drop", fact))
         return replace(said, title="a reset that ended a half-open connection")
     is_reset = packet.proto == "tcp" and drop.reason == "NO_SOCKET" and "R" in (packet.tcp_flags or "")
-    if is_reset and not (
-        kept_from_nat(drop) or connection_elsewhere(drop, host)
-    ):  # those were for somebody else
-        return kernel_word.certain(
-            drop, Evidence("packet", "a reset, and there is no connection to be reset")
-        )
+    may_be_for_somebody = (
+        kept_from_nat(drop) or connection_elsewhere(drop, host) or may_be_elsewhere(drop, host)
+    )
+    if is_reset and not may_be_for_somebody:
+        return kernel_word.certain(drop, Evidence("packet", "a reset without a connection here"))
     return None
 
 
 def ack_consumed(drop: Drop, host: Host) -> Verdict | None:
     """A pure ACK that says nothing new: a keepalive or a duplicate. It is answered and freed.
 
-    Or one on a connection that one end has closed: tcp_rcv_state_process() reads it, and frees what it does not queue.
+    Or one on a connection that one end has closed: tcp_rcv_state_process() reads it, and frees what it does
+    not queue.
     """
     if drop.packet.tcp_flags != "A" or tcp_payload_length(drop) != 0:
         return None
@@ -218,7 +246,7 @@ def ack_consumed(drop: Drop, host: Host) -> Verdict | None:
     if kernel_word.place(drop) == "tcp_rcv_state_process" and kernel_word.gave_no_reason(drop):
         return kernel_word.certain(
             drop,
-            Evidence("packet", "an ACK without data for a connection that one end has closed: it was read"),
+            Evidence("packet", "an ACK without data, read by a connection that one end has closed"),
         )
     return None
 
@@ -234,7 +262,11 @@ def time_wait(drop: Drop, host: Host) -> Verdict | None:
     if flags and "S" not in flags and tcp_payload_length(drop) == 0:
         source = "probe tcp_timewait_state_process"
         return kernel_word.certain(
-            drop, Evidence(source, f"flags {flags}, no data: read by a connection that is over")
+            drop,
+            Evidence(
+                source,
+                f"{tcp_flag_words(flags)} without data, read by a connection in TIME_WAIT or FIN_WAIT_2",
+            ),
         )
     return None
 

@@ -1,62 +1,51 @@
 """The judge of devices and bridges."""
 
-from dropwatch.causes.device import bridge_signs, unhandled
-from dropwatch.causes.device.bridge import BRIDGE, FLOODING
+from dropwatch.causes.device import bridge_output, bridge_signs, stacked_signs, unhandled
+from dropwatch.causes.device.bridge import BRIDGE
 from dropwatch.causes.device.interfaces import INTERFACES
-from dropwatch.causes.family import Family, in_order
+from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.when import NONE_GIVEN, when
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop
 
-DEVICE = Family(
-    "device",
-    (*INTERFACES, *BRIDGE),
-    in_order(
-        (
-            "device.down",
-            when(
-                reasons=("DEV_READY",),
-                at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv"),
-            ),
-        ),
-        ("device.tun-full", when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame"))),
-        ("device.tun-no-reader", when(reasons=("DEV_READY",), at=("tun_net_xmit",))),
-        (
-            "device.queue-gone",
-            when(
-                reasons=(NONE_GIVEN, "QUEUE_PURGE"),
-                at=("tun_queue_purge",),
-                fact="the program that reads the tun or tap device has closed it, with packets in its queue",
-            ),
-        ),
-        ("device.bond-inactive", unhandled.bond_inactive),
-        ("device.team-inactive", unhandled.team_inactive),
-        ("device.unhandled-protocol", unhandled.unhandled_protocol),
-        (
-            "device.bridge-vlan-filter",
-            when(
-                reasons=(NONE_GIVEN,),
-                at=("br_pass_frame_up",),
-                fact="the bridge interface itself is not in the VLAN of the frame",
-            ),
-        ),
-        ("device.bridge-vlan-filter", bridge_signs.vlan_refused),
-        (
-            "device.bridge-vlan-filter",
-            when(
-                reasons=(NONE_GIVEN,),
-                at=("br_handle_vlan",),
-                confidence="likely",
-                fact="the function that prepares the VLAN tag for the outgoing port",
-            ),
-        ),
-        ("device.bridge-no-port", when(reasons=("NO_TX_TARGET",), at=FLOODING)),
-        (
-            "device.bridge-no-port",
-            when(
-                reasons=(NONE_GIVEN,),
-                at=FLOODING,
-                confidence="likely",
-                fact="the function that sends a frame to all ports; no memory for the copies is the other reason",
-            ),
+_ENTERING = in_order(
+    (
+        "device.down",
+        when(
+            reasons=("DEV_READY",),
+            at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv"),
         ),
     ),
+    ("device.tun-full", when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame"))),
+    ("device.tun-no-reader", when(reasons=("DEV_READY",), at=("tun_net_xmit",))),
+    (
+        "device.queue-gone",
+        when(
+            reasons=(NONE_GIVEN, "QUEUE_PURGE"),
+            at=("tun_queue_purge",),
+            fact="the program closed the tun or tap device with packets in its queue",
+        ),
+    ),
+    ("device.bond-inactive", unhandled.bond_inactive),
+    ("device.team-inactive", unhandled.team_inactive),
+    ("device.unhandled-protocol", unhandled.unhandled_protocol),
+    ("device.bridge-vlan-filter", bridge_signs.not_for_the_host),
+    ("device.macvlan-no-match", stacked_signs.passthru_down),
+    ("device.bridge-pause-frame", bridge_signs.pause_frame),
+    ("device.mac-source-invalid", bridge_signs.no_sender),
+    ("device.bridge-locked", bridge_signs.locked),
+    ("device.bridge-stp", bridge_signs.not_forwarding),
+    ("device.bridge-vlan-filter", bridge_signs.vlan_refused),
 )
+_LEAVING = in_order(
+    ("device.too-big-for-port", bridge_output.too_big),
+    ("device.bridge-vlan-filter", bridge_output.vlan_egress),
+    ("device.bridge-no-port", bridge_output.no_port),
+)
+
+
+def _judge(drop: Drop, host: Host) -> Judgement | None:
+    return _ENTERING(drop, host) or bridge_output.not_let_out(drop, host) or _LEAVING(drop, host)
+
+
+DEVICE = Family("device", (*INTERFACES, *BRIDGE), _judge)

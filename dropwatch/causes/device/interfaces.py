@@ -18,7 +18,7 @@ _MODULES = {
 INTERFACES = (
     Cause(
         id="device.down",
-        title="the interface went down, or is down, while the packet was there",
+        title="the interface is down, or went down with packets waiting",
         why="""
 The packet came from, or should go through, an interface that is not running: it was set down or removed while
 packets waited in the input queue of a CPU, or a program writes into a tun device or a tunnel that nobody has
@@ -31,14 +31,14 @@ $ journalctl -k | grep -i link
 """,
         fix=(
             Fix("bring it up", "ip link set DEV up"),
-            Fix("see who changes it", "ip -ts monitor link"),
+            Fix("see what changes it", "ip -ts monitor link"),
         ),
         seen_as=("DEV_READY", "NOT_SPECIFIED"),
         seen_at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv", "net_tx_action"),
     ),
     Cause(
         id="device.tun-full",
-        title="the queue of the tun, tap or macvtap device is full: its program does not read",
+        title="the tun, tap or macvtap queue is full: its program does not read",
         why="""
 Packets that leave through such a device are read by a program: a VPN daemon, a virtual machine, a container
 runtime with networking in user space. The queue between the two (txqueuelen, 500 or 1000 packets) is full,
@@ -52,9 +52,9 @@ Who has it open?
 $ lsof /dev/net/tun
 """,
         fix=(
-            Fix("find the program and see whether it works", "lsof /dev/net/tun"),
-            Fix("a longer queue takes larger bursts", "ip link set DEV txqueuelen 5000"),
-            Fix("virtual machines: several queues, or vhost in the kernel"),
+            Fix("find the program, and check that it works", "lsof /dev/net/tun"),
+            Fix("lengthen the queue for larger bursts", "ip link set DEV txqueuelen 5000"),
+            Fix("virtual machines: use several queues, or vhost"),
         ),
         seen_as=("FULL_RING",),
         seen_at=("tun_net_xmit", "tap_handle_frame"),
@@ -94,14 +94,14 @@ $ lsof /dev/net/tun
 """,
         fix=(
             Fix("start the program that the device is for"),
-            Fix("or take the device away, where nothing needs it any more", "ip link del DEV"),
+            Fix("or delete the device, if nothing needs it", "ip link del DEV"),
         ),
         seen_as=("DEV_READY",),
         seen_at=("tun_net_xmit",),
     ),
     Cause(
         id="device.tun-filter",
-        title="the filter that the program set on its tun or tap device refuses it",
+        title="the program's filter on its tun or tap device refuses it",
         why="""
 The program that owns the device told the kernel which frames it wants: a list of MAC addresses
 (TUNSETTXFILTER) or a BPF program (TUNSETFILTEREBPF). Virtual machine monitors do that to spare the guest what
@@ -111,7 +111,7 @@ is not for it.
 $ ip -d link show DEV
 $ bpftool prog show
 """,
-        fix=(Fix("look into the settings of the program that owns the device", "lsof /dev/net/tun"),),
+        fix=(Fix("see the settings of the program that owns the device", "lsof /dev/net/tun"),),
         reasons=("TAP_FILTER", "TAP_TXFILTER"),
         seen_at=("tun_net_xmit",),
     ),
@@ -120,9 +120,9 @@ $ bpftool prog show
         title="no interface here has the frame's VLAN tag",
         why="""
 The frame carries an 802.1Q tag, and no VLAN interface with this id stands on the interface where it came in.
-The kernel marks such a frame as being for another host and drops it in the IP layer, with the same reason as
+The kernel marks such a frame as meant for another host and drops it in the IP layer, with the same reason as
 a frame for another MAC. Wrong VLAN on the switch port, a trunk where an access port was expected, or an
-interface that was not made.
+interface that was not added.
 """,
         confirm="""
 $ tcpdump -eni DEV vlan
@@ -130,7 +130,7 @@ $ ip -d link show type vlan
 $ cat /proc/net/vlan/config
 """,
         fix=(
-            Fix("make the interface", "ip link add link DEV name DEV.VID type vlan id VID"),
+            Fix("add the interface", "ip link add link DEV name DEV.VID type vlan id VID"),
             Fix("or have the switch send the frames untagged to this port"),
         ),
         seen_as=("OTHERHOST",),
@@ -138,12 +138,12 @@ $ cat /proc/net/vlan/config
     ),
     Cause(
         id="device.bond-inactive",
-        title="the frame came in on a port of a bond that is not active",
+        title="it came in on a bond port that is not active",
         why="""
 Of the ports of a bond in active-backup mode only one receives; with 802.3ad those that are not in the active
 aggregate do not. What comes in on another is dropped, unless a program listens on that port itself: it would
 be the same broadcast a second time. A switch floods broadcasts and unknown addresses to both ports, so a few
-are healthy. Frames for this host itself mean that the switch still believes the address to be behind the old
+are normal. Frames for this host itself mean that the switch still believes the address to be behind the old
 port, or that the ports are one link aggregate for the switch and a backup pair for the host.
 """,
         confirm="""
@@ -153,18 +153,16 @@ $ grep -E 'Mode|Slave|Status' /proc/net/bonding/*
 $ tcpdump -eni DEV
 """,
         fix=(
-            Fix("see the state of the port, and which one is active", "ip -d link show DEV"),
-            Fix(
-                "if they are for this host: make the switch's ports and the bond's mode agree (LACP on both, or none)"
-            ),
-            Fix("if they are broadcasts that both ports get, nothing is lost"),
+            Fix("see the state of the port, and which port is active", "ip -d link show DEV"),
+            Fix("frames for this host: use LACP on both the switch ports and the bond, or on neither"),
+            Fix("broadcasts that both ports get are no loss"),
         ),
         seen_as=("UNHANDLED_PROTO",),
         seen_at=("__netif_receive_skb_core",),
     ),
     Cause(
         id="device.team-inactive",
-        title="the frame came in on a port of a team that is not enabled",
+        title="it came in on a team port that is not enabled",
         why="""
 A team takes what comes in on ports that its runner has enabled: with activebackup one, with lacp those that
 are in the aggregate, and none whose link watch says that it is down. What comes in on another port is dropped.
@@ -176,7 +174,7 @@ The program teamd knows which ports are enabled: teamdctl, with the team's name 
 """,
         fix=(
             Fix("see the state of the port", "ip -d link show DEV"),
-            Fix("if they are for this host: make the switch's ports and the team's runner agree"),
+            Fix("frames for this host: make the switch ports and the team's runner agree"),
         ),
         seen_as=("UNHANDLED_PROTO",),
         seen_at=("__netif_receive_skb_core",),
@@ -197,7 +195,7 @@ $ ip -s -s link show DEV
 """,
         fix=(
             *(
-                Step("load what handles them", f"modprobe {module}", fits=fits.ethertype(*ethertypes))
+                Step("load the module", f"modprobe {module}", fits=fits.ethertype(*ethertypes))
                 for module, ethertypes in _MODULES.items()
             ),
             Step(
@@ -225,14 +223,16 @@ $ ip -d link show type ipvlan
 $ ip -s link show DEV
 """,
         fix=(
-            Fix("is the interface up?", "ip -d link show type macvlan; ip -d link show type ipvlan"),
             Fix(
-                "for host and container to talk: give the host a macvlan interface too, and its address to that one",
+                "check that the interface is up", "ip -d link show type macvlan; ip -d link show type ipvlan"
+            ),
+            Fix(
+                "for host and container to communicate: give the host a macvlan interface too, with its address",
                 "ip link add mv0 link DEV type macvlan mode bridge",
             ),
         ),
-        seen_as=("NOT_SPECIFIED",),
-        seen_at=("macvlan_handle_frame", "ipvlan_rcv_frame"),
+        seen_as=("NOT_SPECIFIED", "OTHERHOST"),
+        seen_at=("macvlan_handle_frame", "ipvlan_rcv_frame", "ip_rcv_core", "ip6_rcv_core"),
     ),
     Cause(
         id="device.macvlan-broadcast-full",
@@ -264,7 +264,7 @@ $ ip -d link show type ipvlan
 $ ip -s link show DEV
 $ tcpdump -eni DEV ether multicast
 """,
-        fix=(Fix("find out who sends so much broadcast", "tcpdump -eni DEV ether multicast"),),
+        fix=(Fix("find out who sends so many broadcasts", "tcpdump -eni DEV ether multicast"),),
         reasons=("IPVLAN_MULTICAST_BACKLOG",),
         seen_at=("ipvlan_multicast_enqueue", "ipvlan_queue_xmit", "ipvlan_handle_frame"),
     ),
@@ -274,7 +274,7 @@ $ tcpdump -eni DEV ether multicast
         why="""
 The frame came in on a bridge port or out of a VXLAN tunnel, and its source MAC address is one that no station
 can have: all zeros, or with the multicast bit. A program that builds frames, a broken virtual network card,
-or somebody who tries to confuse the table of the bridge.
+or an attempt to confuse the bridge's table.
 """,
         confirm="""
 $ tcpdump -eni DEV 'ether[6] & 1 != 0 or ether src 00:00:00:00:00:00'
@@ -303,7 +303,7 @@ $ ip -all netns exec ip link show type veth
         fix=(
             Fix("bring this end up", "ip link set DEV up"),
             Fix(
-                "bring the other end up, in its own namespace: its index there stands behind `@if`",
+                "bring the other end up in its own namespace: `@if` shows its index there",
                 "ip -d link show DEV; ip -all netns exec ip link show type veth",
             ),
         ),

@@ -6,8 +6,8 @@ from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import of_catalogue
 from dropwatch.host.host import Host
 from dropwatch.host.ports import Port
-from dropwatch.model.culprits import BondPort
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.model.forwarding import BondPort
 from dropwatch.names.foreign import quoted
 
 # Ethertypes that the kernel always has a handler for (linux/if_ether.h): IPv4 and ARP.
@@ -25,14 +25,12 @@ def bond_inactive(drop: Drop, host: Host) -> Verdict | None:
     name, active = _interface(drop), f", {port.active} is active" if port.active is not None else ""
     mode = f" ({port.mode}{active})" if port.mode is not None else ""
     if port.backup:
-        fact = f"after the drop {name} is a backup port of {port.master}{mode}"
-        said = kernel_word.certain(drop, _handled(drop), Evidence("netlink route", fact))
+        fact = f"after the drop: {name} is a backup port of {port.master}{mode}"
+        said = kernel_word.certain(drop, _handled(drop), Evidence("netlink route", fact, "proof"))
         return _blamed(replace(said, fix=_make_active(drop, port)), drop, host, port)
-    fact = (
-        f"after the drop {name} is an active port of {port.master}{mode}: it was not, by what the kernel did"
-    )
+    fact = f"after the drop: {name} is an active port of {port.master}{mode}, and cannot have been one at the drop"
     return _blamed(
-        kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact)), drop, host, port
+        kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact, "proof")), drop, host, port
     )
 
 
@@ -41,15 +39,15 @@ def _make_active(drop: Drop, port: Port) -> tuple[Fix, ...]:
     if port.mode != "active-backup" or drop.iface is None or drop.iface.name is None:
         return ()
     device, master = quoted(drop.iface.name), quoted(port.master)
-    see = Fix("see the state of the port, and which one is active", "ip -d link show DEV")
+    see = Fix("see the state of the port, and which port is active", "ip -d link show DEV")
     return (
         *of_catalogue((see,), drop),
         Fix(
-            "if they are broadcasts that both ports get, nothing is lost; if they are for this host, have the switch "
-            "send them to the active port, or make this one the active one",
+            "broadcasts that both ports get are no loss; frames for this host: have the switch send them to "
+            "the active port, or make this port active",
             f"ip link set dev {master} type bond active_slave {device}",
         ),
-        Fix("and where the ports are one aggregate for the switch, make the bond one too (LACP on both)"),
+        Fix("if the ports are one link aggregate on the switch, use LACP on the bond as well"),
     )
 
 
@@ -59,10 +57,11 @@ def team_inactive(drop: Drop, host: Host) -> Verdict | None:
     if port is None or port.kind != "team":
         return None
     fact = (
-        f"{_interface(drop)} is a port of the team {port.master}, which takes what comes in on enabled ports"
+        f"{_interface(drop)} is a port of the team {port.master}, which accepts only what comes in on "
+        "enabled ports"
     )
     return _blamed(
-        kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact)), drop, host, port
+        kernel_word.likely(drop, _handled(drop), Evidence("netlink route", fact, "proof")), drop, host, port
     )
 
 
@@ -71,13 +70,13 @@ def unhandled_protocol(drop: Drop, host: Host) -> Verdict | None:
         return None
     handled = _has_handler(drop, host)
     if handled:
-        fact = f"{_handled(drop).text}: as a rule it came in on a port that is not active"
+        fact = f"{_handled(drop).text}: usually the frame came in on a port that is not active"
         return kernel_word.likely(drop, Evidence("packet", fact))
     ethertype = f"ethertype 0x{drop.event.protocol:04x}"
     if handled is None:
-        fact = f"{ethertype}; whether it has a handler, on ports that are active, was not read"
+        fact = f"{ethertype}; whether active ports have a handler for it was not read"
         return kernel_word.likely(drop, Evidence("packet", fact))
-    return kernel_word.certain(drop, Evidence("packet", f"{ethertype}, for which there is no handler"))
+    return kernel_word.certain(drop, Evidence("packet", f"{ethertype} has no handler here"))
 
 
 def _is_unhandled(drop: Drop) -> bool:
@@ -95,7 +94,7 @@ def _has_handler(drop: Drop, host: Host) -> bool | None:
 
 def _handled(drop: Drop) -> Evidence:
     return Evidence(
-        "packet", f"ethertype 0x{drop.event.protocol:04x} has a handler, which did not get the frame"
+        "packet", f"ethertype 0x{drop.event.protocol:04x} has a handler, but the frame did not reach it"
     )
 
 

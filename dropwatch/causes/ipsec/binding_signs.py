@@ -48,12 +48,12 @@ def _no_policy(case: Case) -> tuple[Evidence, Policies] | None:
         if note.check.counters != ("XfrmInNoPols",) or note.state is None:
             return None
         said = Evidence(
-            "probe __xfrm_policy_check", f"XfrmInNoPols in direction {note.check.dir}: no policy fits"
+            "probe __xfrm_policy_check", f"XfrmInNoPols in direction {note.check.dir}: no policy matches"
         )
         return said, policies_checked(case)
     if flow.refused_to_send(case.drop):
         said = Evidence(
-            "place", "the interface got no SA for this packet: no policy with its if_id or key is for it"
+            "place", "the interface found no SA for this packet: no policy with its if_id or key matches it"
         )
         return said, policies_to_send(case)
     return None
@@ -94,5 +94,5 @@ def _interfaces(case: Case, policy: XfrmPolicy) -> list[Evidence]:
     known = [one.if_id for one in found.values() if one.kind == "xfrm"]
     if_ids = ", ".join("any" if if_id is None else f"{if_id:#x}" for if_id in known)
     there = policy.if_id in known
-    text = "" if there or not policy.if_id else f": none has {policy.if_id:#x}"
-    return [Evidence("netlink link", f"the xfrm interfaces here have if_id {if_ids}{text}")]
+    text = "" if there or not policy.if_id else f"; none has {policy.if_id:#x}"
+    return [Evidence("netlink link", f"if_id of the xfrm interfaces here: {if_ids}{text}")]

@@ -52,9 +52,9 @@ def interfaces(case: Case) -> dict[int, IpsecInterface] | None:
 
 
 def doubts(case: Case, *kinds: Change) -> tuple[Evidence, ...]:
-    """Why the SAs and policies that were read may not be those of the drop; nothing where they are."""
+    """Why what was read of these kinds may not be what was there at the drop; nothing where it is."""
     there = config(case)
-    if there is None:
+    if there is None or not kinds:
         return ()
     links = (pinned.Source("links", None),) if unwrap(interfaces) in case.found else ()
     return pinned.doubts(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dropwatch.host.ipsec.policy_search import Fit, Flow, port_names, selector_fit
 from dropwatch.host.ipsec.text import spi_text
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.drop import Address, Evidence
+from dropwatch.model.drop import Address, Difference, Evidence
 from dropwatch.model.ipsec import Selector, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.names import protocols
 
@@ -24,9 +24,22 @@ class Row:
 
 def evidence(sides: str, rows: Iterable[Row]) -> tuple[Evidence, ...]:
     """`sides` says what stands left and right: `packet / SA`."""
-    return tuple(
-        Evidence(sides, f"{row.field} {row.came} / {row.wanted}{'  <- differs' if row.differs else ''}")
-        for row in rows
+    return tuple(_evidence(sides, row) for row in rows)
+
+
+def _evidence(sides: str, row: Row) -> Evidence:
+    text = f"{row.field} {row.came} / {row.wanted}"
+    if not row.differs:
+        return Evidence(sides, text)
+    came, _, wanted = sides.partition(" / ")
+    return Difference(
+        sides,
+        f"{text}  <- differs",
+        "proof",
+        sides=(came, wanted),
+        name=row.field,
+        came=row.came,
+        wanted=row.wanted,
     )
 
 

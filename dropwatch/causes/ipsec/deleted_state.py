@@ -29,7 +29,7 @@ class Gone:
     comm: str | None
 
     def evidence(self) -> tuple[Evidence, ...]:
-        facts = [Evidence("probe __xfrm_state_delete", f"{self.when}: {state_line(self.state)}")]
+        facts = [Evidence("probe __xfrm_state_delete", f"{self.when}: {state_line(self.state)}", "proof")]
         if self.why is not None:
             facts.append(Evidence("SA at its deletion", self.why))
         return tuple(facts)

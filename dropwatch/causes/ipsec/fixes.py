@@ -12,10 +12,10 @@ from dropwatch.model.ipsec import XfrmPolicy, XfrmState
 _KEY_LINES = "awk '$1 ~ /^(aead|auth|auth-trunc|enc)$/ {print $1, $2, $3, $4}' | sha256sum"
 _IKE = {
     "swanctl": (
-        "see what the IKE daemon has for this connection, and whether it is up",
+        "see whether the IKE daemon has this connection, and whether it is up",
         "swanctl --list-sas",
     ),
-    "ipsec": ("see what the IKE daemon says of this connection", "ipsec status"),
+    "ipsec": ("see what the IKE daemon says about this connection", "ipsec status"),
 }
 # As iptables takes them.
 _PROTOCOLS = {"comp": "ipcomp"}
@@ -27,23 +27,23 @@ def ask_ike(host: Host) -> tuple[Fix, ...]:
 
 
 def compare_ends(state: XfrmState) -> tuple[Fix, ...]:
-    """How to find out which of key, algorithm and ICV length differs."""
+    """How to find out which of key, algorithm and ICV length differs; the way that shows no key is the first."""
     get = f"xfrm state get {_selected(state)}"
     behind_nat = ", where a NAT may have changed its own address" if state.encap is not None else ""
     return (
-        Fix("show this SA, with its key: `ip xfrm` prints keys to root", f"ip {get}"),
+        Fix(
+            "compare the keys by their hash: both hosts must print the same",
+            f"ip {get} | {_KEY_LINES}",
+        ),
+        Fix("show this SA, with its key (ip xfrm prints keys to root)", f"ip {get}"),
         Step(
-            f"show the sender's on {state.saddr}{behind_nat}: algorithm, key and ICV length must be equal",
+            f"show the sender's SA on {state.saddr}{behind_nat}: algorithm, key and ICV length must be equal",
             f"ip {get}",
             elsewhere=True,
         ),
         Fix(
-            "or compare without showing keys: on both hosts this must print the same",
-            f"ip {get} | {_KEY_LINES}",
-        ),
-        Fix(
-            "if an IKE daemon made these SAs, have it terminate and initiate the connection anew; "
-            "if they were made by hand, delete the SA on both hosts and add it with one key"
+            "if an IKE daemon made these SAs, terminate and initiate the connection again; "
+            "if they were made by hand, delete the SA on both hosts and add it again with the same key"
         ),
     )
 
@@ -55,14 +55,14 @@ def set_up_again(drop: Drop) -> tuple[Fix, ...]:
         return ()
     between = f"xfrm state list src {source} dst {destination} nokeys"
     return (
-        Fix("list what this host has from that sender", f"ip {between}"),
+        Fix("list the SAs that this host has from the sender", f"ip {between}"),
         Step(
-            f"list what the sender, {source}, uses: the same SPI has to be there and here",
+            f"list them on the sender, {source}: the same SPI must be there and here",
             f"ip {between}",
             elsewhere=True,
         ),
         Fix(
-            "if an IKE daemon made the SAs, have it terminate and initiate the connection anew on the sender; "
+            "if an IKE daemon made the SAs, terminate and initiate the connection again on the sender; "
             "if they were made by hand, add the missing SA here"
         ),
     )
@@ -76,7 +76,7 @@ def fit_the_mark(state: XfrmState) -> tuple[Fix, ...]:
     packets = f"-p {protocol} -s {state.saddr} -d {state.daddr}"
     return (
         Fix(
-            f"mark these packets {wanted} before IPsec sees them, or let their VTI interface do it with its ikey",
+            f"set mark {wanted} on these packets before IPsec, or have their VTI interface do it (ikey)",
             f"{tool} -t mangle -A PREROUTING {packets} -j MARK --set-xmark {wanted}",
         ),
         Fix("or add the SA without `mark`, if packets with any mark may use it"),
@@ -87,9 +87,9 @@ def fit_the_key(state: XfrmState) -> tuple[Fix, ...]:
     """The SA is there, but with another mark than the key of the VTI interface."""
     return (
         Fix(
-            f"give the VTI interface the key {state.mark:#x}, or the SA the mark that is the interface's key"
+            f"set the key of the VTI interface to {state.mark:#x}, or the mark of the SA to the key of the interface"
         ),
-        Fix("with an IKE daemon: mark_in and mark_out have to be ikey and okey of the interface"),
+        Fix("with an IKE daemon: mark_in and mark_out must be the ikey and okey of the interface"),
     )
 
 
@@ -103,16 +103,16 @@ def fit_the_policy_mark(drop: Drop, policy: XfrmPolicy) -> tuple[Fix, ...]:
         packets = f"-m policy --dir in --pol ipsec -s {saddr} -d {daddr}"
         return (
             Fix(
-                f"give what comes out of the SA the mark {wanted} that the policy asks for, or let a VTI interface do "
-                "it with its ikey",
+                f"set mark {wanted}, which the policy requires, on what comes out of the SA, or have a VTI "
+                "interface do it (ikey)",
                 f"{tool} -t mangle -A PREROUTING {packets} -j MARK --set-xmark {wanted}",
             ),
             Fix("or add the policy without `mark`"),
         )
     return (
         Fix(
-            f"give what comes out of the SA the mark {wanted} that the policy asks for, by a rule in an earlier "
-            "chain, or let a VTI interface do it with its ikey"
+            f"set mark {wanted}, which the policy requires, on what comes out of the SA by a rule in an "
+            "earlier chain, or have a VTI interface do it (ikey)"
         ),
         Fix("or add the policy without `mark`"),
     )
@@ -127,18 +127,20 @@ def show_states(state: XfrmState) -> tuple[Fix, ...]:
     """The SA here and at the sender."""
     listed = f"xfrm state list src {state.saddr} dst {state.daddr} nokeys"
     return (
-        Fix("look at this SA", f"ip {listed}"),
-        Step(f"on the sender, {state.saddr}, compare it with the SA there", f"ip {listed}", elsewhere=True),
+        Fix("show this SA", f"ip {listed}"),
+        Step(f"compare it with the SA on the sender, {state.saddr}", f"ip {listed}", elsewhere=True),
     )
+
+
+_OF_SOCKETS = "socket "  # how the direction of a policy begins that a program has set for its socket
 
 
 def show_policies(direction: str) -> tuple[Fix, ...]:
-    return (
-        Fix(
-            "list the policies of this direction, with what they ask for",
-            f"ip xfrm policy list dir {direction}",
-        ),
-    )
+    what = "list the policies of this direction, with their templates"
+    if direction.startswith(_OF_SOCKETS):
+        own = Fix("have the program that owns the socket change the policy that it has set (IP_XFRM_POLICY)")
+        return (own, Fix("list the policies, also those of sockets", "ip xfrm policy list"))
+    return (Fix(what, f"ip xfrm policy list dir {direction}"),)
 
 
 def who_sends_clear(drop: Drop, state: XfrmState | None, policy: XfrmPolicy | None) -> tuple[Fix, ...]:
@@ -147,7 +149,7 @@ def who_sends_clear(drop: Drop, state: XfrmState | None, policy: XfrmPolicy | No
     if state is not None:
         return (
             Fix(
-                "reqid, mode and end points of the policy's tmpl must be those of the SA: correct one of them"
+                "reqid, mode and endpoints of the policy's tmpl must be those of the SA: correct one of the two"
             ),
         )
     return (
@@ -157,7 +159,7 @@ def who_sends_clear(drop: Drop, state: XfrmState | None, policy: XfrmPolicy | No
             elsewhere=True,
         ),
         Step(
-            "if clear text is wanted here, add a policy without tmpl and with a smaller priority number",
+            "if this flow may come in clear text, add a policy without tmpl and with a lower priority value",
             _allow_before(drop, policy),
             weakens="anybody on the way can then read and forge these packets",
         ),
@@ -191,12 +193,12 @@ def add_policy(drop: Drop, direction: str, state: XfrmState) -> tuple[Fix, ...]:
         words.append(f"if_id {state.if_id:#x}")
     ends = f"src {state.saddr} dst {state.daddr} " if state.mode != "transport" else ""
     words.append(f"tmpl {ends}proto {state.proto} reqid {state.reqid} mode {state.mode}")
-    text = "if this traffic may come through this SA, add a policy for it, for whole subnets where they are meant"
+    text = "if this flow may come through this SA, add a policy for it, or for its subnets"
     return (Fix(text, f"ip {' '.join(words)}"),)
 
 
 def delete_policy(policy: XfrmPolicy | None) -> tuple[Fix, ...]:
-    if policy is None:
+    if policy is None or policy.dir.startswith(_OF_SOCKETS):
         return ()
     bound = f" mark {policy.mark:#x} mask {policy.mark_mask:#x}" if policy.mark_mask else ""
     bound += f" if_id {policy.if_id:#x}" if policy.if_id else ""
@@ -205,7 +207,7 @@ def delete_policy(policy: XfrmPolicy | None) -> tuple[Fix, ...]:
         Step(
             "delete this policy if it is not wanted; an IKE daemon may bring it back",
             f"ip {command}",
-            weakens="all that it stops may pass then",
+            weakens="whatever it blocks can pass",
         ),
     )
 
@@ -215,9 +217,9 @@ def change_default(direction: str) -> tuple[Fix, ...]:
         Fix("add a policy for this flow"),
         Fix("see the default policies", "ip xfrm policy getdefault"),
         Step(
-            "or let pass what no policy is for",
+            "or allow what no policy matches",
             f"ip xfrm policy setdefault {direction} accept",
-            weakens="all that no policy is for may pass in clear text",
+            weakens="whatever no policy matches can pass in clear text",
         ),
     )
 
@@ -225,12 +227,12 @@ def change_default(direction: str) -> tuple[Fix, ...]:
 def make_state() -> tuple[Fix, ...]:
     """An outbound policy waits for an SA."""
     return (
-        Fix("what the policies ask for", "ip xfrm policy list dir out"),
-        Fix("which SAs there are", "ip xfrm state list nokeys"),
-        Fix("what the kernel asks the IKE daemon for", "ip xfrm monitor acquire"),
+        Fix("list the outbound policies, with their templates", "ip xfrm policy list dir out"),
+        Fix("list the SAs", "ip xfrm state list nokeys"),
+        Fix("watch what the kernel asks the IKE daemon for", "ip xfrm monitor acquire"),
         Fix(
-            "with an IKE daemon: have it initiate the connection; by hand: add an SA with proto, mode, reqid and "
-            "addresses of the policy's tmpl"
+            "with an IKE daemon: have it initiate the connection; by hand: add an SA with the proto, mode, "
+            "reqid and addresses of the policy's tmpl"
         ),
     )
 
@@ -242,7 +244,7 @@ def ask_for_the_reqid(policy: XfrmPolicy, state: XfrmState) -> tuple[Fix, ...]:
     if bound or len(templates) != 1 or not selector.family:
         return ()
     wanted = replace(policy, templates=(replace(templates[0], reqid=state.reqid),))
-    what = f"if they were made by hand, have the policy ask for reqid {state.reqid}, that of the SA which is there"
+    what = f"SAs made by hand: change the policy to reqid {state.reqid}, that of the existing SA"
     return (Fix(what, f"ip xfrm policy update {policy_line(wanted)}"),)
 
 
@@ -250,27 +252,28 @@ def renew(state: XfrmState) -> tuple[Fix, ...]:
     """An SA is used up."""
     listed = f"ip -s xfrm state list src {state.saddr} dst {state.daddr} nokeys"
     return (
-        Fix("see its limits and what has been used", listed),
+        Fix("see its limits, and how much of them is used", listed),
         Fix(
-            "with an IKE daemon: have it rekey, and see why it did not; by hand: delete the SA on both hosts and add a "
+            "with an IKE daemon: have it rekey, and see why it did not; by hand: delete the SA on both hosts "
+            "and add a "
             "new one, with a new key"
         ),
     )
 
 
 def fit_the_size(drop: Drop, mtu: int | None) -> tuple[Fix, ...]:
-    fits = f" {mtu}" if mtu is not None else " to what fits"
+    fits = f"{mtu}" if mtu is not None else "what fits"
     return (
         *smaller_segments(drop),
-        Fix(f"lower the MTU of the route that uses the tunnel, or of the sender's interface,{fits}"),
-        Fix("let ICMP fragmentation needed and ICMPv6 packet too big pass every firewall on the way"),
+        Fix(f"lower the MTU of the route through the tunnel, or of the sender's interface, to {fits}"),
+        Fix("have every firewall on the path accept ICMP fragmentation needed and ICMPv6 packet too big"),
     )
 
 
 def match_if_id() -> tuple[Fix, ...]:
     return (
-        Fix("the if_ids of the interfaces", "ip -d link show type xfrm"),
-        Fix("those of the SAs", "ip xfrm state list nokeys"),
-        Fix("and of the policies: all three must be the same", "ip xfrm policy list"),
-        Fix("correct if_id_in and if_id_out where the IKE daemon is configured, or make the interface anew"),
+        Fix("list the if_id of each xfrm interface", "ip -d link show type xfrm"),
+        Fix("list the if_id of each SA", "ip xfrm state list nokeys"),
+        Fix("list the if_id of each policy: all three must be equal", "ip xfrm policy list"),
+        Fix("correct if_id_in and if_id_out in the IKE daemon's configuration, or add the interface again"),
     )

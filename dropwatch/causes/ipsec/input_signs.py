@@ -34,7 +34,7 @@ def replay(case: Case) -> Verdict | None:
     source = "probe xfrm_audit_state_replay" if "replay" in note.audit else "counter XfrmInStateSeqError"
     seq = note.seq if note.seq is not None else drop.packet.seq
     number = f"sequence number {seq}" if seq is not None else "its sequence number"
-    said = Evidence(source, f"{number} {_wrong_number(note, seq)}")
+    said = Evidence(source, f"{number} {_wrong_number(note, seq)}", "proof")
     return about_its_state(case, note, "certain", said, *_window(note, seq))
 
 
@@ -44,7 +44,7 @@ def expired(case: Case) -> Verdict | None:
     if note is None:
         return None
     said = Evidence("counter XfrmInStateExpired", "the SA has reached a hard limit")
-    story = words.story("no new SA was made in time: the IKE daemon does not run, or cannot reach the peer")
+    story = words.story("no new SA was set up: the IKE daemon is not running, or cannot reach the peer")
     return about_its_state(case, note, "certain", said, *limits_reached(note.state, drop.time), story)
 
 
@@ -53,8 +53,12 @@ def state_invalid(case: Case) -> Verdict | None:
     note = counted(drop, "XfrmInStateInvalid") or counted(drop, "XfrmAcquireError")
     if note is None:
         return None
-    state = f" but {note.state.state}" if note.state is not None and note.state.state else ""
-    said = Evidence(f"counter {note.counters[0]}", f"the SA is not valid{state}")
+    state = (
+        f"in state {note.state.state}, not valid"
+        if note.state is not None and note.state.state
+        else "not valid"
+    )
+    said = Evidence(f"counter {note.counters[0]}", f"the SA is {state}")
     return about_its_state(case, note, "certain", said, *limits_reached(note.state, drop.time))
 
 
@@ -72,19 +76,19 @@ def encap_mismatch(case: Case) -> Verdict | None:
     if wanted == came:
         return None
     encap = note.state.encap
-    carried = f"in UDP {drop.packet.sport} > {drop.packet.dport}" if came else "none: it came as plain ESP"
+    carried = f"UDP {drop.packet.sport} > {drop.packet.dport}" if came else "none (plain ESP)"
     asked = f"{encap.type} {encap.sport} > {encap.dport}" if encap is not None else "none"
     rows = [comparison.Row("encap", carried, asked, True)]
     nat = (
-        "a NAT is on the way that this end did not notice, or the sender forces UDP"
+        "this host did not detect a NAT on the path, or the sender forces UDP"
         if came
-        else "this end saw a NAT when the SA was made and the sender did not, or the NAT is gone"
+        else "this host detected a NAT when the SA was set up and the sender did not, or the NAT is gone"
     )
     return about_its_state(
         case,
         note,
         "certain",
-        Evidence("counter XfrmInStateMismatch", "the SA's encapsulation is not the packet's"),
+        Evidence("counter XfrmInStateMismatch", "the encapsulation of the packet is not that of the SA"),
         Evidence("packet", words.packet(drop, note.state.spi)),
         *comparison.evidence("packet / SA", rows),
         words.story(nat),
@@ -104,9 +108,9 @@ def mode_mismatch(case: Case) -> Verdict | None:
         case,
         note,
         "certain",
-        Evidence("counter XfrmInStateModeError", f"what is inside does not fit mode {mode}"),
+        Evidence("counter XfrmInStateModeError", f"the inner packet does not fit mode {mode}"),
         *comparison.evidence("packet / SA", rows),
-        words.story(f"the sender's SA is not in mode {mode}, or carries another family of IP"),
+        words.story("the sender's SA is in another mode, or carries the other IP version"),
         differs=("mode",),
     )
 
@@ -124,17 +128,17 @@ def _whole_packet_in_transport(case: Case) -> Verdict | None:
         return _reinjected(drop)
     if note.state is None or note.state.mode != "transport" or not words.checks_integrity(note.state):
         return None
-    rows = [comparison.Row("mode", "tunnel: an IP packet inside", "transport", True)]
+    rows = [comparison.Row("mode", "tunnel (an IP packet inside)", "transport", True)]
     return about_its_state(
         case,
         note,
         "likely",
         Evidence(
             "packet",
-            f"what came out of the SA is a whole IP packet ({drop.packet.proto}), and nobody takes it",
+            f"a complete IP packet ({drop.packet.proto}) came out of the SA, and nothing here handles it",
         ),
         *comparison.evidence("packet / SA", rows),
-        words.story("the sender's SA is in tunnel mode; or an ipip tunnel over this SA has no end here"),
+        words.story("the sender's SA is in tunnel mode, or an IPIP tunnel over this SA has no endpoint here"),
         differs=("mode",),
     )
 
@@ -148,8 +152,13 @@ def _reinjected(drop: Drop) -> Verdict | None:
         return None
     if not set(note.counters) & {"XfrmInNoStates", "XfrmInHdrError"}:
         return None
-    came = f"a whole IP packet ({drop.packet.proto}) came out of an SA in transport mode, and nobody takes it"
-    story = words.story("the sender's SA is in tunnel mode; or an ipip tunnel over this SA has no end here")
+    came = (
+        f"a complete IP packet ({drop.packet.proto}) came out of an SA in transport mode, and nothing "
+        "here handles it"
+    )
+    story = words.story(
+        "the sender's SA is in tunnel mode, or an IPIP tunnel over this SA has no endpoint here"
+    )
     return kernel_word.likely(drop, Evidence("stack xfrm_trans_reinject", came), story)
 
 
@@ -167,14 +176,17 @@ def decrypt_garbage(case: Case) -> Verdict | None:
     if state is None or state.proto != "esp" or words.checks_integrity(state):
         return None
     if "XfrmInStateModeError" in note.counters:
-        said = f"what is inside does not fit mode {state.mode}; if the keys are equal, the modes of the ends differ"
+        said = (
+            f"the inner packet does not fit mode {state.mode}; if the keys are equal, the modes of the "
+            "two ends differ"
+        )
     elif note.counters:
         said = "the decrypted packet has an impossible trailer"
     else:
-        said = f"the decrypted packet claims to be of protocol {drop.packet.proto}, which nobody takes here"
+        said = f"the decrypted packet says protocol {drop.packet.proto}, which nothing here handles"
     source = f"counter {note.counters[0]}" if note.counters else "packet"
     fact = Evidence(
-        "SA at the drop", "it encrypts, but checks no integrity: a wrong key is noticed only in this way"
+        "SA at the drop", "it encrypts without an integrity check: a wrong key shows only as garbage"
     )
     story = words.story("the cipher keys of the two ends differ")
     return about_its_state(case, note, "likely", Evidence(source, said), fact, story)
@@ -185,8 +197,8 @@ def header_error(case: Case) -> Verdict | None:
     drop = case.drop
     note = counted(drop, "XfrmInHdrError")
     if note is not None and note.check is None and drop.packet.proto not in words.IP_IN_IP:
-        length = f"the whole packet has {drop.packet.length} bytes"
-        said = Evidence("counter XfrmInHdrError", f"no SPI and sequence number to be read: {length}")
+        length = f"the packet has {drop.packet.length} bytes"
+        said = Evidence("counter XfrmInHdrError", f"too short for an SPI and a sequence number: {length}")
         return about_its_state(case, note, "certain" if note.state is None else "likely", said)
     note = counted(drop, "XfrmInStateProtoError")
     if note is None or note.audit or note.state is None:
@@ -196,7 +208,7 @@ def header_error(case: Case) -> Verdict | None:
         return about_its_state(case, note, "certain", Evidence("packet", short))
     if note.state.proto != "comp":
         return None
-    text = "its data cannot be unpacked: cut or damaged on the way, or packed by another algorithm"
+    text = "its data cannot be decompressed: truncated or damaged in transit, or compressed with another algorithm"
     return about_its_state(case, note, "likely", Evidence("counter XfrmInStateProtoError", text))
 
 
@@ -223,17 +235,17 @@ def _window(note: XfrmNote, seq: int | None) -> tuple[Evidence, ...]:
     if state is None or not state.replay_window:
         return ()
     lowest = max(0, state.seq - state.replay_window + 1)
-    old = f"below {lowest} is too old" if lowest else "nothing is too old yet"
+    old = f"numbers below {lowest} are too old" if lowest else "no number is too old yet"
     seen = f"highest sequence number seen {state.seq}, window {state.replay_window}: {old}"
     facts = [Evidence("SA at the drop", seen)]
     if seq is None or state.esn:
         return tuple(facts)
-    rows = [comparison.Row("seq", str(seq), f"{lowest} or later, and not seen yet", True)]
+    rows = [comparison.Row("seq", str(seq), f"{lowest} or higher, not seen yet", True)]
     facts += comparison.evidence("packet / SA", rows)
     if seq >= lowest:
-        story = "it was doubled on the way, or somebody recorded it and sent it again"
+        story = "it was duplicated in transit, or recorded and sent again"
     elif seq < _FRESH and state.seq > 2 * max(_FRESH, state.replay_window):
-        story = "the sender was restarted and counts from the beginning, with the same SPI and key"
+        story = "the sender restarted and counts from the beginning, with the same SPI and key"
     else:
         story = "it was overtaken by more packets than the window holds, or sent again"
     return (*facts, words.story(story))

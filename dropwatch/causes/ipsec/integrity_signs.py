@@ -86,6 +86,8 @@ def icv_length(case: Case) -> Verdict | None:
         "certain",
         Evidence("SA at the drop", words.integrity_algorithm(note.state)),
         *comparison.evidence("packet / SA", rows),
-        words.story("the two ends use different integrity algorithms, or cut the ICV to different lengths"),
+        words.story(
+            "the two ends use different integrity algorithms, or truncate the ICV to different lengths"
+        ),
         differs=("length",),
     )

@@ -18,7 +18,7 @@ def limits_reached(state: XfrmState | None, now: float) -> tuple[Evidence, ...]:
         ("seconds since it was first used", used, life.hard_use_seconds),
     )
     return tuple(
-        Evidence("SA at the drop", f"{used} {unit}, limit {limit}")
+        Evidence("SA at the drop", f"{used} {unit}, hard limit {limit}", "proof")
         for unit, used, limit in pairs
         if limit is not None and used >= limit
     )

@@ -6,21 +6,26 @@ from itertools import islice
 from dropwatch.causes.ipsec import comparison, deleted_state, words
 from dropwatch.causes.ipsec.case import Case, once
 from dropwatch.causes.ipsec.policies_for import policies_to_send
+from dropwatch.causes.ipsec.states_then import deleted_since, of_the_drop
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.text import state_line
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address, Evidence
 from dropwatch.model.ipsec import XfrmPolicy, XfrmState
 
-_ASKING = "an SA with SPI 0 is there: the kernel has asked an IKE daemon, which has not answered yet"
+_ASKING = "a placeholder SA (SPI 0) exists: the kernel has asked an IKE daemon, which has not answered yet"
 _DIFFERENT = (
-    "the SA was made for another policy: reqid, mode or addresses were typed, or negotiated, differently"
+    "the SA belongs to another policy, or its reqid, mode or addresses were mistyped or negotiated "
+    "differently"
 )
-_NOT_REPLACED = "nobody made a new SA: the IKE daemon does not run, or cannot reach the peer"
+_NOT_REPLACED = "no new SA was set up: the IKE daemon is not running, or cannot reach the peer"
 _FATE = {"expired": "used up", "deleted": "deleted"}
 _LOOKED_AT = 64
 _KIN = 2  # an SA that differs in more fields than this is for something else
-_NOBODY = "no IKE daemon has answered: none runs here, or it has no connection for this, or the peer does not answer"
+_NOBODY = (
+    "no IKE daemon has answered: none is running, it has no connection for this flow, or the peer does "
+    "not reply"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +56,28 @@ def missing_state(case: Case) -> Missing | None:
     if template is None:
         return None
     ends = (flow.saddr, flow.daddr) if template.mode == "transport" else (template.saddr, template.daddr)
-    candidates = dict.fromkeys(_candidates(ends, config))
+    read = tuple(_candidates(ends, config))
+    then = of_the_drop(case, read)
+    candidates = dict.fromkeys(then)
     rows = [
         (state, comparison.with_outbound_template(state, template, policy, flow))
         for state in candidates
         if state.spi
     ]
+    if then is not read:  # the kernel would have found one that fits
+        rows = [(state, compared) for state, compared in rows if comparison.differing(compared)]
     state, compared = min(rows, key=lambda one: len(comparison.differing(one[1])), default=(None, ()))
     differs = comparison.differing(compared)
     evidence: list[Evidence] = []
     if state is not None and len(differs) <= _KIN:
-        evidence.append(Evidence("netlink xfrm", f"nearest SA: {state_line(state)}"))
+        is_gone = state in deleted_since(case)
+        source = "probe __xfrm_state_delete" if is_gone else "netlink xfrm"
+        since = "; deleted since" if is_gone else ""
+        evidence.append(Evidence(source, f"nearest SA: {state_line(state)}{since}"))
         evidence += comparison.evidence("SA / template", compared)
     else:
         state, differs = None, ()
-        evidence.append(Evidence("netlink xfrm", "no SA comes near what this policy asks for"))
+        evidence.append(Evidence("netlink xfrm", "no SA comes close to what this policy requires"))
     if any(not one.spi and one.daddr == ends[1] for one in candidates):
         evidence.append(Evidence("netlink xfrm", _ASKING))
     gone = deleted_state.sent_through(case.drop, case.host, template, *ends)
@@ -73,7 +85,7 @@ def missing_state(case: Case) -> Missing | None:
         evidence.append(words.story(_DIFFERENT if differs else _NOBODY))
         return Missing(policy, state, differs, evidence=tuple(evidence))
     evidence += [*gone.evidence(), words.story(_NOT_REPLACED)]
-    title = f"an IPsec policy wants an SA for this packet; the one there was has been {_FATE[gone.relation]}"
+    title = f"the SA that an IPsec policy requires was {_FATE[gone.relation]}"
     return Missing(policy, state, differs, gone, title, tuple(evidence))
 
 

@@ -34,14 +34,13 @@ class Near:
     differences: dict[str, str]
 
 
-def nearest(wanted: Wanted, config: XfrmConfig, count: int = 3) -> tuple[Near, ...]:
-    """The SAs that come closest, the closest first. Empty only when there is no SA at all."""
-    candidates = dict.fromkeys(_candidates(wanted, config))
-    found = [Near(state, _differences(wanted, state)) for state in candidates]
+def nearest(wanted: Wanted, states: Iterable[XfrmState], count: int = 3) -> tuple[Near, ...]:
+    """The SAs that come closest, the closest first."""
+    found = [Near(state, _differences(wanted, state)) for state in dict.fromkeys(states)]
     return tuple(sorted(found, key=_distance)[:count])
 
 
-def _candidates(wanted: Wanted, config: XfrmConfig) -> Iterable[XfrmState]:
+def candidates(wanted: Wanted, config: XfrmConfig) -> Iterable[XfrmState]:
     """A few of each sort: a gateway has ten thousand SAs, and nearly all of them have nothing to do with this."""
     yield from islice(config.states_by_spi.get(wanted.spi, ()), _LOOKED_AT)
     yield from config.states_by_hosts.get((wanted.saddr, wanted.daddr), ())
@@ -59,9 +58,9 @@ def _differences(wanted: Wanted, state: XfrmState) -> dict[str, str]:
     if state.proto != wanted.proto:
         found["proto"] = f"proto {state.proto}, not {wanted.proto}"
     if wanted.mark & state.mark_mask != state.mark:
-        found["mark"] = f"only for mark {state.mark:#x}/{state.mark_mask:#x}, the packet has {wanted.mark:#x}"
+        found["mark"] = f"requires mark {state.mark:#x}/{state.mark_mask:#x}, the packet has {wanted.mark:#x}"
     if state.direction == "out":
-        found["dir"] = "only for sending (dir out)"
+        found["dir"] = "outbound only (dir out)"
     if state.saddr != wanted.saddr:
         found["src"] = f"src {state.saddr}, not {wanted.saddr}"
     return found

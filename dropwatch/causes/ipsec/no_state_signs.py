@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from dropwatch.causes.delay import delay
 from dropwatch.causes.ipsec import comparison, deleted_state, fixes, flow, objects, words
 from dropwatch.causes.ipsec.case import Case, config, if_unchanged, once
-from dropwatch.causes.ipsec.nearest_state import Near, Wanted, nearest
+from dropwatch.causes.ipsec.nearest_state import Near, Wanted, candidates, nearest
+from dropwatch.causes.ipsec.states_then import deleted_since, of_the_drop, pinned_by
 from dropwatch.causes.ipsec.xfrm_input import noted
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
@@ -14,7 +16,11 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Confidence, Drop, Evidence, Verdict
 from dropwatch.model.ipsec import XfrmState
 
-_GARBAGE = "an SA of these hosts checks no integrity: this may be what it decrypted with a wrong key, no IPsec at all"
+_SHOWN, _CHANGED_SHOWN = 3, 16
+_GARBAGE = (
+    "an SA between these hosts checks no integrity: this may be what it decrypted with a wrong key, "
+    "and no IPsec at all"
+)
 
 
 def no_state(case: Case) -> Verdict | None:
@@ -27,7 +33,7 @@ def no_state(case: Case) -> Verdict | None:
     if search is None or _only_the_mark(search, drop):
         return None
     near, gone = search.near, search.gone
-    evidence = [search.said, *_deleted(search), *_present(drop, search)]
+    evidence = [search.said, *_deleted(search), *_present(case, search)]
     title, story = _story(search)
     if story is not None:
         evidence.append(words.story(story))
@@ -41,12 +47,14 @@ def no_state(case: Case) -> Verdict | None:
         evidence.append(Evidence("netlink xfrm", _GARBAGE))
         return Verdict("likely", culprit, tuple(evidence), fix, title)
     verdict = Verdict("certain", culprit, tuple(evidence), fix, title)
-    return if_unchanged(case, verdict, "SAs") if gone is None or _is_replaced(search) else verdict
+    if gone is not None and not _is_replaced(search):
+        return verdict
+    return if_unchanged(case, verdict, pinned_by(case, near[0].state) if near else "SAs")
 
 
 def state_of_other_mark(case: Case) -> Verdict | None:
-    """No SA was found, and the one that it was for has a mark which the packet lacks. An SA's mark never changes:
-    when the SA is older than the drop, that leaves no other explanation.
+    """No SA was found, and the one that it was for has a mark which the packet lacks. An SA's mark never changes, and
+    its addresses only by a migration: when the SA is older than the drop, that leaves no other explanation.
     """
     drop, search = case.drop, _search(case)
     if search is None or not _only_the_mark(search, drop):
@@ -54,7 +62,7 @@ def state_of_other_mark(case: Case) -> Verdict | None:
     state = search.near[0].state
     confidence: Confidence = "certain" if objects.existed(state.lifetime.add_time, drop) else "likely"
     rows = _rows(search, state)
-    evidence = (search.said, *_present(drop, search))
+    evidence = (search.said, *_present(case, search))
     culprit = replace(
         objects.state_object(state),
         differs=comparison.differing(rows),
@@ -63,18 +71,23 @@ def state_of_other_mark(case: Case) -> Verdict | None:
     if search.vti is not None:
         evidence = (*evidence, words.vti_key(search.vti.ikey))
     fix = fixes.fit_the_mark(state) if search.vti is None else fixes.fit_the_key(state)
-    return Verdict(confidence, culprit, evidence, fix)
+    verdict = Verdict(confidence, culprit, evidence, fix)
+    return if_unchanged(case, verdict, pinned_by(case, state)) if confidence == "certain" else verdict
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """What the kernel looked for and did not find, and what whydrop knows about it."""
+    """What the kernel looked for and did not find, and what whydrop knows about it.
+
+    `near` are SAs of the time of the drop; `later` are those that would fit, and were added after it.
+    """
 
     said: Evidence
     wanted: Wanted | None
     config: XfrmConfig | None
     near: tuple[Near, ...]
     gone: deleted_state.Gone | None
+    later: tuple[Near, ...] = ()
     vti: IpsecInterface | None = None
 
 
@@ -92,11 +105,19 @@ def _search(case: Case) -> _Search | None:
     vti = flow.vti_of(case)
     wanted = _wanted(drop, spi, drop.packet.mark if vti is None else vti.ikey)
     there = config(case)
-    near = nearest(wanted, there) if wanted is not None and there is not None else ()
     gone = None
     if wanted is not None:
         gone = deleted_state.received_by(drop, case.host, wanted.daddr, wanted.proto, wanted.spi, wanted.mark)
-    return _Search(said, wanted, there, near, gone, vti)
+    near: tuple[Near, ...] = ()
+    later: tuple[Near, ...] = ()
+    if wanted is not None and there is not None:
+        read = tuple(candidates(wanted, there))
+        then = read if gone is not None else of_the_drop(case, read)
+        near = nearest(wanted, then)
+        if then is not read:  # the kernel would have found one that fits
+            near = tuple(one for one in nearest(wanted, then, _CHANGED_SHOWN) if one.differences)[:_SHOWN]
+        later = tuple(one for one in nearest(wanted, read) if not one.differences and one not in near)
+    return _Search(said, wanted, there, near, gone, later, vti)
 
 
 def _wanted(drop: Drop, spi: int | None, mark: int) -> Wanted | None:
@@ -123,20 +144,24 @@ def _deleted(search: _Search) -> tuple[Evidence, ...]:
     return search.gone.evidence() if search.gone is not None else ()
 
 
-def _present(drop: Drop, search: _Search) -> list[Evidence]:
+def _present(case: Case, search: _Search) -> list[Evidence]:
     """The nearest SA beside the packet, and in what the next ones differ."""
-    there, near = search.config, search.near
+    drop, there, near = case.drop, search.config, (*search.near, *search.later)
     if there is None:
         return [Evidence("netlink xfrm", "the SAs of this namespace could not be read")]
-    when = objects.read_later(drop, there)
-    if not there.states:
-        return [Evidence("netlink xfrm", f"{when} this namespace has no SA at all")]
-    count = "one SA" if len(there.states) == 1 else f"{len(there.states)} SAs"
-    nearest_first = "; nearest first:" if near else ""
-    evidence = [Evidence("netlink xfrm", f"{when} this namespace has {count}{nearest_first}")]
+    when = delay(drop, there.read_at_ns)
+    if not there.states and not near:
+        return [Evidence("netlink xfrm", f"{when}: this namespace has no SA")]
+    alone = len(there.states) == len(near) == 1
+    count = {0: "no SA", 1: "one SA"}.get(len(there.states), f"{len(there.states)} SAs")
+    listed = "" if not near else ":" if alone else "; nearest first:"
+    evidence = [Evidence("netlink xfrm", f"{when}: this namespace has {count}{listed}")]
     for at, one in enumerate(near):
         differs = "; ".join(one.differences.values()) or words.fits_now(one.state, drop.time)
-        evidence.append(Evidence("netlink xfrm", f"{state_line(one.state)}: {differs}"))
+        is_gone = one.state in deleted_since(case)
+        source = "probe __xfrm_state_delete" if is_gone else "netlink xfrm"
+        since = "; deleted since" if is_gone else ""
+        evidence.append(Evidence(source, f"{state_line(one.state)}: {differs}{since}"))
         if not at:
             evidence += comparison.evidence("packet / SA", _rows(search, one.state))
     return evidence
@@ -165,30 +190,28 @@ def _story(search: _Search) -> tuple[str | None, str | None]:
     """A title where whydrop saw what happened to the SA, and what most probably happened."""
     gone, first = search.gone, search.near[0] if search.near else None
     if _is_replaced(search):
-        title = "no SA for this packet: this side has replaced it, the sender still uses it"
-        return title, "this side rekeyed, the peer still uses the old SA"
+        title = "no SA for this packet: this host has replaced it"
+        return title, "this host rekeyed, and the sender still uses the old SA"
     if gone is not None and gone.relation == "expired":
         return (
-            "no SA for this packet: it reached its limit here and was deleted",
-            "this end's SA ran out before a new one was made, and the sender still uses it",
+            "no SA for this packet: it expired here",
+            "the SA expired here before a new one was set up, and the sender still uses it",
         )
     if gone is not None:
         return (
             "no SA for this packet: it was deleted here",
-            "this end deleted the SA, and the sender was not told or did not hear it",
+            "this host deleted the SA, and the sender was not told, or the message was lost",
         )
     if first is None:
         return None, None
     if first.differences.keys() & {"dir"} and not first.differences.keys() & {"spi", "dst", "proto"}:
-        return "the SA with this SPI is only for sending", None
+        return "the SA with this SPI is outbound only", None
     if first.differences.keys() == {"spi"}:
-        return None, (
-            "one side rekeyed or was restarted and the other was not, or the SPI was typed differently"
-        )
+        return None, ("one end rekeyed or restarted and the other did not, or the SPI was mistyped")
     if first.differences.keys() == {"dst"}:
         return (
             None,
-            "a NAT changed the destination on the way, or the SA was made for another address of this host",
+            "a NAT changed the destination in transit, or the SA is for another address of this host",
         )
     return None, None
 

@@ -1,6 +1,5 @@
-"""SAs and policies as the object of a finding, and how long after the drop they were read."""
+"""SAs and policies as the object of a finding."""
 
-from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.text import policy_line, selector_text, spi_text, state_line
 from dropwatch.model import culprits
 from dropwatch.model.drop import Drop, Evidence
@@ -55,11 +54,6 @@ def default_policy(direction: str) -> culprits.XfrmPolicy:
     """What `ip xfrm policy setdefault` has set for flows without a policy."""
     text = f"default policy of direction {direction}: block"
     return culprits.XfrmPolicy(text, direction, "block", default=True)
-
-
-def read_later(drop: Drop, config: XfrmConfig) -> str:
-    """`3.2 ms after the drop`."""
-    return f"{(config.read_at_ns - drop.event.monotonic_ns) / 1e6:.1f} ms after the drop"
 
 
 def existed(added: int, drop: Drop) -> bool | None:

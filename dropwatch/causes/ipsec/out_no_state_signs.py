@@ -8,9 +8,11 @@ from dropwatch.causes.ipsec import fixes, objects
 from dropwatch.causes.ipsec.case import Case, if_unchanged
 from dropwatch.causes.ipsec.missing_state import Missing, missing_state
 from dropwatch.causes.ipsec.policies_for import policies_to_send, taken_evidence
+from dropwatch.causes.ipsec.states_then import pinned_by
 from dropwatch.causes.routing.signs import SENDING
 from dropwatch.host.ipsec.text import spi_text
 from dropwatch.model import culprits
+from dropwatch.model.change import Change
 from dropwatch.model.culprits import Culprit
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
@@ -37,8 +39,14 @@ def _no_state(case: Case, said: Evidence) -> Verdict:
         culprit = _policy_without_state(missing)
     fix = (*fixes.make_state(), *_fit_the_policy(missing), *fixes.ask_ike(case.host))
     verdict = Verdict("certain", culprit, tuple(evidence), fix, title)
-    compared = missing is not None and missing.nearest is not None
-    return if_unchanged(case, verdict, "policies", *(("SAs",) if compared else ()))
+    return if_unchanged(case, verdict, *policies_to_send(case).may_change, *_states_named(case, missing))
+
+
+def _states_named(case: Case, missing: Missing | None) -> tuple[Change, ...]:
+    """What must not have changed for the SA that is compared with the policy to be one of the drop."""
+    if missing is None or missing.nearest is None:
+        return ()
+    return (pinned_by(case, missing.nearest),)
 
 
 def _fit_the_policy(missing: Missing | None) -> tuple[Fix, ...]:
@@ -63,12 +71,12 @@ def discarded_while_sending(case: Case) -> Verdict | None:
         return None
     if drop.event.skb_iif or kernel_word.way(drop).isdisjoint(SENDING):
         return None
-    fact = "the blackhole that IPsec gives packets without an SA; a device that is gone gives it too"
+    fact = "the blackhole that IPsec sets while there is no SA; an interface that is gone leads to it as well"
     return kernel_word.likely(drop, Evidence("place", fact))
 
 
 def state_of_other_interface(case: Case) -> Verdict | None:
-    """As out_no_state, where an SA would do but for its if_id. SAs never change theirs."""
+    """As out_no_state, where an SA would do but for its if_id. Only an update of the SA changes that."""
     return _but_for(case, "if_id")
 
 
@@ -95,7 +103,9 @@ def _but_for(case: Case, field: str) -> Verdict | None:
     else:
         culprit = replace(culprit, policy_mark=missing.policy.mark)
     fix = fixes.match_if_id() if field == "if_id" else fixes.make_state()
-    return if_unchanged(case, Verdict("certain" if existed else "likely", culprit, evidence, fix), "policies")
+    verdict = Verdict("certain" if existed else "likely", culprit, evidence, fix)
+    states = _states_named(case, missing) if existed else ()
+    return if_unchanged(case, verdict, *policies_to_send(case).may_change, *states)
 
 
 def _no_state_said(drop: Drop) -> Evidence | None:
@@ -105,12 +115,10 @@ def _no_state_said(drop: Drop) -> Evidence | None:
     if note.lookup is not None and note.lookup.errno in (errno.EREMOTE, errno.EAGAIN):
         name = errno.errorcode[note.lookup.errno]
         return Evidence(
-            "probe xfrm_lookup_with_ifid", f"it answered {name}: a policy wants an SA and there is none"
+            "probe xfrm_lookup_with_ifid", f"returned {name}: a policy requires an SA, and there is none"
         )
     if note.blackholed and kernel_word.place(drop) in _DISCARDING:
-        return Evidence(
-            "route of the packet", "the one that leads nowhere, which IPsec gives while there is no SA"
-        )
+        return Evidence("route of the packet", "the blackhole that IPsec sets while there is no SA")
     return None
 
 

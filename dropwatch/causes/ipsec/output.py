@@ -8,13 +8,13 @@ from dropwatch.model.drop import Fix
 OUTPUT = (
     Cause(
         id="ipsec.out-no-state",
-        title="an IPsec policy requires an SA for this packet, and there is none",
+        title="an IPsec policy requires an SA, and there is none",
         why="""
 An outbound policy covers the packet and no SA fits its template. The kernel asks the IKE daemon for one
-(acquire) and meanwhile lets packets die in a blackhole route, or keeps a few of them, depending on
-net.core.xfrm_larval_drop. The program sees a successful send(). If no daemon answers, or its negotiation
-fails, that goes on for ever. An SA that exists but has another reqid, mode or other end points than the
-template counts as none.
+(acquire) and meanwhile drops packets in a blackhole route, or queues a few of them, depending on
+net.core.xfrm_larval_drop. The program sees a successful send(). This goes on for as long as no daemon
+answers, or its negotiation fails. An SA that exists but has another reqid, mode or endpoints than the
+template does not count.
 """,
         confirm="""
 $ ip xfrm policy list dir out
@@ -24,7 +24,7 @@ $ ip xfrm monitor acquire
 $ cat /proc/net/xfrm_stat
 """,
         fix=(
-            Fix("see why the IKE daemon makes no SA", "swanctl --log"),
+            Fix("see why the IKE daemon sets up no SA", "swanctl --log"),
             Fix("start the negotiation by hand", "swanctl --initiate --child CHILD"),
             Fix(
                 "SAs made by hand: reqid, mode and addresses must be those of the template",
@@ -47,8 +47,8 @@ $ cat /proc/net/xfrm_stat
         id="ipsec.out-expired",
         title="the outbound SA has reached its hard limit",
         why="""
-The SA that should protect the packet has run out of time, bytes or packets, and no new one was made at the
-soft limit: the IKE daemon does not run, cannot reach the peer, or does not know of the SA. The kernel counts
+The SA for the packet has reached its hard limit of time, bytes or packets, and no new one was set up at the
+soft limit: the IKE daemon is not running, cannot reach the peer, or does not know the SA. The kernel counts
 XfrmOutStateExpired.
 """,
         confirm="""
@@ -67,10 +67,10 @@ $ cat /proc/net/xfrm_stat
         id="ipsec.out-seq-overflow",
         title="the outbound SA has used up its sequence numbers",
         why="""
-Without extended sequence numbers an SA can protect 2^32 packets; then the counter would start again, and that
-would undo the protection against replays, so the kernel refuses (XfrmOutStateSeqError). At ten gigabits per
-second that is less than two hours of full-sized packets, and five minutes of the smallest. With an IKE daemon
-a rekey should have come long before.
+Without extended sequence numbers an SA can protect 2^32 packets; then the counter would start again, which
+would defeat the replay protection, so the kernel refuses (XfrmOutStateSeqError). At ten gigabits per second
+that is less than two hours of full-sized packets, and five minutes of the smallest. With an IKE daemon a
+rekey should have come long before.
 """,
         confirm="""
 $ ip -s xfrm state list
@@ -90,7 +90,7 @@ $ cat /proc/net/xfrm_stat
         title="too big once IPsec is added, and it may not be fragmented",
         why="""
 IPsec makes a packet longer: by 50 to 80 bytes in tunnel mode, more in UDP. If it then exceeds the MTU of the
-way to the peer and may not be fragmented (DF, or IPv6), the kernel drops it and tells the sender the size
+path to the peer and may not be fragmented (DF, or IPv6), the kernel drops it and tells the sender the size
 that would fit. If that ICMP message is filtered, connections hang as soon as they send full packets: the path
 MTU black hole.
 """,
@@ -101,16 +101,16 @@ $ nstat -az IpFragFails Ip6FragFails
 """,
         fix=(
             Step(
-                "have TCP use smaller segments through the tunnel, in connections that are made from then on",
+                "have TCP use smaller segments through the tunnel, in new connections",
                 "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
                 fits=fits.both(fits.tcp, fits.came_in),
             ),
-            Step("have the program that sends it send smaller packets", fits=fits.not_tcp),
+            Step("make the program send smaller packets", fits=fits.not_tcp),
             Fix(
-                "or lower the MTU of the route that uses the tunnel",
+                "or lower the MTU of the route through the tunnel",
                 "ip route change DADDR via GATEWAY mtu 1400",
             ),
-            Fix("let ICMP fragmentation needed and ICMPv6 packet too big pass every firewall on the way"),
+            Fix("have every firewall on the path accept ICMP fragmentation needed and ICMPv6 packet too big"),
         ),
         seen_as=("NOT_SPECIFIED", "PKT_TOO_BIG"),
         seen_at=(

@@ -25,10 +25,10 @@ def out_expired(case: Case) -> Verdict | None:
     if state is None or not _ran_out(state, drop.time) or too_big(drop) is not None:
         return None
     evidence = (
-        Evidence("SA at the drop", f"the SA that should protect it has run out, and is {state.state}"),
+        Evidence("SA at the drop", f"the SA for this packet has reached a hard limit, and is {state.state}"),
         *limits_reached(state, drop.time),
         Evidence("SA at the drop", state_line(state)),
-        words.story("no new SA was made in time: the IKE daemon does not run, or cannot reach the peer"),
+        words.story("no new SA was set up: the IKE daemon is not running, or cannot reach the peer"),
     )
     return _about(case, state, evidence)
 
@@ -61,7 +61,7 @@ def out_invalid(case: Case) -> Verdict | None:
     if too_big(drop) is not None:
         return None
     evidence = (
-        Evidence("SA at the drop", f"the SA that should protect it is not valid but {state.state}"),
+        Evidence("SA at the drop", f"the SA for this packet is in state {state.state}, not valid"),
         Evidence("SA at the drop", state_line(state)),
     )
     return _about(case, state, evidence)

@@ -4,6 +4,7 @@ import errno
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word
+from dropwatch.causes.delay import delay
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
 from dropwatch.causes.ipsec.case import Case, config, doubts, if_unchanged
 from dropwatch.causes.ipsec.policies_for import (
@@ -19,12 +20,10 @@ from dropwatch.model.culprits import Culprit
 from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.model.ipsec import XfrmCheck, XfrmNote, XfrmState, XfrmTemplate
 
-_CLEAR_TEXT = "it came in clear text, and the IPsec policy demands protection"
-_DEFAULT_BLOCKS = "the default IPsec policy is to block, and no policy is for this packet"
+_CLEAR_TEXT = "it came in clear text; the policy requires an SA"
+_DEFAULT_BLOCKS = "no IPsec policy matches it, and the default is block"
 _FORWARDING = frozenset({"ip_forward", "ip6_forward"})
-_CHANGED = Evidence(
-    "netlink xfrm", "that does not explain it: it was changed after the drop, or another SA is meant"
-)
+_OTHER_SA = "the kernel checked another SA of this packet"
 _CHECKED = "probe __xfrm_policy_check"
 
 
@@ -44,7 +43,7 @@ def selector_mismatch(case: Case) -> Verdict | None:
     evidence += comparison.evidence("packet / selector of the SA", rows)
     evidence.append(Evidence("SA at the drop", state_line(state)))
     if culprit is not None:
-        evidence.append(words.story("the two ends have different traffic selectors: the sender puts more in"))
+        evidence.append(words.story("the two ends have different traffic selectors: the sender's are wider"))
     return Verdict(
         "certain",
         culprit,
@@ -62,14 +61,14 @@ def template_mismatch(case: Case) -> Verdict | None:
     state = note.state
     found = policies_checked(case)
     if state is None:
-        evidence = [_said(drop, check, "it came through no SA, in clear text"), *taken_evidence(drop, found)]
+        evidence = [_said(drop, check, "it came in clear text, through no SA"), *taken_evidence(drop, found)]
         evidence.append(
             words.story(
-                "the sender has no policy or SA for this flow, or another of its policies comes first"
+                "the sender has no policy or SA for this flow, or another of its policies takes precedence"
             )
         )
     else:
-        evidence = [_said(drop, check, "it did not come through the SA that the policy demands")]
+        evidence = [_said(drop, check, "it did not come through the SA that the policy requires")]
         evidence.append(Evidence("SA at the drop", state_line(state)))
         evidence += taken_evidence(drop, found)
     culprit, more = _template_culprit(found, state)
@@ -79,7 +78,7 @@ def template_mismatch(case: Case) -> Verdict | None:
         *fixes.ask_ike(case.host),
     )
     title = _CLEAR_TEXT if state is None else None
-    return if_unchanged(case, Verdict("certain", culprit, (*evidence, *more), fix, title), "policies")
+    return if_unchanged(case, Verdict("certain", culprit, (*evidence, *more), fix, title), *found.may_change)
 
 
 def no_policy(case: Case) -> Verdict | None:
@@ -90,12 +89,12 @@ def no_policy(case: Case) -> Verdict | None:
         return _blocked_by_default(case) or _no_policy_to_send(case)
     found = policies_checked(case)
     if note.state is None:
-        said = _said(drop, check, "no policy is for it, and the default policy is block")
+        said = _said(drop, check, "no policy matches it, and the default policy is block")
         evidence = (said, *near_evidence(drop, found))
         default, fix = objects.default_policy(check.dir), fixes.change_default(check.dir)
         return Verdict("certain", default, evidence, fix, _DEFAULT_BLOCKS)
     evidence = (
-        _said(drop, check, "no policy is for what came out of the SA"),
+        _said(drop, check, "no policy matches what came out of the SA"),
         Evidence("SA at the drop", state_line(note.state)),
         *near_evidence(drop, found),
     )
@@ -116,10 +115,13 @@ def _blocked_by_default(case: Case) -> Verdict | None:
     there = config(case)
     if there is None or there.policies_by_dir.get(direction):
         return None
-    when = objects.read_later(drop, there)
+    when = delay(drop, there.read_at_ns)
     evidence = (
-        Evidence("reason XFRM_POLICY", "the kernel refused it without looking for a policy"),
-        Evidence("netlink xfrm", f"{when} there is no policy of direction {direction}: its default is block"),
+        Evidence("reason XFRM_POLICY", "the kernel refused it, and no probe saw a search for a policy"),
+        Evidence(
+            "netlink xfrm",
+            f"{when}: there is no policy of direction {direction}, so the default decides: block",
+        ),
     )
     culprit = objects.default_policy(direction)
     return Verdict("likely", culprit, evidence, fixes.change_default(direction), _DEFAULT_BLOCKS)
@@ -135,7 +137,7 @@ def _no_policy_to_send(case: Case) -> Verdict | None:
         return None
     said = Evidence("place", "an xfrm interface sends only what a policy with its if_id protects")
     fix = (*fixes.show_policies("out"), *fixes.ask_ike(case.host))
-    title = "no IPsec policy protects what is sent through this xfrm interface"
+    title = "no policy protects what this xfrm interface sends"
     return Verdict("likely", None, (said, *near_evidence(drop, found)), fix, title)
 
 
@@ -144,7 +146,7 @@ def policy_block(case: Case) -> Verdict | None:
     drop = case.drop
     note = drop.event.xfrm
     if note is not None and note.lookup is not None and note.lookup.errno == errno.EPERM:
-        said = Evidence("probe xfrm_lookup_with_ifid", "it answered EPERM: a policy blocks this flow")
+        said = Evidence("probe xfrm_lookup_with_ifid", "returned EPERM: a policy blocks this flow")
         return _blocked(case, said, policies_to_send(case))
     check = note.check if note is not None else None
     if note is not None and check is not None and check.counters == ("XfrmInPolBlock",):
@@ -154,20 +156,22 @@ def policy_block(case: Case) -> Verdict | None:
 
 
 def _blocked(case: Case, said: Evidence, found: Policies) -> Verdict:
-    """`certain` is that policies block it; which one was read later, and is no more than likely after a change."""
+    """`certain` is that policies block it; which one, if it was read later, is no more than likely after a change."""
     drop = case.drop
     evidence = (said, *taken_evidence(drop, found))
-    nobody = found.flow is not None and found.config is not None and not found.taken
-    if nobody and found.direction == "out" and not doubts(case, "policies"):
-        evidence = (*evidence, words.story("the default policy for what leaves is block"))
+    nobody = not found.taken and (found.at_drop or (found.flow is not None and found.config is not None))
+    if nobody and found.direction == "out" and not doubts(case, *found.may_change):
+        evidence = (*evidence, words.story("the default policy of direction out is block"))
         culprit = objects.default_policy("out")
         return Verdict("certain", culprit, evidence, fixes.change_default("out"), _DEFAULT_BLOCKS)
     blocking = [policy for policy in found.taken if policy.action == "block"]
     policy = blocking[0] if len(blocking) == 1 else None
     culprit_policy = objects.policy_object(policy) if policy is not None else None
-    fix = (*fixes.show_policies(found.direction), *fixes.delete_policy(policy))
+    fix = fixes.show_policies(policy.dir if policy is not None else found.direction)
+    if not found.is_gone:
+        fix = (*fix, *fixes.delete_policy(policy))
     verdict = Verdict("certain", culprit_policy, evidence, (*fix, *fixes.ask_ike(case.host)))
-    return if_unchanged(case, verdict, "policies")
+    return if_unchanged(case, verdict, *found.may_change)
 
 
 def _refused(drop: Drop, counter: str) -> tuple[XfrmNote | None, XfrmCheck | None]:
@@ -193,7 +197,7 @@ def _template_culprit(
     demanded = [one for one in policy.templates if not one.optional]
     if state is None:
         if not demanded:
-            return None, (_CHANGED,)
+            return None, (_unexplained(found),)
         rows: tuple[comparison.Row, ...] = (comparison.Row("sa", "none", _asked(demanded), True),)
         culprit = replace(objects.policy_object(policy), differs=("sa",))
         return culprit, comparison.evidence("packet / template", rows)
@@ -203,9 +207,15 @@ def _template_culprit(
         rows = min((comparison.with_template(state, one) for one in policy.templates), key=_differences)
     differs = comparison.differing(rows)
     if not differs and len(demanded) == 1:
-        return None, (_CHANGED,)
+        return None, (_unexplained(found),)
     culprit = replace(objects.policy_object(policy), differs=differs)
     return culprit, comparison.evidence("SA / template", rows)
+
+
+def _unexplained(found: Policies) -> Evidence:
+    """The policy would have accepted the SA that whydrop knows of."""
+    why = _OTHER_SA if found.at_drop else f"the policy has changed since, or {_OTHER_SA}"
+    return Evidence("netlink xfrm", f"this does not explain the drop: {why}")
 
 
 def _differences(rows: tuple[comparison.Row, ...]) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word, pinned
+from dropwatch.causes.delay import delay
 from dropwatch.causes.ipsec import comparison, fixes, flow, objects, words
 from dropwatch.causes.ipsec.case import Case, config
 from dropwatch.host.ipsec.text import state_line
@@ -24,15 +25,15 @@ def out_mtu(case: Case) -> Verdict | None:
     if note is None or note.state is None or mtu is None:
         return _too_big_now(case)
     state, length = note.state, drop.packet.length
-    why = "DF is set" if drop.packet.family == 4 else "IPv6 is not cut on its way"
-    rows = [comparison.Row("length", str(length), f"{mtu} at most", True)]
+    why = "DF is set" if drop.packet.family == 4 else "IPv6 packets are not fragmented in transit"
+    rows = [comparison.Row("length", str(length), f"at most {mtu}", True)]
     evidence = (
-        *comparison.evidence("packet / way through the SA", rows),
+        *comparison.evidence("packet / path through the SA", rows),
         Evidence("packet", f"it may not be fragmented: {why}"),
         Evidence("SA at the drop", state_line(state)),
         words.story(
-            "the kernel told the sender this size (ICMP, or EMSGSIZE to a program here); if it sends such "
-            "packets again and again, that message does not arrive"
+            "the kernel tells the sender this size (by ICMP, or EMSGSIZE to a local program); if the sender "
+            "goes on with larger packets, the message does not reach it"
         ),
     )
     culprit = replace(objects.state_object(state), mtu=mtu, length=length)
@@ -63,12 +64,12 @@ def _too_big_now(case: Case) -> Verdict | None:
     if there is None or state is None or mtu is None:
         return None
     fits = packet.length <= mtu
-    most = "less than that: the way beyond it" if fits else f"{mtu} at most"
+    most = "less than that: the path beyond it" if fits else f"at most {mtu}"
     rows = [comparison.Row("length", str(packet.length), most, True)]
     evidence = (
-        Evidence("place", "it was to be cut into fragments, and may not be"),
+        Evidence("place", "it had to be fragmented, and may not be"),
         *comparison.evidence(f"packet / interface {name}", rows),
-        Evidence("netlink xfrm", f"{objects.read_later(drop, there)}: {state_line(state)}"),
+        Evidence("netlink xfrm", f"{delay(drop, there.read_at_ns)}: {state_line(state)}"),
     )
     culprit = replace(objects.state_object(state), mtu=None if fits else mtu, length=packet.length)
     fix = fixes.fit_the_size(drop, None)

@@ -19,13 +19,13 @@ def checks_integrity(state: XfrmState) -> bool:
 
 def story(text: str) -> Evidence:
     """What most probably happened, as distinct from what was observed."""
-    return Evidence("likely story", text)
+    return Evidence("most likely", text)
 
 
 def vti_key(key: int) -> Evidence:
     """Why a packet's own mark does not count."""
     return Evidence(
-        "netlink link", f"a VTI interface is between these hosts: its ikey {key:#x} stands in for the mark"
+        "netlink link", f"a VTI interface connects these hosts: its ikey {key:#x} replaces the mark"
     )
 
 
@@ -73,9 +73,12 @@ def identity(state: XfrmState) -> str:
 def integrity_algorithm(state: XfrmState) -> str:
     """What this end checks packets with, for the user to compare with the other end."""
     checking = [one for one in state.algorithms if one[0] in ("aead", "auth")]
-    text = f"this end checks with {' and '.join(algorithm_text(one) for one in checking) or 'no algorithm'}"
+    text = (
+        "this host checks integrity with "
+        f"{' and '.join(algorithm_text(one) for one in checking) or 'no algorithm'}"
+    )
     if any(one[0] == "auth" for one in checking) and any(one[0] == "enc" for one in state.algorithms):
-        text += "; the encryption key plays no part in the check"
+        text += "; the encryption key is not part of the check"
     return text
 
 
@@ -84,19 +87,20 @@ def history(state: XfrmState, drop_time: float) -> str:
     never gives an SA another key (xfrm_state_update).
     """
     failed = state.stat_integrity_failed
-    failures = {0: "", 1: "; this is the first to fail its check"}.get(
-        failed, f"; {failed} failed its check, this one among them"
+    failures = {0: "", 1: "; this is the first to fail"}.get(
+        failed, f"; {failed} have failed, this one included"
     )
     age = max(0, round(drop_time - state.lifetime.add_time))
     since = f"in the {age} s since it was added" if state.lifetime.add_time else "since it was added"
     passed = state.lifetime.packets
     if not passed:
-        return f"no packet has passed this SA {since}{failures}: nothing shows that the two ends ever agreed"
+        return f"no packet has passed this SA {since}{failures}: the two ends may never have agreed"
+    packets = "1 packet" if passed == 1 else f"{passed} packets"
     if state.oseq:
-        return f"{passed} packets went through this SA, sent and received, {since}{failures}"
+        return f"{packets}, sent and received, passed this SA {since}{failures}"
     return (
-        f"{passed} packets passed this SA {since}{failures}: its key was right then and has not changed here since, "
-        "so the sender now uses another, or this packet was altered or forged on its way"
+        f"{packets} passed this SA {since}{failures}: the key was right then and has not changed here "
+        "since, so the sender now uses another one, or this packet was altered or forged in transit"
     )
 
 
@@ -108,8 +112,8 @@ def old_number(drop: Drop, state: XfrmState) -> tuple[Evidence, ...]:
     if lowest is None:
         return ()
     text = (
-        f"sequence number {drop.packet.seq} is below the window, which begins at {lowest}: with ESN the kernel then "
-        "computes the check for a later one"
+        f"sequence number {drop.packet.seq} is below the window, which begins at {lowest}: with ESN the "
+        "kernel takes it for a later number, and the check fails"
     )
     return (Evidence("SA at the drop", text),)
 
@@ -126,18 +130,18 @@ def _is_old(drop: Drop, state: XfrmState) -> int | None:
 def why_the_check_failed(drop: Drop, state: XfrmState) -> str:
     """What most probably made the ICV differ: a NAT (AH covers the addresses), the keys, or the packet itself."""
     if state.proto == "ah" and drop.packet.saddr not in (None, state.saddr):
-        return "a NAT on the way changed the source address, which AH protects: AH cannot pass a NAT"
+        return "a NAT changed the source address, which AH protects: AH cannot pass a NAT"
     if _is_old(drop, state) is not None:
-        return "an old packet came again, or was overtaken by more than the window holds"
+        return "the packet is old: sent again, or overtaken by more packets than the window holds"
     if not state.lifetime.packets:
         return "the keys, the integrity algorithms or the ICV lengths of the two ends differ"
     if state.stat_integrity_failed <= 1:
-        return "this one packet was damaged or forged, or the sender has just changed to another key"
-    return "the sender now uses another key: it was restarted or has set up its SA anew, and this end has not"
+        return "this one packet was damaged or forged, or the sender has just changed its key"
+    return "the sender now uses another key: it restarted or set up its SA again, and this host did not"
 
 
 def fits_now(state: XfrmState, drop_time: float) -> str:
     """An SA that would do, although the kernel found none."""
     if state.lifetime.add_time > drop_time:
         return "this one fits, but was added after the drop"
-    return "this one fits now; when the packet came the kernel did not have it"
+    return "this one fits now; the kernel did not have it when the packet came"

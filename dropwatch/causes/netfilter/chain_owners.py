@@ -45,7 +45,7 @@ _OWNERS = (
     Owner(
         "Docker",
         "Docker keeps its networks apart with it: traffic from one bridge to another is dropped",
-        "which networks there are; containers that should talk must share one",
+        "the networks; containers that should reach each other must share one",
         "docker network ls; docker network inspect NETWORK",
         chain=r"DOCKER-ISOLATION(-STAGE-[12])?|DOCKER-INTERNAL",
     ),
@@ -297,11 +297,10 @@ def owner_of(table: str, chain: str) -> Owner | None:
 
 def evidence(owner: Owner, name: str) -> Evidence:
     """Says whose it is. `name` is the chain, or the table where that tells."""
-    return Evidence(
-        "name of the chain" if owner.chain is not None else "name of the table", f"{name}: {owner.what}"
-    )
+    source = "name of the chain" if owner.chain is not None else "name of the table"
+    return Evidence(source, f"{name}: {owner.what}", "owner")
 
 
 def fixes(owner: Owner, drop: Drop) -> tuple[Fix, ...]:
     """Where its setting is seen, which is changed there and not in the rule."""
-    return of_catalogue((Fix(f"{owner.name} shows {owner.shows}", owner.command),), drop)
+    return of_catalogue((Fix(f"{owner.name}: see {owner.shows}", owner.command),), drop)

@@ -2,7 +2,7 @@
 
 from dropwatch.causes import pinned
 from dropwatch.causes.advice import Step
-from dropwatch.causes.netfilter import words
+from dropwatch.causes.delay import delay
 from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
 from dropwatch.causes.netfilter.rule_verdict import why_invalid
 from dropwatch.causes.socket.signs import tcp_without_socket
@@ -18,19 +18,21 @@ def conntrack_full(drop: Drop, host: Host) -> Verdict | None:
     note = _refused(drop)
     if note is None or note.refused != "nf_conntrack_in" or not note.table_full:
         return None
-    fact = Evidence("probe nf_conntrack_in", "conntrack got no entry for this packet, and dropped it")
+    fact = Evidence(
+        "probe nf_conntrack_in", "conntrack could not allocate an entry for this packet, and dropped it"
+    )
     table = host.conntrack(drop.event.netns, drop.event.monotonic_ns)
     if table is None:
         return Verdict("likely", evidence=(fact, Evidence("sysctl", "count and maximum could not be read")))
     limit, of = _limit(table)
-    when = words.delay(drop, table.read_at_ns)
-    size = Evidence("sysctl", f"{when} {table.count} of {limit} entries are in use{of}")
+    when = delay(drop, table.read_at_ns)
+    size = Evidence("sysctl", f"{when}: {table.count} of {limit} entries are in use{of}", "proof")
     # Entries end by themselves while whydrop looks; far below the limit it was memory, or somebody emptied it.
     full = table.count >= limit * 0.9
     text = f"net.netfilter.nf_conntrack_max = {limit}"
     culprit = Sysctl(text, "net.netfilter.nf_conntrack_max", limit, table.count)
     larger = Fix(
-        "make the table larger (each entry takes about 320 bytes)",
+        "enlarge the table (each entry takes about 320 bytes)",
         f"sysctl -w net.netfilter.nf_conntrack_max={2 * limit}",
     )
     who = Fix(
@@ -44,7 +46,7 @@ def conntrack_full(drop: Drop, host: Host) -> Verdict | None:
 def _limit(table: ConntrackTable) -> tuple[int, str]:
     """The limit that holds, and whose it is. A limit of 0 is none."""
     if table.own_max and (not table.max or table.own_max < table.max):
-        return table.own_max, " (the limit of the initial namespace holds for all)"
+        return table.own_max, " (the limit of the initial namespace applies to all)"
     return table.max, ""
 
 
@@ -53,7 +55,7 @@ def conntrack_refused(drop: Drop, host: Host) -> Verdict | None:
     note = _refused(drop)
     if note is None or note.refused != "nf_conntrack_in" or note.table_full:
         return None
-    fact = Evidence("probe nf_conntrack_in", "conntrack itself dropped this packet; no rule did")
+    fact = Evidence("probe nf_conntrack_in", "conntrack itself dropped this packet, not a rule")
     return Verdict(
         "certain", evidence=(fact, *why_invalid(drop, was_invalid=True)), title="conntrack itself refuses it"
     )
@@ -63,27 +65,27 @@ def not_translated(drop: Drop, host: Host) -> Verdict | None:
     """An INVALID packet of a translated connection goes where its header says: here to this host's own sockets."""
     if not tcp_without_socket(drop) or not kept_from_nat(drop):
         return None
-    fact = "its connection is translated (NAT), but an INVALID packet is not: no socket here has what is left of it"
+    fact = "its connection is translated (NAT), but an INVALID packet is not: untranslated, it matches no socket here"
     return Verdict(
         "certain",
         evidence=(*why_invalid(drop, was_invalid=True), Evidence("probe nf_ct_l4proto_log_invalid", fact)),
         fix=_without_reset(drop),
-        title="conntrack found it INVALID and did not translate it: it met this host's own sockets",
+        title="conntrack found it INVALID, so NAT did not translate it",
     )
 
 
 def _without_reset(drop: Drop) -> tuple[Fix, ...]:
     tool = "ip6tables" if drop.packet.family == 6 else "iptables"
     return (
-        Fix("which connections are translated?", "conntrack -L -p tcp --any-nat"),
+        Fix("list the translated connections", "conntrack -L -p tcp --any-nat"),
         Fix(
-            "have no reset answer it, which ends the connection: drop what is INVALID before it is delivered",
+            "drop INVALID packets before delivery: else this host sends a reset, which ends the connection",
             f"{tool} -I INPUT -m conntrack --ctstate INVALID -j DROP",
         ),
         Step(
-            "or have conntrack not be strict about TCP windows",
+            "or have conntrack be liberal about TCP windows",
             "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
-            weakens="forged segments outside of the windows pass as well",
+            weakens="forged segments outside the window can pass as well",
         ),
     )
 
@@ -106,11 +108,14 @@ def conntrack_clash(drop: Drop, host: Host) -> Verdict | None:
         return Verdict(
             "certain", evidence=(fact,), title="NAT found no free address and port for the connection"
         )
-    said = "the connection could not be entered into the table: an entry with the same addresses and ports is there"
-    title = "conntrack could not enter the connection: another holds its addresses and ports"
+    said = (
+        "the connection could not be added to the conntrack table: an entry with the same addresses and "
+        "ports exists"
+    )
+    title = "another connection holds its addresses and ports"
     if note.nat:
-        said += "; it is to be translated, and so NAT found nothing free, or another packet of the flow was faster"
-        title = "the translated connection could not be entered: NAT found no free port, or a clash"
+        said += "; NAT found no free port, or another packet of the flow was faster"
+        title = "no free port for NAT, or two packets clashed"
     return Verdict("certain", evidence=(Evidence("probe __nf_conntrack_confirm", said),), title=title)
 
 

@@ -10,11 +10,11 @@ _SEEN_AS = ("NETFILTER_DROP",)
 ENGINES = (
     Cause(
         id="netfilter.conntrack-full",
-        title="the connection tracking table is full",
+        title="the conntrack table is full",
         why="""
 Every flow takes an entry in the conntrack table of its network namespace. When net.netfilter.nf_conntrack_max
 entries are in use and none can be evicted early, the first packet of every new flow is dropped, while
-existing connections work. The log says "nf_conntrack: table full, dropping packet". Floods, port scans, very
+existing connections go on. The log says "nf_conntrack: table full, dropping packet". Floods, port scans, very
 many short UDP flows (DNS), and long timeouts (a TCP connection that nobody closes is kept for five days) fill
 it.
 """,
@@ -26,7 +26,7 @@ $ dmesg | grep 'table full'
 """,
         fix=(
             Fix(
-                "make the table larger (each entry takes about 320 bytes)",
+                "enlarge the table (each entry takes about 320 bytes)",
                 twice("net.netfilter.nf_conntrack_max"),
             ),
             Fix(
@@ -34,7 +34,7 @@ $ dmesg | grep 'table full'
                 "conntrack -L | grep -oP 'src=\\K\\S+' | sort | uniq -c | sort -rn | head",
             ),
             Fix(
-                "do not track what needs no tracking: `notrack` in a chain of priority raw, or -j CT --notrack in the "
+                "do not track what needs none: `notrack` in a chain of priority raw, or -j CT --notrack in the "
                 "raw table"
             ),
         ),
@@ -43,14 +43,14 @@ $ dmesg | grep 'table full'
     ),
     Cause(
         id="netfilter.conntrack-invalid",
-        title="connection tracking finds the packet invalid",
+        title="conntrack finds the packet INVALID",
         why="""
 Conntrack could not match the packet to a connection: a TCP segment outside the window it has seen, a flag
 combination that cannot be, an ICMP error about an unknown flow, a bad checksum, a truncated header. Conntrack
 itself lets such packets pass as INVALID; it is a rule ("ct state invalid drop") that drops them. Asymmetric
-routing is the usual reason: the firewall sees one direction only and thinks the sequence numbers are wrong.
-NAT does not translate an INVALID packet either: a segment that is on its way to another host or port then
-meets this host's own sockets, and is answered with a reset that ends a healthy connection.
+routing is the usual reason: the firewall sees one direction only, so that the sequence numbers look wrong.
+NAT does not translate an INVALID packet either: a segment for another host or port then meets this host's own
+sockets, which send a reset that ends a healthy connection.
 """,
         confirm="""
 $ conntrack -S
@@ -59,12 +59,12 @@ $ sysctl -w net.netfilter.nf_conntrack_log_invalid=255
 $ dmesg -w
 """,
         fix=(
-            Fix("make both directions of the flow pass this host"),
+            Fix("route both directions of the flow through this host"),
             Step(
-                "or do not be strict about TCP windows",
+                "or have conntrack be liberal about TCP windows",
                 "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
                 fits=fits.tcp,
-                weakens="forged segments outside of the windows pass as well",
+                weakens="forged segments outside the window can pass as well",
             ),
         ),
         seen_as=(*_SEEN_AS, "NO_SOCKET"),
@@ -72,9 +72,9 @@ $ dmesg -w
     ),
     Cause(
         id="netfilter.conntrack-clash",
-        title="conntrack could not add the connection: a clash, or NAT found no free port",
+        title="conntrack cannot add it: a clash, or no free port",
         why="""
-A new connection is entered into the table when its first packet leaves. If another packet of the same flow
+A new connection is added to the table when its first packet leaves. If another packet of the same flow
 got there first on another CPU, the entry clashes and the packet is dropped (insert_failed): two DNS queries
 sent at once from the same port, A and AAAA, through NAT, are the classic, with a delay of five seconds as the
 symptom. Or NAT found no free port for the connection, because all ports of the address are in use towards
@@ -91,7 +91,7 @@ $ conntrack -L --src-nat | wc -l
                 fits=fits.dns,
             ),
             Fix(
-                "where it is translated: give the rule that does it more addresses or ports, chosen at random "
+                "where it is translated: give the rule more addresses or ports, chosen at random "
                 "(--random-fully of iptables, fully-random of nft)",
                 "iptables-save -t nat | grep -E 'SNAT|MASQUERADE'; nft list ruleset | grep -E 'snat|masquerade'",
             ),
@@ -101,7 +101,7 @@ $ conntrack -L --src-nat | wc -l
     ),
     Cause(
         id="netfilter.queue-unheard",
-        title="NFQUEUE: no program listens on the queue, or it is full",
+        title="NFQUEUE: no program is bound, or the queue is full",
         why="""
 A rule sends the packet to a program through NFQUEUE: an intrusion prevention system, a content filter. No
 program is bound to that queue number, and the rule lacks "bypass"; or the program is too slow and its queue
@@ -114,14 +114,17 @@ $ nft list ruleset | grep queue
 $ iptables-save | grep NFQUEUE
 """,
         fix=(
-            Fix("start the program that should listen on the queue"),
-            Fix("see who listens, and how many packets wait", "cat /proc/net/netfilter/nfnetlink_queue"),
+            Fix("start the program that should be bound to the queue"),
+            Fix(
+                "see which program is bound, and how many packets wait",
+                "cat /proc/net/netfilter/nfnetlink_queue",
+            ),
             Fix(
                 "if it is too slow: spread the load over several queues (fanout), each with a program of its own"
             ),
             Step(
-                "or let packets pass when nobody listens: bypass (nft), --queue-bypass (iptables)",
-                weakens="nobody looks at them then",
+                "or accept packets while no program is bound: bypass (nft), --queue-bypass (iptables)",
+                weakens="nothing inspects them then",
             ),
         ),
         seen_as=(*_SEEN_AS, "NOT_SPECIFIED"),
@@ -129,11 +132,11 @@ $ iptables-save | grep NFQUEUE
     ),
     Cause(
         id="netfilter.queue-verdict",
-        title="the program behind NFQUEUE answers drop",
+        title="the program behind NFQUEUE drops it",
         why="""
 A rule handed the packet to a program through NFQUEUE, and the program's verdict was drop: Suricata or Snort
 in inline mode, a filter of an antivirus, OpenSnitch, a program with libnetfilter_queue. The kernel only
-carries out the verdict; the reason is in the program's own log.
+carries out the verdict; the program's own log has the reason.
 """,
         confirm="""
 Who listens (the port id is usually the process id):
@@ -142,13 +145,13 @@ $ ss -nlp -f netlink | grep nfnl
 """,
         fix=(
             Fix(
-                "look into the log of the program that listens: its process id is the second number",
+                "see the log of the program that is bound: its process id is the second number",
                 "cat /proc/net/netfilter/nfnetlink_queue",
             ),
             Step(
-                "for a test, take the rule that sends to the queue out",
+                "for a test, delete the rule that sends to the queue",
                 "nft -a list ruleset | grep queue; iptables-save | grep NFQUEUE",
-                weakens="the program looks at nothing then",
+                weakens="the program inspects nothing then",
             ),
         ),
         seen_as=_SEEN_AS,
@@ -161,7 +164,7 @@ $ ss -nlp -f netlink | grep nfnl
 SYNPROXY answers SYNs on behalf of a server and lets a connection through when the client has completed the
 handshake. It drops the last ACK when its cookie is wrong or too old, and SYNs whose TCP options it cannot
 read. It needs TCP timestamps and "nf_conntrack_tcp_loose = 0"; without the latter conntrack picks up
-connections behind its back.
+connections midstream.
 """,
         confirm="""
 $ cat /proc/net/stat/synproxy
@@ -169,7 +172,7 @@ $ sysctl net.netfilter.nf_conntrack_tcp_loose net.ipv4.tcp_timestamps
 """,
         fix=(
             Fix(
-                "conntrack must not pick up connections in the middle",
+                "have conntrack not pick up connections midstream",
                 "sysctl -w net.netfilter.nf_conntrack_tcp_loose=0",
             ),
             Fix("give SYNPROXY the options (mss, wscale, sack, timestamp) that the server really has"),
@@ -181,9 +184,9 @@ $ sysctl net.netfilter.nf_conntrack_tcp_loose net.ipv4.tcp_timestamps
         id="netfilter.hook-other",
         title="another function at a netfilter hook drops it",
         why="""
-Not only rules hang on netfilter's hooks: IPVS (load balancing), SELinux and Smack (packet labels), a BPF
-program that is attached to a hook, br_netfilter, and modules from elsewhere do as well. Any of them can
-answer drop, and the kernel gives the same reason for all.
+Not only rules are attached to netfilter hooks: IPVS (load balancing), SELinux and Smack (packet labels), a
+BPF program that is attached to a hook, br_netfilter, and other modules are as well. Any of them can return
+drop, and the kernel gives the same reason for all.
 """,
         confirm="""
 $ nft list hooks
@@ -192,7 +195,7 @@ $ ipvsadm -Ln --stats
 $ bpftool link show
 """,
         fix=(
-            Fix("see which functions hang on the hook", "nft list hooks"),
+            Fix("list the functions at the hook", "nft list hooks"),
             Fix("SELinux: look for denials of packets", "ausearch -m avc -ts recent | grep packet"),
         ),
         seen_as=_SEEN_AS,

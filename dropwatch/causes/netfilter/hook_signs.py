@@ -1,9 +1,9 @@
 """Signs of the other functions at a netfilter hook: SYNPROXY, IPVS, security modules, BPF programs."""
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import kernel_word, programs
 from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
+from dropwatch.host.bpf.programs import Program
 from dropwatch.host.host import Host
-from dropwatch.model.culprits import BpfProgram
 from dropwatch.model.drop import Confidence, Drop, Evidence, Fix, Verdict
 from dropwatch.model.netfilter import HookNote
 from dropwatch.names import symbols
@@ -20,7 +20,7 @@ _OWNERS = {
     "smack_": ("the security module Smack", "dmesg | grep -i smack"),
     "apparmor_": ("AppArmor", "dmesg | grep -i apparmor"),
     "nf_hook_run_bpf": ("a BPF program", "bpftool link show"),
-    "br_nf_": ("br_netfilter, which leads bridged frames to IP rules", "sysctl -a --pattern net.bridge"),
+    "br_nf_": ("br_netfilter, which passes bridged frames to the IP rules", "sysctl -a --pattern net.bridge"),
     "nf_flow_offload": ("a flowtable", "nft list flowtables"),
 }
 _SYNPROXY_HOOKS = frozenset({"ipv4_synproxy_hook", "ipv6_synproxy_hook"})
@@ -32,7 +32,7 @@ def synproxy_hook(drop: Drop, host: Host) -> Verdict | None:
     if hook is None or hook.function not in _SYNPROXY_HOOKS:
         return None
     return Verdict(
-        "certain", evidence=(Evidence(f"probe {hook.function}", "it answered drop for this packet"),)
+        "certain", evidence=(Evidence(f"probe {hook.function}", "it returned drop for this packet"),)
     )
 
 
@@ -42,12 +42,12 @@ def hook_other(drop: Drop, host: Host) -> Verdict | None:
     if hook is not None and hook.function in _SYNPROXY_HOOKS:
         return None
     if hook is not None and hook.function == "nf_hook_run_bpf":
-        return _bpf(hook)
+        return _bpf(hook, drop, host)
     if hook is not None and is_other(hook.function):
-        return _other(hook.function, "certain", "it answered drop for this packet")
+        return _other(hook.function, "certain", "it returned drop for this packet")
     function = _freed_by(drop) if hook is None else None
     if function is not None:
-        return _other(function, "likely", "it freed the packet, as a function at a hook")
+        return _other(function, "likely", f"{function} freed the packet, as a function at a netfilter hook")
     return None
 
 
@@ -69,17 +69,26 @@ def blamed_otherwise(drop: Drop) -> bool:
     )
 
 
-def _bpf(hook: HookNote) -> Verdict:
+def _bpf(hook: HookNote, drop: Drop, host: Host) -> Verdict:
     fact = Evidence(
-        "probe nf_hook_run_bpf", "a BPF program at this netfilter hook answered drop for this packet"
+        "probe nf_hook_run_bpf", "a BPF program at this netfilter hook returned drop for this packet"
     )
     title = "a BPF program at a netfilter hook drops it"
     if hook.bpf_id is None:
         return Verdict("certain", evidence=(fact,), title=title, fix=(_links(),))
-    name = hook.bpf_name or "without a name"
-    culprit = BpfProgram(f"id {hook.bpf_id} name {name}", hook.bpf_id, hook.bpf_name)
-    show = Fix("see the program and who holds it", f"bpftool prog show id {hook.bpf_id}")
-    return Verdict("certain", culprit, (fact,), (show, _links()), title)
+    program = Program(hook.bpf_id, hook.bpf_name)
+    keepers = programs.keepers_of(drop, host, program.id)
+    culprit = programs.blamed(program, _place(program, drop, host), keepers)
+    evidence = (fact, *programs.kept_by(program, keepers))
+    return Verdict("certain", culprit, evidence, (programs.show(program.id), _links()), title)
+
+
+def _place(program: Program, drop: Drop, host: Host) -> str:
+    """The hook, where it is linked to one only."""
+    links = host.netfilter_links(drop.event.netns, program.id, drop.event.monotonic_ns) or ()
+    if len(links) != 1:
+        return "a netfilter hook"
+    return f"netfilter hook {links[0].family} {links[0].hook}, priority {links[0].priority}"
 
 
 def _links() -> Fix:
@@ -90,7 +99,7 @@ def _links() -> Fix:
 
 
 def _other(function: str, confidence: Confidence, said: str) -> Verdict:
-    evidence = [Evidence(f"probe {function}" if confidence == "certain" else "stack", f"{function}: {said}")]
+    evidence = [Evidence(f"probe {function}" if confidence == "certain" else "stack", said)]
     known = owner(function)
     if known is not None:
         evidence.append(Evidence("name of the function", f"it belongs to {known[0]}"))
@@ -116,8 +125,17 @@ def hook_title(function: str) -> str:
 def hook_fixes(function: str) -> tuple[Fix, ...]:
     """Ask its owner, where it is known; then what is to be done for any of them."""
     known = owner(function)
-    see = Fix("see which functions hang on the hook", "nft list hooks")
-    ask = () if known is None else (Fix(f"ask {known[0]}", known[1]),)
+    see = Fix("list the functions at the hook", "nft list hooks")
+    ask = (
+        ()
+        if known is None
+        else (
+            Fix(
+                f"see what {known[0]}, reports" if "," in known[0] else f"see what {known[0]} reports",
+                known[1],
+            ),
+        )
+    )
     return (*ask, see)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from dropwatch.causes.netfilter import words
 from dropwatch.model.drop import Drop, Evidence
 
 # Whatever conntrack says of these (nf_l4proto_log_invalid), it has refused them; of TCP it may only note it.
@@ -14,5 +15,5 @@ def not_translated(drop: Drop, said: Iterable[Evidence]) -> Iterable[Evidence]:
     if note is None or note.words is None or drop.packet.proto not in _SAID_OF_INVALID_ONLY:
         return
     if all(fact.source != "conntrack" for fact in said):
-        words = f"it found this packet INVALID, in the kernel's words: {note.words}"
-        yield Evidence("conntrack", f"{words}; NAT does not translate such a packet")
+        why = words.of_the_kernel(note.words)
+        yield Evidence("conntrack", f"this packet is INVALID: {why}; NAT does not translate such a packet")

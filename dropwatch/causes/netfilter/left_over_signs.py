@@ -88,7 +88,7 @@ def left_over(drop: Drop, host: Host) -> Verdict | None:
     if others and all((function.name or "").startswith(_SECURITY_MODULES) for function in candidates):
         return None  # a probe that missed one answer is more likely than a labelled packet
     if others:
-        text = f"also there: {', '.join(others)}; a probe watches their answers, or they hardly ever drop"
+        text = f"also at the hook: {', '.join(others)}; a probe sees their verdicts, or they hardly ever drop"
         evidence.append(Evidence("functions at the hook", text))
     fixes = hook_fixes(candidates[0].name or "")
     if len(candidates) > 1:
@@ -140,8 +140,8 @@ def _where(at_hooks: tuple[FunctionsAtHook, ...]) -> str:
 def _said(candidates: list[HookFunction], where: str) -> str:
     names = ", ".join(map(_shown, candidates))
     if len(candidates) == 1:
-        return f"{names} is the only function at the hook {where} that can have answered drop unseen"
-    return f"one of these at the hook {where} answered drop, and no probe watches them: {names}"
+        return f"{names} is the only function at hook {where} that can have returned drop unseen"
+    return f"one of these at hook {where} returned drop, and no probe sees their verdicts: {names}"
 
 
 def _names(at_hooks: tuple[FunctionsAtHook, ...]) -> list[str]:

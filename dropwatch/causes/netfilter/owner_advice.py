@@ -5,13 +5,14 @@ from dropwatch.causes.fits import to_a_service
 from dropwatch.model.drop import Drop, Fix
 
 _POLICY = Step("allow the flow in a network policy of the pod that it is for, in its namespace")
-_UNBAN = "take the ban away, if the address is no attacker"
+_UNBAN = "remove the ban, if the address is not an attacker"
 
 _TOLD: dict[str, tuple[Step, ...]] = {
     "Docker": (
         Step("publish the port of the container: `docker run -p`, or `ports:` in its compose file"),
         Step(
-            "or put containers that should talk into one network", "docker network connect NETWORK CONTAINER"
+            "or put containers that should reach each other into one network",
+            "docker network connect NETWORK CONTAINER",
         ),
     ),
     "Calico": (_POLICY,),
@@ -41,7 +42,7 @@ _TOLD: dict[str, tuple[Step, ...]] = {
     "fail2ban": (Step(_UNBAN, "fail2ban-client unban SADDR"),),
     "CrowdSec": (Step(_UNBAN, "cscli decisions delete --ip SADDR"),),
     "sshguard": (
-        Step("put the address into sshguard's whitelist, if it is no attacker, and restart sshguard"),
+        Step("put the address into sshguard's whitelist, if it is not an attacker, and restart sshguard"),
     ),
     "libvirt": (
         Step(
@@ -55,7 +56,8 @@ _TOLD: dict[str, tuple[Step, ...]] = {
     "Netavark (Podman)": (
         Step("publish the port of the container: `podman run -p`"),
         Step(
-            "or put containers that should talk into one network", "podman network connect NETWORK CONTAINER"
+            "or put containers that should reach each other into one network",
+            "podman network connect NETWORK CONTAINER",
         ),
     ),
     "CNI": (Step("publish the port with `hostPort`, or change the plugin's configuration"),),
@@ -68,7 +70,7 @@ _TOLD: dict[str, tuple[Step, ...]] = {
     "OpenStack Neutron": (
         Step("add a rule to the security group of the port: openstack security group rule create"),
     ),
-    "ConfigServer Firewall (csf)": (Step("allow the address, if it is no attacker", "csf -a SADDR"),),
+    "ConfigServer Firewall (csf)": (Step("allow the address, if it is not an attacker", "csf -a SADDR"),),
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.advice import Step
-from dropwatch.causes.netfilter import words
+from dropwatch.causes.delay import delay
 from dropwatch.causes.netfilter.responsible_rule import nft_culprit
 from dropwatch.host.host import Host
 from dropwatch.host.nfqueue import Queue
@@ -32,18 +32,18 @@ def queue_unheard(drop: Drop, host: Host) -> Verdict | None:
         return _not_taken(drop, host, queue)
     if _after_the_queue(drop) and not kernel_word.way(drop).isdisjoint(_LISTENER_GONE):
         fact = Evidence(
-            "stack", "the queue was taken down with packets in it: its program unbound it or ended"
+            "stack", "the queue was destroyed with packets in it: its program unbound it or ended"
         )
         culprit = _culprit(drop, host, queue.queue) if queue is not None else None
-        title = "NFQUEUE: the program that listens went away while the packet waited"
+        title = "NFQUEUE: the program ended or unbound its queue"
         return Verdict("certain", culprit, (fact,), title=title)
     return None
 
 
 def _not_taken(drop: Drop, host: Host, queue: QueueNote | None) -> Verdict:
     if queue is None:
-        fact = Evidence("place", "this function frees a packet only when its queue did not take it")
-        return Verdict("likely", evidence=(fact,), title="NFQUEUE: a queue did not take it")
+        fact = Evidence("place", "this function frees a packet only when its queue refused it")
+        return Verdict("likely", evidence=(fact,), title="NFQUEUE: a queue refused it")
     error = abs(queue.errno) if queue.errno else None
     evidence = [Evidence("probe nf_queue", _answer(queue.queue, error))]
     listeners = host.queues(drop.event.netns, drop.event.monotonic_ns)
@@ -51,9 +51,9 @@ def _not_taken(drop: Drop, host: Host, queue: QueueNote | None) -> Verdict:
         bound = next((one for one in listeners if one.number == queue.queue), None)
         evidence.append(Evidence("/proc/net/netfilter/nfnetlink_queue", _state(drop, queue.queue, bound)))
     title = {
-        errno.ESRCH: f"NFQUEUE: no program listens to queue {queue.queue}",
+        errno.ESRCH: f"NFQUEUE: no program is bound to queue {queue.queue}",
         errno.ENOSPC: f"NFQUEUE: queue {queue.queue} is full",
-    }.get(error or 0, f"NFQUEUE: queue {queue.queue} did not take it")
+    }.get(error or 0, f"NFQUEUE: queue {queue.queue} refused it")
     return Verdict("certain", _culprit(drop, host, queue.queue), tuple(evidence), title=title)
 
 
@@ -64,17 +64,17 @@ def _answer(number: int, error: int | None) -> str:
         case errno.ENOSPC:
             return f"queue {number} is full: its program does not keep up"
         case None:
-            return f"queue {number} did not take the packet"
-    return f"queue {number} did not take the packet: {errno.errorcode.get(error, error)}"
+            return f"queue {number} refused the packet"
+    return f"queue {number} refused the packet: {errno.errorcode.get(error, error)}"
 
 
 def _state(drop: Drop, number: int, bound: Queue | None) -> str:
     if bound is None:
-        return f"after the drop no program is bound to queue {number}"
+        return f"after the drop: no program is bound to queue {number}"
     return (
-        f"{words.delay(drop, bound.read_at_ns)} queue {number} belongs to {_listener(bound)}: "
-        f"{bound.waiting} packets wait; {bound.dropped_full} were refused because it was full, "
-        f"{bound.dropped_unsent} because the program's socket took no more"
+        f"{delay(drop, bound.read_at_ns)}: queue {number} belongs to {_listener(bound)}: "
+        f"{bound.waiting} packets wait; {bound.dropped_full} were dropped because it was full, "
+        f"{bound.dropped_unsent} because the program's socket was full"
     )
 
 
@@ -99,17 +99,19 @@ def queue_verdict(drop: Drop, host: Host) -> Verdict | None:
         | {"nfqnl_dev_drop", "nfqnl_rcv_dev_event", "nfqnl_nf_hook_drop", "nf_queue_nf_hook_drop"}
     ):
         return None
-    evidence = [Evidence("stack", "the packet died as a program's verdict on it was carried out")]
+    evidence = [
+        Evidence("stack", "the packet was dropped while the kernel carried out a program's verdict on it")
+    ]
     listeners = host.queues(drop.event.netns, drop.event.monotonic_ns) or ()
     number = queue.queue if queue is not None else None
     bound = next((one for one in listeners if one.number == number), None)
     which = f"queue {number}" if number is not None else "its queue"
     if drop.task is not None and by_its_program:
         said = f"{drop.task.comm} (pid {drop.task.pid}) sent the verdict for {which}"
-        evidence.append(Evidence("stack", said))
+        evidence.append(Evidence("stack", said, "proof"))
         evidence += _listens_to(drop, drop.task, listeners) if number is None else ()
     elif bound is not None:
-        said = f"{words.delay(drop, bound.read_at_ns)} {which} belongs to {_listener(bound)}"
+        said = f"{delay(drop, bound.read_at_ns)}: {which} belongs to {_listener(bound)}"
         evidence.append(Evidence("/proc/net/netfilter/nfnetlink_queue", said))
     culprit = _culprit(drop, host, number) if number is not None else None
     who = drop.task if by_its_program else None
@@ -122,7 +124,7 @@ def _listens_to(drop: Drop, program: Process, listeners: tuple[Queue, ...]) -> I
     own = [one for one in listeners if program.pid in (one.portid, _pid(one))]
     if own:
         numbers = ", ".join(str(one.number) for one in own)
-        said = f"{words.delay(drop, own[0].read_at_ns)} it listens to queue {numbers}"
+        said = f"{delay(drop, own[0].read_at_ns)}: it is bound to queue {numbers}"
         yield Evidence("/proc/net/netfilter/nfnetlink_queue", said)
 
 
@@ -131,11 +133,11 @@ def _ask(program: Process | None) -> tuple[Fix, ...]:
     if program is None:
         return ()
     return (
-        Fix(f"see what {program.comm} has in its log", f"journalctl _PID={program.pid} -e"),
+        Fix(f"see the log of {program.comm}", f"journalctl _PID={program.pid} -e"),
         Step(
-            "for a test, take the rule that sends to the queue out",
+            "for a test, delete the rule that sends to the queue",
             "nft -a list ruleset | grep queue; iptables-save | grep NFQUEUE",
-            weakens=f"{program.comm} looks at nothing then",
+            weakens=f"{program.comm} inspects nothing then",
         ),
     )
 

@@ -105,7 +105,7 @@ def _nft(drop: Drop, host: Host, note: NetfilterNote, nft: NftNote) -> Blamed:
     sure: Confidence = "likely" if _contradicted(note.conntrack) else "certain"
     if nft.verdict == "unplaced" or (nft.verdict == "policy" and nft.policy != "drop"):
         chain = words.chain(nft.base_chain)
-        title = f"a rule of nftables drops it; table {nft.family} {nft.table}, in or after chain {chain}"
+        title = f"an nftables rule drops it: table {nft.family} {nft.table}, in or after chain {chain}"
         return Blamed("netfilter.nft-rule", "likely", "nft", nft.family, None, None, facts, tools, title)
     culprit, listed = nft_culprit(drop, host, nft)
     if listed is None or not listed.path:
@@ -140,14 +140,14 @@ def _nft_facts(nft: NftNote) -> tuple[Evidence, ...]:
     probe = f"probe {nft.expression}" if nft.expression else "probe nft_do_chain"
     if nft.verdict == "policy":
         chain = f"chain {words.chain(base)} in {where}"
-        said = f"no rule gave this packet a verdict: the policy {nft.policy} of {chain} held"
+        said = f"no rule gave this packet a verdict: the policy {nft.policy} of {chain} applied"
         if nft.policy != "drop":
             said = f"it was dropped in {chain}, whose policy is {nft.policy}: by a rule that no probe saw"
     elif nft.rule is None:
         said = f"verdict drop for this packet, in {where}; the rule was not found"
     else:
         chain = f" in chain {words.chain(nft.chain)}" if nft.chain is not None else ""
-        out_of_a_map = ", out of a map" if (nft.expression or "").startswith("nft_lookup") else ""
+        out_of_a_map = " from a map" if (nft.expression or "").startswith("nft_lookup") else ""
         said = f"verdict drop for this packet{out_of_a_map}: rule handle {nft.rule}{chain} of {where}"
     way = (
         f"base chain {words.chain(base)} (hook {words.hook(nft.family, nft.hook)}, "
@@ -197,7 +197,8 @@ def _one_of_several(
     drop: Drop, xt: XtNote, rules: tuple[ListedRule, ...], conntrack: ConntrackNote | None
 ) -> Blamed:
     """Several counters rose, this packet's and those of packets that were passed over. Where the packet's own
-    address, protocol or port contradicts all rules but one, and the counters account for every packet, it was that one.
+    address, protocol or port contradicts all rules but one, and the counters account for every packet, it was
+    that one.
     """
     shown = [rule for rule in rules if rule.text is not None]
     fitting = [rule for rule in shown if rule_text.may_match(rule.text or "", drop.packet)]
@@ -217,7 +218,9 @@ def _one_of_several(
         listed,
         (*_xt_facts(xt), *candidates),
         _xt_tools(xt),
-        None if alone else f"one of {len(rules) or len(xt.candidates)} entries of table {xt.table} drops it",
+        None
+        if alone
+        else f"one of {len(rules) or len(xt.candidates)} rules or policies of table {xt.table} drops it",
     )
     return _named_after_its_text(found, conntrack, found.cause_id) if alone and not policy else found
 
@@ -232,17 +235,17 @@ def _xt_facts(xt: XtNote) -> tuple[Evidence, ...]:
     place = f"table {xt.table}, hook {words.hook(xt.family, xt.hook).upper()}"
     if xt.exact and xt.target is not None:
         return (
-            Evidence(f"probe {xt.target}", "this target was called for this packet, and dropped it"),
+            Evidence(f"probe {xt.target}", f"{xt.target} was called for this packet, and dropped it"),
             Evidence(probe, f"{place}: the rule at byte {xt.candidates[0]} called it"),
         )
     if len(xt.candidates) == 1:
         what = "policy" if xt.candidates[0] == xt.policy else "rule"
-        said = f"the counter of one {what} that drops rose, at byte {xt.candidates[0]}; no other's did"
+        said = f"the counter of the {what} at byte {xt.candidates[0]} rose, and no other of those that drop"
     else:
-        said = f"the counters of {len(xt.candidates)} entries that drop rose since the look before"
+        said = f"the counters of {len(xt.candidates)} rules or policies that drop rose since the last look"
     if not xt.accounted:
-        said += "; other packets died here meanwhile, and the counters do not account for all of them"
-    return (Evidence(probe, f"{place}: {said}"),)
+        said += "; other packets were dropped here meanwhile, and the counters do not account for all of them"
+    return (Evidence(probe, f"{said}: {place}"),)
 
 
 def _xt_culprit(xt: XtNote, listed: ListedRule | None) -> Rule:
@@ -260,13 +263,15 @@ def _ebt(drop: Drop, host: Host, ebt: EbtNote) -> Blamed:
     if ebt.counted is None:
         said = "it has too many rules to watch their counters"
     elif ebt.counted:
-        said = f"the counters of these rules rose for this frame, by their index: {', '.join(map(str, ebt.counted))}"
+        said = (
+            f"the counters of these rules rose for this frame (by index): {', '.join(map(str, ebt.counted))}"
+        )
     else:
         said = "no rule's counter rose for this frame"
     facts = (Evidence("probe ebt_do_table", f"{place}: {said}"),)
     listed = host.ebt_rule(drop.event.netns, ebt, drop.event.monotonic_ns)
     if listed is None or (listed.gone and listed.text is None):
-        title = f"a rule or policy of ebtables drops it, in table {ebt.table}"
+        title = f"an ebtables rule or policy drops it, in table {ebt.table}"
         return Blamed(
             "netfilter.ebtables-rule", "likely", "ebtables", "bridge", None, listed, facts, tools, title
         )
@@ -303,5 +308,5 @@ def _contradicted(conntrack: ConntrackNote | None) -> bool:
 def _broken_header(drop: Drop) -> Evidence:
     return Evidence(
         "packet",
-        f"{drop.packet.header_error}: a match of iptables drops what it cannot read, without its rule matching",
+        f"{drop.packet.header_error}: an iptables match drops what it cannot read, without its rule matching",
     )

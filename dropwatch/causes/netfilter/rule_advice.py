@@ -27,7 +27,7 @@ _NAMES = {
 # Short options of a rule, and the long ones, which may be shortened, that say where the tool looks and what it runs.
 _OF_A_RULE = frozenset({"-p", "-s", "-d", "-i", "-o", "-m", "-j", "-g", "-f"})
 _OF_THE_TOOL = ("--table", "--modprobe")
-_ALL_THAT_IT_STOPS = "all that it stops may pass then"
+_ALL_THAT_IT_STOPS = "whatever it blocks can pass"
 
 
 def fixes(
@@ -51,10 +51,10 @@ def fixes(
     if whose is not None:
         found += chain_owners.fixes(whose, drop)
     if listed is not None and listed.command:
-        what = "see it among its neighbours, and its counter while the packets are sent"
+        what = "list the chain, and watch the counter of the rule"
         if isinstance(culprit, ChainPolicy):
-            what = "see the chain"
-        found.append(Fix("see what is in its place now" if gone else what, listed.command))
+            what = "list the chain"
+        found.append(Fix("list what is there now" if gone else what, listed.command))
     return tuple(found)
 
 
@@ -98,7 +98,7 @@ def _nft_changes(drop: Drop, culprit: Rule, chain: str) -> list[Fix]:
         return []
     insert = f"nft insert rule {where} position {culprit.handle}"
     out = f"nft delete rule {where} handle {culprit.handle}"
-    return [*_let_pass(drop, insert, accept, answer, " before it"), _take_out(out)]
+    return [*_let_pass(drop, insert, accept, answer, " before that rule"), _take_out(out)]
 
 
 def _xt_changes(drop: Drop, culprit: Rule, chain: str, tool: str, text: str | None) -> list[Fix]:
@@ -113,7 +113,7 @@ def _xt_changes(drop: Drop, culprit: Rule, chain: str, tool: str, text: str | No
         return _let_pass(drop, f"{start} -A {name}", accept, answer, "")
     if culprit.number is None:
         return []
-    before = _let_pass(drop, f"{start} -I {name} {culprit.number}", accept, answer, " before it")
+    before = _let_pass(drop, f"{start} -I {name} {culprit.number}", accept, answer, " before that rule")
     return [*before, *_out_by_words(start, chain, text)]
 
 
@@ -148,15 +148,15 @@ def _let_pass(drop: Drop, start: str, accept: str, answer: str, before: str) -> 
     if packet.saddr is None or packet.daddr is None or packet.proto == "arp":
         return []
     if packet.dport is None or packet.proto not in _WITH_PORTS or to_a_service(drop):
-        return [Fix(f"let this flow pass{before}", f"{start} {accept}")]
+        return [Fix(f"accept this flow{before}", f"{start} {accept}")]
     if answers(drop) and answer:
-        what = f"let answers to connections of this side pass{before}: port {packet.dport} is a client's"
+        what = f"accept replies to established connections{before}: port {packet.dport} is a client's port"
         return [Fix(what, f"{start} {answer}")]
     return []
 
 
 def _take_out(command: str) -> Step:
-    return Step("or take it out", command, weakens=_ALL_THAT_IT_STOPS)
+    return Step("or delete the rule", command, weakens=_ALL_THAT_IT_STOPS)
 
 
 def nft_flow(packet: Packet) -> str:

@@ -7,15 +7,16 @@ from typing import Literal
 from dropwatch.host.saved_rule import QUOTED, words_of
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Packet
+from dropwatch.model.pattern import pattern
 
-_NFT_QUOTED = re.compile(r'"[^"]*"')  # nft has no way to escape a quote
+_NFT_QUOTED = pattern(r'"[^"]*"')  # nft has no way to escape a quote
 # Options of iptables whose argument is a user's own words, also without quotes.
-_SAID = re.compile(r"(--(?:comment|log-prefix|nflog-prefix)) \S+")
-_NFT_SAID = re.compile(r'\b(?:comment|prefix) "[^"]*"')
-_XT_STATE = re.compile(r"(! )?--(?:ctstate|state) (\S+)")
-_NFT_STATES = re.compile(r"\bct state (!= |! )?(?:\{ ([^{}]*) \}|([a-z]+(?:,[a-z]+)*)(?= |$))")
-_NFT_STATE_MAP = re.compile(r"\bct state vmap \{ ([^{}]*) \}")
-_NFT_FIB = re.compile(
+_SAID = pattern(r"(--(?:comment|log-prefix|nflog-prefix)) \S+")
+_NFT_SAID = pattern(r'\b(?:comment|prefix) "[^"]*"')
+_XT_STATE = pattern(r"(! )?--(?:ctstate|state) (\S+)")
+_NFT_STATES = pattern(r"\bct state (!= |! )?(?:\{ ([^{}]*) \}|([a-z]+(?:,[a-z]+)*)(?= |$))")
+_NFT_STATE_MAP = pattern(r"\bct state vmap \{ ([^{}]*) \}")
+_NFT_FIB = pattern(
     r"\bfib ([a-z]+(?: \. [a-z]+)*) (?:(?:oif|check) missing|oif (?:eq |== )?0\b|oifname (?:eq |== )?\"\")"
 )
 _XT_PROTOCOLS = {"ipv6-icmp": "icmp6", "icmpv6": "icmp6"}

@@ -1,6 +1,7 @@
 """What is said of a rule or policy that killed a packet: its listing, and all that explains it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import Step
@@ -9,14 +10,15 @@ from dropwatch.causes.netfilter.responsible_rule import Blamed
 from dropwatch.host.host import Host
 from dropwatch.host.route import Route
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.packet.fields_transport import tcp_flag_words
 
 _ENGINES = {"nft": "nftables", "legacy": "legacy iptables", "ebtables": "legacy ebtables"}
 _MOST_TABLES = 6
 # What rules of these causes check, so that a flow that is let past them is not checked.
 _CHECKS = {
-    "netfilter.conntrack-invalid": "forged packets of this flow pass as well",
-    "netfilter.rpfilter-match": "forged packets from this address pass as well",
-    "netfilter.synproxy": "floods of this flow reach the server",
+    "netfilter.conntrack-invalid": "forged packets of this flow can pass as well",
+    "netfilter.rpfilter-match": "forged packets from this address can pass as well",
+    "netfilter.synproxy": "floods of this flow can reach the server",
 }
 # `SEQ is over the upper bound (...)` and the like (net/netfilter/nf_conntrack_proto_tcp.c: tcp_in_window).
 _OUT_OF_WINDOW = "bound"
@@ -29,7 +31,9 @@ def rule_verdict(drop: Drop, host: Host, found: Blamed) -> Verdict:
     if found.culprit is not None or found.listed is not None:
         evidence += words.listing(drop, found.listed, found.tools)
     evidence += words.owner_evidence(found.culprit)
-    evidence += why_invalid(drop, found.cause_id == "netfilter.conntrack-invalid")
+    is_cause = found.cause_id == "netfilter.conntrack-invalid"
+    invalid = list(why_invalid(drop, is_cause))
+    evidence += [replace(fact, role="proof") if is_cause and _is_said(drop) else fact for fact in invalid]
     evidence += _way_back(drop, host, found)
     evidence += _both(drop, host, found)
     bridged = _bridged(drop, found)
@@ -45,6 +49,12 @@ def rule_verdict(drop: Drop, host: Host, found: Blamed) -> Verdict:
     return Verdict(found.confidence, found.culprit, tuple(evidence), fixes, found.title)
 
 
+def _is_said(drop: Drop) -> bool:
+    """The kernel says why it found it INVALID: all else that is told about that is a guess, and proves nothing."""
+    note = drop.event.netfilter
+    return note is not None and note.conntrack is not None and note.conntrack.words is not None
+
+
 def why_invalid(drop: Drop, was_invalid: bool) -> Iterable[Evidence]:
     """What is known about a packet that conntrack found INVALID: the kernel's words, else what the packet suggests.
 
@@ -53,10 +63,10 @@ def why_invalid(drop: Drop, was_invalid: bool) -> Iterable[Evidence]:
     note = drop.event.netfilter
     conntrack = note.conntrack if note is not None else None
     if conntrack is not None and conntrack.words is not None:
-        yield Evidence("conntrack", f"it found this packet INVALID, in the kernel's words: {conntrack.words}")
+        yield Evidence("conntrack", f"this packet is INVALID: {words.of_the_kernel(conntrack.words)}")
         return
     if conntrack is not None and conntrack.invalid:
-        yield Evidence("conntrack", "it found this packet INVALID, and did not say why")
+        yield Evidence("conntrack", "this packet is INVALID; the kernel does not say why")
     elif not was_invalid:
         return
     guess = _guess(drop)
@@ -71,22 +81,26 @@ def _guess(drop: Drop) -> str | None:
         return packet.header_error
     flags = packet.tcp_flags
     if flags is not None and "S" in flags and "A" not in flags:
-        return "a TCP SYN is rarely INVALID: its checksum, or a connection of the same ports that still lives"
+        return (
+            "a TCP SYN is seldom INVALID: probably a bad checksum, or an older connection with the same ports"
+        )
     if flags is not None and ("R" in flags or "F" in flags or "S" in flags):
         return (
-            f"a TCP segment with the flags {flags} cannot begin a connection: probably conntrack knows none here, or "
-            "its numbers are outside the window"
+            f"a TCP segment with {tcp_flag_words(flags)} cannot start a connection: probably conntrack has "
+            "no entry for its connection, or its sequence numbers are outside the window"
         )
     if flags is not None:
         return (
-            "a TCP segment in the middle of a connection: probably conntrack knows no connection that it belongs to, "
-            "having not seen its beginning or its other direction; or its numbers are outside the window"
+            "a TCP segment in mid-connection: probably conntrack has no entry for its connection (it saw one "
+            "direction only, or not the start), or its sequence numbers are outside the window"
         )
     if packet.quoted is not None:
-        return "an ICMP error: probably conntrack knows no connection of the packet that it quotes"
+        return "an ICMP error: probably conntrack has no entry for the packet that it quotes"
     if packet.proto in ("icmp", "icmp6"):
-        return "an ICMP packet: probably an answer to nothing that conntrack saw, or a bad checksum"
-    return "probably a bad checksum or a header that is cut short: other packets of this protocol begin a connection"
+        return "an ICMP message: probably a reply to a request that conntrack did not see, or a bad checksum"
+    return (
+        "probably a bad checksum or a truncated header: any other packet of this protocol starts a connection"
+    )
 
 
 def _way_back(drop: Drop, host: Host, found: Blamed) -> Iterable[Evidence]:
@@ -101,7 +115,7 @@ def _way_back(drop: Drop, host: Host, found: Blamed) -> Iterable[Evidence]:
     if route is None:
         yield Evidence(source, "the route back could not be read")
     else:
-        yield Evidence(source, f"after the drop: {_where_to(drop, route)}")
+        yield Evidence(source, f"after the drop: {_where_to(drop, route)}", "proof")
         yield from pinned.doubts(drop, host, pinned.Source("routes", None))
 
 
@@ -112,16 +126,17 @@ def _remedies(drop: Drop, found: Blamed) -> Iterable[Fix]:
         check = rule_text.reverse_path(found.text) if found.text is not None else None
         mark = f" mark {drop.event.mark:#x}" if check is not None and check.mark and drop.event.mark else ""
         yield Fix(
-            "make the routes symmetric: the way back has to lead out where the packet came in",
+            "make the routes symmetric: the route back must leave through the interface that the packet came "
+            "in through",
             f"ip route get {saddr}{mark}",
         )
     if found.cause_id == "netfilter.synproxy":
         yield Fix(
-            "conntrack must not pick up connections in the middle",
+            "have conntrack not pick up connections midstream",
             "sysctl -w net.netfilter.nf_conntrack_tcp_loose=0",
         )
     if found.cause_id == "netfilter.conntrack-invalid":
-        yield Fix("make both directions of the flow pass this host, so that conntrack sees all of it")
+        yield Fix("route both directions of the flow through this host, so that conntrack sees both")
 
 
 def _liberal(drop: Drop, found: Blamed) -> tuple[Fix, ...]:
@@ -130,9 +145,9 @@ def _liberal(drop: Drop, found: Blamed) -> tuple[Fix, ...]:
         return ()
     return (
         Step(
-            "or do not be strict about TCP windows",
+            "or have conntrack be liberal about TCP windows",
             "sysctl -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
-            weakens="forged segments outside of the windows pass as well",
+            weakens="forged segments outside the window can pass as well",
         ),
     )
 
@@ -169,7 +184,7 @@ def _both(drop: Drop, host: Host, found: Blamed) -> Iterable[Evidence]:
     if tables is not None and tables.nft and tables.legacy:
         yield Evidence(
             "tables of this namespace",
-            f"both nftables and legacy iptables rules are here, and both apply; this was {_ENGINES[found.engine]}. "
+            f"nftables and legacy iptables rules are both in use here; this one is of {_ENGINES[found.engine]}. "
             f"nftables: {_some(tables.nft)}; legacy: {_some(tables.legacy)}",
         )
 
@@ -189,11 +204,11 @@ def _bridged(drop: Drop, found: Blamed) -> list[tuple[Evidence, Fix]]:
     sysctl = f"net.bridge.bridge-nf-call-{_BRIDGE_SYSCTLS.get(family, 'iptables')}"
     fact = Evidence(
         "stack",
-        f"br_netfilter had IP rules judge a frame of a bridge: {sysctl} is 1, or the bridge's own setting",
+        f"br_netfilter passed a bridged frame to the IP rules: {sysctl} is 1, or the bridge's own nf_call setting",
     )
     fix = Step(
-        "let bridged frames pass without IP rules; Docker and Kubernetes want it to be 1",
+        "have bridged frames bypass the IP rules; Docker and Kubernetes need 1 here",
         f"sysctl -w {sysctl}=0",
-        weakens="no IP rule stops frames of any bridge then",
+        weakens="no IP rule applies to bridged frames any more",
     )
     return [(fact, fix)]

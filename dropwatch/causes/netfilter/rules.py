@@ -13,10 +13,10 @@ RULES = (
         title="an iptables or ip6tables rule drops it",
         why="""
 The packet walked through the chains of a legacy iptables table and matched a rule with the target DROP. The
-function nf_hook_slow() then freed it; on the OUTPUT hook the sending program gets EPERM. The rule can be far
-from where one looks: in a chain of Docker, of fail2ban or of a distribution's firewall, in another table
-(raw, mangle), or in the other implementation (iptables-nft and iptables-legacy keep their rules apart, and
-both apply). A rule of iptables-nft is an nftables rule to the kernel, and is shown as one here.
+function nf_hook_slow() then freed it; on the OUTPUT hook the sending program gets EPERM. The rule can be in
+an unexpected place: in a chain of Docker, of fail2ban or of a distribution's firewall, in another table (raw,
+mangle), or in the other implementation (iptables-nft and iptables-legacy keep their rules apart, and both
+apply). A rule of iptables-nft is an nftables rule to the kernel, and is shown as one here.
 """,
         confirm="""
 The packet counter of the rule rises with each such packet:
@@ -30,7 +30,7 @@ $ iptables-legacy -t filter -vnL --line-numbers
                 "watch -d -n1 iptables-legacy -vnL --line-numbers",
             ),
             Step(
-                "let the flow pass before the rule that drops it",
+                "accept the flow before the rule that drops it",
                 "iptables-legacy -I CHAIN -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
                 fits=fits.to_a_service,
             ),
@@ -56,7 +56,7 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
                 "watch -d -n1 iptables-legacy -vnL --line-numbers",
             ),
             Step(
-                "let the flow pass before the rule that rejects it",
+                "accept the flow before the rule that rejects it",
                 "iptables-legacy -I CHAIN -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
                 fits=fits.to_a_service,
             ),
@@ -68,10 +68,10 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
         id="netfilter.nft-rule",
         title="an nftables rule drops it",
         why="""
-A rule of an nftables chain ended with the verdict drop: directly, through a jump or goto, or out of a map.
-Rules of iptables-nft, firewalld, Docker and Kubernetes are nftables rules as well, and are shown as their
-own tool lists them. Several base chains can hang on one hook: they run one after the other by priority, an
-accept in one does not end the others, but a drop is final.
+A rule of an nftables chain ended with the verdict drop: directly, through a jump or goto, or from a map.
+Rules of iptables-nft, firewalld, Docker and Kubernetes are nftables rules as well, and are shown as their own
+tool lists them. Several base chains can be attached to one hook: they run one after the other by priority; an
+accept in one does not end the others, a drop is final.
 """,
         confirm="""
 $ nft -a list ruleset
@@ -86,7 +86,7 @@ $ nft delete table inet look
         fix=(
             Fix("find the rule with its handle", "nft -a list ruleset"),
             Step(
-                "let the flow pass before it",
+                "accept the flow before that rule",
                 "nft insert rule inet TABLE CHAIN ip saddr SADDR ip daddr DADDR PROTO dport DPORT accept",
                 fits=fits.to_a_service,
             ),
@@ -117,7 +117,7 @@ $ tcpdump -ni DEV 'icmp[icmptype] = icmp-unreach or tcp[tcpflags] & tcp-rst != 0
         id="netfilter.chain-policy",
         title="no rule accepts it, and the chain's policy is drop",
         why="""
-The packet reached the end of a base chain without any rule deciding about it, and the policy of the chain is
+The packet reached the end of a base chain without a verdict from any rule, and the policy of the chain is
 drop. Docker sets the policy of FORWARD to DROP, distributions that of INPUT. A rule that was expected to
 accept the packet does not match it: another interface, another source, a port after NAT, a missing "ct state
 established".
@@ -140,7 +140,7 @@ The counter behind the policy rises with each such packet.
                 fits=fits.to_a_service,
             ),
             Step(
-                "packets to containers of Docker: its chain for rules of users is the place",
+                "packets to Docker containers: use its chain for your own rules",
                 "iptables -I DOCKER-USER -p PROTO -s SADDR -d DADDR --dport DPORT -j ACCEPT",
                 fits=fits.both(fits.to_a_service, fits.forwarded),
             ),
@@ -186,7 +186,7 @@ $ arptables -L -n -v
     ),
     Cause(
         id="netfilter.rpfilter-match",
-        title="a firewall rule checks the reverse path, and it fails",
+        title="a firewall rule's reverse-path check fails",
         why="""
 The rule does what the sysctl rp_filter does, but in the firewall: "-m rpfilter --invert -j DROP" in iptables,
 "fib saddr . iif oif missing drop" in nftables. firewalld has such a rule for IPv6 by default (IPv6_rpfilter).
@@ -206,7 +206,7 @@ $ ip rule
                 "or with firewalld: IPv6_rpfilter=loose in /etc/firewalld/firewalld.conf",
                 "firewall-cmd --reload",
                 fits=fits.ipv6,
-                weakens="forged sources are let in from wherever there is any route to them",
+                weakens="forged sources are accepted if there is any route to them",
             ),
         ),
         seen_as=_SEEN_AS,

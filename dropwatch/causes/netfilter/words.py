@@ -1,5 +1,8 @@
 """The sentences about firewall rules: where one stands, when it was listed, whose it is."""
 
+import re
+
+from dropwatch.causes.delay import untimed
 from dropwatch.causes.netfilter import chain_owners
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.model.culprits import ChainPolicy, NftRule, Rule
@@ -7,25 +10,17 @@ from dropwatch.model.drop import Drop, Evidence
 from dropwatch.model.netfilter import NftChain, hook_word
 from dropwatch.names.foreign import raw_name
 
+_NUMBER = re.compile(r" %\w+")
+
 
 def hook(family: str, number: int) -> str:
     """As hook_word(), or the number."""
     return hook_word(family, number) or f"number {number}"
 
 
-def delay(drop: Drop, read_at_ns: int | None) -> str:
-    """`12 ms after the drop`; where it is not known, and for what was read shortly before, without the number."""
-    if read_at_ns is None:
-        return "now"
-    later = (read_at_ns - drop.event.monotonic_ns) / 1e6
-    return f"{later:.0f} ms after the drop" if later >= 0 else f"{-later:.0f} ms before the drop"
-
-
-def _when(drop: Drop, read_at_ns: int | None) -> str:
-    """The same without a number: how long it took says nothing of a rule, and equal drops have the same verdict."""
-    if read_at_ns is None:
-        return "now"
-    return "after the drop" if read_at_ns >= drop.event.monotonic_ns else "before the drop"
+def of_the_kernel(words: str) -> str:
+    """What the kernel writes to its log about an INVALID packet: its format, without the places for numbers."""
+    return _NUMBER.sub("", words)
 
 
 def chain(one: NftChain) -> str:
@@ -39,14 +34,14 @@ def listing(drop: Drop, listed: ListedRule | None, tools: str) -> list[Evidence]
     """
     if listed is None:
         return [Evidence(tools, "the rules of this namespace could not be read after the drop")]
-    read = _when(drop, listed.read_at_ns)
+    read = untimed(drop, listed.read_at_ns)
     source = listed.command or tools
     if listed.gone:
         found = [Evidence(source, f"{read}: {listed.problem or 'it was deleted or replaced since the drop'}")]
         if listed.text is not None:
             found.append(Evidence(source, f"at the drop it was: {listed.text}"))
     elif listed.text is None:
-        found = [Evidence(source, f"not listed: {listed.problem or 'no tool could be asked'}")]
+        found = [Evidence(source, f"not listed: {listed.problem or 'no tool can list it'}")]
     else:
         found = [Evidence(source, f"{read}: {listed.text}{_place(listed)}")]
         if listed.changed:
@@ -55,7 +50,7 @@ def listing(drop: Drop, listed: ListedRule | None, tools: str) -> list[Evidence]
     if comment and comment not in (listed.text or ""):
         found.append(Evidence(source, f"its comment: {comment}"))
     if listed.path:
-        found.append(Evidence("way there", "; ".join(listed.path)))
+        found.append(Evidence("path", "; ".join(listed.path)))
     return found
 
 

@@ -7,23 +7,23 @@ from dropwatch.model.drop import Fix
 
 NO_WAY_BACK = (
     Fix("see that there is no route back to the sender", "ip route get SADDR"),
-    Fix("give the source a route, best one that leads out through DEV, where it comes in"),
+    Fix("add a route to the source, best through DEV, where the packet came in"),
     Step(
-        "or switch the check off: loose mode does not help where there is no route at all",
+        "or disable the check: loose mode does not help without any route",
         "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.DEV.rp_filter=0",
-        weakens="forged sources are let in",
+        weakens="forged sources are accepted",
     ),
 )
 
 ADDRESSES = (
     Cause(
         id="routing.reverse-path",
-        title="reverse-path filter: the route back to the source uses another interface",
+        title="rp_filter: no route back through this interface",
         why="""
 With rp_filter the kernel looks up the route to the packet's source before it accepts the packet. In strict
 mode (1) that route must leave by the interface on which the packet came; in loose mode (2) there must be a
-route at all. It is a protection against forged addresses, and it hits everybody whose routing is asymmetric
-on purpose: two uplinks, a VPN with policy routing, a router that answers by another way, a container or VRF
+route at all. It protects against forged addresses, and it also drops packets where routing is asymmetric on
+purpose: two uplinks, a VPN with policy routing, a router that replies on another path, a container or VRF
 without a route for the source. The mode in force is the larger one of conf.all and conf.DEV. Packets out of
 an IPsec tunnel are not checked.
 """,
@@ -36,22 +36,20 @@ $ nstat -az TcpExtIPReversePathFilter
         fix=(
             Fix("see where the route back to the sender leads", "ip route get SADDR"),
             Step(
-                "the same with the packet's mark, which counts where src_valid_mark is set",
+                "the same with the packet's mark, which is used if src_valid_mark is set",
                 "ip route get SADDR mark PACKETMARK",
                 fits=fits.marked,
             ),
-            Fix(
-                "make routing symmetric: give the source a route that leads out through DEV, where it comes in"
-            ),
+            Fix("make routing symmetric: add a route to the source through DEV, where the packet came in"),
             Step(
                 "with policy routing by mark, have the check use the mark too",
                 "sysctl -w net.ipv4.conf.DEV.src_valid_mark=1",
                 fits=fits.marked,
             ),
             Step(
-                "loose mode, if asymmetric routing is wanted",
+                "use loose mode, if routing is meant to be asymmetric",
                 "sysctl -w net.ipv4.conf.DEV.rp_filter=2",
-                weakens="forged sources are let in from wherever there is any route to them",
+                weakens="forged sources are accepted if there is any route to them",
             ),
         ),
         reasons=("IP_RPFILTER",),
@@ -59,11 +57,11 @@ $ nstat -az TcpExtIPReversePathFilter
     ),
     Cause(
         id="routing.martian-source",
-        title="martian source: no packet may come from this address here",
+        title="martian source: no packet may come from this address",
         why="""
 The packet's source is an address that must not come in from a network: one of this host's own addresses,
 127.0.0.0/8, a multicast or broadcast address, 0.0.0.0 outside of DHCP. Two hosts share an address, a frame of
-our own came back (a loop, a mirror port, hairpin NAT that is missing), a DNAT to or from 127.0.0.1 without
+this host came back (a loop, a mirror port, hairpin NAT that is missing), a DNAT to or from 127.0.0.1 without
 route_localnet, or a forgery.
 """,
         confirm="""
@@ -74,18 +72,18 @@ Is the address one of ours?
 $ ip addr show to SADDR
 """,
         fix=(
-            Fix("find the sender by its hardware address", "tcpdump -c 5 -eni DEV src host SADDR"),
+            Fix("find the sender by its MAC address", "tcpdump -c 5 -eni DEV src host SADDR"),
             Step(
-                "if it is our own address, and wanted here",
+                "accept it, if it is an address of this host",
                 "sysctl -w net.ipv4.conf.DEV.accept_local=1",
                 fits=fits.both(fits.ipv4, fits.from_a_host),
-                weakens="others can pretend to be this host",
+                weakens="other hosts can pretend to be this host",
             ),
             Step(
-                "if 127.0.0.0/8 is wanted here (DNAT to localhost)",
+                "accept 127.0.0.0/8 here, if that is meant (DNAT to localhost)",
                 "sysctl -w net.ipv4.conf.DEV.route_localnet=1 net.ipv4.conf.DEV.accept_local=1",
                 fits=fits.both(fits.ipv4, fits.from_loopback),
-                weakens="the network reaches what listens on localhost only",
+                weakens="the network can reach what listens on localhost only",
             ),
         ),
         reasons=("IP_LOCAL_SOURCE", "IP_INVALID_SOURCE"),
@@ -94,7 +92,7 @@ $ ip addr show to SADDR
     ),
     Cause(
         id="routing.martian-destination",
-        title="martian destination: no packet may go to this address here",
+        title="martian destination: no packet may go to this address",
         why="""
 The packet is addressed to something that is no destination on a network: 0.0.0.0, 127.0.0.0/8 or ::1 from
 outside, the broadcast address of a network that is not ours, an interface-local multicast group. Mostly a
@@ -106,12 +104,12 @@ $ nft list ruleset | grep dnat
 $ iptables-save -t nat | grep DNAT
 """,
         fix=(
-            Step("see what the kernel makes of the address", "ip route get DADDR from SADDR iif DEV"),
+            Step("see how the kernel routes the address", "ip route get DADDR from SADDR iif DEV"),
             Step(
-                "if it is a DNAT to localhost",
+                "enable route_localnet, if it is a DNAT to localhost",
                 "sysctl -w net.ipv4.conf.DEV.route_localnet=1",
                 fits=fits.both(fits.ipv4, fits.to_loopback),
-                weakens="the network reaches what listens on localhost only",
+                weakens="the network can reach what listens on localhost only",
             ),
         ),
         reasons=("IP_INVALID_DEST",),
@@ -125,7 +123,7 @@ $ iptables-save -t nat | grep DNAT
 The hardware destination of the frame is not that of the interface it came in on. A network card normally
 filters such frames; they are seen while the interface is promiscuous (a sniffer, a bridge, a virtual switch),
 or where a switch floods frames because it does not know the address. If it is unicast that this host should
-get, the sender has a wrong or old ARP entry for us. One more way to get here: the frame has a VLAN tag and no
+get, the sender has a wrong or old ARP entry for this host. Another reason: the frame has a VLAN tag and no
 VLAN interface for it exists on this host.
 """,
         confirm="""
@@ -136,19 +134,19 @@ A newer kernel counts them:
 $ ip -s -s link show DEV
 """,
         fix=(
-            Fix("look at the frames", "tcpdump -c 5 -eni DEV host DADDR"),
+            Fix("see the frames", "tcpdump -c 5 -eni DEV host DADDR"),
             Fix(
-                "if they have a VLAN tag, make the interface for it",
+                "add a VLAN interface, if they have a VLAN tag",
                 "ip link add link DEV name DEV.VID type vlan id VID",
             ),
-            Step("on the sender, throw its ARP entry away", "ip neigh flush to DADDR", elsewhere=True),
+            Step("on the sender, flush its ARP entry", "ip neigh flush to DADDR", elsewhere=True),
         ),
         seen_as=("OTHERHOST",),
         seen_at=("ip_rcv_core", "ip6_rcv_core"),
     ),
     Cause(
         id="routing.unicast-in-multicast-frame",
-        title="a unicast packet arrives in a multicast or broadcast frame",
+        title="a unicast packet in a multicast or broadcast frame",
         why="""
 The IP destination is a single host, but the frame was sent to a broadcast or multicast hardware address, and
 drop_unicast_in_l2_multicast is on for the interface. It keeps stations of a Wi-Fi network from attacking each
@@ -165,13 +163,13 @@ $ sysctl net.ipv4.conf.all.drop_unicast_in_l2_multicast net.ipv4.conf.DEV.drop_u
                 "sysctl -w net.ipv4.conf.all.drop_unicast_in_l2_multicast=0 "
                 "net.ipv4.conf.DEV.drop_unicast_in_l2_multicast=0",
                 fits=fits.ipv4,
-                weakens="stations of a Wi-Fi can attack each other with the group key",
+                weakens="Wi-Fi stations can attack each other with the group key",
             ),
             Step(
                 "accept such packets here",
                 "sysctl -w net.ipv6.conf.DEV.drop_unicast_in_l2_multicast=0",
                 fits=fits.ipv6,
-                weakens="stations of a Wi-Fi can attack each other with the group key",
+                weakens="Wi-Fi stations can attack each other with the group key",
             ),
         ),
         reasons=("UNICAST_IN_L2_MULTICAST",),
@@ -179,12 +177,12 @@ $ sysctl net.ipv4.conf.all.drop_unicast_in_l2_multicast net.ipv4.conf.DEV.drop_u
     ),
     Cause(
         id="routing.multicast-not-joined",
-        title="no program has joined this multicast group on this interface",
+        title="no program has joined this multicast group here",
         why="""
 A program must join a multicast group on an interface before its packets are accepted there. No program has
 joined this one, or it joined on another interface: without an explicit interface the kernel takes the one
 with the route for 224.0.0.0/4 (or the default route), which on a host with several interfaces is often the
-wrong one. Packets to groups that nobody wants are also simply flooded by switches without IGMP snooping.
+wrong one. Switches without IGMP snooping also flood packets to groups that no host has joined.
 """,
         confirm="""
 $ ip maddr show dev DEV
@@ -198,29 +196,29 @@ $ cat /proc/net/igmp
             ),
             Step("have the program join on DEV: IPV6_JOIN_GROUP with its index", fits=fits.ipv6),
             Fix(
-                "a program that does not choose joins where the route for the group leads",
+                "a program that chooses no interface joins on that of the route for the group",
                 "ip route get DADDR",
             ),
             Step(
-                "or have the kernel join for it, as long as the address is there",
+                "or have the kernel join, for as long as the address exists",
                 "ip address add DADDR/32 dev DEV autojoin",
                 fits=fits.ipv4,
             ),
             Step(
-                "or have the kernel join for it, as long as the address is there",
+                "or have the kernel join, for as long as the address exists",
                 "ip address add DADDR/128 dev DEV autojoin",
                 fits=fits.ipv6,
             ),
-            Fix("see who has joined what", "ip maddr show"),
+            Fix("list the joined groups", "ip maddr show"),
         ),
         seen_as=("IP_INADDRERRORS", "NOT_SPECIFIED"),
         seen_at=("ip_rcv_finish_core", "ip6_mc_input", "ip6_protocol_deliver_rcu", "ip6_input_finish"),
     ),
     Cause(
         id="routing.source-route",
-        title="the packet uses source routing, and that is not accepted here",
+        title="source routing is not accepted here",
         why="""
-The packet has an IPv4 source-route option, or an IPv6 routing header: the sender wants to choose the way.
+The packet has an IPv4 source-route option, or an IPv6 routing header: the sender wants to choose the path.
 Hosts refuse that by default, because it can be used to get around filters. Segment routing (SRv6) needs it
 and has a switch of its own.
 """,
@@ -231,16 +229,16 @@ $ sysctl net.ipv4.conf.DEV.accept_source_route net.ipv6.conf.DEV.accept_source_r
         fix=(
             Fix("see who sends it", "tcpdump -c 5 -vni DEV 'ip[0] & 0xf > 5 or ip6[6] = 43'"),
             Step(
-                "segment routing: accept it",
+                "accept segment routing",
                 "sysctl -w net.ipv6.conf.all.seg6_enabled=1 net.ipv6.conf.DEV.seg6_enabled=1",
                 fits=fits.ipv6,
-                weakens="senders choose the way, and can lead packets round filters",
+                weakens="senders choose the path, and can bypass filters",
             ),
             Step(
                 "accept source routing",
                 "sysctl -w net.ipv4.conf.all.accept_source_route=1 net.ipv4.conf.DEV.accept_source_route=1",
                 fits=fits.ipv4,
-                weakens="senders choose the way, and can lead packets round filters",
+                weakens="senders choose the path, and can bypass filters",
             ),
         ),
         seen_as=("NOT_SPECIFIED",),
@@ -248,7 +246,7 @@ $ sysctl net.ipv4.conf.DEV.accept_source_route net.ipv6.conf.DEV.accept_source_r
     ),
     Cause(
         id="routing.address-elsewhere",
-        title="the packet is for an address of this host that its routing table does not have",
+        title="the routing table here lacks this address of the host",
         why="""
 What comes in through an interface of a VRF is looked up in that VRF's table. Where the rule for the local table of
 all others stands behind that for VRFs (as `ip vrf` has it), or another rule leads past it, the packet may be for
@@ -261,9 +259,10 @@ $ ip route get DADDR from SADDR iif DEV
 $ ip vrf show; ip rule
 """,
         fix=(
-            Fix("ask the kernel the same question", "ip route get DADDR from SADDR iif DEV"),
+            Fix("ask the kernel for the route", "ip route get DADDR from SADDR iif DEV"),
             Fix(
-                "give the address to an interface of the VRF that the packets come in through, or send them to one"
+                "add the address to an interface of the VRF that the packets come in through, or send them "
+                "to one that it has"
             ),
         ),
         seen_as=("IP_INADDRERRORS",),
@@ -271,7 +270,7 @@ $ ip vrf show; ip rule
     ),
     Cause(
         id="routing.address-gone",
-        title="an address of this packet is not (or not yet) usable on this host",
+        title="the destination address is not usable on this host",
         why="""
 The address was removed from the interface while packets for it were on their way, or an IPv6 address is still
 tentative: duplicate address detection has not finished, or has found that somebody else has the address
@@ -283,12 +282,12 @@ $ ip -6 addr show tentative
 $ ip -ts monitor address
 """,
         fix=(
-            Fix("is the address there, and usable?", "ip addr show to DADDR"),
+            Fix("check that the address is there and usable", "ip addr show to DADDR"),
             Step(
-                "without duplicate address detection an address that is added from then on is usable at once",
+                "disable duplicate address detection: new addresses are then usable at once",
                 "sysctl -w net.ipv6.conf.DEV.accept_dad=0",
                 fits=fits.ipv6,
-                weakens="nobody notices when another host takes the address",
+                weakens="nothing detects another host with the same address",
             ),
         ),
         seen_as=("IP_INADDRERRORS", "IP_INNOROUTES", "NOT_SPECIFIED", "NO_SOCKET"),

@@ -1,24 +1,31 @@
 """The judge of routing."""
 
+from dropwatch.causes.device import stacked_signs
 from dropwatch.causes.family import Family, Judgement, in_order
-from dropwatch.causes.routing import signs
+from dropwatch.causes.routing import signs, way_back
 from dropwatch.causes.routing.addresses import ADDRESSES
+from dropwatch.causes.routing.localnet import LOCALNET, route_localnet
 from dropwatch.causes.routing.not_local import not_local
 from dropwatch.causes.routing.paths import PATHS
+from dropwatch.causes.routing.refused import refused
+from dropwatch.causes.routing.too_big import not_cut, too_big
 from dropwatch.causes.when import NONE_GIVEN, when
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop
 
 _OTHERS = in_order(
-    ("routing.reverse-path", signs.reverse_path),
+    ("routing.route-localnet", route_localnet),
     ("routing.martian-source", signs.martian_source),
     ("routing.martian-destination", signs.martian_destination),
+    ("routing.reverse-path", way_back.reverse_path),
+    ("routing.source-route", way_back.source_route),
+    ("device.macvlan-no-match", stacked_signs.down),
     (
         "routing.not-for-us",
         when(
             reasons=("OTHERHOST",),
             confidence="likely",
-            fact="a frame with a VLAN tag that nothing here takes is marked in the same way",
+            fact="a frame with a VLAN tag that no interface here has is marked in the same way",
         ),
     ),
     ("routing.multicast-not-joined", signs.multicast_not_joined),
@@ -27,14 +34,14 @@ _OTHERS = in_order(
         when(
             at=("ip6_pkt_drop",),
             through=("ip6_pkt_prohibit", "ip6_pkt_prohibit_out"),
-            fact="the function that ends IPv6 routes of type prohibit",
+            fact="this function ends IPv6 routes of type prohibit",
         ),
     ),
     (
         "routing.prohibit",
         when(
             at=("ip6_pkt_prohibit", "ip6_pkt_prohibit_out"),
-            fact="the function that ends IPv6 routes of type prohibit",
+            fact="this function ends IPv6 routes of type prohibit",
         ),
     ),
     ("routing.blackhole", signs.blackhole),
@@ -44,7 +51,7 @@ _OTHERS = in_order(
             reasons=("IP_INNOROUTES",),
             at=("ip_error", "ip6_pkt_drop", "ip6_pkt_discard"),
             confidence="likely",
-            fact="no usable route was found; one that says unreachable (IPv6: or prohibit) gives the same answer",
+            fact="no usable route was found; a route of type unreachable (IPv6: or prohibit) has the same effect",
         ),
     ),
     (
@@ -53,7 +60,7 @@ _OTHERS = in_order(
             reasons=("IP_OUTNOROUTES",),
             at=("ip6_pkt_drop", "ip6_pkt_discard_out"),
             confidence="likely",
-            fact="the lookup failed; a route that forbids the destination, or IPsec policy, gives the same answer",
+            fact="the lookup failed; a route that forbids the destination, or an IPsec policy, has the same effect",
         ),
     ),
     (
@@ -62,17 +69,18 @@ _OTHERS = in_order(
             reasons=("IP_OUTNOROUTES", NONE_GIVEN),
             at=("__ip_queue_xmit", "inet6_csk_xmit"),
             confidence="likely",
-            fact="the lookup failed before there was an IP header: the addresses are its socket's; a route that"
-            " forbids the destination, or IPsec policy, gives the same answer",
+            fact="the lookup failed before an IP header existed, so the addresses are those of the socket; a "
+            "route that forbids the destination, or an IPsec policy, has the same effect",
         ),
     ),
     ("routing.ttl-expired", signs.ttl_expired),
-    ("routing.too-big", signs.too_big),
+    ("routing.too-big", too_big),
+    ("routing.too-big", not_cut),
 )
 
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:
-    return not_local(drop, host) or _OTHERS(drop, host)
+    return not_local(drop, host) or refused(drop, host) or _OTHERS(drop, host)
 
 
-ROUTING = Family("routing", (*ADDRESSES, *PATHS), _judge)
+ROUTING = Family("routing", (*ADDRESSES, *PATHS, LOCALNET), _judge)

@@ -2,11 +2,12 @@
 
 from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.family import Judgement
+from dropwatch.causes.routing.forwarding import setting_of
 from dropwatch.host.addresses import OwnAddress
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence
 
-_SOURCE = "addresses after the drop"
+_SOURCE = "netlink route"
 
 
 def not_local(drop: Drop, host: Host) -> Judgement | None:
@@ -24,18 +25,27 @@ def not_local(drop: Drop, host: Host) -> Judgement | None:
         return None
     has_it = _has_it(drop, host)
     if has_it is None:
-        fact = f"{drop.packet.daddr} is not an address of this host, and it does not forward here"
-        return "routing.forwarding-off", kernel_word.certain(drop, Evidence("place", fact))
+        fact = f"{drop.packet.daddr} is not an address of this host, which does not forward on this interface"
+        return "routing.forwarding-off", setting_of(
+            drop, host, kernel_word.certain(drop, Evidence("place", fact))
+        )
     changed = pinned.doubts(drop, host, pinned.Source("routes", None))
     if changed:
-        fact = f"{drop.packet.daddr} is an address of this host by now; it may have been added since the drop"
+        fact = (
+            f"after the drop: {drop.packet.daddr} is an address of this host; it may have been added "
+            "since the drop"
+        )
         return "routing.address-gone", kernel_word.likely(drop, Evidence(_SOURCE, fact), *changed)
     if not has_it.usable:
-        fact = f"{has_it.address} is tentative on {has_it.interface}, or another host has it: not to be used"
+        fact = (
+            f"after the drop: {has_it.address} is tentative on {has_it.interface}, or a duplicate of "
+            "another host's: not usable"
+        )
         return "routing.address-gone", kernel_word.certain(drop, Evidence(_SOURCE, fact))
     fact = (
-        f"{has_it.address} is an address of {has_it.interface}, and not in the routing table that is asked for what "
-        "comes in here: that of a VRF, or of a rule"
+        f"after the drop: {has_it.address} is an address of {has_it.interface}, but is not in the routing "
+        "table that applies "
+        "here: that of a VRF, or of a rule"
     )
     return "routing.address-elsewhere", kernel_word.likely(drop, Evidence(_SOURCE, fact))
 

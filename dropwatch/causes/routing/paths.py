@@ -9,7 +9,7 @@ from dropwatch.model.drop import Fix
 def _delete(kind: str) -> tuple[Step, Step]:
     """All of the type whose prefix has the destination: which of them the kernel took is not known."""
     what = f"delete the routes of type {kind} to the destination, if they are not wanted"
-    gives_up = "they may be a fence, and packets go where the next route leads"
+    gives_up = "they may be there on purpose, and packets then follow the next route"
     command = f"route flush table all type {kind} match DADDR"
     return (
         Step(what, f"ip {command}", fits=fits.ipv4, weakens=gives_up),
@@ -20,11 +20,11 @@ def _delete(kind: str) -> tuple[Step, Step]:
 PATHS = (
     Cause(
         id="routing.prohibit",
-        title="a route or rule says prohibit",
+        title="a route or rule of type prohibit matches",
         why="""
 The route that matches the destination is of type "prohibit", or an ip rule with that action matched. The
 packet is dropped and its sender gets ICMP "communication administratively prohibited". A program of this host
-gets EACCES from its system call, and no packet ever exists. Somebody configured it that way, as a fence.
+gets EACCES from its system call, and no packet ever exists. It is configured that way on purpose.
 """,
         confirm="""
 $ ip route get DADDR from SADDR iif DEV
@@ -46,7 +46,7 @@ $ ip route show table all type prohibit
     ),
     Cause(
         id="routing.blackhole",
-        title="a route or rule says blackhole",
+        title="a route or rule of type blackhole matches",
         why="""
 The route that matches the destination is of type "blackhole", or an ip rule with that action matched. The
 packet is dropped in silence; a program of this host gets EINVAL from its system call. Routing daemons install
@@ -72,7 +72,7 @@ $ ip rule
     ),
     Cause(
         id="routing.unreachable",
-        title="a route or rule says unreachable",
+        title="a route or rule of type unreachable matches",
         why="""
 The route that matches the destination is of type "unreachable", or an ip rule with that action matched. The
 packet is dropped and its sender gets ICMP host unreachable (IPv6: no route). A program of this host gets an
@@ -117,10 +117,11 @@ $ ip route show table all
 $ nstat -az IpExtInNoRoutes Ip6InNoRoutes
 """,
         fix=(
-            Fix("ask the kernel the same question", "ip route get DADDR from SADDR iif DEV"),
-            Step("add what is missing", "ip route add DADDR via GATEWAY", fits=fits.unicast),
+            Fix("ask the kernel for the route", "ip route get DADDR from SADDR iif DEV"),
+            Step("add the missing route", "ip route add DADDR via GATEWAY", fits=fits.unicast),
             Step(
-                "a multicast group needs no route: where a program has joined it on the interface, it is delivered; an "
+                "a multicast group needs no route: where a program has joined it on the interface, it is "
+                "delivered; an "
                 "interface without any IPv6 address takes none",
                 "ip maddr show dev DEV; ip addr show dev DEV",
                 fits=fits.multicast,
@@ -144,8 +145,8 @@ $ ip route show table all
 $ nstat -az IpOutNoRoutes Ip6OutNoRoutes
 """,
         fix=(
-            Fix("ask the kernel the same question", "ip route get DADDR from SADDR"),
-            Step("add what is missing", "ip route add DADDR via GATEWAY", fits=fits.unicast),
+            Fix("ask the kernel for the route", "ip route get DADDR from SADDR"),
+            Step("add the missing route", "ip route add DADDR via GATEWAY", fits=fits.unicast),
             Fix("watch routes come and go", "ip -ts monitor route link address"),
         ),
         seen_as=("IP_OUTNOROUTES",),
@@ -159,7 +160,7 @@ $ nstat -az IpOutNoRoutes Ip6OutNoRoutes
     ),
     Cause(
         id="routing.forwarding-off",
-        title="not addressed to this host, and forwarding is off",
+        title="not addressed to this host, and forwarding is disabled",
         why="""
 The frame was addressed to our hardware address, but the IP destination is none of our addresses, and this
 host is not a router on that interface. Either it should be one and forwarding is off (net.ipv4.ip_forward, or
@@ -174,16 +175,17 @@ $ nstat -az IpInAddrErrors Ip6InAddrErrors
 """,
         fix=(
             Step(
-                "if this host should be a router: it then forwards for everybody",
+                "enable forwarding, if this host should be a router: it then forwards for every host",
                 "sysctl -w net.ipv4.ip_forward=1 net.ipv4.conf.DEV.forwarding=1",
                 fits=fits.ipv4,
             ),
             Step(
-                "if this host should be a router: it then forwards for everybody, and ignores router advertisements",
+                "enable forwarding, if this host should be a router: it then forwards for every host, and "
+                "ignores router advertisements",
                 "sysctl -w net.ipv6.conf.all.forwarding=1",
                 fits=fits.ipv6,
             ),
-            Fix("if the address should be here", "ip addr add DADDR/PREFIXLEN dev DEV"),
+            Fix("add the address, if it should be on this host", "ip addr add DADDR/PREFIXLEN dev DEV"),
         ),
         seen_as=("IP_INADDRERRORS",),
         seen_at=("ip_error", "ip6_forward"),
@@ -204,7 +206,7 @@ $ ip route get DADDR from SADDR iif DEV
 $ nstat -az IpInHdrErrors IcmpOutTimeExcds
 """,
         fix=(
-            Fix("look for a loop: where does this router send it?", "ip route get DADDR from SADDR iif DEV"),
+            Fix("look for a loop: see where this router sends it", "ip route get DADDR from SADDR iif DEV"),
             Step("have the sender use a larger TTL (IP_MULTICAST_TTL)", fits=fits.multicast),
         ),
         seen_as=("IP_INHDR", "NOT_SPECIFIED"),
@@ -227,13 +229,16 @@ $ nstat -az IpFragFails Ip6FragFails Icmp6OutPktTooBigs
 """,
         fix=(
             Step(
-                "have TCP use segments that fit, in connections that are made from then on",
+                "have TCP use segments that fit, in new connections",
                 "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
                 fits=fits.both(fits.tcp, fits.came_in),
             ),
-            Step("have the program that sends it send smaller packets", fits=fits.not_tcp),
-            Fix("see by which interface it should leave: that one's MTU is too small", "ip route get DADDR"),
-            Fix("let ICMP type 3 code 4 and ICMPv6 type 2 pass all firewalls towards the sender"),
+            Step("make the program send smaller packets", fits=fits.not_tcp),
+            Fix(
+                "see through which interface it should leave: the MTU there is too small",
+                "ip route get DADDR",
+            ),
+            Fix("have every firewall on the path accept ICMP fragmentation needed and ICMPv6 packet too big"),
         ),
         seen_as=("PKT_TOO_BIG", "NOT_SPECIFIED"),
         seen_at=("ip_forward", "ip6_forward", "ip_fragment", "ip6_fragment"),

@@ -3,15 +3,11 @@
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
-from dropwatch.causes import kernel_word, pinned
-from dropwatch.causes.advice import of_catalogue
+from dropwatch.causes import kernel_word
 from dropwatch.causes.discovery import asked_for_an_address_aside
 from dropwatch.causes.membership import is_joined
-from dropwatch.causes.path_mtu import smaller_segments
-from dropwatch.causes.routing.addresses import NO_WAY_BACK
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Address, Drop, Evidence, Fix, Verdict
-from dropwatch.names.foreign import quoted
 
 _THIS_NETWORK = IPv4Network("0.0.0.0/8")
 _LIMITED_BROADCAST = IPv4Address("255.255.255.255")
@@ -31,8 +27,6 @@ _ROUTING_IPV4 = frozenset({"ip_rcv_finish_core"})
 _CHECKING_IPV6 = frozenset({"ip6_rcv_core"})
 _DELIVERING_IPV6 = frozenset({"ip6_input_finish", "ip6_protocol_deliver_rcu"})
 _MULTICAST_ADDRESSES_ONLY_HERE = frozenset({0, 1})
-_ETHERNET_MTU = 1500
-_LET_ICMP_PASS = Fix("let ICMP type 3 code 4 and ICMPv6 type 2 pass all firewalls towards the sender")
 
 
 def martian_source(drop: Drop, host: Host) -> Verdict | None:
@@ -61,18 +55,6 @@ def _martian(drop: Drop, fact: Evidence) -> Verdict | None:
     return kernel_word.likely(drop, fact) if _refused_by_routing(drop) else None
 
 
-def reverse_path(drop: Drop, host: Host) -> Verdict | None:
-    """Loose mode helps where there is any route back: without one it refuses the packet as well."""
-    saddr, device = drop.packet.saddr, drop.iface.name if drop.iface is not None else None
-    if drop.reason != "IP_RPFILTER":
-        return None
-    said, event = kernel_word.certain(drop), drop.event
-    route = host.route_back(event.netns, saddr, event.mark, event.monotonic_ns) if saddr is not None else None
-    if route is None or route.refusal is None or device is None:
-        return said
-    return replace(said, fix=of_catalogue(NO_WAY_BACK, drop))
-
-
 def ttl_expired(drop: Drop, host: Host) -> Verdict | None:
     """In the forwarding functions IP_INHDR means nothing else. Without reasons the packet's TTL is a strong hint."""
     if kernel_word.place(drop) not in {"ip_forward", "ip6_forward"}:
@@ -88,31 +70,6 @@ def ttl_expired(drop: Drop, host: Host) -> Verdict | None:
     return None
 
 
-def too_big(drop: Drop, host: Host) -> Verdict | None:
-    """The forwarding functions say so; which link is too small is asked of the routes afterwards."""
-    if drop.reason != "PKT_TOO_BIG" or kernel_word.place(drop) not in {"ip_forward", "ip6_forward"}:
-        return None
-    way = (*smaller_segments(drop), *_larger_link(drop, host), _LET_ICMP_PASS)
-    return replace(kernel_word.certain(drop), fix=way)
-
-
-def _larger_link(drop: Drop, host: Host) -> tuple[Fix, ...]:
-    """The MTU of the interface that it should leave by, not of the one that it came in on."""
-    packet, event = drop.packet, drop.event
-    if packet.saddr is None or packet.daddr is None:
-        return ()
-    route = host.route_on(
-        event.netns, packet.daddr, packet.saddr, event.skb_iif, packet.mark, event.monotonic_ns
-    )
-    changed = pinned.doubts(drop, host, pinned.Source("routes", None))
-    if route is None or route.device is None or changed:
-        see = Fix("see by which interface it should leave: that one's MTU is too small", "ip route get DADDR")
-        return of_catalogue((see,), drop)
-    what = f"or give {route.device}, by which it should leave, a larger MTU, if all on that link can take it"
-    larger = max(packet.length, _ETHERNET_MTU)
-    return (Fix(what, f"ip link set dev {quoted(route.device)} mtu {larger}"),)
-
-
 def blackhole(drop: Drop, host: Host) -> Verdict | None:
     """A received packet that ends in dst_discard: an IPv6 blackhole route. IPv4 ends those in ip_error."""
     if kernel_word.place(drop) not in {"dst_discard", "dst_discard_out"} or not kernel_word.gave_no_reason(
@@ -122,7 +79,8 @@ def blackhole(drop: Drop, host: Host) -> Verdict | None:
     if drop.packet.family != 6 or not (drop.event.skb_iif or kernel_word.way(drop).isdisjoint(SENDING)):
         return None
     return kernel_word.likely(
-        drop, Evidence("place", "a route's discard function; a dead device has it as well")
+        drop,
+        Evidence("place", "this function ends routes that discard; an interface that is down has it as well"),
     )
 
 
@@ -133,7 +91,7 @@ def multicast_not_joined(drop: Drop, host: Host) -> Verdict | None:
     daddr, function = drop.packet.daddr, kernel_word.place(drop)
     if daddr is None or not daddr.is_multicast:
         return None
-    fact = Evidence("packet", f"nobody here has joined {daddr}")
+    fact = Evidence("packet", f"no program here has joined {daddr}")
     if function in _DELIVERING_IPV6 and drop.reason == "IP_INADDRERRORS":
         return _sender_not_wanted(drop)
     if function == "ip6_mc_input" and kernel_word.gave_no_reason(drop):
@@ -146,12 +104,15 @@ def multicast_not_joined(drop: Drop, host: Host) -> Verdict | None:
 def _sender_not_wanted(drop: Drop) -> Verdict:
     """The group was joined, or it would not have come so far (ip6_mc_input)."""
     packet = drop.packet
-    fact = f"{packet.daddr} is joined here, but not for what {packet.saddr} sends: a program chose its sources (SSM)"
-    filters = Fix("see which sources are wanted (INC) and which are not (EXC)", "cat /proc/net/mcfilter6")
+    fact = (
+        f"{packet.daddr} is joined here, but not for packets from {packet.saddr}: a program chose its "
+        "sources (SSM)"
+    )
+    filters = Fix("see which sources are included (INC) and excluded (EXC)", "cat /proc/net/mcfilter6")
     join = Fix(
         f"have the program join the group for {packet.saddr} as well (MCAST_JOIN_SOURCE_GROUP), or for all"
     )
-    title = "multicast group joined, but not for this sender"
+    title = "the multicast group is joined, but not for this sender"
     return replace(kernel_word.certain(drop, Evidence("place", fact)), title=title, fix=(filters, join))
 
 

@@ -25,6 +25,11 @@ _MODULES = (
     ("dccp_ipv6", fits.ipv6, ("dccp",)),
 )
 
+STEERING = (
+    Fix("find the program, and what loaded it", "bpftool link show; bpftool prog show"),
+    Fix("restart the program that fills its map of sockets, or detach it"),
+)
+
 ACCESS = (
     Cause(
         id="socket.udp-no-listener",
@@ -36,16 +41,16 @@ unreachable (not for broadcast and multicast). The program does not run, or is b
 namespace: a container without a published port. A socket that is connected takes datagrams of its peer only.
 """,
         confirm="""
-Who listens on the port, on which address and interface?
+Which program listens on the port, on which address and interface?
 $ ss -lnup 'sport = :DPORT'
 The same in every network namespace:
 $ ip -all netns exec ss -lnup
 $ nstat -az UdpNoPorts Udp6NoPorts
 """,
         fix=(
-            Fix("who is bound to the port, and to which address?", "ss -lnup 'sport = :DPORT'"),
-            Fix("is it in another network namespace?", "ip -all netns exec ss -lnup 'sport = :DPORT'"),
-            Fix("start the program, or have it bind to the address that the packets are sent to"),
+            Fix("see which program is bound to the port, and to which address", "ss -lnup 'sport = :DPORT'"),
+            Fix("look in the other network namespaces", "ip -all netns exec ss -lnup 'sport = :DPORT'"),
+            Fix("start the program, or have it bind to the destination address"),
         ),
         seen_as=("NO_SOCKET", "NOT_SPECIFIED"),
         seen_at=(
@@ -57,7 +62,7 @@ $ nstat -az UdpNoPorts Udp6NoPorts
         id="socket.tcp-no-listener",
         title="no TCP socket listens on this address and port",
         why="""
-A SYN reached this host and passed its firewall, but nobody listens there; the sender gets a reset
+A SYN reached this host and passed its firewall, but no socket listens there; the sender gets a reset
 ("connection refused"). The program does not run, or listens on another address (127.0.0.1 instead of all), in
 one address family only, on another interface or VRF, or in another network namespace: a container without a
 published port.
@@ -69,9 +74,9 @@ $ ip -all netns exec ss -lntp
 $ nstat -az TcpOutRsts
 """,
         fix=(
-            Fix("who listens on the port, and on which address?", "ss -lntp 'sport = :DPORT'"),
-            Fix("is it in another network namespace?", "ip -all netns exec ss -lntp 'sport = :DPORT'"),
-            Fix("start the program, or have it listen on the address that the packets are sent to"),
+            Fix("see which program listens on the port, and on which address", "ss -lntp 'sport = :DPORT'"),
+            Fix("look in the other network namespaces", "ip -all netns exec ss -lntp 'sport = :DPORT'"),
+            Fix("start the program, or have it listen on the destination address"),
         ),
         seen_as=("NO_SOCKET",),
         seen_at=("tcp_v4_rcv", "tcp_v6_rcv"),
@@ -91,7 +96,7 @@ $ bpftool prog show | grep socket_filter
 """,
         fix=(
             Fix("see the filter", "ss --bpf -anp 'sport = :DPORT'"),
-            Fix("change what the program filters: it is its own decision"),
+            Fix("change the filter of the program"),
         ),
         seen_as=("SOCKET_FILTER",),
         seen_at=(
@@ -147,7 +152,7 @@ $ lsmod | grep -E '^(esp|ah|ip_gre|ipip|sit|sctp|ip6)'
         fix=(
             *(
                 Step(
-                    "load what handles it; it needs an interface, an SA or a socket of that kind as well",
+                    "load the module; it also needs an interface, an SA or a socket of that kind",
                     f"modprobe {module}",
                     fits=fits.both(fits.proto(*protocols), family),
                 )
@@ -164,7 +169,7 @@ $ lsmod | grep -E '^(esp|ah|ip_gre|ipip|sit|sctp|ip6)'
         title="data for a socket that the program has closed",
         why="""
 The connection still exists here, but the program has closed its socket, or closed it for reading, and the
-other end goes on sending. Nobody will read the data, so the connection is reset, as RFC 2525 demands. The
+other end goes on sending. No program will read the data, so the connection is reset, as RFC 2525 requires. The
 other end sees "connection reset by peer" and may lose what it had not yet read. A client that hangs up early,
 a proxy with a shorter timeout than its server, a crash: all look like this.
 """,
@@ -173,7 +178,7 @@ $ ss -tanp
 $ nstat -az TcpExtTCPAbortOnData TcpExtTCPAbortOnClose
 """,
         fix=(
-            Fix("which connection is it?", "ss -tanpo 'dport = :SPORT'"),
+            Fix("see which connection it is", "ss -tanpo 'dport = :SPORT'"),
             Fix("have the program read until the end, or shut down and wait, before it closes"),
             Fix("align the timeouts of the two ends: the sender's should be the shorter one"),
         ),
@@ -186,9 +191,9 @@ $ nstat -az TcpExtTCPAbortOnData TcpExtTCPAbortOnClose
         title="the TTL is below the minimum that the socket requires",
         why="""
 The program asked the kernel to accept only segments with a certain TTL or hop limit (IP_MINTTL,
-IPV6_MINHOPCOUNT). BGP daemons use it as "TTL security" (GTSM, RFC 5082): the peer sends with 255, and whoever
-is further away than expected cannot reach that value. The peer does not send with 255, or there is a router
-more in between than configured.
+IPV6_MINHOPCOUNT). BGP daemons use it as "TTL security" (GTSM, RFC 5082): the peer sends with 255, and a host
+further away than expected cannot reach that value. The peer does not send with 255, or there are more routers
+in between than configured.
 """,
         confirm="""
 $ tcpdump -vni DEV 'tcp port DPORT and host SADDR'
@@ -196,11 +201,12 @@ $ nstat -az TcpExtTCPMinTTLDrop
 """,
         fix=(
             Fix(
-                "see with which TTL the peer's packets arrive",
+                "see the TTL of the peer's packets",
                 "tcpdump -c 3 -vni DEV host SADDR and tcp port DPORT",
             ),
             Fix(
-                "FRR: neighbor SADDR ttl-security hops, on both ends, with the number of hops; BIRD: ttl security on, "
+                "FRR: neighbor SADDR ttl-security hops, on both ends, with the number of hops; BIRD: ttl "
+                "security on, "
                 "and multihop with the number"
             ),
         ),
@@ -209,15 +215,15 @@ $ nstat -az TcpExtTCPMinTTLDrop
     ),
     Cause(
         id="socket.bound-elsewhere",
-        title="a socket has the port, but is bound to another interface, VRF, address or peer",
+        title="a socket has the port, but is bound elsewhere",
         why="""
 A socket with the right port exists, but SO_BINDTODEVICE, a VRF, its local address or its family keeps this
 packet away from it, or it is connected to another peer. A socket that is not in a VRF gets nothing that came
 in through one, unless net.ipv4.tcp_l3mdev_accept (udp_l3mdev_accept) allows it; a socket bound to a VRF gets
-nothing from elsewhere. One of IPv6 that is bound to no address takes IPv4 as well, unless IPV6_V6ONLY is set.
-So it is with a raw socket for a protocol that the kernel has no handler for (raw_l3mdev_accept, on unless it
-was switched off). The sockets are read after the drop: whydrop is certain where it had seen the same one
-before the drop, too.
+nothing from elsewhere. An IPv6 socket that is bound to no address accepts IPv4 as well, unless IPV6_V6ONLY is
+set. The same holds for a raw socket of a protocol that the kernel has no handler for (raw_l3mdev_accept, on
+unless it was switched off). The sockets are read after the drop: whydrop is certain where it saw the same
+socket before the drop, too.
 """,
         confirm="""
 The interface stands behind a percent sign at the address:
@@ -229,19 +235,19 @@ $ ss -anup 'sport = :DPORT'
 """,
         fix=(
             Fix("see what the socket is bound to", "ss -lntup 'sport = :DPORT'"),
-            Fix("have its program bind to the address that the packets are sent to, or to all"),
+            Fix("have its program bind to the destination address, or to all"),
             Fix("run the program in the VRF", "ip vrf exec VRF PROGRAM"),
             Step(
-                "or let sockets outside of VRFs take their traffic",
+                "or have sockets outside VRFs accept traffic of VRFs",
                 "sysctl -w net.ipv4.tcp_l3mdev_accept=1",
                 fits=fits.tcp,
-                weakens="services outside of VRFs are reached from all of them",
+                weakens="services outside VRFs can be reached from every VRF",
             ),
             Step(
-                "or let sockets outside of VRFs take their traffic",
+                "or have sockets outside VRFs accept traffic of VRFs",
                 "sysctl -w net.ipv4.udp_l3mdev_accept=1",
                 fits=fits.udp,
-                weakens="services outside of VRFs are reached from all of them",
+                weakens="services outside VRFs can be reached from every VRF",
             ),
         ),
         seen_as=("NO_SOCKET", "IP_NOPROTO"),
@@ -252,13 +258,13 @@ $ ss -anup 'sport = :DPORT'
     ),
     Cause(
         id="socket.steered-away",
-        title="a socket is there, but a BPF program chose that it does not get the packet",
+        title="a BPF program keeps it from a matching socket",
         why="""
 A socket has the port and the address, and nothing that it is bound to keeps the packet away, and yet the
-lookup found none. A BPF program decides over it: one at the namespace's sk_lookup hook, which is asked before
-sockets that are not connected, or one of the socket's SO_REUSEPORT group (SO_ATTACH_REUSEPORT_EBPF). Such
-programs spread connections over workers and put services on many addresses; when the worker that they choose
-is not there, they may say drop.
+lookup found none. A BPF program decides: one at the namespace's sk_lookup hook, which runs before unconnected
+sockets are looked up, or one of the socket's SO_REUSEPORT group (SO_ATTACH_REUSEPORT_EBPF). Such programs
+spread connections over workers and put services on many addresses; when the chosen worker is not there, they
+may drop the packet.
 """,
         confirm="""
 $ ss -anup 'sport = :DPORT'
@@ -267,10 +273,7 @@ Look for links of type netns with attach_type sk_lookup, and programs of type sk
 $ bpftool link show
 $ bpftool prog show
 """,
-        fix=(
-            Fix("find the program, and who loaded it", "bpftool link show; bpftool prog show"),
-            Fix("ask its owner: restart what fills its map of sockets, or detach it"),
-        ),
+        fix=STEERING,
         seen_as=("NO_SOCKET",),
         seen_at=("__udp4_lib_rcv", "__udp6_lib_rcv", "udp_rcv", "udpv6_rcv", "tcp_v4_rcv", "tcp_v6_rcv"),
     ),

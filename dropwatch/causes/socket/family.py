@@ -1,7 +1,7 @@
 """The judge of sockets."""
 
 from dropwatch.causes.family import Family, Judgement, in_order
-from dropwatch.causes.socket import signs
+from dropwatch.causes.socket import filtered, listener, signs
 from dropwatch.causes.socket.access import ACCESS
 from dropwatch.causes.socket.connection import connection_elsewhere
 from dropwatch.causes.socket.queues import QUEUES
@@ -10,12 +10,16 @@ from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop
 
 _OTHERS = in_order(
+    ("socket.accept-queue-full", listener.accept_queue_full),
+    ("socket.syn-queue-full", listener.syn_queue_full),
     ("socket.closed", signs.data_after_close),
     ("socket.udp-buffer-full", signs.udp_buffer_full),
     ("socket.raw-buffer-full", signs.raw_buffer_full),
     ("socket.packet-buffer-full", signs.packet_buffer_full),
     ("socket.accept-queue-full", signs.accept_queue_full),
     ("socket.memory-pressure", signs.memory_pressure),
+    ("socket.filter", filtered.refused_by_filter),
+    ("socket.min-ttl", filtered.below_min_ttl),
 )
 
 

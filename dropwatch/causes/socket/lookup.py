@@ -50,13 +50,13 @@ def mismatch(one: PortSocket, drop: Drop, found: PortSockets) -> Mismatch | None
 
 
 def _of_family(one: PortSocket, packet: Packet) -> Mismatch | None:
-    """A socket that is bound to an address of IPv6 takes IPv6 only, whatever its program says (__inet6_bind)."""
+    """A socket that is bound to an IPv6 address takes IPv6 only, whatever its program says (__inet6_bind)."""
     if packet.family == 6 and one.address.version == 4:
-        return Mismatch("family", "is a socket of IPv4, and the packet is IPv6")
+        return Mismatch("family", "is an IPv4 socket, and the packet is IPv6")
     if packet.family == 4 and _for_family(one.address, packet).version == 6:
-        return Mismatch("family", "is bound to an address of IPv6, and the packet is IPv4")
+        return Mismatch("family", "is bound to an IPv6 address, and the packet is IPv4")
     if packet.family == 4 and one.v6_only:
-        return Mismatch("v6-only", "takes IPv6 only (IPV6_V6ONLY), and the packet is IPv4")
+        return Mismatch("v6-only", "accepts IPv6 only (IPV6_V6ONLY), and the packet is IPv4")
     return None
 
 
@@ -103,7 +103,7 @@ def _of_device(one: PortSocket, drop: Drop, found: PortSockets) -> Mismatch | No
         return _of_loopback(drop)
     bound = devices.get(one.bound_ifindex)
     may_be_behind = through_vrf and (bound is None or bound.vrf == index)
-    words = f"is bound to {_called(one.bound_ifindex, bound)}, and the packet came in through {through}"
+    words = f"is bound to {_bound_to(one.bound_ifindex, bound)}, and the packet came in through {through}"
     return Mismatch("device", words, sure=not (may_be_behind or arrival is None or index == _LOOPBACK))
 
 
@@ -112,8 +112,8 @@ def _of_loopback(drop: Drop) -> Mismatch | None:
     packet = drop.packet
     if came_in(drop) != _LOOPBACK or packet.family != 6 or packet.daddr is None or packet.daddr.is_loopback:
         return None
-    counts_as = f"what IPv6 sends to itself counts as come in through the interface that has {packet.daddr}"
-    return Mismatch("device", f"is bound to lo, and {counts_as}", sure=False)
+    counts_as = f"IPv6 packets to an own address count as received on the interface that has {packet.daddr}"
+    return Mismatch("device", f"is bound to interface lo, and {counts_as}", sure=False)
 
 
 def accept(drop: Drop) -> str:
@@ -122,9 +122,14 @@ def accept(drop: Drop) -> str:
     return f"net.ipv4.{kind}_l3mdev_accept"
 
 
+def _bound_to(index: int, device: Device | None) -> str:
+    name = _called(index, device)
+    return name if device is None or device.vrf == index else f"interface {name}"
+
+
 def _called(index: int, device: Device | None) -> str:
     if device is None:
-        return f"the interface with index {index}"
+        return f"interface index {index}"
     if device.vrf == index:
         return f"VRF {device.name}"
     return device.name

@@ -22,13 +22,13 @@ $ nstat -az UdpRcvbufErrors Udp6RcvbufErrors
 $ sysctl net.core.rmem_default net.core.rmem_max
 """,
         fix=(
-            Fix("which program is it, and does it read?", "ss -uampn 'sport = :DPORT'"),
+            Fix("see which program it is, and whether it reads", "ss -uampn 'sport = :DPORT'"),
             Fix(
-                "allow larger buffers; the program must ask for them (SO_RCVBUF)",
+                "allow larger buffers; the program must request them (SO_RCVBUF)",
                 twice("net.core.rmem_max"),
             ),
             Fix(
-                "for programs that do not ask: a larger default for new sockets",
+                "for programs that do not request a size: raise the default for new sockets",
                 twice("net.core.rmem_default"),
             ),
         ),
@@ -55,9 +55,9 @@ $ cat /proc/net/raw
 The last column is the drops of each socket.
 """,
         fix=(
-            Fix("which program is it?", "ss -wampn"),
+            Fix("see which program it is", "ss -wampn"),
             Fix(
-                "allow larger buffers; the program must ask for them (SO_RCVBUF)",
+                "allow larger buffers; the program must request them (SO_RCVBUF)",
                 twice("net.core.rmem_max"),
             ),
             Fix(
@@ -69,7 +69,7 @@ The last column is the drops of each socket.
     ),
     Cause(
         id="socket.packet-buffer-full",
-        title="a sniffer (AF_PACKET) reads too slowly: its copy was dropped, not the packet",
+        title="a sniffer (AF_PACKET) is slow: its copy is lost",
         why="""
 tcpdump, Wireshark, a DHCP client, an intrusion detection system: each has an AF_PACKET socket that gets a
 copy of every packet its filter lets through. The socket's buffer, or its ring shared with the program, is
@@ -96,10 +96,10 @@ tcpdump says at its end how many it lost.
         title="the accept queue of the listening socket is full",
         why="""
 Connections whose handshake is complete wait until the program takes them with accept(). The queue holds the
-smaller of the program's listen() backlog and net.core.somaxconn. When it is full, new SYNs are dropped (which
-no tracepoint shows), and so is the last ACK of handshakes that are under way: the client believes it is
-connected and waits. The program is too slow, stuck, or has stopped accepting because it has reached a limit
-of its own (files, workers).
+smaller of the program's listen() backlog and net.core.somaxconn, and one more. When it is full, new SYNs are
+dropped, and so is the last ACK of handshakes that are under way: the client believes it is connected and
+waits. No tracepoint shows the SYNs: whydrop sees tcp_conn_request refuse them. The program is too slow, stuck,
+or has stopped accepting because it has reached a limit of its own (files, workers).
 """,
         confirm="""
 For a listening socket Recv-Q is what waits, Send-Q the limit:
@@ -107,10 +107,10 @@ $ ss -ltnp 'sport = :DPORT'
 $ nstat -az TcpExtListenOverflows TcpExtListenDrops
 """,
         fix=(
-            Fix("which program is it, and is its queue full?", "ss -ltnp 'sport = :DPORT'"),
-            Fix("what is it doing?", "cat /proc/PID/stack; ls /proc/PID/fd | wc -l; cat /proc/PID/limits"),
+            Fix("see which program it is, and whether its queue is full", "ss -ltnp 'sport = :DPORT'"),
+            Fix("see what it does", "cat /proc/PID/stack; ls /proc/PID/fd | wc -l; cat /proc/PID/limits"),
             Fix(
-                "if bursts are normal: a larger limit, and a larger backlog in the program's settings",
+                "if bursts are normal: raise the limit, and the backlog in the program's settings",
                 twice("net.core.somaxconn"),
             ),
         ),
@@ -120,7 +120,7 @@ $ nstat -az TcpExtListenOverflows TcpExtListenDrops
     ),
     Cause(
         id="socket.syn-queue-full",
-        title="too many half-open connections, and SYN cookies are off",
+        title="too many half-open connections, SYN cookies are off",
         why="""
 Handshakes that wait for their last ACK are counted for each listening socket. Their number has reached the
 limit (the accept backlog, and net.ipv4.tcp_max_syn_backlog), and because net.ipv4.tcp_syncookies is off the
@@ -140,7 +140,7 @@ $ sysctl net.ipv4.tcp_syncookies net.ipv4.tcp_max_syn_backlog
     ),
     Cause(
         id="socket.backlog-full",
-        title="the socket was in use by its program, and its backlog is full",
+        title="the backlog is full while the program uses the socket",
         why="""
 While a program is inside a system call on a TCP socket, arriving segments wait in the socket's backlog. Its
 limit is made of the receive and the send buffer, with some room added. A sender with very many small
@@ -178,8 +178,8 @@ $ systemd-cgtop
         fix=(
             Step("raise the limit, in pages", last_twice("net.ipv4.udp_mem"), fits=fits.udp),
             Step("raise the limit, in pages", last_twice("net.ipv4.tcp_mem"), fits=fits.tcp),
-            Fix("which sockets hold the memory?", "ss -uamn; ss -tamn"),
-            Fix("a container: raise its memory limit", "systemctl set-property UNIT MemoryMax=2G"),
+            Fix("see which sockets use the memory", "ss -uamn; ss -tamn"),
+            Fix("in a container: raise its memory limit", "systemctl set-property UNIT MemoryMax=2G"),
         ),
         seen_as=("PROTO_MEM",),
         seen_at=("udp_queue_rcv_one_skb", "udpv6_queue_rcv_one_skb", "tcp_data_queue", "tcp_data_queue_ofo"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from dropwatch.causes import kernel_word
 from dropwatch.causes.advice import twice
 from dropwatch.causes.places import UDP_ENTRANCES
+from dropwatch.causes.socket.owner import owned, owner_evidence
 from dropwatch.causes.socket.words import end
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import Socket
@@ -16,6 +17,7 @@ _UDP = frozenset({"udp", "udplite"})
 _TCP_ENTRANCES = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
 _TO_MANY = frozenset({"__udp4_lib_mcast_deliver", "__udp6_lib_mcast_deliver"})
 _OF_THE_KERNEL = _UDP | {"icmp", "icmp6", "tcp"}  # it takes these itself, whatever raw sockets there are
+_NEVER_ACCEPTED = "the program closed its listening socket before it accepted this connection"
 _RAW = frozenset(
     {
         "__ping_queue_rcv_skb",
@@ -33,17 +35,23 @@ _RAW = frozenset(
 
 
 def udp_no_listener(drop: Drop, host: Host) -> Verdict | None:
-    """NO_SOCKET for UDP means this; for a datagram to many there is no reason, but a function of its own."""
+    """NO_SOCKET for UDP means this; for a datagram to many there is no reason, but a function of its own.
+
+    Where the kernel gives no reasons, its answer says so (__udp4_lib_rcv, __udp6_lib_rcv).
+    """
     packet, function = drop.packet, kernel_word.place(drop)
     if packet.proto not in _UDP:
         return None
-    port = Evidence("packet", f"no socket takes {packet.daddr} port {packet.dport}")
+    port = Evidence("packet", f"no socket matches {packet.daddr} port {packet.dport}")
     if drop.reason == "NO_SOCKET":
         return kernel_word.certain(drop, port)
     if not kernel_word.gave_no_reason(drop):
         return None
     if function in _TO_MANY:
         return kernel_word.certain(drop, port)
+    if function in UDP_ENTRANCES and "unreachable-sent" in drop.event.notes:
+        answer = "this host replies with port unreachable"
+        return kernel_word.certain(drop, port, Evidence("probe __icmp_send, icmp6_send", answer))
     if function in UDP_ENTRANCES and to_many(drop):
         return kernel_word.likely(drop, port)
     return None
@@ -75,27 +83,41 @@ def tcp_no_listener(drop: Drop, host: Host) -> Verdict | None:
     by_reset = refused and kernel_word.gave_no_reason(drop) and _died_at_the_entrance(drop)
     if not (tcp_without_socket(drop) or by_reset):
         return None
-    fact = f"a SYN to {drop.packet.daddr} port {drop.packet.dport}, where nobody listens"
-    answer = Evidence("probe tcp_v4_send_reset, tcp_v6_send_reset", "this host answers it with a reset")
+    fact = f"a SYN to {drop.packet.daddr} port {drop.packet.dport}: no socket listens there"
+    answer = Evidence("probe tcp_v4_send_reset, tcp_v6_send_reset", "this host replies with a reset")
     return kernel_word.certain(drop, Evidence("packet", fact), *([answer] if refused else []))
 
 
 def data_after_close(drop: Drop, host: Host) -> Verdict | None:
-    """Data for what is left of a connection. Only likely: it may be a repetition of what was received before."""
+    """Data for what is left of a connection. Only likely where no reset answered it: it may be a repetition of what was
+    received before. Or data of a connection that its program never accepted: it has closed the listening socket.
+    """
+    if drop.packet.proto == "tcp" and never_accepted(drop) and tcp_payload_length(drop):
+        fact = "data of a connection that waited to be accepted, when the program closed its listening socket"
+        said = kernel_word.certain(drop, Evidence("place", fact))
+        return replace(said, title=_NEVER_ACCEPTED)
     if "time-wait" not in drop.event.notes or not kernel_word.gave_no_reason(drop):
         return None
     length = tcp_payload_length(drop)
     if length is not None and length > 0 and "S" not in (drop.packet.tcp_flags or ""):
         source = "probe tcp_timewait_state_process"
-        fact = f"{length} bytes of data for a connection that this end has closed; they may be a repetition"
-        return kernel_word.likely(drop, Evidence(source, fact))
+        fact = f"{length} bytes of data for a connection that this host has closed"
+        if "reset-sent" in drop.event.notes:
+            return kernel_word.certain(drop, Evidence(source, f"{fact}: new data, answered with a reset"))
+        return kernel_word.likely(drop, Evidence(source, f"{fact}; they may be a retransmission"))
     return None
+
+
+def never_accepted(drop: Drop) -> bool:
+    """What is freed was queued for a connection that no program has accepted: its listening socket is being closed."""
+    is_purged = kernel_word.gave_no_reason(drop) or drop.reason == "QUEUE_PURGE"
+    return is_purged and "inet_csk_listen_stop" in kernel_word.way(drop) and tcp_payload_length(drop) != 0
 
 
 def accept_queue_full(drop: Drop, host: Host) -> Verdict | None:
     """With SYN cookies the last ACK of a handshake dies here when no socket can be made for it."""
     if drop.reason == "NO_SOCKET" and kernel_word.place(drop) in {"cookie_v4_check", "cookie_v6_check"}:
-        fact = "the SYN cookie was good and no socket could be made: as a rule the accept queue is full"
+        fact = "the SYN cookie was valid, but no socket could be created: usually the accept queue is full"
         return kernel_word.likely(drop, Evidence("place", fact))
     return None
 
@@ -109,24 +131,35 @@ def udp_buffer_full(drop: Drop, host: Host) -> Verdict | None:
         return None
     if note is None:
         return kernel_word.certain(drop)
-    owner = host.socket_holder(drop.event.netns, note.inode, drop.event.monotonic_ns) if note.inode else None
-    said = kernel_word.certain(drop, *_queue_evidence(note, owner))
-    return replace(said, culprit=_socket(drop, note, owner), fix=_larger_buffer(note, owner), owner=owner)
-
-
-def _queue_evidence(note: SocketNote, owner: Process | None) -> Iterator[Evidence]:
-    whose = (
-        "the program set it (SO_RCVBUF)" if note.limit_set else "SO_RCVBUF was not set: net.core.rmem_default"
+    since = drop.event.monotonic_ns
+    holder = host.socket_holder(drop.event.netns, note.inode, since) if note.inode else None
+    most = host.rmem_max(drop.event.netns, since)
+    said = kernel_word.certain(drop, *_queue_evidence(note, holder, most))
+    return replace(
+        said,
+        culprit=_socket(drop, note, holder),
+        fix=tuple(_larger_buffer(note, holder, most)),
+        owner=owned(holder, drop.event.cgroup, host),
     )
-    queued = f"{note.queued:,} of {note.limit:,} bytes queued in {note.datagrams:,} datagrams; {whose}"
+
+
+def _queue_evidence(note: SocketNote, owner: Process | None, most: int | None) -> Iterator[Evidence]:
+    whose = (
+        "the program set the limit (SO_RCVBUF)"
+        if note.limit_set
+        else "SO_RCVBUF is not set, so net.core.rmem_default applies"
+    )
+    datagrams = "1 datagram" if note.datagrams == 1 else f"{note.datagrams:,} datagrams"
+    queued = f"{note.queued:,} of {note.limit:,} bytes queued in {datagrams}; {whose}"
     yield Evidence("socket at the drop", queued)
-    if owner is not None:
-        holds = f"after the drop {owner.comm} (pid {owner.pid}) holds the socket, inode {note.inode}"
-        yield Evidence("/proc/PID/fd", holds)
-    elif note.inode:
-        yield Evidence(
-            "/proc/PID/fd", f"after the drop nobody was found who holds the socket, inode {note.inode}"
+    if most is not None:
+        fact = (
+            f"after the drop: net.core.rmem_max is {most:,}; SO_RCVBUF can request up to that, and gets "
+            "twice as much"
         )
+        yield Evidence("sysctl", fact)
+    if owner is not None or note.inode:
+        yield owner_evidence(owner, note.inode)
 
 
 def _socket(drop: Drop, note: SocketNote, owner: Process | None) -> Socket:
@@ -150,21 +183,26 @@ def _socket(drop: Drop, note: SocketNote, owner: Process | None) -> Socket:
     )
 
 
-def _larger_buffer(note: SocketNote, owner: Process | None) -> tuple[Fix, ...]:
+def _larger_buffer(note: SocketNote, owner: Process | None, most: int | None) -> Iterator[Fix]:
     """The kernel doubles what SO_RCVBUF asks for (sock_setsockopt, net/core/sock.c), up to twice net.core.rmem_max."""
     who = f"{owner.comm} (pid {owner.pid})" if owner is not None else "the program"
     doing = f"cat /proc/{owner.pid}/stack" if owner is not None else f"ss -uampn 'sport = :{note.port}'"
-    if note.limit_set:
-        room = Fix(
-            f"have {who} ask for more than {note.limit // 2} bytes (SO_RCVBUF), and allow it",
-            twice("net.core.rmem_max"),
-        )
-    else:
-        room = Fix(
-            "a larger default, for sockets that are opened from then on",
+    asked = note.limit // 2
+    yield Fix(f"see why {who} does not read", doing)
+    if not note.limit_set:
+        yield Fix(
+            "raise the default, for sockets that are opened afterwards",
             twice("net.core.rmem_default"),
         )
-    return (Fix(f"see why {who} does not read", doing), room)
+    elif most is not None and asked < most:
+        yield Fix(
+            f"have {who} request more than {asked} bytes (SO_RCVBUF): net.core.rmem_max allows up to {most}"
+        )
+    else:
+        yield Fix(
+            f"have {who} request more than {asked} bytes (SO_RCVBUF), and allow it",
+            twice("net.core.rmem_max"),
+        )
 
 
 def raw_buffer_full(drop: Drop, host: Host) -> Verdict | None:
@@ -172,11 +210,11 @@ def raw_buffer_full(drop: Drop, host: Host) -> Verdict | None:
     if drop.reason != "SOCKET_RCVBUFF" or place not in _RAW:
         return None
     if "ping" in place:
-        fact = "an echo reply for a ping socket, which nobody else gets"
+        fact = "an echo reply for a ping socket, which no other socket gets"
     elif drop.packet.proto in _OF_THE_KERNEL:
         fact = "a raw socket's copy; the packet itself went on"
     else:
-        fact = f"a raw socket's copy; who else takes {drop.packet.proto} packets here has copies of their own"
+        fact = f"a raw socket's copy; other receivers of {drop.packet.proto} packets have their own copies"
     return kernel_word.certain(drop, Evidence("place", fact))
 
 
@@ -185,7 +223,7 @@ def packet_buffer_full(drop: Drop, host: Host) -> Verdict | None:
     if drop.reason == "PACKET_SOCK_ERROR" or (
         kernel_word.gave_no_reason(drop) and kernel_word.place(drop) in {"packet_rcv", "tpacket_rcv"}
     ):
-        fact = "a sniffer's copy, as a rule for lack of buffer; the packet itself went on"
+        fact = "a sniffer's copy, usually dropped because its buffer is full; the packet itself went on"
         return kernel_word.likely(drop, Evidence("place", fact))
     return None
 
@@ -198,9 +236,9 @@ def memory_pressure(drop: Drop, host: Host) -> Verdict | None:
         return kernel_word.likely(drop, Evidence("place", fact))
     note = drop.event.socket
     if note is not None and note.error == "ENOBUFS" and kernel_word.gave_no_reason(drop):
-        queued = f"only {note.queued:,} of {note.limit:,} bytes queued in its socket"
+        queued = f"only {note.queued:,} of {note.limit:,} bytes are queued in the socket"
         return kernel_word.likely(
-            drop, Evidence("socket at the drop", f"{queued}: what is full is the memory of all")
+            drop, Evidence("socket at the drop", f"{queued}: the memory that all sockets share is used up")
         )
     return None
 

@@ -3,16 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dropwatch.causes import kernel_word
-from dropwatch.causes.advice import Step
+from dropwatch.causes import kernel_word, programs
+from dropwatch.causes.advice import Step, of_catalogue
 from dropwatch.causes.family import Judgement, first_of
 from dropwatch.causes.socket import signs
+from dropwatch.causes.socket.access import STEERING
 from dropwatch.causes.socket.lookup import Mismatch, accept, came_in, mismatch
+from dropwatch.causes.socket.owner import owned
 from dropwatch.causes.socket.words import end
+from dropwatch.host.bpf.programs import Program
 from dropwatch.host.host import Host
 from dropwatch.host.sockets import PortSocket, PortSockets
 from dropwatch.host.steering import LookupProgram
-from dropwatch.model.culprits import BpfProgram, Socket
+from dropwatch.model.culprits import Socket
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Drop, Evidence, Fix, Process, Verdict
 from dropwatch.names import protocols
@@ -27,11 +30,15 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A socket with the port. `mismatch` None: it would take the packet. `pinned`: it was the same before the drop."""
+    """A socket with the port. `mismatch` None: it would take the packet. `pinned`: it was the same before the drop.
+
+    `holder` is the process that holds it, `owner` the same with the cgroup that it was made in.
+    """
 
     socket: PortSocket
     mismatch: Mismatch | None
     pinned: bool
+    holder: Process | None = None
     owner: Process | None = None
 
 
@@ -43,7 +50,7 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
         return said
     found = host.sockets_at(drop.event.netns, proto, port, came_in(drop), drop.event.monotonic_ns)
     if found is None:
-        unknown = "which sockets have the port was not read: the namespace is gone, or a blind spot says why"
+        unknown = "the sockets with this port were not read: the namespace is gone, or a blind spot says why"
         return _doubted(said, Evidence(_SOURCE, unknown))
     if not _asks_programs(drop):
         found = replace(found, programs=())
@@ -52,7 +59,10 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
     if fitting:
         said = _one_fits(said, drop, host, fitting, found)
     elif found.gone:
-        fact = f"{found.gone:,} with this port, seen at an earlier drop, are gone by now: closed before it or since"
+        fact = (
+            f"{found.gone:,} sockets with this port, seen at an earlier drop, are gone: closed before "
+            "this drop or since"
+        )
         said = _doubted(said, Evidence(_SOURCE, fact))
     elif all_of_them:
         said = "socket.bound-elsewhere", not_taken(said[1], drop, host, all_of_them, found)
@@ -61,7 +71,7 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
 
 def no_raw_socket(drop: Drop, host: Host) -> Judgement | None:
     """A protocol without a handler: no raw socket took it, either, which is said of those that have the protocol."""
-    kind, number = _kind_and_port(drop)
+    kind, number = kind_and_port(drop)
     if kind != "raw":
         return None
     found = host.sockets_at(drop.event.netns, kind, number, came_in(drop), drop.event.monotonic_ns)
@@ -74,24 +84,28 @@ def no_raw_socket(drop: Drop, host: Host) -> Judgement | None:
     fitting = [each for each in all_of_them if _may_be_a_member(each, drop)]
     full = next((each for each in fitting if each.socket.queued >= each.socket.limit > 0), None)
     if full is not None:
-        return "socket.raw-buffer-full", _passed_over(said, _with_owner(full, drop, host), drop)
+        return "socket.raw-buffer-full", _passed_over(said, with_owner(full, drop, host), drop)
     if fitting:
         fact = (
-            "has the protocol, seen after the drop: it was opened since then, or its membership refuses this"
+            "has the protocol: it was opened since the drop, or its multicast membership refuses this packet"
         )
         return _doubted(
-            ("socket.protocol-unhandled", said), Evidence(_SOURCE, f"{_name(fitting[0], drop)} {fact}")
+            ("socket.protocol-unhandled", said), Evidence(_SOURCE, f"{name_of(fitting[0], drop)} {fact}")
         )
-    title = "a raw socket has the protocol, but is bound to another interface, VRF, address or peer"
+    title = "a raw socket has the protocol, but is bound elsewhere"
     return "socket.bound-elsewhere", replace(not_taken(said, drop, host, all_of_them, found), title=title)
 
 
 def _passed_over(said: Verdict, one: Compared, drop: Drop) -> Verdict:
     """raw_v4_input gives a raw socket whose buffer is full no copy, and then there is nobody who takes the protocol."""
     queued = f"{one.socket.queued:,} of {one.socket.limit:,} bytes are queued in it"
-    fact = f"after the drop {_name(one, drop)} has the protocol, and {queued}: it gets none while it is full"
+    fact = (
+        f"after the drop: {name_of(one, drop)} has the protocol, and {queued}: it gets none while it is full"
+    )
     evidence = (Evidence(_SOURCE, fact), *said.evidence)
-    return replace(said, confidence="likely", evidence=evidence, culprit=_culprit(one, drop), owner=one.owner)
+    return replace(
+        said, confidence="likely", evidence=evidence, culprit=culprit_of(one, drop), owner=one.owner
+    )
 
 
 def _may_be_a_member(one: Compared, drop: Drop) -> bool:
@@ -109,15 +123,16 @@ def _asks_programs(drop: Drop) -> bool:
 
 def _asked_first(found: PortSockets) -> Evidence:
     """It may choose a socket of any port, or say drop; only sockets that are connected to the sender come before it."""
-    names = " and ".join(_program(each).text for each in found.programs)
+    names = " and ".join(programs.called(_program(each)) for each in found.programs)
     fact = (
-        f"after the drop the BPF program {names} is attached, which is asked first, and may have refused it"
+        f"after the drop: the BPF program {names} is attached, which decides first, and may have refused "
+        "the packet"
     )
     return Evidence("bpf sk_lookup of the namespace", fact)
 
 
-def _program(one: LookupProgram) -> BpfProgram:
-    return BpfProgram(f"id {one.id} name {one.name}" if one.name else f"id {one.id}", one.id, one.name)
+def _program(one: LookupProgram) -> Program:
+    return Program(one.id, one.name, one.tag)
 
 
 def compared(one: PortSocket, drop: Drop, found: PortSockets) -> Compared:
@@ -129,22 +144,33 @@ def _one_fits(
 ) -> Judgement:
     """As a rule it was opened after the drop. One that was there before it did not get what its lookup gives it."""
     there = next((each for each in fitting if each.pinned), None)
-    one = _with_owner(there or fitting[0], drop, host)
-    name = _name(one, drop)
+    one = with_owner(there or fitting[0], drop, host)
+    name = name_of(one, drop)
     if drop.packet.daddr is not None and drop.packet.daddr.is_multicast:
-        fact = f"{name} takes datagrams to many, unless its membership refuses these or it was opened after the drop"
+        fact = f"{name} receives multicast, unless its membership refuses this group or it was opened after the drop"
     elif there is None:
-        fact = f"{name} takes such packets, seen after the drop: it was opened, or bound anew, since then"
+        fact = f"after the drop: {name} matches the packet: it was opened or bound since"
     elif signs.to_many(drop):
-        fact = f"{name} takes such packets, and was there before the drop and after it"
+        fact = f"before and after the drop: {name} matches the packet"
     else:
-        fact = (
-            f"{name} takes such packets, and was there before the drop and after it: a BPF program may say no"
-        )
+        fact = f"before and after the drop: {name} matches the packet: a BPF program may have refused it"
         verdict = kernel_word.likely(drop, Evidence(_SOURCE, fact))
-        culprit = _program(found.programs[0]) if len(found.programs) == 1 else _culprit(one, drop)
-        return "socket.steered-away", replace(verdict, culprit=culprit, owner=one.owner)
+        if len(found.programs) == 1:
+            return "socket.steered-away", _steered(replace(verdict, owner=one.owner), drop, host, found)
+        return "socket.steered-away", replace(verdict, culprit=culprit_of(one, drop), owner=one.owner)
     return _doubted(said, Evidence(_SOURCE, fact))
+
+
+def _steered(said: Verdict, drop: Drop, host: Host, found: PortSockets) -> Verdict:
+    """By the one program at the hook."""
+    program = _program(found.programs[0])
+    keepers = programs.keepers_of(drop, host, program.id)
+    return replace(
+        said,
+        culprit=programs.blamed(program, "the namespace's sk_lookup", keepers),
+        evidence=(*said.evidence, *programs.kept_by(program, keepers)),
+        fix=(programs.show(program.id), *of_catalogue(STEERING, drop)),
+    )
 
 
 def _doubted(said: Judgement, fact: Evidence) -> Judgement:
@@ -155,7 +181,7 @@ def _doubted(said: Judgement, fact: Evidence) -> Judgement:
 def not_taken(said: Verdict, drop: Drop, host: Host, those: list[Compared], found: PortSockets) -> Verdict:
     """The nearest is blamed. Certain only where it was there before the drop, and all of them are known."""
     nearest = sorted(those, key=lambda each: (_distance(each), not each.pinned))
-    shown = [_with_owner(each, drop, host) for each in nearest[:_SHOWN]]
+    shown = [with_owner(each, drop, host) for each in nearest[:_SHOWN]]
     blamed, why = shown[0], shown[0].mismatch
     assert why is not None
     known = found.count == len(those) and all(each.mismatch and each.mismatch.sure for each in those)
@@ -165,7 +191,7 @@ def not_taken(said: Verdict, drop: Drop, host: Host, those: list[Compared], foun
     return replace(
         said,
         confidence=said.confidence if blamed.pinned and known else "likely",
-        culprit=_culprit(blamed, drop),
+        culprit=culprit_of(blamed, drop),
         evidence=(*facts, kernel_word.evidence(drop)),
         fix=tuple(_fixes(why, blamed, drop)),
         owner=blamed.owner,
@@ -176,19 +202,19 @@ def _distance(one: Compared) -> int:
     return one.mismatch.distance if one.mismatch is not None else -1
 
 
-def _with_owner(one: Compared, drop: Drop, host: Host) -> Compared:
+def with_owner(one: Compared, drop: Drop, host: Host) -> Compared:
     inode = one.socket.inode
-    owner = host.socket_holder(drop.event.netns, inode, drop.event.monotonic_ns) if inode else None
-    return replace(one, owner=owner)
+    holder = host.socket_holder(drop.event.netns, inode, drop.event.monotonic_ns) if inode else None
+    return replace(one, holder=holder, owner=owned(holder, one.socket.cgroup, host))
 
 
 def _sentence(one: Compared, drop: Drop) -> str:
-    when = "before the drop and after it" if one.pinned else "after the drop"
+    when = "before and after the drop" if one.pinned else "after the drop"
     words = one.mismatch.words if one.mismatch is not None else ""
-    return f"{when} {_name(one, drop)} {words}"
+    return f"{when}: {name_of(one, drop)} {words}"
 
 
-def _kind_and_port(drop: Drop) -> tuple[str, int]:
+def kind_and_port(drop: Drop) -> tuple[str, int]:
     """As ss(8) has them: of a raw socket the protocol stands where others have the port."""
     proto, port = drop.packet.proto or "", drop.packet.dport or 0
     if drop.reason != "IP_NOPROTO":
@@ -197,17 +223,17 @@ def _kind_and_port(drop: Drop) -> tuple[str, int]:
     return ("raw", number) if number is not None else (proto, port)
 
 
-def _name(one: Compared, drop: Drop) -> str:
+def name_of(one: Compared, drop: Drop) -> str:
     """`udp 127.0.0.1:53 of systemd-resolve (pid 812)`."""
-    owner = f" of {one.owner.comm} (pid {one.owner.pid})" if one.owner is not None else ""
-    kind, port = _kind_and_port(drop)
+    owner = f" of {one.holder.comm} (pid {one.holder.pid})" if one.holder is not None else ""
+    kind, port = kind_and_port(drop)
     return f"{kind} {end(one.socket.address, port)}{owner}"
 
 
-def _culprit(one: Compared, drop: Drop) -> Socket:
-    it, (proto, port) = one.socket, _kind_and_port(drop)
+def culprit_of(one: Compared, drop: Drop) -> Socket:
+    it, (proto, port) = one.socket, kind_and_port(drop)
     peer_port = it.peer_port if it.peer is not None else None
-    users = f' users:(("{one.owner.comm}",pid={one.owner.pid}))' if one.owner is not None else ""
+    users = f' users:(("{one.holder.comm}",pid={one.holder.pid}))' if one.holder is not None else ""
     return Socket(
         text=f"{proto} {end(it.address, port)} {end(it.peer, peer_port)}{users}",
         proto=proto,
@@ -221,16 +247,16 @@ def _culprit(one: Compared, drop: Drop) -> Socket:
 
 
 def _fixes(why: Mismatch, blamed: Compared, drop: Drop) -> Iterable[Fix]:
-    who = f"{blamed.owner.comm} (pid {blamed.owner.pid})" if blamed.owner is not None else "its program"
-    kind, port = _kind_and_port(drop)
+    who = f"{blamed.holder.comm} (pid {blamed.holder.pid})" if blamed.holder is not None else "its program"
+    kind, port = kind_and_port(drop)
     options = {"tcp": "-lntp", "raw": "-anwp"}.get(kind, "-anup")
     yield Fix("see what the sockets are bound to", f"ss {options} 'sport = :{port}'")
     helps = _LINK_LOCAL if _is_of_link(why, blamed, drop) else _WHAT_HELPS[why.kind]
     yield Fix(helps.format(who=who, daddr=drop.packet.daddr, family=drop.packet.family, dev=_device(drop)))
     if why.kind == "vrf":
-        gives_up = "services outside of VRFs are reached from all of them"
+        gives_up = "services outside VRFs can be reached from every VRF"
         yield Step(
-            "or let sockets outside of VRFs take their traffic",
+            "or have sockets outside VRFs accept traffic of VRFs",
             f"sysctl -w {accept(drop)}=1",
             weakens=gives_up,
         )
@@ -249,10 +275,10 @@ def _device(drop: Drop) -> str:
 
 _LINK_LOCAL = "have {who} bind to {daddr}%{dev} as well, or to all addresses"
 _WHAT_HELPS = {
-    "device": "have {who} bind to the interface that the packets come in through as well, or to none",
-    "vrf": "run {who} in the VRF (ip vrf exec), or have it bind a socket to it",
-    "v6-only": "have {who} leave IPV6_V6ONLY off, or open a socket of IPv4 as well",
+    "device": "have {who} bind also to the interface that the packets come in through, or to none",
+    "vrf": "run {who} in the VRF (ip vrf exec), or have it bind a socket to the VRF",
+    "v6-only": "have {who} not set IPV6_V6ONLY, or open an IPv4 socket as well",
     "address": "have {who} bind to {daddr} as well, or to all addresses",
-    "peer": "have {who} use a socket that is not connected, or the sender the address that it is connected to",
-    "family": "have {who} open a socket of IPv{family} as well",
+    "peer": "have {who} use an unconnected socket, or the sender use the address that the socket is connected to",
+    "family": "have {who} open an IPv{family} socket as well",
 }

@@ -27,7 +27,7 @@ $ ss -tinp 'sport = :DPORT'
     ),
     Cause(
         id="tcp.md5-unexpected",
-        title="the segment is signed with TCP-MD5, and no key is configured for this peer",
+        title="signed with TCP-MD5, and this peer has no key here",
         why="""
 The other end signs its segments, but here no password is configured for its address. It may be configured for
 another address of the peer (loopback instead of interface), another prefix, or another VRF, or only on the
@@ -59,14 +59,14 @@ $ tcpdump -nvvi DEV -M SECRET tcp port DPORT and host SADDR
                 "check the password against the peer's segments",
                 "tcpdump -c 5 -nvvi DEV -M SECRET host SADDR and tcp port DPORT",
             ),
-            Fix("enter the same password on both ends, and watch for blanks and quotes"),
+            Fix("set the same password on both ends, and watch for blanks and quotes"),
         ),
         reasons=("TCP_MD5FAILURE",),
         seen_at=_AT,
     ),
     Cause(
         id="tcp.ao-mismatch",
-        title="the two ends do not agree on TCP-AO: key, key id, algorithm, or its use",
+        title="the two ends do not agree on TCP-AO",
         why="""
 The connection is to be protected with the TCP authentication option, and this segment does not fit: it is not
 signed where that is demanded, signed where no key is configured, signed with a key id that this host does not
@@ -88,11 +88,10 @@ $ tcpdump -nvvi DEV tcp port DPORT and host SADDR
     ),
     Cause(
         id="tcp.auth-option-invalid",
-        title="the TCP authentication options are malformed or contradict each other",
+        title="malformed TCP authentication options",
         why="""
 The segment carries an MD5 or AO option of impossible length, the same option twice, or both kinds at once,
-which RFC 5925 forbids. No correct TCP sends that: a broken implementation, a middlebox that edits options, or
-somebody who tries out what happens.
+which RFC 5925 forbids. No correct TCP sends that: a broken implementation, a middlebox that edits options, or a test.
 """,
         confirm="""
 $ tcpdump -nvvXi DEV tcp port DPORT and host SADDR

@@ -1,23 +1,27 @@
 """The judge of TCP: nearly all of it the kernel's reasons settle."""
 
 from dropwatch.causes import kernel_word
-from dropwatch.causes.family import Family, in_order
+from dropwatch.causes.family import Family, Judgement, in_order
+from dropwatch.causes.socket.connection import may_be_elsewhere
 from dropwatch.causes.socket.signs import tcp_without_socket
 from dropwatch.causes.tcp.authentication import AUTHENTICATION
+from dropwatch.causes.tcp.keys import md5
+from dropwatch.causes.tcp.numbers import with_numbers
 from dropwatch.causes.tcp.state import STATE
 from dropwatch.causes.tcp.window import WINDOW
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.packet.fields_transport import tcp_flag_words
 
 
 def _no_connection(drop: Drop, host: Host) -> Verdict | None:
-    """Any other segment for which there is no socket. A reset among them is benign and judged there."""
+    """Any other segment for which there is no socket. A reset that nobody misses is benign, and judged there."""
     flags = drop.packet.tcp_flags
-    if flags and tcp_without_socket(drop) and not ("S" in flags and "A" not in flags) and "R" not in flags:
-        return kernel_word.certain(
-            drop, Evidence("packet", f"flags {flags}, and this host knows no such connection")
-        )
-    return None
+    if not flags or not tcp_without_socket(drop) or ("S" in flags and "A" not in flags):
+        return None
+    fact = Evidence("packet", f"{tcp_flag_words(flags)}, and this host has no such connection")
+    doubt = may_be_elsewhere(drop, host)
+    return kernel_word.certain(drop, fact) if doubt is None else kernel_word.likely(drop, fact, doubt)
 
 
 def _time_wait_refused(drop: Drop, host: Host) -> Verdict | None:
@@ -30,8 +34,11 @@ def _time_wait_refused(drop: Drop, host: Host) -> Verdict | None:
     return None
 
 
-TCP = Family(
-    "tcp",
-    (*WINDOW, *STATE, *AUTHENTICATION),
-    in_order(("tcp.no-connection", _no_connection), ("tcp.time-wait", _time_wait_refused)),
-)
+_signs = in_order(("tcp.no-connection", _no_connection), ("tcp.time-wait", _time_wait_refused))
+
+
+def _judge(drop: Drop, host: Host) -> Judgement | None:
+    return _signs(drop, host) or md5(drop, host) or with_numbers((*WINDOW, *STATE), drop, host)
+
+
+TCP = Family("tcp", (*WINDOW, *STATE, *AUTHENTICATION), _judge)

@@ -4,7 +4,7 @@ from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
-_LOOK = Fix("look at the connection", "ss -tinmp 'sport = :DPORT and dst SADDR'")
+_LOOK = Fix("see the connection", "ss -tinmp 'sport = :DPORT and dst SADDR'")
 _CAPTURE = Fix(
     "capture both directions on both ends and compare",
     "tcpdump -ni DEV -w capture.pcap host SADDR and tcp port DPORT",
@@ -29,7 +29,7 @@ $ tcpdump -nvvi DEV tcp port DPORT
         fix=(
             _CAPTURE,
             Step(
-                "for a test, on the client: connections without timestamps",
+                "for a test, on the client: disable timestamps",
                 "sysctl -w net.ipv4.tcp_timestamps=0",
                 elsewhere=True,
             ),
@@ -39,7 +39,7 @@ $ tcpdump -nvvi DEV tcp port DPORT
     ),
     Cause(
         id="tcp.timestamp-echo",
-        title="the segment echoes a TCP timestamp that we never sent",
+        title="the segment echoes a TCP timestamp that this host never sent",
         why="""
 The ACK that should complete a handshake echoes a timestamp outside the range that this host can have sent.
 The segment is not an answer to our SYN-ACK: a blind forgery, a leftover of an earlier connection with the
@@ -58,9 +58,9 @@ $ tcpdump -nvvi DEV 'tcp port DPORT and host SADDR'
         title="the acknowledgement number is not acceptable",
         why="""
 The segment acknowledges something this end has not sent yet, or something so old that it cannot belong to
-what is going on. It is answered with a challenge ACK (during a handshake with a reset) and dropped. One side
-of the connection, or a box between the two, is out of step: rewritten sequence numbers, a snapshot restored,
-an old connection with the same ports, or a forgery (RFC 5961).
+what is going on. It is answered with a challenge ACK (during a handshake with a reset) and dropped. One end
+of the connection, or a middlebox, is out of step: rewritten sequence numbers, a snapshot restored, an old
+connection with the same ports, or a forgery (RFC 5961).
 """,
         confirm="""
 $ nstat -az TcpExtTCPChallengeACK TcpExtTCPACKSkippedChallenge
@@ -82,7 +82,7 @@ $ tcpdump -nvvSi DEV tcp port DPORT
 This end has a connection with these addresses and ports, and a SYN for it arrives. It answers with a
 challenge ACK: a peer that really restarted then sends a reset and can connect again (RFC 5961). A client that
 lost its state (reboot, NAT timeout) and got the same port again, or a firewall that drops the challenge ACK
-or the reset, so that it never ends: connecting hangs until the old connection times out here.
+or the reset, so that connecting hangs until the old connection times out here.
 """,
         confirm="""
 $ nstat -az TcpExtTCPSYNChallenge TcpExtTCPChallengeACK
@@ -90,8 +90,8 @@ $ ss -tano 'sport = :DPORT and dst SADDR'
 """,
         fix=(
             Fix("end the old connection here", "ss -K 'dst SADDR and dport = :SPORT and sport = :DPORT'"),
-            Fix("let the challenge ACK and the reset pass every firewall on the way"),
-            Fix("have dead peers noticed earlier: keepalives", "sysctl -w net.ipv4.tcp_keepalive_time=600"),
+            Fix("have every firewall on the path accept the challenge ACK and the reset"),
+            Fix("detect dead peers earlier, with keepalives", "sysctl -w net.ipv4.tcp_keepalive_time=600"),
         ),
         reasons=("TCP_INVALID_SYN",),
         seen_at=("tcp_validate_incoming",),
@@ -111,7 +111,7 @@ $ tcpdump -nvvSi DEV 'tcp[tcpflags] & tcp-rst != 0 and host SADDR'
 """,
         fix=(
             Fix(
-                "find out who sends the reset: the TTL tells the peer from a box in between",
+                "find out what sends the reset: the TTL tells the peer from a middlebox",
                 "tcpdump -nvvi DEV 'tcp[tcpflags] & tcp-rst != 0'",
             ),
         ),
@@ -135,12 +135,12 @@ $ tcpdump -nvvi DEV 'tcp and host SADDR'
     ),
     Cause(
         id="tcp.no-connection",
-        title="a segment of a connection that does not exist on this host",
+        title="a segment of a connection that this host does not have",
         why="""
-Not a SYN, and there is no socket for it: this host has no such connection, or not any more. It answers with a
-reset. The host was rebooted, the program was killed, the connection timed out here while the other end kept
-it, traffic was moved here from another machine (failover, a load balancer that changed its mind), or a
-middlebox lets through one half of a connection only.
+Not a SYN, and there is no socket for it: this host has no such connection, or no longer has it. It answers
+with a reset. The host was rebooted, the program was killed, the connection timed out here while the other end
+kept it, traffic was moved here from another host (failover, a load balancer that changed its mind), or a
+middlebox passes only one direction of a connection.
 """,
         confirm="""
 $ ss -tan 'dst SADDR'
@@ -148,11 +148,11 @@ $ nstat -az TcpOutRsts
 """,
         fix=(
             Fix(
-                "does the connection exist here, or in another network namespace?",
+                "look for the connection in all network namespaces",
                 "ip -all netns exec ss -tan dst SADDR",
             ),
             Fix(
-                "load balancers: does the health check or the hashing move connections? Capture there",
+                "load balancers: capture there, to see whether a health check or the hashing moves connections",
                 _CAPTURE.command,
             ),
         ),
@@ -172,7 +172,7 @@ $ nstat -az TcpExtTCPFastOpenPassive TcpExtTCPFastOpenPassiveFail TcpExtTCPFastO
 $ sysctl net.ipv4.tcp_fastopen
 """,
         fix=(
-            Fix("for a test, without Fast Open on this side", "sysctl -w net.ipv4.tcp_fastopen=0"),
+            Fix("for a test, disable Fast Open on this host", "sysctl -w net.ipv4.tcp_fastopen=0"),
             _CAPTURE,
         ),
         reasons=("TCP_FASTOPEN",),
@@ -193,11 +193,11 @@ $ nstat -az TcpExtPAWSTimewait TcpExtTW
 """,
         fix=(
             Step(
-                "on the client: have it use more source ports",
+                "on the client: use more source ports",
                 "sysctl -w net.ipv4.ip_local_port_range='10240 65535'",
                 elsewhere=True,
             ),
-            Fix("have the client close first: then TIME_WAIT is on its side"),
+            Fix("have the client close first: then TIME_WAIT is on the client"),
         ),
         reasons=("TCP_RFC7323_TW_PAWS",),
         seen_as=("NOT_SPECIFIED",),

@@ -4,7 +4,7 @@ from dropwatch.causes.advice import last_twice
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
-_LOOK = Fix("look at the connection", "ss -tinmp 'sport = :DPORT and dst SADDR'")
+_LOOK = Fix("see the connection", "ss -tinmp 'sport = :DPORT and dst SADDR'")
 _CAPTURE = Fix(
     "capture both directions on both ends and compare",
     "tcpdump -ni DEV -w capture.pcap host SADDR and tcp port DPORT",
@@ -26,8 +26,8 @@ $ ss -tinmp
 $ nstat -az TcpExtTCPZeroWindowDrop TcpExtTCPToZeroWindowAdv TcpExtTCPFromZeroWindowAdv
 """,
         fix=(
-            Fix("which program does not read?", "ss -tinmp 'sport = :DPORT'"),
-            Fix("what does it wait for?", "cat /proc/PID/stack; cat /proc/PID/wchan"),
+            Fix("see which program does not read", "ss -tinmp 'sport = :DPORT'"),
+            Fix("see what it waits for", "cat /proc/PID/stack; cat /proc/PID/wchan"),
             Fix(
                 "if bursts are normal, allow a larger buffer",
                 last_twice("net.ipv4.tcp_rmem"),
@@ -52,7 +52,7 @@ $ tcpdump -nvvSi DEV tcp port DPORT
 """,
         fix=(
             _CAPTURE,
-            Fix("Cisco ASA and the like: switch sequence number randomisation off for a test"),
+            Fix("Cisco ASA and the like: disable sequence number randomisation for a test"),
             _LOOK,
         ),
         reasons=("TCP_INVALID_SEQUENCE", "TCP_INVALID_END_SEQUENCE", "TCP_OVERWINDOW"),
@@ -60,19 +60,22 @@ $ tcpdump -nvvSi DEV tcp port DPORT
     ),
     Cause(
         id="tcp.old-data",
-        title="the data has already been received: an unneeded retransmission",
+        title="the data has already been received: a spurious retransmission",
         why="""
 All bytes of the segment are here already. The sender repeated them because it thought they were lost: its
 timer was too short for a delay that jumped, the ACK was lost or late, or packets were reordered. The segment
-is answered with a DSACK ("got that twice") and dropped. Nothing is lost; but if it happens often, the way
-back loses ACKs or the delay varies wildly (bufferbloat, Wi-Fi, a busy hypervisor).
+is answered with a DSACK ("got that twice") and dropped. Nothing is lost; but if it happens often, the path
+back loses ACKs or the delay varies widely (bufferbloat, Wi-Fi, a busy hypervisor).
 """,
         confirm="""
 $ nstat -az TcpExtTCPDSACKOldSent TcpExtTCPDSACKOfoSent TcpExtTCPOFOMerge TcpExtDelayedACKLost
 On the sender:
 $ nstat -az TcpExtTCPSpuriousRTOs TcpExtTCPDSACKRecv
 """,
-        fix=(Fix("are ACKs lost on the way back? Capture on both ends", _CAPTURE.command), _LOOK),
+        fix=(
+            Fix("capture on both ends, to see whether ACKs are lost on the path back", _CAPTURE.command),
+            _LOOK,
+        ),
         reasons=("TCP_OLD_DATA", "TCP_OLD_SEQUENCE", "TCP_OFOMERGE", "TCP_OFO_DROP"),
         seen_at=("tcp_data_queue", "tcp_data_queue_ofo", "tcp_ofo_queue", "tcp_validate_incoming"),
     ),
@@ -81,9 +84,9 @@ $ nstat -az TcpExtTCPSpuriousRTOs TcpExtTCPDSACKRecv
         title="out-of-order data is discarded: the receive buffer is full",
         why="""
 A segment is missing, what came after it waits in the out-of-order queue, and the receive buffer is full of
-that. The kernel throws away what lies furthest ahead, although it had arrived; the sender will repeat it. It
-takes loss and a long fat path, or a program that does not read at the same time, or a receive buffer that is
-too small for the path.
+that. The kernel throws away what lies furthest ahead, although it had arrived; the sender will repeat it. The
+reason is loss on a long fat path, a program that does not read, or a receive buffer that is too small for the
+path.
 """,
         confirm="""
 $ nstat -az TcpExtOfoPruned TcpExtRcvPruned TcpExtPruneCalled TcpExtTCPOFODrop

@@ -6,6 +6,7 @@ import re
 import socket
 import struct
 
+from dropwatch.model.pattern import pattern
 from dropwatch.names.foreign import foreign, raw_name
 
 _SIOCETHTOOL = 0x8946  # include/uapi/linux/sockios.h
@@ -18,9 +19,9 @@ _STRING_BYTES = 32  # ETH_GSTRING_LEN
 _REQUEST = struct.Struct("16sP16x")  # struct ifreq: name, pointer
 _NAME_BYTES = 15  # IFNAMSIZ without its end
 _MOST = 1 << 16
-_OF_LOSSES = re.compile(r"drop|missed|fifo|discard|no_?buf|overrun", re.IGNORECASE)
+_OF_LOSSES = pattern(r"drop|missed|fifo|discard|no_?buf|overrun", re.IGNORECASE)
 # They may be about a cache, a filter's table, a checksum that the card left to the kernel, or something tried again.
-_OF_TROUBLE = re.compile(r"miss|err|alloc_fail|bad_|starv", re.IGNORECASE)
+_OF_TROUBLE = pattern(r"miss|err|alloc_fail|bad_|starv", re.IGNORECASE)
 
 
 def speaks_of_losses(name: str) -> bool:

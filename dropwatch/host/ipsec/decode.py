@@ -9,9 +9,6 @@ from dropwatch.host.netlink import attributes
 from dropwatch.model.ipsec import Encap, Lifetime, XfrmPolicy, XfrmState, XfrmTemplate
 from dropwatch.names import xfrm_abi
 
-# include/uapi/linux/xfrm.h; the kernel lists the policies of single sockets too (XFRM_POLICY_MAX + dir)
-_DIRS = {0: "in", 1: "out", 2: "fwd", 3: "socket in", 4: "socket out"}
-_ACTIONS = {0: "allow", 1: "block"}
 _SA_DIRS = {1: "in", 2: "out"}
 _ALGORITHMS = (
     ("aead", messages.ALG_AEAD, messages.ALGORITHM_ICV),
@@ -65,8 +62,8 @@ def policy_of(message: memoryview) -> XfrmPolicy:
     templates = messages.TEMPLATE.iter_unpack(found.get(messages.TMPL, b""))
     return XfrmPolicy(
         selector=xfrm_abi.selector(fixed.sel, 0),
-        dir=_DIRS.get(fixed.dir, str(fixed.dir)),
-        action=_ACTIONS.get(fixed.action, str(fixed.action)),
+        dir=xfrm_abi.direction_word(fixed.dir),
+        action=xfrm_abi.action_word(fixed.action),
         priority=fixed.priority,
         index=fixed.policy_index,
         if_id=_number(found, messages.IF_ID),

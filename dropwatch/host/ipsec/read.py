@@ -40,7 +40,9 @@ def _interface_is_loaded() -> bool:
     except OSError:
         return True
     if _PFKEY_TABLE.exists():
-        raise OSError(errno.EPROTONOSUPPORT, "SAs may have been set by PF_KEY, which whydrop does not read")
+        raise OSError(
+            errno.EPROTONOSUPPORT, "SAs may have been added through PF_KEY, which whydrop does not read"
+        )
     return False
 
 

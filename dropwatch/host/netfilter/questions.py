@@ -1,10 +1,11 @@
 """What the host is asked about netfilter: rules, tables, connection tracking, packet queues."""
 
+from collections.abc import Callable
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dropwatch.host.conntrack import ConntrackTable, read_table
-from dropwatch.host.listed_rule import ListedRule
+from dropwatch.host.listed_rule import ChangingRules, ListedRule
 from dropwatch.host.nfqueue import Queue, read_queues
 from dropwatch.host.question import Asked, lasting_question, plain_question, question
 from dropwatch.model.netfilter import EbtNote, NftNote, XtNote
@@ -61,6 +62,11 @@ class NetfilterQuestions(Asked):
         """Which tables there are, of nf_tables and of the legacy implementation."""
         return Firewalls(self._nft.nft_tables(inode), self._xt.legacy_tables(inode))
 
+    @question("rules that translate, mark or queue", sparing=20)
+    def changing_rules(self, inode: int) -> ChangingRules:
+        """Those of today, for decisions that were made before."""
+        return self._changing_rules(inode)
+
     @question("limits of conntrack", tells_age=True)
     def conntrack(self, inode: int) -> ConntrackTable | None:
         """How full the connection tracking table is."""
@@ -70,6 +76,12 @@ class NetfilterQuestions(Asked):
     def queues(self, inode: int) -> tuple[Queue, ...]:
         """The packet queues that programs listen to."""
         return read_queues(inode)
+
+    @cached_property
+    def _changing_rules(self) -> Callable[[int], ChangingRules]:
+        from dropwatch.host.netfilter.changing_rules import read_changing_rules
+
+        return read_changing_rules
 
     @cached_property
     def _nft(self) -> "NftListings":

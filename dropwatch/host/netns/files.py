@@ -107,6 +107,11 @@ def _changed_at(directory: Path) -> float:
         return 0.0
 
 
+def every() -> dict[int, Path]:
+    """The namespaces that have a name or a process, by inode, with a file of each."""
+    return _walk()
+
+
 def _walk() -> dict[int, Path]:
     """Names come first, then the oldest processes."""
     return _namespaces(itertools.chain(map(str, entries(NAMES_DIR)), _files_of_processes()))

@@ -94,7 +94,10 @@ def resolve_netns(text: str) -> int:
         return _inode_of(files.NAMES_DIR / text, text)
     digits = text.removeprefix("net:[").removesuffix("]") if text.startswith("net:[") else text
     if not (digits.isascii() and digits.isdecimal()) or len(digits) > 20:
-        raise WrongUsage(f"there is no network namespace named {text!r}", _known_names())
+        raise WrongUsage(
+            f"there is no network namespace named {text!r}",
+            f"{_known_names()}; without --netns all are watched, also those that come later",
+        )
     number = int(digits)
     if digits == text and number <= _PID_MAX_LIMIT:
         if not _exists(_PROC / str(number)):

@@ -12,15 +12,16 @@ from typing import NamedTuple
 
 from dropwatch.host.nft.kernel import Chain, Rule, Table, target
 from dropwatch.model.dataclass import dataclass
+from dropwatch.model.pattern import pattern
 from dropwatch.names import foreign
 
-_END = re.compile(r" # handle ([0-9]{1,20})$", re.M)
+_END = pattern(r" # handle ([0-9]{1,20})$", re.M)
 _LAYOUT = str.maketrans("\n\t", "  ")
 _MOST_TABLES = 64
 _LONGEST = (
     4096  # of what is shown of a rule: a set in it may have a million elements, and is printed with each drop
 )
-_IN_BRACES = re.compile(r"\{ ([^{}]*) \}")
+_IN_BRACES = pattern(r"\{ ([^{}]*) \}")
 _SHOWN_ELEMENTS = 16
 
 

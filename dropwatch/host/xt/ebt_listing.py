@@ -233,7 +233,7 @@ def _gone(note: EbtNote, at_ns: int) -> ListedRule:
     """The rules that counted have other numbers now, and nothing else was kept to know them again by."""
     chain = HOOK_CHAINS[note.hook] if 0 <= note.hook < len(HOOK_CHAINS) else None
     rule = EbtablesRule("", "bridge", note.table)
-    problem = f"{_CHANGED}, and nothing was kept to know this rule again by" + (
+    problem = f"{_CHANGED}, and nothing was kept to recognise this rule by" + (
         f"; the frame met it on its way through {chain}" if chain else ""
     )
     command = f"{_TOOL} -t {quoted(note.table)} -L --Ln --Lc"

@@ -297,8 +297,8 @@ def _gone(note: XtNote, offset: int, places: list[int] | None, at_ns: int) -> Li
 
 def _how_many(places: list[int] | None) -> str:
     if places is None:
-        return "nothing was kept to know this rule again by"
-    return f"{len(places)} of its rules are like this one now" if places else "this one is not in it any more"
+        return "nothing was kept to recognise this rule by"
+    return f"{len(places)} of its rules look like this one now" if places else "this rule is no longer in it"
 
 
 def find_legacy(program: str) -> str | None:

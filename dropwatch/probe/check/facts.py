@@ -22,6 +22,7 @@ from dropwatch.probe.check.preflight import (
     read_user,
     vital_facts,
 )
+from dropwatch.probe.check.processes import processes
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.family import Family
 
@@ -65,6 +66,7 @@ def _extra_facts(user: User) -> Iterator[Fact]:
         "other network namespaces can be looked into",
         "CAP_SYS_ADMIN is missing: only the configuration of this network namespace can be read",
     )
+    yield processes()
     yield _kprobes()
     for family in FAMILIES:
         if family.hooks:
@@ -78,7 +80,7 @@ def _kernel() -> Fact:
 def _lockdown() -> Fact:
     mode = lockdown_mode()
     if mode is None:
-        return Fact("lockdown", None, "cannot be found out: no securityfs, or no right to look at it")
+        return Fact("lockdown", None, "cannot be found out: no securityfs, or no permission to read it")
     if mode == "confidentiality":
         return Fact(
             "lockdown", False, "confidentiality: nothing in the kernel may be read", "boot without it"
@@ -156,29 +158,33 @@ def _family(family: Family, user: User) -> Fact:
     if not user.has(CAP_BPF, CAP_PERFMON):
         return Fact(name, None, "not tried: takes the right to load BPF programs", probe=True)
     first, *others = dict.fromkeys(hook.function for hook in family.hooks)
-    outcome = trial.kprobe(first)
+    whole = family.hooks[0].whole is not None
+    probe, what = (trial.trampoline, "BPF trampoline") if whole else (trial.kprobe, "kprobe")
+    outcome = probe(first)
     if family.comes_and_goes and outcome.error in (0, errno.ENOENT):
         return _module_family(name, (first, *others))
     if outcome.worked:
-        missing = [function for function in others if not trial.kprobe(function).worked]
-        text = f"kprobes on {first} and {len(others) - len(missing)} more functions"
+        missing = [function for function in others if not probe(function).worked]
+        text = f"{what}s on {first} and {len(others) - len(missing)} more functions"
         return Fact(name, True, f"{text}; not on {', '.join(missing)}" if missing else text, probe=True)
     if outcome.error is None:
-        return Fact(name, None, "not tried: whydrop does not know this machine's system calls", probe=True)
-    return Fact(name, False, f"no kprobe on {first}: {_why_no_kprobe(outcome)}", _todo(outcome), probe=True)
+        return Fact(
+            name, None, "not tried: whydrop does not know the system calls of this architecture", probe=True
+        )
+    return Fact(name, False, f"no {what} on {first}: {_why_no_kprobe(outcome)}", _todo(outcome), probe=True)
 
 
 def _module_family(name: str, functions: tuple[str, ...]) -> Fact:
     """What is not loaded can drop nothing."""
     found = [function for function in functions if trial.kprobe(function).worked]
     if not found:
-        return Fact(name, True, "not loaded: it gets its probes when it is", probe=True)
+        return Fact(name, True, "not loaded: probes come with the module", probe=True)
     return Fact(name, True, f"kprobes on {found[0]} and {len(found) - 1} more functions", probe=True)
 
 
 def _why_no_kprobe(outcome: trial.Outcome) -> str:
     if outcome.error == errno.ENODEV:
-        return "there are none"
+        return "this kernel has no kprobes"
     if outcome.error == errno.ENOENT:
         return "this kernel has no such function, or its module is not loaded yet"
     return outcome.words

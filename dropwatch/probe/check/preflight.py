@@ -160,6 +160,9 @@ def _tried(name: str, outcome: trial.Outcome, good: str, bad: str, todo: str) ->
         return Fact(name, True, good, vital=True)
     if outcome.error is None:
         return Fact(
-            name, None, f"not tried: whydrop does not know this machine ({platform.machine()})", vital=True
+            name,
+            None,
+            f"not tried: whydrop does not know this architecture ({platform.machine()})",
+            vital=True,
         )
     return Fact(name, False, f"{bad} ({outcome.log or outcome.words})", todo, vital=True)

@@ -11,8 +11,9 @@ import struct
 import sys
 from collections.abc import Callable
 
-from dropwatch.kernel import system_calls
+from dropwatch.kernel import btf, system_calls
 from dropwatch.model.dataclass import dataclass
+from dropwatch.probe.programs.load import Kind, load_program
 from dropwatch.probe.programs.loader import KPROBE_PMU, open_kprobe
 
 _MAP_CREATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 5, 17
@@ -84,6 +85,19 @@ def kprobe(function: str) -> Outcome:
     except ValueError:
         return Outcome(errno.ENODEV)
     _close(fd)
+    return Outcome(error)
+
+
+def trampoline(function: str) -> Outcome:
+    """Run a BPF program at the return of a kernel function for a moment. ENOENT where BTF has no such function."""
+    number = btf.vmlinux().function(function)
+    if number is None:
+        return Outcome(errno.ENOENT)
+    program, error = _tried(lambda: load_program("whydrop_trial", Kind.TRACING, _RETURN_0, number))
+    if error == 0:
+        link, error = _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", 0, program))
+        _close(link)
+    _close(program)
     return Outcome(error)
 
 

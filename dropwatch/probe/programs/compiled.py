@@ -8,7 +8,7 @@ import json
 import struct
 import sys
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -17,8 +17,12 @@ from dropwatch.model.dataclass import dataclass
 PLACEHOLDERS = 0x5A5A0000  # the placeholder of the first name; the next name has the next number
 _INSTRUCTION = struct.Struct("=BBhi")  # code, registers, offset, immediate
 _MOVE_IMMEDIATE = 0xB7  # BPF_ALU64 | BPF_MOV | BPF_K
+_MOVE = 0xBF  # BPF_ALU64 | BPF_MOV | BPF_X
 _LOAD_IMMEDIATE = 0x18  # BPF_LD | BPF_IMM | BPF_DW
-_PSEUDO_MAP_FD = 1  # in the place of the source register
+_CALL = 0x85  # BPF_JMP | BPF_CALL
+_HAVE_NUMBERS = (_MOVE_IMMEDIATE, _LOAD_IMMEDIATE, _CALL)
+_PSEUDO_CALL, _PSEUDO_MAP_FD, _PSEUDO_FUNC = 1, 1, 4  # in the place of the source register
+_CALLBACK = "CALLBACK_"  # then the program's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +46,68 @@ class Compiled:
     maps: tuple[MapShape, ...]
     programs: dict[str, bytes]
 
-    def instructions(self, program: str, numbers: Mapping[str, int], descriptors: Mapping[str, int]) -> bytes:
-        """A program for this kernel. `descriptors` are those of the maps. Raises KeyError for one that is missing."""
+    def filled(
+        self,
+        program: str,
+        numbers: Mapping[str, int],
+        descriptors: Mapping[str, int],
+        called: bytes = b"",
+    ) -> "Filled":
+        """A program for this kernel. `descriptors` are those of the maps. Raises KeyError for one that is missing.
+
+        `called` is put behind it, and called where it asks for that; without it the number is the answer. So are the
+        programs that a helper calls, where their number is not 0.
+        """
         code = bytearray(self.programs[program])
-        for at in placeholders(code, self.names):
+        behind: dict[str, int] = {}  # name of a function: where it begins
+        for at in list(placeholders(code, self.names)):
             name = self.names[immediate(code, at) - PLACEHOLDERS]
-            set_immediate(code, at, numbers[name])
-        for at in map_uses(code):
+            function = b""
+            if code[at] == _CALL:
+                function = called
+            elif name.startswith(_CALLBACK) and numbers[name]:
+                inner = self.filled(name.removeprefix(_CALLBACK), numbers, descriptors)
+                function = _SECOND_IS_FIRST + inner.code
+            if function:
+                begin = behind.setdefault(name, len(code))
+                code += function if begin == len(code) else b""
+                _refer(code, at, begin)
+            elif code[at] == _CALL:
+                code[at : at + _INSTRUCTION.size] = _INSTRUCTION.pack(_MOVE_IMMEDIATE, 0, 0, numbers[name])
+            else:
+                set_immediate(code, at, numbers[name])
+        for at in map_uses(self.programs[program]):
             set_immediate(code, at, descriptors[self.maps[immediate(code, at)].name])
-        return bytes(code)
+        is_callback = any(name.startswith(_CALLBACK) for name in behind)
+        return Filled(bytes(code), tuple(behind.values()) if is_callback else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """`functions`: where those begin that the kernel wants types of, because it is told their addresses."""
+
+    code: bytes
+    functions: tuple[int, ...]
+
+
+# What bpf_loop hands a program is its second argument, and a program has one.
+_SECOND_IS_FIRST = _INSTRUCTION.pack(_MOVE, 2 << 4 | 1 if sys.byteorder == "little" else 1 << 4 | 2, 0, 0)
 
 
 def placeholders(code: bytes | bytearray, names: tuple[str, ...]) -> Iterator[int]:
     """Where in the code: bytes from its begin."""
     for at, (operation, _, _, number) in _instructions(code):
-        if operation == _MOVE_IMMEDIATE and 0 <= number - PLACEHOLDERS < len(names):
+        if operation in _HAVE_NUMBERS and 0 <= number - PLACEHOLDERS < len(names):
             yield at
+
+
+def _refer(code: bytearray, at: int, target: int) -> None:
+    """To what begins at the byte `target`, as a function of the same program: by a call, or by its address."""
+    pseudo = _PSEUDO_CALL if code[at] == _CALL else _PSEUDO_FUNC
+    registers = code[at + 1] & (0x0F if sys.byteorder == "little" else 0xF0)
+    registers |= pseudo << 4 if sys.byteorder == "little" else pseudo
+    steps = (target - at) // _INSTRUCTION.size - 1
+    code[at : at + _INSTRUCTION.size] = _INSTRUCTION.pack(code[at], registers, 0, steps)
 
 
 def map_uses(code: bytes | bytearray) -> Iterator[int]:
@@ -91,11 +141,13 @@ def pack(modes: Mapping[str, Compiled]) -> bytes:
     return zlib.compress(json.dumps({"codes": codes, "modes": told}, sort_keys=True).encode(), 9)
 
 
-def unpack(packed: bytes) -> dict[str, Compiled]:
-    """Raises ValueError, KeyError, TypeError, zlib.error for what pack() did not write."""
+def unpack(packed: bytes, modes: Collection[str] = ()) -> dict[str, Compiled]:
+    """Of these modes, without any: of all. Raises ValueError, KeyError, TypeError, zlib.error for what pack() did not
+    write.
+    """
     found = json.loads(zlib.decompress(packed))
     codes: list[str] = found["codes"]
-    return {name: _mode(told, codes) for name, told in found["modes"].items()}
+    return {name: _mode(told, codes) for name, told in found["modes"].items() if not modes or name in modes}
 
 
 def _mode(told: dict[str, Any], codes: list[str]) -> Compiled:

@@ -28,10 +28,16 @@ from dropwatch.probe.programs.compiled import (
     set_immediate,
     unpack,
 )
-from dropwatch.probe.programs.text import Text
+from dropwatch.probe.programs.text import CALL, CALLBACKS, Text
 
 # The compiler knows nothing of the number: each use of it becomes one instruction that moves an immediate.
 _OPAQUE = '-DOPAQUE(number)=({u64 opaque_;asm volatile("%0 = " #number:"=r"(opaque_));opaque_;})'
+# An address of code, in an instruction of its own: the loader's.
+_OPAQUE_CODE = (
+    '-DOPAQUE_CODE(number)=({u64 opaque_;asm volatile("%0 = " #number " ll":"=r"(opaque_));opaque_;})'
+)
+# A call of a helper of that number, which no kernel has.
+_OPAQUE_CALL = "-DOPAQUE_CALL(number,argument)=(((u64 (*)(void *))number)(argument))"
 _MAP_INFO = struct.Struct("=IIIIII")
 
 
@@ -93,9 +99,9 @@ def _compile(wanted: dict[str, Any]) -> Compiled:
     # The stand-in headers instead of the kernel's; and no file of the caller's directory is ever included.
     os.environ["BCC_KERNEL_SOURCE"] = directory
     os.chdir(directory)
-    numbered = [f"-D{name}=OPAQUE({wanted['placeholders'] + at})" for at, name in enumerate(names)]
+    numbered = [_defined(name, wanted["placeholders"] + at) for at, name in enumerate(names)]
     page = f"-DPAGE_SIZE={resource.getpagesize()}"  # of the ring buffer that bcc makes, and nobody uses
-    flags = [f"-I{directory}", *wanted["flags"], *numbered, _OPAQUE, page]
+    flags = [f"-I{directory}", *wanted["flags"], *numbered, _OPAQUE, _OPAQUE_CODE, _OPAQUE_CALL, page]
     with_maps = BPF(text=wanted["text"].encode(), cflags=flags)
     shapes, indexes = _maps(with_maps)
     programs = {}
@@ -104,6 +110,12 @@ def _compile(wanted: dict[str, Any]) -> Compiled:
             set_immediate(code, at, indexes[immediate(code, at)])
         programs[name] = bytes(code)
     return Compiled(wanted["digest"], tuple(names), shapes, programs)
+
+
+def _defined(name: str, placeholder: int) -> str:
+    if name == CALL:
+        return f"-D{name}(argument)=OPAQUE_CALL({placeholder}, argument)"
+    return f"-D{name}={'OPAQUE_CODE' if name in CALLBACKS else 'OPAQUE'}({placeholder})"
 
 
 def _maps(compiled: Any) -> tuple[tuple[MapShape, ...], dict[int, int]]:

@@ -9,8 +9,8 @@ import errno
 import os
 import struct
 from collections.abc import Collection, Iterator, Mapping
-from enum import IntEnum
 from fcntl import ioctl
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +18,37 @@ from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import system_calls
 from dropwatch.kernel.cpus import an_online_cpu, possible_cpus
 from dropwatch.probe.programs.compiled import Compiled, MapShape
+from dropwatch.probe.programs.load import Kind, load_program, load_with_functions
+from dropwatch.probe.programs.text import BPF_LOOP, CALLBACKS
 
 KPROBE_PMU = Path("/sys/bus/event_source/devices/kprobe/type")
 NO_KPROBES = "this kernel has no kprobes that perf events can make (CONFIG_KPROBE_EVENTS)"
-_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY, _PROG_LOAD = range(6)
+_MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _MAP_NEXT_KEY = range(5)
 _RAW_TRACEPOINT_OPEN = 17
 _PER_CPU_MAPS = (5, 6, 10)  # BPF_MAP_TYPE_PERCPU_HASH, _PERCPU_ARRAY, _LRU_PERCPU_HASH
 _NAME_BYTES = 16  # BPF_OBJ_NAME_LEN
-_LOG_BYTES = 1 << 20
 _ENABLE, _SET_BPF = 0x2400, 0x40042408  # PERF_EVENT_IOC_...
 _RECURSION_MISSES_OFFSET = 208  # struct bpf_prog_info
 
 
-class Kind(IntEnum):
-    """enum bpf_prog_type"""
-
-    KPROBE = 2
-    RAW_TRACEPOINT = 17
-
-
 class Loader:
-    """`numbers` are the kernel's, by the names of the text; `entries` those of maps that have no fixed size.
+    """`numbers` are the kernel's, by the names of the text; `entries` those of maps that have no fixed size. `called`
+    is a function that programs call where they ask for one.
 
     What the kernel refuses is raised as OSError, whose `strerror` has the verifier's words.
     """
 
-    def __init__(self, compiled: Compiled, numbers: Mapping[str, int], entries: Mapping[str, int]) -> None:
+    def __init__(
+        self, compiled: Compiled, numbers: Mapping[str, int], entries: Mapping[str, int], called: bytes = b""
+    ) -> None:
         self._compiled = compiled
         self._numbers = numbers
+        self._called = called
         self._shapes = {shape.name: shape for shape in compiled.maps}
         self._maps: dict[str, int] = {}
         self._programs: dict[str, int] = {}
         self._attached: dict[tuple[str, str, bool], int] = {}
+        self._whole: dict[str, tuple[int, int]] = {}  # by function: program, link
         self._tracepoints: list[int] = []
         try:
             for shape in compiled.maps:
@@ -57,19 +56,26 @@ class Loader:
         except OSError as error:
             self.close()
             raise CannotRunHere(
-                f"a BPF map cannot be made: {error.strerror}", "whydrop check says what this machine can do"
+                f"a BPF map cannot be made: {error.strerror}", "whydrop check tells what this host can do"
             ) from error
 
     def load(self, program: str, kind: Kind) -> int:
         """Its descriptor; loaded once."""
         if program not in self._programs:
-            code = self._compiled.instructions(program, self._numbers, self._maps)
-            self._programs[program] = _load(program, kind, code)
+            self._programs[program] = self._load(program, kind)
         return self._programs[program]
 
-    def attach_kprobe(self, function: str, program: str, *, at_return: bool = False) -> None:
+    def attach_kprobe(
+        self, function: str, program: str, *, at_return: bool = False, address: int | None = None
+    ) -> None:
+        """`address`: that of the function, where no other has its name: then the kernel need not search for it."""
         descriptor = self.load(program, Kind.KPROBE)
-        event = open_kprobe(function, at_return=at_return)
+        try:
+            event = open_kprobe(function, at_return=at_return, address=address)
+        except OSError:
+            if address is None:
+                raise
+            event = open_kprobe(function, at_return=at_return)  # what it says of the name is what counts
         try:
             ioctl(event, _SET_BPF, descriptor)
             ioctl(event, _ENABLE, 0)
@@ -84,6 +90,22 @@ class Loader:
         if event is not None:
             os.close(event)
 
+    def attach_whole(self, function: str, number: int, program: str) -> None:
+        """At the return of a function, with its arguments; `number` is that of the function in the kernel's BTF."""
+        filled = self._compiled.filled(program, self._numbers, self._maps, self._called)
+        descriptor = load_program(program, Kind.TRACING, filled.code, number)
+        try:
+            link = system_calls.bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", 0, descriptor))
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._whole[function] = descriptor, link
+
+    def detach_whole(self, function: str) -> None:
+        """Nothing where it is not attached."""
+        for descriptor in reversed(self._whole.pop(function, ())):
+            os.close(descriptor)
+
     def attach_tracepoint(self, tracepoint: str, program: str) -> None:
         """A raw tracepoint; several programs run in the order in which they were attached."""
         name = ctypes.create_string_buffer(tracepoint.encode())
@@ -96,6 +118,8 @@ class Loader:
             os.close(self._tracepoints.pop(0))
         for key in [key for key in self._attached if key[1] not in but]:
             os.close(self._attached.pop(key))
+        for function in list(self._whole):
+            self.detach_whole(function)
 
     def recursion_misses(self) -> dict[str, int]:
         """By program: runs that the kernel skipped because it was running already on that CPU (since 5.12)."""
@@ -161,6 +185,16 @@ class Loader:
         self._programs.clear()
         self._maps.clear()
 
+    def _load(self, program: str, kind: Kind) -> int:
+        """A kernel without a compiler for programs refuses functions in those that jump to others: then without."""
+        filled = self._compiled.filled(program, self._numbers, self._maps, self._called)
+        if filled.functions:
+            plain = {**self._numbers, BPF_LOOP: 0, **dict.fromkeys(CALLBACKS, 0)}
+            with contextlib.suppress(OSError):
+                return load_with_functions(program, kind, filled)
+            filled = self._compiled.filled(program, plain, self._maps, self._called)
+        return load_program(program, kind, filled.code)
+
     def _buffer(self, table: str) -> Any:
         shape = self._shapes[table]
         each = possible_cpus() if shape.kind in _PER_CPU_MAPS else 1
@@ -193,57 +227,24 @@ def _key(key: bytes) -> Any:
     return ctypes.create_string_buffer(key, len(key))
 
 
-def _load(program: str, kind: Kind, code: bytes) -> int:
-    """Only a refusal is worth the verifier's log, for which the program is loaded again."""
-    try:
-        return _try_to_load(program, kind, code, None)
-    except OSError as refused:
-        log = ctypes.create_string_buffer(_LOG_BYTES)
-        try:
-            return _try_to_load(program, kind, code, log)
-        except OSError as error:
-            raise OSError(error.errno, _words(log.value) or refused.strerror) from None
-
-
-def _try_to_load(program: str, kind: Kind, code: bytes, log: Any) -> int:
-    """prog_type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version, prog_flags, prog_name"""
-    instructions = ctypes.create_string_buffer(code, len(code))
-    licence = ctypes.create_string_buffer(b"GPL")
-    told = (1, len(log), ctypes.addressof(log)) if log is not None else (0, 0, 0)
-    attr = struct.pack(
-        f"=IIQQIIQII{_NAME_BYTES}s",
-        kind,
-        len(code) // 8,
-        ctypes.addressof(instructions),
-        ctypes.addressof(licence),
-        *told,
-        0,
-        0,
-        program.encode()[: _NAME_BYTES - 1],
-    )
-    return system_calls.bpf(_PROG_LOAD, attr)
-
-
-def _words(log: bytes) -> str:
-    """The end of a verifier's log, without its statistics."""
-    lines = [line.strip() for line in log.decode(errors="replace").splitlines()]
-    return " ".join([line for line in lines if line and not line.startswith("processed ")][-2:])
-
-
-def open_kprobe(function: str, *, at_return: bool = False) -> int:
+def open_kprobe(function: str, *, at_return: bool = False, address: int | None = None) -> int:
     """struct perf_event_attr: type, size, config, sample_period, sample_type, read_format, flags, wakeup_events,
-    bp_type, config1 (the function's name), config2 (bytes from its begin)
+    bp_type, config1 (the function's name), config2 (bytes from its begin; without a name: its address). Older kernels
+    go through all symbols for a name, which takes ten million instructions (kallsyms_lookup_name).
     """
     name = ctypes.create_string_buffer(function.encode())
-    pmu = int(KPROBE_PMU.read_text())
-    config = 1 << _return_bit() if at_return else 0
-    attr = struct.pack("=IIQQQQQIIQQ", pmu, 0, config, 1, 0, 0, 0, 1, 0, ctypes.addressof(name), 0)
+    place = (ctypes.addressof(name), 0) if address is None else (0, address)
+    pmu, return_bit = _kprobe_pmu()
+    config = 1 << return_bit if at_return else 0
+    attr = struct.pack("=IIQQQQQIIQQ", pmu, 0, config, 1, 0, 0, 0, 1, 0, *place)
     return system_calls.perf_event_open(attr, an_online_cpu())
 
 
-def _return_bit() -> int:
-    """`config:0`: which bit of config makes it a kretprobe."""
-    return int((KPROBE_PMU.parent / "format" / "retprobe").read_text().partition(":")[2])
+@cache
+def _kprobe_pmu() -> tuple[int, int]:
+    """Its number, and which bit of config makes it a kretprobe: `config:0`."""
+    bit = (KPROBE_PMU.parent / "format" / "retprobe").read_text().partition(":")[2]
+    return int(KPROBE_PMU.read_text()), int(bit)
 
 
 def _element(command: int, table: int, key: Any, value: int) -> None:

@@ -9,10 +9,22 @@ from dropwatch.kernel import btf
 from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.model.dataclass import dataclass
 from dropwatch.probe.family import Family
-from dropwatch.probe.programs.text import TRACEPOINT_NAMES, Mode, Text, common_files, join, names_in
+from dropwatch.probe.programs.text import (
+    BPF_LOOP,
+    CALL,
+    CALLBACKS,
+    REASONS,
+    TRACEPOINT_NAMES,
+    VLAN_PRESENT,
+    Mode,
+    Text,
+    common_files,
+    join,
+    names_in,
+)
 from dropwatch.resources import resource_dir
 
-_ENUMS = ("netdev_state_t", "skb_ext_id", "tcp_tw_status")
+_ENUMS = ("netdev_state_t", "skb_ext_id", "tcp_tw_status", "sk_pacing")
 _READ_OF_SK_BUFF = 256  # bytes, twice SKB_HALF of bpf/read.h
 RING_BYTES, TRACE_RING_BYTES = 8 << 20, 32 << 20
 _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
@@ -41,8 +53,8 @@ def build(
 ) -> Program:
     """Switches on the families whose structs this kernel has. Raises CannotRunHere without BTF.
 
-    The text of a family that is switched off is there too, but nothing calls it: the numbers that this kernel does not
-    have are zero in it.
+    The text of a family that is switched off is there too, but nothing calls it: the numbers that this kernel
+    does not have are zero in it.
     """
     directory = directory or resource_dir("bpf")
     numbers: dict[str, int] = {}
@@ -64,12 +76,21 @@ def build(
             chosen.append(family)
     numbers |= {family.flag: int(family in chosen) for family in families}
     numbers |= _tracepoint_arguments()
+    numbers[CALL] = 1  # the answer where nothing is called
+    numbers |= dict.fromkeys((BPF_LOOP, *CALLBACKS), int(_has_helper("BPF_FUNC_loop")))
+    reasons = btf.vmlinux().enum("skb_drop_reason") or {}
+    numbers |= {name: reasons.get(reason, 0) for name, reason in REASONS.items()}
+    numbers[VLAN_PRESENT] = _value("BIT", ("sk_buff", "vlan_present")) or 0  # kernels before 6.2
     entries = {
         "events": TRACE_RING_BYTES if mode == "trace" else RING_BYTES,
         "xt_chunks": _XT_CHUNKS_PER_CPU * possible_cpus(),
     }
     working = tuple(_without_spared(family, numbers) for family in chosen)
     return Program(join(families, mode, directory), numbers, entries, working, left_out)
+
+
+def _has_helper(name: str) -> bool:
+    return name in (btf.vmlinux().enum("bpf_func_id") or {})
 
 
 def _check_size(size: int) -> None:
@@ -109,7 +130,7 @@ def _require(file: Path) -> dict[str, int]:
     if missing:
         raise CannotRunHere(
             f"this kernel's BTF has no {', '.join(sorted(missing.values()))}, which bpf/{file.name} needs",
-            "whydrop check says what this machine can do; please report this kernel",
+            "whydrop check tells what this host can do; please report this kernel",
         )
     return found
 
@@ -144,13 +165,24 @@ def _value(kind: str, path: tuple[str, ...]) -> int | None:
 @cache
 def _enumerators() -> dict[str, int]:
     named = (btf.vmlinux().enum(name) or {} for name in _ENUMS)
-    return {name: value for enum in named for name, value in enum.items()} | xfrm_counters() | xfrm_states()
+    return (
+        {name: value for enum in named for name, value in enum.items()}
+        | xfrm_counters()
+        | xfrm_states()
+        | tcp_counters()
+    )
 
 
 @cache
 def xfrm_states() -> dict[str, int]:
     """Enumerators of struct xfrm_state.km.state (include/net/xfrm.h)."""
     return btf.anonymous_enum("XFRM_STATE_VOID", "XFRM_STATE_")
+
+
+@cache
+def tcp_counters() -> dict[str, int]:
+    """Enumerators of what /proc/net/netstat has as TcpExt (include/uapi/linux/snmp.h)."""
+    return btf.anonymous_enum("LINUX_MIB_NUM", "LINUX_MIB_")
 
 
 @cache

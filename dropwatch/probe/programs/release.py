@@ -28,16 +28,16 @@ _OTHER_PLACEHOLDERS = 0x3C3C0000  # for the proof
 
 def carried(text: Text) -> Compiled | None:
     """The programs of this text for this machine; None when the release has none, or they were made of another text."""
-    found = _carried(_path(text.directory)).get(text.mode)
+    found = _carried(_path(text.directory), text.mode)
     return found if found is not None and found.digest == text.digest else None
 
 
 @cache
-def _carried(path: Path) -> dict[str, Compiled]:
+def _carried(path: Path, mode: str) -> Compiled | None:
     try:
-        return unpack(path.read_bytes())
+        return unpack(path.read_bytes(), (mode,)).get(mode)
     except (OSError, ValueError, KeyError, TypeError, zlib.error):
-        return {}
+        return None
 
 
 def programs(text: Text) -> Compiled:

@@ -27,7 +27,7 @@ class Ring:
         self._ring = self._lib.ring_buffer__new(descriptor, self._taken, None, None)
         if not self._ring:
             raise CannotRunHere(
-                "the BPF ring buffer cannot be read", "whydrop check says what this machine can do"
+                "the BPF ring buffer cannot be read", "whydrop check tells what this host can do"
             )
 
     def poll(self, timeout_ms: int) -> None:

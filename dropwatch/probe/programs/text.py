@@ -6,21 +6,29 @@ enumerator. Two underscores part the steps of a path; a name that begins with tw
 (`OFF_sock____sk_common__skc_net`).
 """
 
-import re
 import zlib
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from dropwatch.model.dataclass import dataclass
+from dropwatch.model.pattern import pattern
 from dropwatch.probe.family import Family
 from dropwatch.resources import resource_dir
 
 Mode = Literal["findings", "summary", "trace"]
 MODES: tuple[Mode, ...] = ("findings", "summary", "trace")
-NAMES = re.compile(r"\b(OFF|BIT|SIZE|ENUM)_(\w+)\b")
+NAMES = pattern(r"\b(OFF|BIT|SIZE|ENUM)_(\w+)\b")
+VLAN_PRESENT = "VLAN_PRESENT_BIT"
+# Drop reasons, 0 where the kernel has none of that name.
+REASONS = {"REASON_RCVBUF": "SKB_DROP_REASON_SOCKET_RCVBUFF", "REASON_PROTO_MEM": "SKB_DROP_REASON_PROTO_MEM"}
 TRACEPOINT_NAMES = ("KFREE_SKB_REASON_ARGUMENT", "KFREE_SKB_SOCKET_ARGUMENT")
 HEADERS = ("read.h",)
+CALL = "CALL_EXPRESSION"  # where the loader calls the user's expression
+BPF_LOOP = (
+    "HAS_BPF_LOOP"  # the helper, which calls a program that the loader puts behind the one that asks for it
+)
+CALLBACKS = ("CALLBACK_read_xt_entry",)
 BASE_FILES = (
     *(
         "maps.c",
@@ -29,6 +37,8 @@ BASE_FILES = (
         "filter.c",
         "header.c",
         "segment.c",
+        "flowi.c",
+        "expression.c",
         "mark.c",
         "place.c",
         "owner.c",
@@ -39,7 +49,7 @@ BASE_FILES = (
     ),
     *("summary.c", "journey.c"),
 )
-DROP_FILES = ("families.c", "drop.c")
+DROP_FILES = ("families.c", "drop.c", "refused.c", "near.c")
 TRACE_FILES = ("trace_step.c", "trace_returns.c", "trace.c")
 
 
@@ -97,5 +107,14 @@ def join(families: tuple[Family, ...], mode: Mode, directory: Path | None = None
     files = (*BASE_FILES, *own_files(families), *DROP_FILES, *following)
     text = "\n".join(f'#line 1 "bpf/{name}"\n{read(directory / name)}' for name in files)
     found = {f"{kind}_{rest}" for name in (*HEADERS, *files) for kind, rest in names_in(directory / name)}
-    names = {*found, *(family.flag for family in families), *TRACEPOINT_NAMES}
+    names = {
+        *found,
+        *(family.flag for family in families),
+        *TRACEPOINT_NAMES,
+        VLAN_PRESENT,
+        *REASONS,
+        CALL,
+        BPF_LOOP,
+        *CALLBACKS,
+    }
     return Text(mode, text, tuple(sorted(names)), directory)

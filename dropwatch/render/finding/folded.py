@@ -3,6 +3,7 @@
 from collections import Counter
 
 from dropwatch.model.drop import Finding, Frame, Totals
+from dropwatch.model.resent import Lost
 
 _NO_STACK = "[unknown]"
 
@@ -22,6 +23,9 @@ class FoldedRenderer:
         return ""
 
     def tick(self, now: float) -> str:
+        return ""
+
+    def sent_again(self, lost: Lost, now: float) -> str:
         return ""
 
     def end(self, totals: Totals, now: float) -> str:

@@ -6,9 +6,11 @@ from typing import Protocol, TypeVar, cast
 
 from dropwatch.model import drop as model
 from dropwatch.model.drop import Finding, Totals
-from dropwatch.render.lines.drop import Drop, End, Evidence, Fix, InFull
-from dropwatch.render.lines.made import frame, iface, netns, packet, process, time_text
-from dropwatch.render.lines.parts import Cause, Frame, Where
+from dropwatch.model.resent import Lost, Resent
+from dropwatch.render.lines import drop as lines
+from dropwatch.render.lines.drop import Decision, Drop, End, Evidence, Fix, InFull, Retransmissions
+from dropwatch.render.lines.made import cause, frame, iface, netns, packet, process, time_text
+from dropwatch.render.lines.parts import Frame, Netns, Where
 from dropwatch.render.lines.write import Written, line, text
 
 _PARTS_REMEMBERED = 256
@@ -32,6 +34,9 @@ class JsonRenderer:
         return line(told)
 
     def tick(self, now: float) -> str:
+        return ""
+
+    def sent_again(self, lost: Lost, now: float) -> str:
         return ""
 
     def end(self, totals: Totals, now: float) -> str:
@@ -58,6 +63,10 @@ def _made(make: Callable[[Model], Line], part: Model) -> Line:
     return make(part)
 
 
+def _itself(part: Model) -> Model:
+    return part
+
+
 class _Make(Protocol):
     def __call__(self, make: Callable[[Model], Line], part: Model, /) -> Line: ...
 
@@ -74,13 +83,14 @@ def drop_line(finding: Finding, made: _Make = _made) -> Drop:
         packet=packet(drop.packet),
         iface=iface(drop.iface),
         netns=netns(drop.netns),
-        where=_where(drop.where),
+        where=made(_where, drop.where),
         source=drop.event.source,
         reason=drop.reason,
-        cause=Cause(id=finding.cause_id, title=finding.title, confidence=finding.confidence),
-        object=finding.culprit,
+        cause=cause(finding.cause_id, finding.title, finding.confidence),
+        object=None if finding.culprit is None else made(_itself, finding.culprit),
         evidence=made(_evidence, finding.evidence),
         fix=made(_fix, finding.fix),
+        led_by=made(_led_by, finding.led_by),
         stack=made(_stack, drop.stack),
         process=process(finding.owner or drop.process),
     )
@@ -92,6 +102,13 @@ def _evidence(found: tuple[model.Evidence, ...]) -> tuple[Evidence, ...]:
 
 def _fix(found: tuple[model.Fix, ...]) -> tuple[Fix, ...]:
     return tuple(Fix(text=one.text, command=one.command) for one in found)
+
+
+def _led_by(found: tuple[model.Decision, ...]) -> tuple[Decision, ...]:
+    return tuple(
+        Decision(text=one.text, object=one.culprit, confidence=one.confidence, evidence=one.evidence)
+        for one in found
+    )
 
 
 def _stack(found: tuple[model.Frame, ...]) -> tuple[Frame, ...]:
@@ -122,4 +139,33 @@ def end_line(totals: Totals) -> End:
         suppressed=totals.suppressed,
         blind_spots=totals.blind_spots,
         journeys=totals.journeys,
+        retransmissions=None if totals.resent is None else _resent(totals.resent),
+    )
+
+
+def _resent(found: Resent) -> Retransmissions:
+    return Retransmissions(
+        segments=found.segments,
+        failed=found.failed,
+        lost_here=found.lost_here,
+        not_lost_here=found.not_lost_here,
+        unclear=found.unclear,
+        connections=tuple(map(_lost, found.connections)),
+        not_watched=(*found.not_watched, *found.never_watched),
+    )
+
+
+def _lost(found: Lost) -> lines.Lost:
+    return lines.Lost(
+        saddr=str(found.saddr),
+        daddr=str(found.daddr),
+        sport=found.sport,
+        dport=found.dport,
+        netns=Netns(inode=found.netns, name=found.netns_name) if found.netns else None,
+        died=found.died,
+        cause=found.cause_id,
+        function=found.function,
+        segments=found.segments,
+        died_ns=found.death_ns,
+        sent_again_ns=found.resent_ns,
     )

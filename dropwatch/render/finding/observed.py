@@ -50,7 +50,7 @@ def _interface(finding: Finding) -> str:
 def _task(finding: Finding) -> str:
     event = finding.drop.event
     name = f"{event.comm or 'unknown'} (pid {event.pid})"
-    if finding.drop.process is not None:
+    if finding.drop.process is not None and finding.drop.process.pid is not None:
         return f"{name}, in whose own system call it died"
     if finding.drop.task is not None:
         return f"{name}, in whose system call it died; nothing says that the packet is its own"

@@ -1,7 +1,7 @@
 """Findings as a capture for Wireshark: one packet each, the finding as its comment.
 
-The format is https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-04.html: a section header, a description of each
-interface before its first packet, and the packets. All numbers are little-endian.
+The format is https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-04.html: a section header, a
+description of each interface before its first packet, and the packets. All numbers are little-endian.
 """
 
 import struct
@@ -111,7 +111,7 @@ def comment(finding: Finding) -> str:
         lines.append(f"by: {phrases.object_words(finding.culprit.kind)} {finding.culprit.text}")
     process = finding.owner or drop.process
     if process is not None:
-        lines.append(f"task: {process.comm} (pid {process.pid})")
+        lines.append(f"task: {phrases.process(process)}")
     if finding.match.how != "direct":
         lines.append(
             f"match: {finding.match.how}{': ' if finding.match.why else ''}{finding.match.why or ''}"

@@ -1,6 +1,6 @@
 """Parts of a finding as short phrases: flow, place, interface."""
 
-from dropwatch.model.drop import Drop, Frame, Packet
+from dropwatch.model.drop import Address, Drop, Frame, Packet, Process
 
 OBJECT_WORDS = {
     "xfrm-state": "SA",
@@ -21,9 +21,7 @@ def object_words(kind: str) -> str:
 
 def flow(packet: Packet) -> str:
     """`udp 10.9.0.1:40000 > 10.9.0.2:5000`, `esp 10.9.0.1 > 10.9.0.2 spi 0x00001001`, `arp`."""
-    words = [packet.proto or _FAMILIES.get(packet.family or 0, "packet")]
-    if packet.saddr is not None and packet.daddr is not None:
-        words += [_end(packet, source=True), ">", _end(packet, source=False)]
+    words = [ends(packet)]
     if packet.spi is not None:
         words.append(f"spi 0x{packet.spi:08x}")
     if packet.icmp_type is not None:
@@ -31,11 +29,19 @@ def flow(packet: Packet) -> str:
     return " ".join(words)
 
 
-def _end(packet: Packet, *, source: bool) -> str:
-    address, port = (packet.saddr, packet.sport) if source else (packet.daddr, packet.dport)
+def ends(packet: Packet) -> str:
+    """`udp 10.9.0.1:40000 > 10.9.0.2:5000`, `esp 10.9.0.1 > 10.9.0.2`, `arp`."""
+    proto = packet.proto or _FAMILIES.get(packet.family or 0, "packet")
+    if packet.saddr is None or packet.daddr is None:
+        return proto
+    return f"{proto} {end(packet.saddr, packet.sport)} > {end(packet.daddr, packet.dport)}"
+
+
+def end(address: Address, port: int | None) -> str:
+    """`10.9.0.1:5000`, `[fd09::1]:5000`, or the address alone."""
     if port is None:
         return str(address)
-    return f"[{address}]:{port}" if packet.family == 6 else f"{address}:{port}"
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def particulars(packet: Packet) -> str:
@@ -57,15 +63,26 @@ def particulars(packet: Packet) -> str:
 
 
 def interface(drop: Drop, own_netns: int | None) -> str:
-    """`vb (in, netns b)`; the namespace is left out when it is whydrop's own."""
-    brackets: list[str] = []
-    if drop.where.direction:
-        brackets.append(drop.where.direction)
-    if drop.netns is not None and (drop.netns.name or drop.netns.inode != own_netns):
-        brackets.append(f"netns {drop.netns.name or drop.netns.inode}")
+    """`in vb, netns b`."""
     name = (drop.iface.name or f"interface {drop.iface.index}") if drop.iface is not None else ""
-    inside = f"({', '.join(brackets)})" if brackets else ""
-    return f"{name} {inside}".strip()
+    parts = (f"{drop.where.direction or ''} {name}".strip(), netns(drop, own_netns))
+    return ", ".join(part for part in parts if part)
+
+
+def netns(drop: Drop, own_netns: int | None) -> str:
+    """`netns b`, or nothing when it is whydrop's own."""
+    if drop.netns is None or (drop.netns.name is None and drop.netns.inode == own_netns):
+        return ""
+    return f"netns {drop.netns.name or drop.netns.inode}"
+
+
+def process(known: Process) -> str:
+    """`nginx (pid 812), unit nginx.service`; `container 3f...` where only the cgroup of its socket is known."""
+    words = [f"{known.comm} (pid {known.pid})"] if known.pid is not None else []
+    for name, value in (("unit", known.unit), ("container", known.container), ("pod", known.pod)):
+        if value is not None:
+            words.append(f"{name} {value}")
+    return ", ".join(words)
 
 
 def place(frame: Frame) -> str:

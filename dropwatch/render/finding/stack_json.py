@@ -12,7 +12,7 @@ def stack_object(finding: Finding, headers: tuple[model.Header, ...]) -> InFull:
     event = finding.drop.event
     observed = Observed(
         cpu=event.cpu,
-        task=Process(pid=event.pid, comm=event.comm),
+        task=Process(pid=event.pid, comm=event.comm, unit=None, container=None, pod=None),
         ethertype=f"0x{event.protocol:04x}" if event.protocol else None,
         length=event.length,
         came_in_through=event.skb_iif or None,

@@ -1,9 +1,10 @@
-"""One dropped packet in full: its headers, its bytes, the kernel's stack, what was observed, and the diagnosis."""
+"""One dropped packet in full: the diagnosis, then its headers, its bytes, the kernel's stack, and what was observed."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 from dropwatch.model.drop import Event, Finding, Frame, Totals
 from dropwatch.model.header import Header
+from dropwatch.model.resent import Lost
 from dropwatch.names import symbols
 from dropwatch.render.finding import phrases
 from dropwatch.render.finding.hexdump import hexdump
@@ -33,7 +34,7 @@ class StackPage:
         self._layout = layout
         self._headers_of = headers_of
         self._numbered = numbered
-        self._text = TextRenderer(layout, own_netns=own_netns)
+        self._text = TextRenderer(layout, verbose=1, own_netns=own_netns)
         self._stacks: dict[_Stack, tuple[int, _Stack]] = {}
         self._told = 0
 
@@ -43,17 +44,20 @@ class StackPage:
         lines = [
             *([self._layout.paint(f"PACKET {self._told}", "bold")] if self._numbered else []),
             *self._text.headline(finding),
+            *self._text.verdict(finding),
             *self._section("HEADERS", _extent(finding), self._headers(headers)),
             *self._section("BYTES", "", hexdump(finding.drop.event.packet, headers, self._layout)),
             *self._stack(finding),
             *self._section("OBSERVED", "", self._observed(finding)),
-            *self._section("DIAGNOSIS", "", self._text.verdict(finding)),
             "",
         ]
         return "\n".join(lines) + "\n"
 
     def tick(self, now: float) -> str:
         return ""
+
+    def sent_again(self, lost: Lost, now: float) -> str:
+        return self._text.sent_again(lost, now)
 
     def end(self, totals: Totals, now: float) -> str:
         return ""

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.drop import Frame, Interface, Netns, Packet
+from dropwatch.model.drop import Frame, Interface, Netns
 from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.names import symbols
 from dropwatch.names.foreign import printable
-from dropwatch.render.finding import phrases
+from dropwatch.render.finding import packet_words, phrases
 from dropwatch.render.finding.text import TextRenderer
 from dropwatch.render.layout import Layout
 
@@ -21,10 +21,6 @@ _BEFORE_TAPS = frozenset({"do_xdp_generic", "netif_receive_generic_xdp", "skb_vl
 _END_COLOURS = {"dropped": ("bold", "red"), "open": ("bold", "yellow")}
 _BAD_VERDICTS = frozenset({"drop", "stolen", "queue"})
 _TOOLS = {"ip6": "ip6tables", "arp": "arptables", "bridge": "ebtables"}
-_ECHO = {("icmp", 8): "echo request", ("icmp", 0): "echo reply"} | {
-    ("icmp6", 128): "echo request",
-    ("icmp6", 129): "echo reply",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,8 @@ class JourneyText:
         """Which packet, and when it was met first (local time)."""
         packet = journey.packet
         time = f"at {datetime.fromtimestamp(journey.time):%H:%M:%S.%f}"
-        parts = (phrases.flow(packet), echo_words(packet), phrases.particulars(packet), time)
+        particulars = packet_words.particulars(packet, everything=True)
+        parts = (packet_words.packet_said(packet), particulars, time)
         first, *rest = self._layout.parts(parts, f"PACKET {journey.number}  ", "    ")
         return [self._layout.paint(first, "bold"), *rest]
 
@@ -145,7 +142,7 @@ class JourneyText:
         """What a capture has of a dropped packet."""
         steps = journey.steps
         if not steps:
-            return "whether a capture sees it is not known: no step of it was seen before it died"
+            return "whether a capture sees it is not known: no step was seen before it was dropped"
         taps = [(number, step) for number, step in enumerate(steps, 1) if step.tap]
         early = ""
         if taps and taps[-1][1].kind == "receive" and _died_before_the_tap(journey):
@@ -224,13 +221,17 @@ def wrapped(layout: Layout, before: Iterable[Piece], pieces: Iterable[Piece], ro
 def step_pieces(step: Step) -> Iterator[Piece]:
     """What the step was, the function, the fields, and whether sniffers see the packet there."""
     text, function = step_words(step), function_words(step.frame)
-    bad = step.answer is not None and step.answer.verdict in _BAD_VERDICTS
-    yield Piece(f"copy {step.copy}: {text}" if step.copy else text, ("bold", "red") if bad else ())
+    yield Piece(f"copy {step.copy}: {text}" if step.copy else text, ("bold", "red") if is_bad(step) else ())
     if function and function != text and step.answer is None:
         yield Piece(function, ("dim",))
     yield from field_pieces(step)
     if step.tap:
         yield Piece(tap_words(step.iface), ("bold", "yellow"), whole=True)
+
+
+def is_bad(step: Step) -> bool:
+    """A chain or a table did not let it pass."""
+    return step.answer is not None and step.answer.verdict in _BAD_VERDICTS
 
 
 def field_pieces(step: Step) -> Iterator[Piece]:
@@ -284,9 +285,3 @@ def tap_words(iface: Interface | None) -> str:
 def changed_words(changed: str) -> str:
     """`now 10.9.2.1:5000 > 10.9.0.2:80`."""
     return changed if "now " in changed else f"now {changed}"
-
-
-def echo_words(packet: Packet) -> str:
-    """`echo request` or `echo reply` for a ping, otherwise nothing."""
-    kind = packet.icmp_type
-    return _ECHO.get((packet.proto or "", kind), "") if kind is not None else ""

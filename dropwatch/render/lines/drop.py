@@ -4,7 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from dropwatch.model.culprits import Culprit
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.drop import Match
+from dropwatch.model.drop import Confidence, Match
+from dropwatch.model.resent import Died
 from dropwatch.render.lines.parts import (
     Cause,
     Frame,
@@ -32,6 +33,16 @@ class Fix:
 
     text: Annotated[str, "what, and what for"]
     command: Annotated[str | None, "for you to run: whydrop never runs it"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """An earlier decision about the packet, without which it would not have died."""
+
+    text: Annotated[str, "what was decided, and by what"]
+    object: Annotated[Culprit | None, "the thing in the configuration that decided it"]
+    confidence: Annotated[Confidence, "as that of the cause"]
+    evidence: Annotated[tuple[str, ...], "observed facts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +105,7 @@ class Drop:
     object: Annotated[Culprit | None, "the thing in the configuration that did it"]
     evidence: Annotated[tuple[Evidence, ...], "observed facts"]
     fix: Annotated[tuple[Fix, ...], "what to do"]
+    led_by: Annotated[tuple[Decision, ...], "what led to it, oldest first"]
     stack: Annotated[tuple[Frame, ...], "of the kernel, innermost first"]
     process: Annotated[
         Process | None, "who holds its socket: it died in a system call of that process, or was for it"
@@ -101,6 +113,36 @@ class Drop:
     hex: Annotated[str | None, "of whydrop stack: the bytes, at most 256, from the network header on"] = None
     layers: Annotated[tuple[Header, ...] | None, "of whydrop stack: every header, then the data"] = None
     observed: Annotated[Observed | None, "of whydrop stack: what else was there"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """Segments of one direction of a TCP connection that were sent again because something died here, of one cause."""
+
+    saddr: Annotated[str, "of the segments: their sender"]
+    daddr: Annotated[str, "destination address"]
+    sport: Annotated[int, "source port"]
+    dport: Annotated[int, "destination port"]
+    netns: Annotated[Netns | None, "that of the sender's socket"]
+    died: Annotated[Died, "what died: the segment, or what acknowledged it"]
+    cause: Annotated[str | None, "why it died; null where this run was not asked for that packet"]
+    function: Annotated[str | None, "in which it died"]
+    segments: Annotated[int, "how many were sent again because of it"]
+    died_ns: Annotated[int, "when the first of them died: the monotonic_ns of its line, if it had one"]
+    sent_again_ns: Annotated[int, "when that was sent again: nanoseconds of CLOCK_MONOTONIC"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retransmissions:
+    """TCP segments that sockets of this host sent again, in connections that fit the filter."""
+
+    segments: Annotated[int, "as the kernel counts them in TcpRetransSegs"]
+    failed: Annotated[int, "how many of them did not leave the host this time either"]
+    lost_here: Annotated[int, "of which the one before, or what acknowledged it, died in this host"]
+    not_lost_here: Annotated[int, "of which nothing was seen to die"]
+    unclear: Annotated[int, "the others: too much of their connections died to be compared"]
+    connections: Annotated[tuple[Lost, ...], "those of lost_here, the most first, at most 100"]
+    not_watched: Annotated[tuple[str, ...], "sentences: where they may have been lost all the same"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,4 +161,7 @@ class End:
     blind_spots: Annotated[tuple[str, ...], "sentences about what this run could not see"]
     journeys: Annotated[
         dict[str, int] | None, "of whydrop trace: how many packets were followed, by their end"
+    ] = None
+    retransmissions: Annotated[
+        Retransmissions | None, "what TCP sent again; left out where the filter is about something else"
     ] = None

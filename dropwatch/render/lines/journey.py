@@ -67,9 +67,10 @@ class Journey:
     steps: Annotated[tuple[Step, ...], "in their order"]
     end: Annotated[
         model.End,
-        "delivered: a socket's reader has it; sent: a device has it; consumed: freed by what had used it; "
+        "delivered: a socket's reader has received it; sent: handed to an interface; consumed: freed by what "
+        "used it; "
         "open: nothing seen since",
     ]
     end_text: Annotated[str, "the same in words"]
     finding: Annotated[Drop | None, "why it was dropped"]
-    process: Annotated[Process | None, "who has it, if that is known"]
+    process: Annotated[Process | None, "the process that received it, if known"]

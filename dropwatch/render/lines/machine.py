@@ -20,7 +20,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """What this machine and this user can do: the only line of `whydrop check`."""
+    """What this host and this user can do: the only line of `whydrop check`."""
 
     type: ClassVar[Literal["check"]] = "check"
     schema: ClassVar[Schema] = 1

@@ -1,16 +1,19 @@
 """The parts of a line, made of the model."""
 
-from datetime import UTC, datetime
+from functools import lru_cache
 
 from dropwatch.model import drop as model
-from dropwatch.render.lines.parts import Frame, Interface, Netns, Packet, Process
+from dropwatch.names.cause_address import cause_url
+from dropwatch.render.clock import time_words
+from dropwatch.render.lines.parts import Cause, Frame, Interface, Netns, Packet, Process
 
 
 def time_text(seconds: float) -> str:
     """Seconds since 1970 as the JSON has them: UTC, to the microsecond."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return time_words(seconds, "utc")
 
 
+@lru_cache(maxsize=1024)
 def address_text(address: model.Address | None) -> str | None:
     return None if address is None else str(address)
 
@@ -53,5 +56,11 @@ def netns(known: model.Netns | None) -> Netns | None:
     return None if known is None else Netns(inode=known.inode, name=known.name)
 
 
+def cause(cause_id: str, title: str, confidence: model.Confidence) -> Cause:
+    return Cause(id=cause_id, title=title, confidence=confidence, url=cause_url(cause_id))
+
+
 def process(known: model.Process | None) -> Process | None:
-    return None if known is None else Process(pid=known.pid, comm=known.comm)
+    if known is None:
+        return None
+    return Process(pid=known.pid, comm=known.comm, unit=known.unit, container=known.container, pod=known.pod)

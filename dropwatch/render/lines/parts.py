@@ -71,8 +71,11 @@ class Netns:
 class Process:
     """A process."""
 
-    pid: Annotated[int, "its process id"]
-    comm: Annotated[str, "its name, at most 15 bytes"]
+    pid: Annotated[int | None, "its process id; null where only the cgroup of its socket is known"]
+    comm: Annotated[str | None, "its name, at most 15 bytes"]
+    unit: Annotated[str | None, "of systemd: by the cgroup in which the socket was made, as the next two"]
+    container: Annotated[str | None, "its id, or its name with LXC and systemd-nspawn"]
+    pod: Annotated[str | None, "the uid of the Kubernetes pod, or the id of Podman's"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,4 +87,8 @@ class Cause:
     confidence: Annotated[
         Confidence,
         "certain: the kernel said so, or what was read for this packet leaves no other explanation",
+    ]
+    url: Annotated[
+        str | None,
+        "of its page in a browser, made of WHYDROP_CAUSE_URL; null without that, and for unknown",
     ]

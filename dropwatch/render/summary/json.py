@@ -1,8 +1,7 @@
 """A summary as one JSON object on a line."""
 
 from dropwatch.model import summary as model
-from dropwatch.render.lines.made import address_text, frame, iface, netns, time_text
-from dropwatch.render.lines.parts import Cause
+from dropwatch.render.lines.made import address_text, cause, frame, iface, netns, time_text
 from dropwatch.render.lines.summary import Flow, Outside, Row, Summary
 from dropwatch.render.lines.write import line
 
@@ -34,7 +33,7 @@ class SummaryJson:
     def _row(self, row: model.SummaryRow) -> Row:
         frames = row.finding.drop.stack if row.finding is not None else ()
         return Row(
-            cause=Cause(id=row.cause_id, title=row.title, confidence=row.confidence),
+            cause=cause(row.cause_id, row.title, row.confidence),
             also=row.also,
             where=frame(row.where),
             reason=row.reason,

@@ -7,7 +7,7 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.model.summary import SummaryRow
 from dropwatch.render.summary import phrases
 
-Page = Literal["rows", "row", "beside"]
+Page = Literal["rows", "row", "beside", "help"]
 _ORDERS: dict[str, Callable[[SummaryRow], Any]] = {
     "rate": lambda row: (-row.rate, -row.packets),
     "total": lambda row: -row.packets,
@@ -29,6 +29,7 @@ class Look:
     page: Page = "rows"
     selected: str | None = None
     scroll: int = 0
+    _before_help: Page = "rows"
 
     def rows(self, rows: Sequence[SummaryRow]) -> list[SummaryRow]:
         """Those that the filter lets through, in the order that was chosen."""
@@ -47,6 +48,8 @@ class Look:
             return True
         elif key in ("p", " "):
             self.paused = not self.paused
+        elif key == "?" and self.page != "help":
+            self._before_help, self.page, self.scroll = self.page, "help", 0
         elif self.page == "rows":
             self._press_in_rows(key, rows, height)
         else:
@@ -90,7 +93,9 @@ class Look:
             self.selected = rows[min(max(self.at(rows) + step, 0), len(rows) - 1)].key
 
     def _press_in_page(self, key: str, height: int) -> None:
-        if key in ("escape", "enter", "backspace", "o"):
+        if self.page == "help" and key in ("escape", "enter", "backspace", "?"):
+            self.page, self.scroll = self._before_help, 0
+        elif key in ("escape", "enter", "backspace", "o"):
             self.page, self.scroll = "rows", 0
         elif (step := _steps(height, 1 << 16).get(key)) is not None:
             self.scroll = max(0, self.scroll + step)
@@ -115,7 +120,7 @@ def _words(row: SummaryRow) -> str:
     parts = (
         row.cause_id,
         row.title,
-        phrases.what_did_it(row),
+        phrases.what(row),
         phrases.where(row, None),
         *row.also,
         row.note or "",

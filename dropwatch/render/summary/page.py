@@ -14,12 +14,34 @@ from dropwatch.render.summary.keys import Look
 Style = Literal["plain", "bold", "dim", "selected", "heading", "certain", "likely"]
 _HEAD_LINES, _PANEL_LINES, _BESIDE_LINES, _KEY_LINES = 4, 5, 2, 1
 _FEWEST_ROWS = 3
+_WIDE = 132  # columns in which the place stands beside
 _SPARK = 10
+_LEAST_FOR_SPARKS = 72  # columns; with fewer two rules would look alike
 _KEYS = {
-    "rows": "Up/Down Enter:explain s:sort r:reverse /:filter o:other counters p:pause q:leave",
-    "row": "Esc:back  Up/Down:scroll  p:pause  q:leave",
-    "beside": "Esc:back  Up/Down:scroll  p:pause  q:leave",
+    "rows": "Up/Down Enter:explain s:sort /:filter o:other counters p:pause ?:help q:leave",
+    "row": "Esc:back  Up/Down:scroll  p:pause  ?:help  q:leave",
+    "beside": "Esc:back  Up/Down:scroll  p:pause  ?:help  q:leave",
+    "help": "Esc:back  Up/Down:scroll  q:leave",
 }
+_HELP = (
+    ("Each row is one sort of drops: the same cause, place, reason and object.", ""),
+    ("per s", "packets a second, since the last summary"),
+    ("total", "packets since the start, counted in the kernel: exact"),
+    ("1 minute", "the last minute; the highest bar is the most of this row"),
+    ("what", "the rule that drops them, else what happened; ... after ports: not all packets were looked at"),
+    ("", "the cause is that of the packets that were looked at: the 1st, 2nd, 4th, ..."),
+    ("", "red: certain; yellow: probably; dim: none of it came since the last summary"),
+    ("below", "the row that is selected, in full; then what died where whydrop cannot see it"),
+    ("Keys", ""),
+    ("Up, Down, k, j", "select a row; also Page up, Page down, Home, End"),
+    ("Enter", "the row's explanation: evidence, what to do, the kernel's stack"),
+    ("s, r", "sort by rate, total, since, why; the other way round"),
+    ("/", "only rows that contain a text; Esc shows all again"),
+    ("o", "counters of NIC, queues and protocols, and the flows that lost most"),
+    ("p, Space", "pause; it goes on counting"),
+    ("?", "this page; any of Esc, Enter, ? leads back"),
+    ("q", "leave"),
+)
 _TYPING_KEYS = "type what the rows must contain  Enter:done  Esc:no filter"
 
 
@@ -44,13 +66,16 @@ class SummaryPage:
         elif look.page == "rows":
             body = self._rows_page(summary, look, width, room)
         else:
-            whole = list(
-                self._row(summary, look, width) if look.page == "row" else self._beside(summary, width)
-            )
+            whole = list(self._page(summary, look, width))
             look.scroll = max(0, min(look.scroll, len(whole) - room))
             body = whole[look.scroll :]
         body = [*body[:room], *[Line("")] * (room - len(body)), Line(keys, "dim")]
         return [Line(fitted(line.text, width), line.style) for line in body[:height]]
+
+    def _page(self, summary: Summary, look: Look, width: int) -> Iterator[Line]:
+        if look.page == "help":
+            return _help(width)
+        return self._row(summary, look, width) if look.page == "row" else self._beside(summary, width)
 
     def _rows_page(self, summary: Summary, look: Look, width: int, room: int) -> list[Line]:
         rows = look.rows(summary.rows)
@@ -83,7 +108,8 @@ class SummaryPage:
         harmless = sum(summary.suppressed.values())
         if harmless:
             choice += f"; {phrases.number(harmless)} harmless not shown"
-        heading = f"{'per s':>7} {'total':>11}  {'since':8}  {'1 minute':>{_SPARK}}  why"
+        minute = f"{'1 minute':>{_SPARK}}  " if width >= _LEAST_FOR_SPARKS else ""
+        heading = f"{'per s':>7} {'total':>11}  {minute}what"
         since = f"since {phrases.clock(summary.since)} ({elapsed})"
         return [
             Line(_ends(f"{left}  {since}", right, width), "bold"),
@@ -93,12 +119,12 @@ class SummaryPage:
         ]
 
     def _line(self, row: SummaryRow, width: int, *, selected: bool) -> Line:
-        spark = phrases.sparkline(row.history, _SPARK, blocks=self._blocks)
-        by = phrases.what_did_it(row) or phrases.where(row, self._own_netns)
-        text = (
-            f"{phrases.rate(row.rate):>7} {phrases.number(row.packets):>11}  {phrases.clock(row.first)}  {spark}"
-            f"  {phrases.cause(row)}{' +' if row.also else ''}  {by}"
-        )
+        spark = ""
+        if width >= _LEAST_FOR_SPARKS:
+            spark = f"{phrases.sparkline(row.history, _SPARK, blocks=self._blocks)}  "
+        text = f"{phrases.rate(row.rate):>7} {phrases.number(row.packets):>11}  {spark}{phrases.what(row)}"
+        if width >= _WIDE:
+            text += f"  {phrases.where(row, self._own_netns)}"
         if selected:
             return Line(fitted(printable(text), width).ljust(width), "selected")
         return Line(printable(text), _style(row))
@@ -107,13 +133,12 @@ class SummaryPage:
         """The selected row in words."""
         lines = [Line("-" * width, "dim")]
         if row is not None:
-            parts = (
-                f"{row.title} ({row.confidence})",
-                phrases.what_did_it(row),
-                phrases.where(row, self._own_netns),
-                row.note or "",
+            since = f"since {phrases.clock(row.first)}, {phrases.number(row.samples)} looked at"
+            beside = f"[{phrases.cause(row)}] {phrases.where(row, self._own_netns)}"
+            what = Layout(width).paragraph(phrases.what(row))
+            lines += map(
+                Line, (*what[: _PANEL_LINES - 3], beside, "; ".join(filter(None, (since, row.note))))
             )
-            lines += [Line(printable(part)) for part in parts if part]
         return [*lines, *[Line("")] * _PANEL_LINES][:_PANEL_LINES]
 
     def _beside_in_short(self, summary: Summary, width: int) -> list[Line]:
@@ -146,7 +171,7 @@ class SummaryPage:
         looked = "1 packet was" if row.samples == 1 else f"{phrases.number(row.samples)} packets were"
         yield Line(f"{looked} looked at; this is the last of them:", "dim")
         yield Line("")
-        page = TextRenderer(layout, stack=True, own_netns=self._own_netns)
+        page = TextRenderer(layout, verbose=2, own_netns=self._own_netns)
         yield from map(Line, page.finding(row.finding, 0.0).splitlines())
 
     def _beside(self, summary: Summary, width: int) -> Iterator[Line]:
@@ -167,6 +192,16 @@ class SummaryPage:
         if not found:
             yield Line("  none has risen", "dim")
         yield Line("")
+
+
+def _help(width: int) -> Iterator[Line]:
+    layout = Layout(width)
+    for name, text in _HELP:
+        if not text:
+            yield from (Line(line, "bold") for line in layout.paragraph(name))
+        else:
+            lead = f"  {name:<14}  "
+            yield from map(Line, layout.paragraph(text, lead, " " * len(lead)))
 
 
 def _style(row: SummaryRow) -> Style:

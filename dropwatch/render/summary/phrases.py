@@ -3,12 +3,15 @@
 import time
 from collections.abc import Iterable, Sequence
 
+from dropwatch.model.culprits import ChainPolicy, Culprit, EbtablesRule, IptablesRule, NftRule
 from dropwatch.model.drop import Netns
 from dropwatch.model.summary import FlowCount, Outside, Summary, SummaryRow
 from dropwatch.render.finding import phrases
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS = ".:-=+*%#"
+_PORTS = 3
+_TOOLS = {"ip6": "ip6tables", "arp": "arptables"}
 _KINDS = {"nic": "in the NIC", "driver": "in the driver of", "qdisc": "in the queue of"}
 
 
@@ -50,20 +53,62 @@ def sparkline(history: Sequence[int], width: int, *, blocks: bool = True) -> str
     return text.rjust(width)[-width:]
 
 
-def what_did_it(row: SummaryRow) -> str:
-    """`nftables rule ip filter INPUT handle 4 ...`, or nothing."""
-    if row.culprit is None:
+def what(row: SummaryRow) -> str:
+    """The rule that did it (`nft rule ip filter input handle 4: ...`), else what happened, to which ports, by what.
+
+    It says "probably" where that is all that is known.
+    """
+    text = "" if row.culprit is None else _rule(row.culprit)
+    if not text:
+        parts = (_ports(row), row.title, "" if row.culprit is None else object_of(row.culprit))
+        text = ": ".join(part for part in parts if part)
+    text = f"probably {text}" if row.confidence == "likely" else text
+    return f"{text}, and others" if row.also else text
+
+
+def object_of(culprit: Culprit) -> str:
+    """`SA src 10.9.0.1 dst ...`."""
+    return f"{phrases.object_words(culprit.kind)} {culprit.text}"
+
+
+def _rule(culprit: Culprit) -> str:
+    """A rule or a policy by its place, then as it is listed; nothing for another object."""
+    match culprit:
+        case NftRule():
+            handle = f"handle {culprit.handle}" if culprit.handle is not None else ""
+            return _placed(("nft rule", culprit.family, culprit.table, culprit.chain, handle), culprit.text)
+        case IptablesRule() | EbtablesRule():
+            tool = "ebtables" if isinstance(culprit, EbtablesRule) else _TOOLS.get(culprit.family, "iptables")
+            number = str(culprit.number) if culprit.number is not None else ""
+            text = culprit.text.removeprefix(f"-A {culprit.chain} ")
+            return _placed((f"{tool} rule", culprit.table, culprit.chain, number), text)
+        case ChainPolicy():
+            verdict = culprit.policy or culprit.target or culprit.text
+            return _placed(("policy of chain", culprit.family, culprit.table, culprit.chain), verdict)
+    return ""
+
+
+def _placed(parts: Iterable[str | None], text: str) -> str:
+    return f"{' '.join(part for part in parts if part)}: {text}"
+
+
+def _ports(row: SummaryRow) -> str:
+    """`udp port 5000`, `udp 53, udp 5000, ...`: there may be others where not every packet was looked at."""
+    if not row.ports:
         return ""
-    return f"{phrases.object_words(row.culprit.kind)} {row.culprit.text}"
+    named = row.ports[:_PORTS]
+    text = named[0].replace(" ", " port ") if len(named) == 1 else ", ".join(named)
+    return f"{text}, ..." if len(row.ports) > _PORTS or row.samples < row.packets else text
 
 
 def where(row: SummaryRow, own_netns: int | None) -> str:
-    """`nft_do_chain+0x1c [nf_tables], NETFILTER_DROP, vb (netns b)`."""
-    parts = [phrases.place(row.where), row.reason or "", _interface(row, own_netns)]
+    """`vb (netns b), nft_do_chain+0x1c [nf_tables], NETFILTER_DROP`."""
+    parts = [interface(row, own_netns), phrases.place(row.where), row.reason or ""]
     return ", ".join(part for part in parts if part)
 
 
-def _interface(row: SummaryRow, own_netns: int | None) -> str:
+def interface(row: SummaryRow, own_netns: int | None) -> str:
+    """`vb (netns b)`."""
     name = (row.iface.name or f"interface {row.iface.index}") if row.iface is not None else ""
     return f"{name}{_in_netns(row.netns, own_netns)}".strip()
 
@@ -75,8 +120,8 @@ def _in_netns(netns: Netns | None, own_netns: int | None) -> str:
 
 
 def cause(row: SummaryRow) -> str:
-    """`firewall.rule`, `unknown`, `ipsec.no-state (likely)`."""
-    return f"{row.cause_id} (likely)" if row.confidence == "likely" else row.cause_id
+    """`netfilter.nft-rule`, `unknown`, `ipsec.no-state, also ipsec.replay`."""
+    return f"{row.cause_id}, also {', '.join(row.also)}" if row.also else row.cause_id
 
 
 def flow(found: FlowCount) -> str:
@@ -89,7 +134,7 @@ def flow(found: FlowCount) -> str:
 def outside(found: Outside, own_netns: int | None) -> str:
     """`212 lost in the NIC eth0: rx_missed_errors (the card had no room...)`."""
     counter = found.counter
-    what = "lost" if counter.loss else "times"
+    what = "lost" if counter.loss else "time" if found.count == 1 else "times"
     place = f"{_KINDS[counter.kind]} {counter.device}" if counter.kind in _KINDS else ""
     if counter.kind == "softnet":
         place = "in the queues of the CPUs"

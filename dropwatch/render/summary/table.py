@@ -2,26 +2,25 @@
 
 from collections.abc import Iterator
 
-from tabulate import MIN_PADDING, tabulate
-
 from dropwatch.model.summary import Summary, SummaryRow
-from dropwatch.names.foreign import printable
 from dropwatch.render.layout import Layout
 from dropwatch.render.summary import phrases
 
 _WIDTH = 80
-_HEADS = ("per s", "total", "why", "by, where")
-_CAUSE_WIDTH = 24
-_GAPS = 3 * 2  # between four columns
+_HEADS = ("per s", "total", "what")
 _MOST_ROWS = 30
 _MOST_FLOWS = 3
 _MOST_OUTSIDE = 6
 
 
 class SummaryTable:
-    """Summaries for people. `own_netns` is the namespace that needs no name."""
+    """Summaries for people. `own_netns` is the namespace that needs no name.
 
-    def __init__(self, layout: Layout, own_netns: int | None) -> None:
+    The kernel's function and reason stand there where the cause is unknown, else only in a `verbose` one.
+    """
+
+    def __init__(self, layout: Layout, own_netns: int | None, *, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._layout = Layout(_WIDTH, layout.colour)
         self._own_netns = own_netns
 
@@ -44,29 +43,27 @@ class SummaryTable:
         if not shown:
             return
         numbers = [(phrases.rate(row.rate), phrases.number(row.packets)) for row in shown]
-        heads = [
-            " " * (len(head) + MIN_PADDING) for head in _HEADS
-        ]  # as wide as tabulate makes them at least
-        wide = sum(max(map(len, column)) for column in zip(heads[:2], *numbers, strict=True))
-        causes = min(_CAUSE_WIDTH, max(len(_cause(row)) for row in shown))
-        room = _WIDTH - _GAPS - wide - max(causes, len(heads[2]))
-        rows = [(*pair, _cause(row), self._by(row)) for pair, row in zip(numbers, shown, strict=True)]
-        yield from tabulate(
-            rows,
-            _HEADS,
-            tablefmt="simple",
-            disable_numparse=True,
-            colalign=("right", "right", "left", "left"),
-            maxcolwidths=[None, None, causes, room],
-        ).splitlines()
+        widths = [max(map(len, column)) for column in zip(_HEADS[:2], *numbers, strict=True)]
+        yield self._layout.paint(self._numbers(_HEADS[:2], widths) + _HEADS[2], "bold")
+        for row, pair in zip(shown, numbers, strict=True):
+            yield from self._row(row, self._numbers(pair, widths))
         if len(summary.rows) > len(shown):
             rest = summary.rows[len(shown) :]
             packets = phrases.number(sum(row.packets for row in rest))
             yield f"... and {len(rest)} more rows with {packets} packets"
 
-    def _by(self, row: SummaryRow) -> str:
-        parts = (phrases.what_did_it(row), phrases.where(row, self._own_netns), row.note or "")
-        return "\n".join(printable(part) for part in parts if part)
+    def _row(self, row: SummaryRow, numbers: str) -> Iterator[str]:
+        """What happened, then where it did, its cause's id, and what there is to note."""
+        room = " " * len(numbers)
+        yield from self._layout.paragraph(phrases.what(row), numbers, room)
+        in_full = self._verbose or row.cause_id == "unknown"
+        where = (phrases.where if in_full else phrases.interface)(row, self._own_netns)
+        for text in (f"[{phrases.cause(row)}] {where}", row.note or ""):
+            for line in self._layout.paragraph(text, f"{room}  ", f"{room}  ") if text else ():
+                yield self._layout.paint(line, "dim")
+
+    def _numbers(self, numbers: tuple[str, ...], widths: list[int]) -> str:
+        return "".join(f"{number:>{width}}  " for number, width in zip(numbers, widths, strict=True))
 
     def _flows(self, summary: Summary) -> Iterator[str]:
         label = "flows: "
@@ -84,11 +81,3 @@ class SummaryTable:
                 )
             if len(found) > _MOST_OUTSIDE:
                 yield f"{' ' * len(label)}and {len(found) - _MOST_OUTSIDE} more (--json has all)"
-
-
-def _cause(row: SummaryRow) -> str:
-    """A dot or a hyphen is where it may be broken."""
-    text = phrases.cause(row)
-    if row.also:
-        text += f", also {', '.join(row.also)}"
-    return printable(text)

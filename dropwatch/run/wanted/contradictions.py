@@ -1,8 +1,10 @@
 """Finds the filter that no packet on earth can match, so that nobody waits for one."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from dropwatch.errors import WrongUsage
+from dropwatch.match.coverage import asked_flows
 from dropwatch.model.filter import Filter, Network, PortRange
 from dropwatch.names import protocols
 
@@ -12,6 +14,7 @@ def refuse_impossible(wanted: Filter) -> None:
     _refuse_two_families(wanted)
     _refuse_ports_without_ports(wanted)
     _refuse_neither_end(wanted)
+    _refuse_no_flow(wanted)
     for option, asked, excluded in (
         ("--cause", wanted.causes, wanted.not_causes),
         ("--reason", wanted.reasons, wanted.not_reasons),
@@ -19,7 +22,7 @@ def refuse_impossible(wanted: Filter) -> None:
         if asked and asked <= excluded:
             name = min(asked)
             raise WrongUsage(
-                f"{option} {name} and {option} '!{name}' exclude each other", "leave one of the two away"
+                f"{option} {name} and {option} '!{name}' exclude each other", "leave out one of the two"
             )
 
 
@@ -28,6 +31,7 @@ def _refuse_two_families(wanted: Filter) -> None:
         (" ".join(f"-{family}" for family in sorted(wanted.families)), wanted.families),
         *((option, _families(networks)) for option, networks in _addresses(wanted)),
         (_proto_words(wanted), _proto_families(wanted.protos)),
+        ("--icmp-type", _proto_families(frozenset(proto for proto, _ in wanted.icmp_types))),
     ]
     asked = [(option, families) for option, families in asked if families]
     for n, (first, families) in enumerate(asked):
@@ -35,7 +39,7 @@ def _refuse_two_families(wanted: Filter) -> None:
             if not families & others:
                 raise WrongUsage(
                     f"no packet can match: {first} is {_words(families)}, {second} is {_words(others)}",
-                    "ask for one family, or leave one of the two away",
+                    "ask for one family, or leave out one of the two",
                 )
 
 
@@ -71,13 +75,18 @@ def _words(families: frozenset[int]) -> str:
 def _refuse_ports_without_ports(wanted: Filter) -> None:
     if not wanted.protos or wanted.protos & protocols.WITH_PORTS:
         return
+    if wanted.protos == {protocols.ARP} and (wanted.saddr or wanted.daddr or wanted.host):
+        raise WrongUsage(
+            "no packet can match: the addresses in ARP are known to an expression only",
+            "for example: whydrop 'arp host 10.0.0.1'",
+        )
     for option, ranges in (("--sport", wanted.sport), ("--dport", wanted.dport), ("--port", wanted.port)):
         if ranges:
             low, high = ranges[0]
             port = f"{option} {low}" if low == high else f"{option} {low}-{high}"
-            hint = "leave one of the two away"
+            hint = "leave out one of the two"
             if wanted.protos & protocols.IPSEC:
-                hint = f"leave --proto away: {port} alone also finds the ESP and AH packets that carry it"
+                hint = f"leave out --proto: {port} alone also finds the ESP and AH packets that carry it"
             raise WrongUsage(f"no packet can match: {_proto_words(wanted)} has no ports for {port}", hint)
 
 
@@ -92,8 +101,22 @@ def _refuse_neither_end(wanted: Filter) -> None:
         if impossible:
             raise WrongUsage(
                 f"no packet can match: {of_ends} fix both ends, and {option} is neither of them",
-                f"leave {option} away",
+                f"leave out {option}",
             )
+
+
+def _refuse_no_flow(wanted: Filter) -> None:
+    """What the others do not find: no flow is all of this at once. ARP is no flow."""
+    if not wanted.names_flow_by_options or protocols.ARP in wanted.protos or asked_flows(wanted):
+        return
+    if wanted.expression is not None and wanted.expression.asks_tag:  # of a frame: no flow that is carried
+        return
+    if wanted.expression is not None and asked_flows(replace(wanted, expression=None)):
+        raise WrongUsage(
+            "no packet can match: the expression and the options exclude each other",
+            "ask for all of it in one of the two",
+        )
+    raise WrongUsage("no packet can match: the options exclude each other", "leave out one of them")
 
 
 def _meet(one: Network, other: Network) -> bool:

@@ -1,4 +1,4 @@
-"""A BPF program that drops everything, linked where no tool does it: to a netfilter hook, to the lookup of sockets."""
+"""A BPF program that drops everything, where no tool attaches it: netfilter hooks, lookups of sockets, cgroups."""
 
 import ctypes
 import os
@@ -13,14 +13,24 @@ from scenarios.namespaces import LIBC, Namespace
 
 NAME = "drop_all"
 SYS_BPF = 321  # x86_64
-PROG_LOAD, LINK_CREATE = 5, 28  # linux/bpf.h
+PROG_LOAD, PROG_ATTACH, LINK_CREATE = 5, 8, 28  # linux/bpf.h
+ALLOW_MULTI = 2  # BPF_F_ALLOW_MULTI
+TCX_INGRESS = 46
 PROG_TYPE_NETFILTER, ATTACH_NETFILTER = 32, 45
 PROG_TYPE_SK_LOOKUP, ATTACH_SK_LOOKUP = 30, 36
 PROG_TYPE_XDP = 6
+PROG_TYPE_SCHED_CLS = 3
+PROG_TYPE_CGROUP_SKB = 8
+PROG_TYPE_LWT_OUT = 11
+INGRESS, EGRESS = 0, 1  # BPF_CGROUP_INET_INGRESS, _EGRESS
 LOCAL_IN = 1
 DROP = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack(
     "<BBhi", 0x95, 0, 0, 0
 )  # r0 = NF_DROP, SK_DROP, XDP_ABORTED; exit
+SHOT = struct.pack("<BBhi", 0xB7, 0, 0, 2) + struct.pack("<BBhi", 0x95, 0, 0, 0)  # r0 = TC_ACT_SHOT; exit
+PASS = struct.pack("<BBhi", 0xB7, 0, 0, 1) + struct.pack(
+    "<BBhi", 0x95, 0, 0, 0
+)  # r0 = 1: what a cgroup lets pass
 REDIRECT = b"".join(  # bpf_redirect(9999, 0), to an interface that is not there; exit
     struct.pack("<BBhi", *each)
     for each in ((0xB7, 1, 0, 9999), (0xB7, 2, 0, 0), (0x85, 0, 0, 23), (0x95, 0, 0, 0))
@@ -59,29 +69,95 @@ def dropping_lookups(end: Namespace) -> Iterator[None]:
         os.close(link)
 
 
-def drop_by_generic_xdp(end: Namespace, instructions: bytes = DROP) -> None:
-    """Everything that comes in through the interface of this namespace dies, until the program is taken off."""
+def drop_by_xdp(end: Namespace, instructions: bytes = DROP, mode: str = "xdpgeneric") -> int:
+    """Everything that comes in through the interface of this namespace dies; the number of the program.
+
+    Of `mode` xdpdrv in the driver.
+    """
     with _loaded(PROG_TYPE_XDP, 0, instructions) as program:
-        about = Path(f"/proc/self/fdinfo/{program}").read_text()
-        number = about.partition("prog_id:")[2].split()[0]
-        end.run(f"bpftool net attach xdpgeneric id {number} dev {end.iface}")
+        number = _number(program)
+        end.run(f"bpftool net attach {mode} id {number} dev {end.iface}")
+    return number
+
+
+def at_cgroup(directory: Path, hook: int, code: bytes = DROP, name: str = NAME) -> int:
+    """For the sockets of the cgroup and of those below, until it is removed; the number of the program."""
+    group = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _loaded(PROG_TYPE_CGROUP_SKB, hook, code, name) as program:
+            _bpf(PROG_ATTACH, bytearray(struct.pack("=IIII", group, program, hook, ALLOW_MULTI)))
+            return _number(program)
+    finally:
+        os.close(group)
+
+
+def drop_by_route(end: Namespace, route: str) -> int:
+    """What leaves by this route dies in a program of it; the number of the program."""
+    with _loaded(PROG_TYPE_LWT_OUT, 0, SHOT) as program:
+        number = _number(program)
+        pinned = Path("/sys/fs/bpf", f"whydrop-{number}")
+        steps = (
+            "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf",
+            f"bpftool prog pin id {number} {pinned}",
+            f"ip route add {route} encap bpf out pinned {pinned}",
+        )
+        end.run(f"sh -ec '{'; '.join(steps)}'")
+    return number
+
+
+def drop_by_tc(end: Namespace) -> int:
+    """Every IPv4 packet that comes in through the interface dies in a filter of tc; the number of the program."""
+    with _loaded(PROG_TYPE_SCHED_CLS, 0, SHOT) as program:
+        number = _number(program)
+        pinned = Path("/sys/fs/bpf", f"whydrop-{number}")
+        end.run(f"tc qdisc add dev {end.iface} clsact")
+        steps = (
+            "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf",
+            f"bpftool prog pin id {number} {pinned}",
+            f"tc filter add dev {end.iface} ingress protocol ip pref 9 handle 4 "
+            f"bpf direct-action object-pinned {pinned}",
+            f"rm {pinned}",
+        )
+        end.run(f"sh -ec '{'; '.join(steps)}'")
+    return number
 
 
 @contextmanager
-def _loaded(kind: int, attached_to: int, code: bytes = DROP) -> Iterator[int]:
+def dropping_at_tcx(end: Namespace) -> Iterator[int]:
+    """What comes in through the interface dies in a program that no filter of tc has; its number. Raises NoSuchLink."""
+    with _loaded(PROG_TYPE_SCHED_CLS, 0, SHOT) as program, end.entered():
+        number = _number(program)
+        attribute = struct.pack("=IIII16x", program, socket.if_nametoindex(end.iface), TCX_INGRESS, 0)
+        try:
+            link = _bpf(LINK_CREATE, bytearray(attribute))
+        except AssertionError as why:
+            raise NoSuchLink(str(why)) from None
+    try:
+        yield number
+    finally:
+        os.close(link)
+
+
+@contextmanager
+def _loaded(kind: int, attached_to: int, code: bytes = DROP, name: str = NAME) -> Iterator[int]:
     """The program, which its link keeps when this ends."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)  # before 5.11 a program counts as locked memory
     instructions, licence = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b"GPL")
     load = bytearray(72)
     struct.pack_into("=IIQQ", load, 0, kind, len(code) // 8, *map(ctypes.addressof, (instructions, licence)))
-    struct.pack_into("=16s", load, 48, NAME.encode())
+    struct.pack_into("=16s", load, 48, name.encode())
     struct.pack_into("=I", load, 68, attached_to)
     program = _bpf(PROG_LOAD, load)
     try:
         yield program
     finally:
         os.close(program)
+
+
+def _number(program: int) -> int:
+    """By which the kernel knows an open one."""
+    return int(Path(f"/proc/self/fdinfo/{program}").read_text().partition("prog_id:")[2].split()[0])
 
 
 def _bpf(command: int, attribute: bytearray) -> int:

@@ -11,7 +11,9 @@ from scenarios.whydrop_process import Whydrop, keep, recordings_are_wanted
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those with a whydrop of their own come first: the one that many share would look at their floods as well."""
-    items.sort(key=lambda item: not {"whydrop", "watchers"}.isdisjoint(getattr(item, "fixturenames", ())))
+    items.sort(
+        key=lambda item: not {"whydrop", "filtered", "watchers"}.isdisjoint(getattr(item, "fixturenames", ()))
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

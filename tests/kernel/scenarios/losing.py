@@ -157,7 +157,7 @@ def backup_of_a_bond(lab: Lab) -> None:
 
 
 def xdp(lab: Lab) -> None:
-    bpf_links.drop_by_generic_xdp(lab.b)
+    bpf_links.drop_by_xdp(lab.b)
 
 
 def route_for_redirects(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from scenarios.firewalls import nft
 from scenarios.namespaces import Lab, Namespace
 from scenarios.outgoing import Losses, probes_follow, shown
 from scenarios.outgoing import told as sent
-from scenarios.tallies import said, told
+from scenarios.tallies import died_in, said, told
 from scenarios.tunnels import Way, gcm, way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
@@ -52,7 +52,7 @@ def block(end: Namespace, network: str, priority: int) -> None:
 
 @pytest.mark.parametrize("changed", TAKEN)
 def test_a_policy_that_is_gone(lab: Lab, whydrop: Whydrop, changed: bool) -> None:
-    """The /32 refuses, the /24 is all that can be read afterwards."""
+    """The /32 refuses, the /24 is all that can be read afterwards: a probe saw which it was."""
     narrow, wide = f"{lab.b.v4}/32", f"{lab.b.v4.rpartition('.')[0]}.0/24"
     block(lab.a, narrow, NARROW)
     block(lab.a, wide, WIDE)
@@ -62,22 +62,46 @@ def test_a_policy_that_is_gone(lab: Lab, whydrop: Whydrop, changed: bool) -> Non
         if changed:
             lab.a.configure(f"xfrm policy delete dst {narrow} proto udp dport {PORT} dir out")
     found = losses.deaths(3, PORT)
-    told(found, "ipsec.policy-block", confidence=("likely" if changed else "certain",))
+    told(found, "ipsec.policy-block", f"priority {NARROW}")
     for line in found:
-        assert ("policies of this namespace changed" in said(line)) == changed, shown([line])
-        assert line["object"]["priority"] == (WIDE if changed else NARROW), shown([line])
+        assert ("after the drop: it is gone" in said(line)) == changed, shown([line])
+        assert "replaced" not in said(line), shown([line])
+        assert line["object"]["priority"] == NARROW, shown([line])
 
 
 def test_all_policies_are_gone(lab: Lab, whydrop: Whydrop) -> None:
-    """Nobody set a default policy: it is not to be blamed."""
+    """Nobody set a default policy: it is not to be blamed, but the policy that was there."""
     block(lab.a, lab.b.v4, NARROW)
     losses = Losses(lab.a, whydrop)
     with stopped(whydrop):
         assert sent(lab.a, (lab.a.v4, lab.b.v4), PORT, 3) == ["EPERM"] * 3
         lab.a.run("ip xfrm policy flush")
     found = losses.deaths(3, PORT)
-    told(found, "ipsec.policy-block", "policies of this namespace changed")
-    assert all(line["object"] is None for line in found), shown(found)
+    told(found, "ipsec.policy-block", "after the drop: it is gone")
+    assert all(line["object"]["priority"] == NARROW for line in found), shown(found)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_policy_that_was_updated(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    """It keeps its index. What comes in clear text was refused for the template of the drop."""
+    one = way(lab, family)
+    lab.b.configure(one.policy("in"))
+    with stopped(whydrop):
+        one.send(3)
+        lab.b.configure(one.but(reqid=one.reqid + 1).policy("in").replace("policy add", "policy update"))
+    found = deaths(whydrop, lab.b, 3, one.port)
+    told(found, "ipsec.template-mismatch", f"reqid {one.reqid}", "after the drop: it has been replaced")
+    assert {line["object"]["templates"][0]["reqid"] for line in found} == {one.reqid}, shown(found)
+
+
+def test_a_policy_with_a_mark(lab: Lab, whydrop: Whydrop) -> None:
+    """What the probe reads is what netlink tells: the policy is not said to have been replaced."""
+    one = way(lab, 4)
+    lab.b.configure(one.policy("in", "mark 0x0 mask 0x700 priority 5"))
+    one.send(3)
+    found = deaths(whydrop, lab.b, 3, one.port)
+    told(found, "ipsec.template-mismatch", "policy at the drop")
+    assert not any("after the drop" in said(line) for line in found), shown(found)
 
 
 def test_a_change_elsewhere_or_earlier_is_none(lab: Lab, whydrop: Whydrop) -> None:
@@ -94,7 +118,7 @@ def test_a_change_elsewhere_or_earlier_is_none(lab: Lab, whydrop: Whydrop) -> No
 
 @pytest.mark.parametrize("changed", TAKEN)
 def test_the_nearest_state(lab: Lab, whydrop: Whydrop, changed: bool) -> None:
-    """b has no SA for what comes; which SA is the nearest was another one at the drop."""
+    """b has no SA for what comes; which SA is the nearest was another one at the drop: its end was seen."""
     wanted: Way = way(lab, 4, "transport")
     wanted.lead_in(gcm())
     lab.b.configure(wanted.but(spi=wanted.spi + 0x100).state(gcm()))
@@ -104,8 +128,10 @@ def test_the_nearest_state(lab: Lab, whydrop: Whydrop, changed: bool) -> None:
             lab.b.configure(f"xfrm state delete {wanted.but(spi=wanted.spi + 0x100).identity}")
             lab.b.configure(wanted.but(spi=wanted.spi + 0x200).state(gcm()))
     found = deaths(whydrop, lab.b, 3, wanted=lambda line: bool(line["packet"]["spi"]))
-    told(found, "ipsec.no-state", confidence=("likely" if changed else "certain",))
-    assert all(("sas of this namespace changed" in said(line)) == changed for line in found), shown(found)
+    told(found, "ipsec.no-state", confidence=("certain", "likely"))
+    for line in found:
+        assert line["object"]["spi"] == f"0x{wanted.spi + 0x100:08x}", shown([line])
+        assert ("deleted since" in said(line)) == changed, shown([line])
 
 
 def small_link_behind(lab: Lab) -> None:
@@ -136,7 +162,7 @@ def test_the_way_that_was_too_small(lab: Lab, whydrop: Whydrop, change: str) -> 
         lab.b.run(ROUTES[change])
     found = deaths(whydrop, lab.b, 3, PORT)
     if found[0]["reason"] is None:
-        return  # this kernel gives no reasons: nothing is named
+        return  # this kernel has no drop reasons: nothing is named
     told(found, "routing.too-big")
     for line in found:
         named = [fix["command"] for fix in line["fix"] if "mtu" in (fix["command"] or "")]
@@ -180,14 +206,18 @@ def test_another_namespace_with_the_same_number(lab: Lab, whydrop: Whydrop, chan
     nft(first, RULES.format(port=port))
     number = first.inode
     others: list[Namespace] = []
+    traffic.datagrams(
+        lab.a, lab.b.v4, [port]
+    )  # once that is told nobody is in the new one, and keeps its number
+    whydrop.wait_for(lambda line: died_in(lab.b, line) and line["packet"]["dport"] == port)
     try:
         with stopped(whydrop):
             traffic.datagrams(first, "127.0.0.1", [port] * 3)
             if changed:
                 first.delete()
-                others = until_it_has(number, whydrop)
+                until_it_has(number, whydrop, others)
                 nft(others[-1], RULES.format(port=f"{{ {port}, 7 }}"))
-        found = whydrop.wait_for(lambda line: line["packet"]["dport"] == port, 3)
+        found = whydrop.wait_for(lambda line: line["packet"]["dport"] == port and not died_in(lab.b, line), 3)
     finally:
         for end in others or [first]:
             end.delete()
@@ -198,18 +228,20 @@ def test_another_namespace_with_the_same_number(lab: Lab, whydrop: Whydrop, chan
         assert "{ 7" not in said(line), shown([line])
 
 
-def until_it_has(number: int, whydrop: Whydrop) -> list[Namespace]:
-    """Namespaces, the last of which has this number: the one that had it ends in its own time."""
-    made: list[Namespace] = []
+def until_it_has(number: int, whydrop: Whydrop, made: list[Namespace]) -> None:
+    """Makes a namespace that has this number: the one that had it ends in its own time."""
 
     def has_it() -> bool:
-        name = f"again{len(made)}-{whydrop.pid}"
+        name = f"again-{whydrop.pid}"
         subprocess.run(["ip", "netns", "add", name], check=True)
-        made.append(Namespace(name, "lo", "127.0.0.1", "::1"))
-        return made[-1].inode == number
+        found = Namespace(name, "lo", "127.0.0.1", "::1")
+        if found.inode != number:
+            found.delete()
+            return False
+        made.append(found)
+        return True
 
     eventually(has_it, f"a namespace with the number {number}")
-    return made
 
 
 def test_a_socket_that_is_closed_before_the_reading(lab: Lab, whydrop: Whydrop) -> None:

@@ -5,12 +5,14 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from scenarios import traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab
-from scenarios.test_sockets import TCP, UNHANDLED, is_unhandled, own_name
+from scenarios.test_sockets import TCP, UNHANDLED, is_unhandled, own_process
+from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
 PORT = 5850
@@ -62,10 +64,10 @@ def test_a_connection_is_elsewhere(lab: Lab, whydrop: Whydrop, how: str) -> None
         for line, confidence in ((data, "likely"), (late, "certain"), (reset, "certain")):
             found = line["cause"]["id"], line["cause"]["confidence"]
             assert found == ("socket.bound-elsewhere", confidence), line
-            words = f"is bound to {lab.b.iface}, and" if moved else "is outside of VRFs, and"
+            words = f"is bound to interface {lab.b.iface}, and" if moved else "is outside of VRFs, and"
             assert words in line["evidence"][0]["text"], line
             assert line["object"]["inode"] == os.fstat(taken.fileno()).st_ino, line
-            assert line["process"] == {"pid": os.getpid(), "comm": own_name()}, line
+            assert line["process"] == own_process(), line
 
 
 def test_a_connection_that_is_over_is_none(lab: Lab, whydrop: Whydrop) -> None:
@@ -150,3 +152,34 @@ def test_an_echo_reply_that_a_ping_socket_elsewhere_waits_for(
 
 def is_reply(lab: Lab, line: Line) -> bool:
     return line["packet"]["proto"] == "icmp" and (line["netns"] or {}).get("name") == lab.a.name
+
+
+def test_data_that_no_program_has_accepted(lab: Lab, whydrop: Whydrop) -> None:
+    """It was acknowledged, and is lost when the listening socket is closed; what an accepted one had is not told."""
+    with (
+        traffic.open_socket(lab.a, socket.AF_INET, TCP) as taken,
+        traffic.open_socket(lab.a, socket.AF_INET, TCP) as waiting,
+    ):
+        with traffic.open_socket(lab.b, socket.AF_INET, TCP) as server:
+            server.bind((lab.b.v4, PORT))
+            server.listen()
+            taken.connect((lab.b.v4, PORT))
+            accepted, _ = server.accept()
+            waiting.connect((lab.b.v4, PORT))
+            for each in (taken, waiting):
+                each.send(b"not read by anybody")
+            eventually(partial(has_unread, lab, 2), "both have come")
+        accepted.close()
+        traffic.datagrams(lab.a, lab.b.v4, [PORT + 1])
+        deaths(whydrop, lab.b, 1, PORT + 1)
+        found = [line for line in whydrop.lines() if line["type"] == "drop" and "P" in flags(line)]
+        found = [line for line in found if died_in(lab, line)]
+        for line in found:
+            assert (line["cause"]["id"], line["cause"]["confidence"]) == ("socket.closed", "certain"), line
+            assert line["packet"]["sport"] == waiting.getsockname()[1], line
+
+
+def has_unread(lab: Lab, count: int) -> bool:
+    """Whether so many connections in b have data that nobody has read."""
+    rows = lab.b.run(f"ss -Htn state established sport = :{PORT}").stdout.splitlines()
+    return sum(row.split()[0] != "0" for row in rows) == count

@@ -191,3 +191,21 @@ def test_an_interface_without_ipv6(lab: Lab, whydrop: Whydrop, small: bool) -> N
             expected = "ipv6.mtu-too-small" if small else "ipv6.disabled"
             assert (line["cause"]["id"], line["cause"]["confidence"]) == (expected, "certain"), line
             assert ("mtu 1280" in line["fix"][0]["command"]) == small, line
+
+
+def test_a_long_router_advertisement_that_is_followed_is_no_loss(lab: Lab, whydrop: Whydrop) -> None:
+    """It has more prefixes than the record of a packet has room for."""
+    prefixes = [f"fd99:{number:x}::" for number in range(1, 11)]
+    options = b"".join(
+        struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 3600, 1800, 0) + socket.inet_pton(socket.AF_INET6, prefix)
+        for prefix in prefixes
+    )
+    send(lab, RA, ("fe80::1", ALL_NODES), struct.pack("!BBHII", 64, 0, 0, 0, 0) + options)
+    shown = partial(lab.b.run, f"ip -6 -o address show dev {lab.b.iface} scope global")
+    eventually(
+        lambda: all(f" {prefix[:-1]}" in shown().stdout for prefix in prefixes), "all prefixes are taken"
+    )
+    datagrams(lab.a, lab.b.v6, [5877])
+    deaths(whydrop, lab.b, 1, 5877)
+    told = [line for line in whydrop.lines() if (line.get("netns") or {}).get("name") == lab.b.name]
+    assert not [line for line in told if of_kind(RA, line)], told

@@ -2,8 +2,8 @@
 
 import errno
 import socket
+import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from scenarios import roads, traffic
@@ -18,6 +18,10 @@ from scenarios.whydrop_process import Line, Whydrop
 FAMILIES = (4, 6)
 WAYS = [(family, mode) for family in FAMILIES for mode in ("transport", "tunnel")]
 BIG = {4: 1472, 6: 1452}  # bytes of a datagram that fills the link's 1500
+IP_XFRM_POLICY, OUT, BLOCK, UDP, PRIORITY = 17, 1, 1, 17, 5  # linux/in.h, linux/xfrm.h
+SELECTOR = (
+    "=16s24xHBBB3xiI"  # struct xfrm_selector: daddr, ..., family, prefix lengths, protocol, interface, user
+)
 HELD = 101  # packets that the kernel keeps for a policy without an SA (XFRM_MAX_QUEUE_LEN, net/xfrm/xfrm_policy.c)
 
 
@@ -79,16 +83,34 @@ def test_a_datagram_that_the_policy_blocks(lab: Lab, whydrop: Whydrop, family: i
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_connect_of_a_datagram_socket_loses_nothing(lab: Lab, whydrop: Whydrop, family: int) -> None:
-    """It only asks for the route. What is sent after it is told as before."""
-    if "arch_rethook_trampoline" not in Path("/proc/kallsyms").read_text():
-        pytest.skip("feature rethook: without it the stack of a return probe ends at the probe")
+    """It only asks for the route. What is sent before and after it, by the same task, is told."""
     plain = way(lab, family)
     losses = blocked(lab, whydrop, f"dst {plain.inner[1]} proto udp dport {plain.port}")
+    assert sent(lab.a, plain.inner, plain.port, 2) == ["EPERM"] * 2
     with traffic.open_socket(lab.a, traffic.family_of(plain.inner[1]), socket.SOCK_DGRAM) as caller:
         assert caller.connect_ex((plain.inner[1], plain.port)) == errno.EPERM
+        with pytest.raises(PermissionError):
+            caller.sendto(b"not connected", (plain.inner[1], plain.port))
     assert sent(lab.a, plain.inner, plain.port, 2) == ["EPERM"] * 2
-    told(losses.deaths(2), "ipsec.policy-block")
-    assert losses.rose() == {"XfrmOutPolBlock": 3}
+    told(losses.deaths(5), "ipsec.policy-block")
+    assert losses.rose() == {"XfrmOutPolBlock": 6}
+
+
+def test_the_policy_of_a_single_socket_blocks(lab: Lab, whydrop: Whydrop) -> None:
+    """Its program has set it. It is named where the kernel's own search is seen."""
+    plain = way(lab)
+    losses = Losses(lab.a, whydrop)
+    selector = struct.pack(SELECTOR, socket.inet_aton(plain.inner[1]), socket.AF_INET, 32, 0, UDP, 0, 0)
+    lifetimes = struct.pack("=12Q", *([(1 << 64) - 1] * 4), *([0] * 8))
+    blocking = selector + lifetimes + struct.pack("=II4B4x", PRIORITY, 0, OUT, BLOCK, 0, 0)
+    with traffic.open_socket(lab.a, socket.AF_INET, socket.SOCK_DGRAM) as caller:
+        caller.setsockopt(socket.IPPROTO_IP, IP_XFRM_POLICY, blocking)
+        for _ in range(3):
+            with pytest.raises(PermissionError):
+                caller.sendto(b"blocked", (plain.inner[1], plain.port))
+        found = losses.deaths(3)
+    told(found, "ipsec.policy-block", "dir socket out", f"priority {PRIORITY}")
+    assert not any("policy delete" in (fix["command"] or "") for line in found for fix in line["fix"]), found
 
 
 @pytest.mark.parametrize("family", FAMILIES)

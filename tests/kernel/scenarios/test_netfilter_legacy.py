@@ -12,6 +12,8 @@ from scenarios.roads import BEYOND4, BEYOND6, turn_around
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import KPROBE_EVENTS, Whydrop, programs_are_gone
 
+from dropwatch.kernel import btf
+
 RULES = """*filter
 -A INPUT -p udp -m udp --dport 5999 -j ACCEPT
 -A INPUT -p udp -m udp --dport 5000 -j DROP
@@ -188,6 +190,25 @@ def test_five_thousand_rules(lab: Lab, whydrop: Whydrop) -> None:
         rule = the_rule(listed, f"--dport {port}")
         assert (rule.packets, rule.number) == (11, number)
         blame(deaths(whydrop, lab.b, 11, port), rule, "netfilter.iptables-rule")
+
+
+def test_twenty_thousand_rules(lab: Lab, whydrop: Whydrop) -> None:
+    """More than programs that follow each other can read: one reads them all. Equal ones are told together, as ever."""
+    if "BPF_FUNC_loop" not in (btf.vmlinux().enum("bpf_func_id") or {}):
+        pytest.skip("feature bpf-loop: this kernel has no such helper")
+    rules = [
+        f"-A INPUT -s 10.{100 + n // 250}.{n % 250}.1/32 -p udp -m udp --dport 5083 -j DROP"
+        for n in range(19998)
+    ]
+    rules.insert(16500, "-A INPUT -p udp -m udp --dport 5084 -j DROP")
+    rules.append("-A INPUT -p udp -m udp --dport 5085 -j DROP")
+    legacy(lab.b, "*filter\n" + "\n".join(rules))
+    traffic.datagrams(lab.a, lab.b.v4, [5084, 5085] * 3)
+    listed = legacy_rules(lab.b)
+    for port, number in ((5084, 16501), (5085, 20000)):
+        rule = the_rule(listed, f"--dport {port}")
+        assert (rule.packets, rule.number) == (3, number)
+        blame(deaths(whydrop, lab.b, 3, port), rule, "netfilter.iptables-rule")
 
 
 def test_a_rule_goes_and_another_comes(lab: Lab, whydrop: Whydrop) -> None:

@@ -77,7 +77,9 @@ def test_the_bond_of_a_port_that_was_moved(lab: Lab, whydrop: Whydrop, moved: bo
         if line["reason"] is not None:
             found = line["cause"]["id"], line["cause"]["confidence"]
             assert found == ("device.bond-inactive", "likely" if moved else "certain"), line
-            said = any("interfaces of this namespace changed" in fact["text"] for fact in line["evidence"])
+            said = any(
+                "the interfaces of this namespace changed" in fact["text"] for fact in line["evidence"]
+            )
             assert said == moved, line
 
 

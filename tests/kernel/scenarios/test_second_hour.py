@@ -135,18 +135,32 @@ def temporary_addresses(lan: Office) -> None:
     eventually(partial(succeeds, lan.hosts[0], f"ping -6 -c 1 -W 1 {host.v6}"), "it answers")
 
 
+def a_tunnel_is_made(lan: Office) -> None:
+    """Devices with a receive queue of their own come and go."""
+    for number in range(3):
+        lan.hosts[0].run(f"ip link add gre{number + 5} type gre remote 10.77.10.99 local {lan.hosts[0].v4}")
+        lan.hosts[0].run(f"ip link delete gre{number + 5}")
+
+
 def is_for_an_end_that_goes_down(line: Line) -> bool:
     """Between `link set eth0 down` and the loss of the carrier the other end still sends to all: lost, rightly told."""
     function, daddr = line["where"]["function"] or "", line["packet"]["daddr"] or ""
     return function.startswith("__dev_forward_skb") and daddr.startswith("ff02:")
 
 
+def is_for_a_port_that_does_not_forward(line: Line) -> bool:
+    """A host that starts speaks before the bridge has heard that its cable is in: lost, rightly told."""
+    return line["cause"]["id"] == "device.bridge-stp" and (line["packet"]["daddr"] or "").startswith("ff02:")
+
+
 PARTS = (
     *(starts_up, spanning_tree, web_server_restarts, session_is_killed, guests_of_an_interface),
-    *(routers_tell_one_another, containers_behind_nat, temporary_addresses),
+    *(routers_tell_one_another, containers_behind_nat, temporary_addresses, a_tunnel_is_made),
 )
 
 
 def test_another_ordinary_hour_is_silent_and_one_loss_in_it_is_told(tmp_path: Path) -> None:
     done = an_hour(tmp_path, PARTS)
-    tells_only_the_loss(done, is_retransmission, is_for_an_end_that_goes_down)
+    tells_only_the_loss(
+        done, is_retransmission, is_for_an_end_that_goes_down, is_for_a_port_that_does_not_forward
+    )

@@ -61,9 +61,16 @@ def nothing_left() -> Iterator[None]:
 
 
 def nothing_more_than(before: dict[str, set[str]], when: str) -> None:
-    eventually(
-        lambda: all(shown(kind) <= there for kind, there in before.items()), f"{when}: nothing is left"
-    )
+    left: dict[str, set[str]] = {}
+
+    def nothing_is_left() -> bool:
+        left.update({kind: shown(kind) - there for kind, there in before.items()})
+        return not any(left.values())
+
+    try:
+        eventually(nothing_is_left, f"{when}: nothing is left")
+    except AssertionError as slow:
+        raise AssertionError(f"{slow} but {left}") from None
 
 
 def shown(kind: str) -> set[str]:

@@ -202,6 +202,38 @@ def test_one_namespace_cannot_take_the_room_of_all(lab: Lab) -> None:
 
 
 @pytest.mark.once
+def test_one_user_cannot_take_the_room_of_all(lab: Lab) -> None:
+    """Nor with ten namespaces, each of which has as many sorts as one may have."""
+    namespaces, frames, datagrams = 10, 600, {7003: 7, 7004: 9}
+    command = f"ip link set lo up; exec {sys.executable} -c '{MADE_UP}' {frames}"
+    user = [
+        "setpriv",
+        "--reuid=4321",
+        "--regid=4321",
+        "--clear-groups",
+        "unshare",
+        "-Urn",
+        "sh",
+        "-c",
+        command,
+    ]
+    with Whydrop("summary", "--interval", "3") as whydrop:
+        for _ in range(namespaces):
+            subprocess.run(user, check=True)
+        before = no_ports(lab.a)
+        flood(lab.b, lab.a.v4, datagrams)
+        refused = no_ports(lab.a) - before
+        whydrop.wait_for(lambda line: line["counted"] >= namespaces * frames + refused)
+        done = whydrop.finish()
+    assert (done.status, done.refused) == (0, []), done.stderr
+    assert done.end is not None
+    assert done.end["events_lost"] == 0, done.end
+    rows = done.lines[-1]["rows"]
+    closed = [row for row in rows if (row["where"]["function"] or "").startswith(UDP_RECEIVERS)]
+    assert packets_of(closed) == refused == sum(datagrams.values()), closed
+
+
+@pytest.mark.once
 def test_a_cause_of_the_filter_and_a_table_for_people(lab: Lab) -> None:
     load_modules()
     nft(lab.b, RULES)

@@ -11,7 +11,7 @@ from dropwatch import live
 from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.memory import Memory
-from dropwatch.probe import tracer
+from dropwatch.probe import kernel_numbers
 from dropwatch.probe.kernel_numbers import KernelNumbers, find
 
 NFT, LEGACY, CLOSED = 5097, 5098, 5099
@@ -63,7 +63,7 @@ def test_no_finding_becomes_wrong(
     def without(*words: object) -> KernelNumbers:
         return replace(find(*words), **{missing: getattr(KernelNumbers(), missing)})  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tracer, "find", without)
+    monkeypatch.setattr(kernel_numbers, "find", without)
     load_modules()
     nft(lab.b, f"table inet t {{ chain c {{ type filter hook input priority -5; udp dport {NFT} drop; }} }}")
     legacy(lab.b, f"*filter\n-A INPUT -p udp -m udp --dport {LEGACY} -j DROP\n")

@@ -102,9 +102,9 @@ def arp_request(sender: str, target: str, hardware: bytes) -> bytes:
     return struct.pack("!HHBBH", 1, ETH_P_IP, 6, 4, 1) + b"".join(pieces)
 
 
-def udp_packet(source: str, target: str, port: int) -> bytes:
+def udp_packet(source: str, target: str, port: int, *, data: bytes = b"datagram") -> bytes:
     """An IPv4 packet with a UDP datagram from port 40000, without a UDP checksum."""
-    udp = struct.pack("!HHHH", 40000, port, 16, 0) + b"datagram"
+    udp = struct.pack("!HHHH", 40000, port, 8 + len(data), 0) + data
     ends = socket.inet_aton(source) + socket.inet_aton(target)
     bare = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, socket.IPPROTO_UDP, 0) + ends
     return bare[:10] + struct.pack("!H", checksum(bare)) + bare[12:] + udp

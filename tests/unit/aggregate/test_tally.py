@@ -9,7 +9,7 @@ import pytest
 
 from dropwatch.aggregate.tally import Tally
 from dropwatch.model.culprits import NftRule
-from dropwatch.model.drop import Drop, Event, Finding, Frame, Interface, Netns, Where
+from dropwatch.model.drop import Drop, Event, Finding, Frame, Interface, Netns, Packet, Where
 from dropwatch.model.summary import Summary
 
 ROW, OTHER = b"row", b"other row"
@@ -235,3 +235,26 @@ def test_whatever_comes_the_sum_is_what_the_kernel_counted(tally: Tally, sample:
     found = tally.summary(counts, 1001.0, 1.0)
     assert found.counted == sum(counts.values())
     assert sums_up(found)
+
+
+def test_a_row_knows_the_ports_of_its_samples(
+    tally: Tally,
+    sample: Callable[..., None],
+    make_drop: Callable[..., Drop],
+    make_packet: Callable[..., Packet],
+    make_event: Callable[..., Event],
+) -> None:
+    def to(port: int | None, row: bytes) -> None:
+        proto = "udp" if port else "icmp"
+        sample(row, drop=make_drop(make_packet(proto=proto, dport=port), make_event(row=row)))
+
+    for port in (53, 53, 5000):
+        to(port, ROW)
+    to(443, OTHER)
+    (row,) = tally.summary({ROW: 3, OTHER: 1}, 1001.0, 1.0).rows
+    assert row.ports == ("udp 53", "udp 5000", "udp 443"), "rows that are one for the reader"
+    for port in range(1, 99):
+        to(port, ROW)
+    to(None, b"third")
+    rows = tally.summary({ROW: 102, b"third": 1}, 1002.0, 1.0).rows
+    assert len(rows[0].ports) == 4

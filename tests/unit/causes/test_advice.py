@@ -1,5 +1,6 @@
 """What is advised fits the drop, runs where the drop was, names no placeholder, and weakens nothing unsaid."""
 
+import errno
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from dropwatch.causes.cause import Cause
 from dropwatch.causes.placeholders import MEANINGS
 from dropwatch.host.commands import in_namespace, of_the_first
 from dropwatch.model.drop import Direction, Drop, Event, Fix, Netns, Packet, Process
+from dropwatch.model.send import SendNote
 from tests.unit.told_host import ToldHost
 
 HOST = ToldHost()
@@ -113,11 +115,11 @@ def test_settings_that_weaken_are_all_marked() -> None:
 
 
 def test_a_value_that_no_drop_tells_is_asked_for_in_words(given: Callable[..., Drop]) -> None:
-    missing = Fix("add what is missing", "ip route add DADDR via GATEWAY")
+    missing = Fix("add the missing route", "ip route add DADDR via GATEWAY")
     (fix,) = advise(of_catalogue([missing], given()), given(), HOST)
     assert fix == Fix(
-        "add what is missing: `ip netns exec b ip route add 10.9.0.2 via GATEWAY`, where GATEWAY is the router that "
-        "is to get the packet next"
+        "add the missing route: `ip netns exec b ip route add 10.9.0.2 via GATEWAY`, where GATEWAY is the next "
+        "router for the packet"
     )
 
 
@@ -163,6 +165,13 @@ def test_the_routes_are_asked_as_the_kernel_asked(
         assert fix.command == f"ip route get {question}"
 
 
+def test_a_send_is_asked_with_the_user_that_a_rule_may_ask_for(given: Callable[..., Drop]) -> None:
+    for uid, words in ((1234, " uid 1234"), (0, "")):
+        event = {"send": SendNote(errno.ENETUNREACH, uid), "skb_iif": 0}
+        (fix,) = of_catalogue([Fix("ask", "ip route get DADDR")], given("out", event, saddr=None))
+        assert fix.command == f"ip route get 10.9.0.2{words}"
+
+
 def test_ipv6_has_its_own_iptables(given: Callable[..., Drop]) -> None:
     drop = given(family=6, saddr="fd09::1", daddr="fd09::2")
     fixes = of_catalogue(
@@ -195,7 +204,7 @@ def test_equal_commands_are_shown_once(given: Callable[..., Drop]) -> None:
 def test_a_setting_of_the_first_namespace_is_set_there_and_that_is_said(given: Callable[..., Drop]) -> None:
     table = next(fix for fix in shown("neighbour.table-full", given()) if fix.command is not None)
     assert table.command == f"nsenter -t 1 -n sh -c '{twice('net.ipv4.neigh.default.gc_thresh3')}'"
-    assert table.text.endswith("; only the first network namespace has this setting")
+    assert table.text.endswith("; the sysctl is in the initial network namespace")
     here = replace(given(), netns=Netns(7, None))
     assert commands("neighbour.table-full", here)[0] == twice("net.ipv4.neigh.default.gc_thresh3")
 
@@ -259,6 +268,22 @@ def test_nothing_is_done_here_about_a_namespace_that_is_gone(given: Callable[...
     assert advise([look, page], nameless, ToldHost(own_netns=4026532234)) == (look, page)
     assert advise([look, page], nameless, HOST) == (look, page)
     assert advise([look, page], nameless, ToldHost(own_netns=4026531840)) == (
-        Fix("look: `ip rule`, in network namespace 4026532234, which is gone by now"),
+        Fix("look: `ip rule`, in network namespace 4026532234, which is gone now"),
         page,
     )
+
+
+def test_what_cannot_be_run_as_it_stands_is_there_in_two_parts(given: Callable[..., Drop]) -> None:
+    asks = (Fix("add a route", "ip route add DADDR via GATEWAY"), Fix("who is it?", "ip -o link via GATEWAY"))
+    (first, second) = advise(of_catalogue(asks, given()), given(), HOST)
+    assert first.sketch is not None
+    assert first.sketch.command == "ip netns exec b ip route add 10.9.0.2 via GATEWAY"
+    assert first.sketch.text == f"add a route, where GATEWAY is {UNKNOWN['GATEWAY']}"
+    assert first.text.startswith(f"add a route: `{first.sketch.command}`, where")
+    assert second.text.startswith("who is it? `ip ")
+
+
+def test_what_weakens_is_known_by_more_than_its_words(given: Callable[..., Drop]) -> None:
+    weak = Step("open it", "nft flush ruleset", weakens="all passes")
+    (fix,) = advise((weak,), given(), HOST)
+    assert (fix.weakens, fix.text) == ("all passes", "open it; this weakens security: all passes")

@@ -111,6 +111,15 @@ def test_everything_it_refers_to_has_words(cause: Cause) -> None:
     assert not set(cause.reasons) & set(cause.seen_as)
 
 
+def test_every_family_has_words() -> None:
+    assert set(symbols.families()) == {family.name for family in FAMILIES}
+
+
+@pytest.mark.parametrize("kind", symbols.COUNTER_KINDS)
+def test_counters_rise_with_causes_that_there_are(kind: str) -> None:
+    assert {name for words in symbols.counters(kind).values() for name in words.causes} <= set(causes.BY_ID)
+
+
 def test_no_reason_settles_two_causes() -> None:
     settled = Counter(reason for cause in CATALOGUE for reason in cause.reasons)
     assert [reason for reason, count in settled.items() if count > 1] == []

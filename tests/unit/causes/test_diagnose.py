@@ -16,7 +16,7 @@ from tests.unit.told_host import ToldHost
 SETTLED = [(reason, cause.id) for cause in CATALOGUE for reason in cause.reasons]
 
 
-HOST = ToldHost(sockets_at=PortSockets())
+HOST = ToldHost(sockets_at=PortSockets(), connections_at=PortSockets())
 
 
 def at(drop: Drop, *functions: str, reason: str | None = None) -> Drop:
@@ -257,9 +257,9 @@ def test_unknown_without_a_reason_is_named_after_the_place(make_drop: Callable[.
     drop = replace(drop, where=replace(drop.where, layer="device"))
     cause, verdict = diagnose(drop, HOST)
     assert cause is None
-    assert verdict.title == "the kernel gave no reason; it died in some_driver_xmit (device)"
+    assert verdict.title == "the kernel gave no reason; dropped in some_driver_xmit (device)"
     assert verdict.evidence == (
-        Evidence("skb:kfree_skb", "this kernel gives no reasons, in some_driver_xmit"),
+        Evidence("skb:kfree_skb", "this kernel has no drop reasons, in some_driver_xmit"),
     )
     assert verdict.fix == ()
 
@@ -270,13 +270,13 @@ def test_a_place_without_a_name_is_shown_by_its_address(make_drop: Callable[...,
     cause, verdict = diagnose(drop, HOST)
     assert cause is None
     assert verdict.title == "the kernel gave no reason, and the place has no name"
-    assert verdict.evidence[0].text == "the kernel did not say why, at 0xffffffffc0de0010"
+    assert verdict.evidence[0].text == "the kernel gave no reason, at 0xffffffffc0de0010"
 
 
 def test_a_reason_of_a_later_kernel_is_passed_on(make_drop: Callable[..., Drop]) -> None:
     cause, verdict = diagnose(at(make_drop(), "ip_rcv_core", reason="BRAND_NEW"), HOST)
     assert cause is None
-    assert verdict.title == "a reason that whydrop has no words for (BRAND_NEW)"
+    assert verdict.title == "a reason that whydrop does not know (BRAND_NEW)"
 
 
 def test_fixes_name_the_drops_own_values(make_drop: Callable[..., Drop]) -> None:
@@ -289,7 +289,7 @@ def test_another_source_than_kfree_skb_is_named(
 ) -> None:
     drop = at(make_drop(event=make_event(source="tcp_conn_request")), "tcp_conn_request")
     _, verdict = diagnose(drop, HOST)
-    assert verdict.evidence[0].source == "tcp_conn_request"
+    assert verdict.evidence[0].source == "probe tcp_conn_request"
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -302,7 +302,7 @@ def test_where_nobody_knows_whether_probes_ran_their_notes_are_not_certain(
     drop = replace(drop, event=replace(drop.event, socket=noted, notes=doubtful))
     _, verdict = diagnose(drop, HOST)
     assert verdict.confidence == ("certain" if known else "likely")
-    assert any("nobody knows whether a probe could run" in one.text for one in verdict.evidence) is not known
+    assert any("it is unknown whether a probe could run" in one.text for one in verdict.evidence) is not known
     _, verdict = diagnose(replace(drop, event=replace(drop.event, socket=None)), HOST)
     assert verdict.confidence == "certain", "what the kernel says by itself is"
 
@@ -319,9 +319,9 @@ def test_a_packet_of_our_own_ends_in_the_blackhole_of_ipsec(
 @pytest.mark.parametrize(
     ("reason", "layer", "asleep", "told"),
     [
-        ("NETFILTER_DROP", "netfilter", "asleep-netfilter", "which rule it was"),
-        (None, "netfilter", "asleep-netfilter", "which rule it was"),
-        ("XFRM_POLICY", "udp", "asleep-ipsec", "which SA or policy it was"),
+        ("NETFILTER_DROP", "netfilter", "asleep-netfilter", "no probe saw which rule it was"),
+        (None, "netfilter", "asleep-netfilter", "no probe saw which rule it was"),
+        ("XFRM_POLICY", "udp", "asleep-ipsec", "no probe saw which SA or policy it was"),
         ("NETFILTER_DROP", "netfilter", "asleep-ipsec", None),
         ("NO_SOCKET", "udp", "asleep-netfilter", None),
         ("NO_SOCKET", "udp", "asleep-udp", None),
@@ -338,4 +338,4 @@ def test_what_no_probe_saw_with_light_is_said(
     )
     _, verdict = diagnose(drop, HOST)
     said = [evidence.text for evidence in verdict.evidence if evidence.source == "--light"]
-    assert [text.partition(",")[0] for text in said] == ([told] if told is not None else [])
+    assert [text.partition(":")[0] for text in said] == ([told] if told is not None else [])

@@ -136,7 +136,7 @@ BROKEN = {
         message(NS, source=NOBODY, to=GROUP, target=OWN, options=HARDWARE),
         "its source is ::",
     ),
-    "asked for, to all": (message(NA, to=ALL, target=PEER, flags=0x40), "sent to a group"),
+    "asked for, to all": (message(NA, to=ALL, target=PEER, flags=0x40), "sent to a multicast group"),
     "router from afar": (message(RA, source=PEER, to=ALL), "only a link-local address"),
     "redirect from afar": (message(REDIRECT, source=PEER, target=LINK), "only a link-local address"),
 }
@@ -208,7 +208,7 @@ def test_what_cannot_be_read_is_not_hidden(freed: Callable[..., Drop]) -> None:
     unknown = ("unknown", "unknown")
     assert judged(freed(SOUND[RA]), ToldHost()) == unknown
     bad_sum = SOUND[RA][:42] + b"\0\0" + SOUND[RA][44:]
-    assert judged(freed(bad_sum), host()) == unknown
+    assert judged(freed(bad_sum), host()) == ("malformed.icmp-checksum", "likely")
     long = message(RA, to=ALL, options=(b"\x05\x01" + bytes(6)) * 40)
     drop = freed(long[:256])
     assert judged(drop, host()) == unknown
@@ -275,3 +275,16 @@ def test_a_question_whether_an_address_is_still_here_is_no_loss_where_it_is_gone
     for to, reason, expected in (*tried, (PEER, "IP_INADDRERRORS", ("unknown", "unknown"))):
         asked = freed(message(NS, to=to, target=OTHER), reason)
         assert judged(replace(asked, where=Where(place, None, None), stack=(place,)), host()) == expected
+
+
+def test_a_question_for_an_address_that_came_after_it_is_no_loss(freed: Callable[..., Drop]) -> None:
+    """One that was here all the time, and is in another table, is not harmless."""
+    place = Frame("ip6_forward", 0x10, None, 0xFFFFFFFF81000000)
+    asked = replace(
+        freed(message(NS, to=OWN, target=OWN), "IP_INADDRERRORS"),
+        where=Where(place, None, None),
+        stack=(place,),
+    )
+    here = host().ipv6(1, "eth0", 0)
+    assert judged(asked, ToldHost(ipv6=here, last_change=1 << 62)) == HARMLESS
+    assert judged(asked, ToldHost(ipv6=here, last_change=0))[0] == "unknown"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
-from dropwatch.host.vxlan import Vxlan
+from dropwatch.host.tunnel.vxlan import Vxlan
 from dropwatch.model.drop import Drop, Event, Frame, Interface, Where
 from dropwatch.packet.parse import parse
 from tests.unit.told_host import ToldHost
@@ -17,6 +17,8 @@ VXLAN = bytes.fromhex(
     "4500003400010000401100000a0900010a090002" + "9c4012b500200000" + "0800000000000200"
 ) + bytes(16)
 CHANGED = 1 << 62
+# Of IPV6_UDP: over its addresses, length and protocol alone, and over everything.
+UNFINISHED, RIGHT = 0xF448, 0xB70F
 
 Died = Callable[..., Drop]
 
@@ -51,6 +53,27 @@ def test_a_checksum_that_is_wrong_or_none(died: Died) -> None:
     assert judged(none) == ("malformed.udp-zero-checksum", "certain")
     wrong = died("__udp6_lib_rcv", "UDP_CSUM", IPV6_UDP[:46] + b"\x12\x34" + IPV6_UDP[48:])
     assert judged(wrong) == ("malformed.udp-checksum", "certain")
+
+
+def with_sum(checksum: int) -> bytes:
+    return IPV6_UDP[:46] + checksum.to_bytes(2, "big") + IPV6_UDP[48:]
+
+
+def test_a_checksum_that_its_sender_left_to_the_hardware(died: Died) -> None:
+    _, verdict = diagnose(died("__udp6_lib_rcv", "UDP_CSUM", with_sum(UNFINISHED)), ToldHost())
+    assert verdict.title is not None
+    assert "to the hardware" in verdict.title
+    assert verdict.confidence == "certain"
+    # a card would have finished it: it says nothing where the kernel does not name the checksum
+    assert judged(died("__udp6_lib_rcv", None, with_sum(UNFINISHED)))[0] != "malformed.udp-checksum"
+
+
+def test_a_wrong_checksum_without_the_kernels_word(died: Died) -> None:
+    wrong = died("__udp6_lib_rcv", None, with_sum(0x1234))
+    assert judged(wrong) == ("malformed.udp-checksum", "likely")
+    assert f"{RIGHT:#06x} would be right" in diagnose(wrong, ToldHost())[1].evidence[0].text
+    assert judged(died("__udp6_lib_rcv", None, with_sum(RIGHT)))[0] != "malformed.udp-checksum"
+    assert judged(died("ip6_forward", None, with_sum(0x1234)))[0] != "malformed.udp-checksum"
 
 
 def test_a_verdict_of_xdp_or_a_redirect_that_failed(died: Died) -> None:

@@ -85,7 +85,7 @@ LOSSES = {
         {**HERE, "saddr": "172.16.9.9"},
         heard="IcmpInEchos",
     ),
-    "our own address": Loss(
+    "an address of this host": Loss(
         "routing.martian-source",
         "ip -n a addr add 10.9.2.2/32 dev lo; ip netns exec a sysctl -qw net.ipv4.conf.all.arp_announce=2",
         "-I 10.9.2.2 10.9.1.2",

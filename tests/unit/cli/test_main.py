@@ -55,6 +55,33 @@ def test_without_a_word_it_is_the_live_command(whydrop: Whydrop, live: list[Opti
     assert live[0].command == ()
 
 
+@pytest.mark.parametrize(
+    ("words", "member", "value"),
+    [
+        (("-v",), "verbosity", 1),
+        (("-vv",), "verbosity", 2),
+        (("--verbose",), "verbosity", 1),
+        (("--color", "always"), "color", "always"),
+        (("--no-color",), "no_color", True),
+        (("--time", "utc"), "times", "utc"),
+    ],
+)
+def test_how_it_looks(
+    words: tuple[str, ...], member: str, value: object, whydrop: Whydrop, live: list[Options]
+) -> None:
+    assert whydrop(*words) == (0, "", "")
+    (options,) = live
+    assert getattr(options, member) == value
+
+
+@pytest.mark.parametrize("words", [("--color", "green"), ("--time", "noon")])
+def test_a_look_that_there_is_not(words: tuple[str, ...], whydrop: Whydrop) -> None:
+    code, _, err = whydrop(*words)
+    assert code == 2
+    message, _ = two_lines(err)
+    assert words[1] in message
+
+
 def test_alone_it_is_the_live_command_too(whydrop: Whydrop, live: list[Options]) -> None:
     assert whydrop() == (0, "", "")
     assert live == [Options()]
@@ -186,6 +213,19 @@ def test_an_interrupt_before_the_run_is_no_traceback(
     assert whydrop() == (130, "", "\n")  # after the terminal's ^C
 
 
+def test_an_impatient_interrupt_while_python_ends_changes_nothing() -> None:
+    script = """
+import os, signal, sys
+from dropwatch.cli.main import main
+sys.argv = ["whydrop", "version"]
+code = main()
+os.kill(os.getpid(), signal.SIGINT)
+sys.exit(code)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_version(whydrop: Whydrop) -> None:
     assert whydrop("--version") == (0, f"whydrop {__version__}\n", "")
 
@@ -208,11 +248,11 @@ def test_help_has_every_option_of_the_contract_under_its_heading(whydrop: Whydro
     own = rest.split("Other commands:")[0]
 
     def named(text: str) -> set[str]:
-        return set(re.findall(r"^ {2}(-\S+)", text, re.MULTILINE))
+        return set(re.findall(r"^ {2}(?:-\w, )?(-\S+)", text, re.MULTILINE))
 
     assert named(filters) == {
-        "-4", "-6", "--proto", "--saddr", "--daddr", "--host", "--sport", "--dport", "--port", "--iface", "--netns",
-        "--mark", "--cause", "--reason",
+        "-4", "-6", "--proto", "--saddr", "--daddr", "--host", "--sport", "--dport", "--port", "--icmp-type",
+        "--iface", "--netns", "--mark", "--pid", "--comm", "--unit", "--container", "--cause", "--reason",
     }  # fmt: skip
     assert named(own) >= {"--json", "--stack", "--count", "--duration", "--all", "--ready-file", "--no-color"}
     assert "Examples:" in out
@@ -220,16 +260,16 @@ def test_help_has_every_option_of_the_contract_under_its_heading(whydrop: Whydro
 
 def test_stack_takes_every_filter_and_option_of_the_live_command(whydrop: Whydrop) -> None:
     def named(text: str) -> set[str]:
-        return set(re.findall(r"^ {2}(-\S+)", text, re.MULTILINE))
+        return set(re.findall(r"^ {2}(?:-\w, )?(-\S+)", text, re.MULTILINE))
 
-    live_options = named(whydrop("--help")[1].split("FILTER:")[1]) - {"--version"}
+    live_options = named(whydrop("--help")[1].split("FILTER:")[1]) - {"--version", "--read"}
     assert named(whydrop("stack", "--help")[1].split("FILTER:")[1]) == live_options | {"--folded"}
 
 
 def test_check_says_the_same_in_words_and_in_json_and_with_its_exit_code(whydrop: Whydrop) -> None:
     code, out, err = whydrop("check")
     assert err == ""
-    can_watch = "whydrop can watch this machine" in out
+    can_watch = out.startswith("whydrop works here")
     as_json, out, err = whydrop("check", "--json")
     found = json.loads(out)
     assert (as_json, err) == (code, "")
@@ -290,3 +330,12 @@ def test_a_start_needs_no_causes() -> None:
         "sys.exit('dropwatch.causes' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_an_address_of_pages_that_is_none_is_told_at_once(
+    whydrop: Whydrop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHYDROP_CAUSE_URL", "docs")
+    code, out, err = whydrop("explain", "NO_SOCKET")
+    assert (code, out) == (2, "")
+    assert two_lines(err)[0] == "WHYDROP_CAUSE_URL is no address: 'docs'"

@@ -11,9 +11,8 @@ from dropwatch.causes import CATALOGUE
 from dropwatch.cli import parse as parsing
 from dropwatch.errors import WrongUsage
 from dropwatch.host.netns.netns import own_inode
-from dropwatch.model.filter import Filter
+from dropwatch.model.filter import Filter, Owner
 from dropwatch.run.options import Options
-from dropwatch.run.wanted import words
 
 NOTHING = {
     "ipv4": False, "ipv6": False, "proto": (), "saddr": (), "daddr": (), "host": (), "sport": (), "dport": (),
@@ -100,9 +99,9 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         ({"dport": ("70000",)}, "--dport 70000: there is no port 70000", "0 to 65535"),
         ({"saddr": ("nonsense",)}, "--saddr nonsense: not an address", "names are not looked up"),
         ({"ipv4": True, "saddr": ("::1",)}, "no packet can match", "one family"),
-        ({"proto": ("icmp",), "dport": ("53",)}, "--proto icmp has no ports", "leave one"),
+        ({"proto": ("icmp",), "dport": ("53",)}, "--proto icmp has no ports", "leave out one"),
         ({"proto": ("nonsense",)}, "--proto nonsense: no such protocol", "udp"),
-        ({"iface": ("no-such-if",)}, "--iface no-such-if: there is no such interface", "ip link"),
+        ({"iface": ("sixteen-letters-",)}, "--iface sixteen-letters-: no interface can have", "ip link"),
         ({"netns": ("no-such-netns",)}, "no-such-netns", ""),
         ({"mark": ("x",)}, "--mark x: not a mark", "0x10/0xff"),
         ({"cause": ("ipsec.auth-fialed",)}, "no such cause", "did you mean ipsec.auth-failed"),
@@ -152,11 +151,80 @@ def test_every_interface_of_this_host_is_one() -> None:
     assert parse(iface=names).wanted.ifaces == names
 
 
-def test_an_interface_is_looked_for_where_namespaces_may_be_entered(monkeypatch: pytest.MonkeyPatch) -> None:
-    for answer, refused in ((True, False), (None, False), (False, True)):
-        monkeypatch.setattr(words, "interface_exists", lambda name, netns, answer=answer: answer)
-        if refused:
-            with pytest.raises(WrongUsage, match="any network namespace of this host"):
-                parse(iface=("vb",))
-        else:
-            assert parse(iface=("vb",)).wanted.ifaces == ("vb",)
+def test_an_interface_may_come_later() -> None:
+    assert parse(iface=("no-such-if",)).wanted.ifaces == ("no-such-if",)
+    for name in ("sixteen-letters-", "", "a/b"):
+        with pytest.raises(WrongUsage, match="no interface can have this name"):
+            parse(iface=(name,))
+
+
+def test_all_namespaces_but_all_is_nothing() -> None:
+    with pytest.raises(WrongUsage, match="leaves no network namespace"):
+        parse(netns=("!all",))
+
+
+def test_lists_and_exclusions() -> None:
+    wanted = parse(
+        port=("53,80", "!22,2222"), host=("!10.0.0.1",), proto=("udp,arp",), cause=("!unknown,ipsec",)
+    ).wanted
+    assert wanted.port == ((53, 53), (80, 80))
+    assert wanted.protos == {17, 0x0806}
+    assert wanted.but == Filter(port=((22, 22), (2222, 2222)), host=(ip_network("10.0.0.1"),))
+    assert "unknown" in wanted.not_causes
+    assert "ipsec.auth-failed" in wanted.not_causes
+
+
+def test_any_interface_and_all_namespaces_are_no_filter() -> None:
+    assert parse(iface=("any",), netns=("all",)).wanted == Filter()
+
+
+def test_an_excluded_namespace_is_looked_up() -> None:
+    assert parse(netns=(f"!{own_inode()}",)).wanted == Filter(but=Filter(netns=(own_inode(),)))
+
+
+def test_whose_packets_are_asked_for() -> None:
+    wanted = parse(pid=("1,2",), unit=("nginx", "!sshd"), icmp_type=("echo-request",)).wanted
+    assert wanted.owner == Owner(pids=frozenset({1, 2}), units=frozenset({"nginx.service"}))
+    assert wanted.but == Filter(owner=Owner(units=frozenset({"sshd.service"})))
+    assert wanted.icmp_types == {(1, 8), (58, 128)}
+
+
+def test_the_words_of_an_expression_are_one() -> None:
+    assert parse(expression=("udp", "port", "53")).wanted == parse(expression=("udp port 53",)).wanted
+    found = parse(expression=("udp port 53",)).wanted.expression
+    assert found is not None
+    assert found.text == "udp port 53"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"expression": ("ip6",), "ipv4": True}, "the expression and the options exclude each other"),
+        (
+            {"expression": ("tcp port 80",), "dport": ("81",), "sport": ("82",)},
+            "the expression and the options",
+        ),
+        ({"icmp_type": ("echo-request",), "proto": ("udp",)}, "the options exclude each other"),
+        ({"icmp_type": ("packet-too-big",), "saddr": ("10.0.0.1",)}, "--icmp-type is IPv6"),
+        ({"proto": ("arp",), "host": ("10.0.0.1",)}, "an expression only"),
+        ({"proto": ("arp",), "dport": ("5",)}, "has no ports"),
+        ({"expression": ("",)}, "the expression is empty"),
+    ],
+)
+def test_what_no_packet_can_match_is_told(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(WrongUsage, match=message):
+        parse(**given)
+
+
+def test_a_tag_beside_options_is_no_contradiction() -> None:
+    assert parse(expression=("vlan 7",), ipv4=True).wanted.families == {4}
+
+
+def test_a_trace_follows_packets_of_all() -> None:
+    with pytest.raises(WrongUsage, match="a trace follows all"):
+        parsing.parse_trace({**NOTHING, "functions": None, "fields": (), "tree": False, "pid": ("1",)})
+
+
+def test_how_much_is_told() -> None:
+    assert parse(verbosity=2).verbosity == 2
+    assert parse(quiet=True).quiet

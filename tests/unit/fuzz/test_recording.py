@@ -10,14 +10,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dropwatch.aggregate.difference import difference
 from dropwatch.errors import WhydropError
+from dropwatch.recording.anonymize import Editor
 from dropwatch.recording.members import opening, pack
 from dropwatch.recording.recording import Recorded, Recording
+from dropwatch.render.difference import difference_json, difference_text
 from dropwatch.render.layout import Layout
 from dropwatch.run.context import Nobody
 from dropwatch.run.modes import replayed_mode
 from dropwatch.run.options import Options
+from dropwatch.run.page import PageListener
 from dropwatch.run.replay import Replay
+from dropwatch.run.report import silent_mode
 from dropwatch.run.stop import Stop
 from tests.unit.fuzz.changes import changed
 
@@ -84,6 +89,37 @@ def replayed(items: list[Any]) -> None:
                 pass
 
 
+def paged(items: list[Any]) -> None:
+    """A page of it, and what it differs in from itself."""
+    pages: list[bytes] = []
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "x.whydrop"
+        path.write_bytes(opening("1") + b"".join(pack(items)))
+        try:
+            listener = PageListener(lambda: Memory(pages), Editor(), path)
+            with Replay(path, Options(), (), silent_mode, Nobody(), Stop(), listener=listener) as run:
+                list(run)
+            sides = (listener.report(run.start), listener.sorts)
+            found = difference(sides, sides)
+            text = difference_text(found, Layout()) + "".join(difference_json(found))
+            assert text.replace("\n", "").isprintable()
+        except WhydropError:
+            pass
+    for page in pages:
+        assert b"\x1b" not in page
+        assert page.endswith(b"</html>")
+
+
+class Memory:
+    """Where a page goes to."""
+
+    def __init__(self, pages: list[bytes]) -> None:
+        self._pages = pages
+
+    def write(self, data: bytes) -> None:
+        self._pages.append(data)
+
+
 @given(changed(WHOLE) | st.binary(max_size=200))
 def test_any_file_is_read_as_far_as_it_goes(data: bytes) -> None:
     read(data)
@@ -96,9 +132,9 @@ def test_any_line_is_an_item_or_refused(line: bytes) -> None:
 
 
 @st.composite
-def spoilt(draw: st.DrawFn) -> Any:
+def spoilt(draw: st.DrawFn, items: list[Any] = ITEMS) -> Any:
     """An item, some value of which is another."""
-    item = json.loads(json.dumps(draw(st.sampled_from(ITEMS))))
+    item = json.loads(json.dumps(draw(st.sampled_from(items))))
     for _ in range(draw(st.integers(1, 3))):
         at: Any = item
         for _ in range(draw(st.integers(1, 6))):
@@ -117,3 +153,13 @@ def spoilt(draw: st.DrawFn) -> Any:
 @given(st.lists(spoilt(), min_size=1, max_size=4))
 def test_values_that_no_run_would_write_end_in_words(items: list[Any]) -> None:
     replayed([ITEMS[0], *items, ITEMS[-1]])
+
+
+@given(
+    spoilt(ITEMS[:1]),
+    st.lists(spoilt(), min_size=1, max_size=4),
+    st.sampled_from(("findings", "summary")),
+)
+def test_so_do_pages_and_comparisons(start: Any, items: list[Any], view: str) -> None:
+    paged([start, *items, ITEMS[-1]])
+    paged([{**ITEMS[0], "view": view}, *items, ITEMS[-1]])

@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 
 from dropwatch.model.netfilter import HookFunction
 from dropwatch.names.foreign import foreign, printable, quoted, raw_name
-from dropwatch.wire import ipsec, netfilter, socket
+from dropwatch.wire import ipsec, listener, netfilter, past, socket
 from dropwatch.wire.decoder import Decoder
-from dropwatch.wire.drop import SOURCES, DropRecord
+from dropwatch.wire.drop import _PAST, SOURCES, DropRecord
 from dropwatch.wire.header import RECORD_DROP, RecordHeader
 from dropwatch.wire.note import KernelNames
 
 NOTES = [
-    note for room in (netfilter, ipsec, socket) for name, note in vars(room).items() if name.endswith("NOTE")
+    note
+    for room in (netfilter, ipsec, socket, listener, past)
+    for name, note in vars(room).items()
+    if name.endswith("NOTE")
 ]
 NAMES = KernelNames({}, {}, lambda address: None, lambda address, time_ns: HookFunction(None, None))
 
@@ -28,7 +31,10 @@ def test_any_record_of_the_right_size_is_understood(note: Any, data: st.DataObje
     )
     record = DropRecord.from_buffer(death)
     record.header = RecordHeader(5, 7, RECORD_DROP, ctypes.sizeof(DropRecord))
-    record.source, record.detail = record.source % len(SOURCES), note.follows
+    of_past = note is past.PAST_NOTE
+    record.source, record.detail = record.source % len(SOURCES), note.follows and not of_past
+    record.notes = record.notes | _PAST if of_past else record.notes & ~_PAST
+    record.link_length %= len(record.link)
     record.stack_bytes, record.packet_length = record.stack_bytes % 512, record.packet_length % 256
     size = ctypes.sizeof(note.layout)
     beside = bytearray(data.draw(st.binary(min_size=size, max_size=size)))

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from dropwatch.host import interfaces
-from dropwatch.host.interfaces import InterfaceNames, interface_exists
+from dropwatch.host.interfaces import InterfaceNames, seen_interfaces
 from dropwatch.host.netns.netns import own_inode
 
 
@@ -14,10 +14,10 @@ def test_ones_own_namespace_has_what_the_c_library_lists() -> None:
     assert interfaces.interfaces(own_inode()) == dict(socket.if_nameindex())
 
 
-def test_an_interface_exists_in_the_namespaces_asked_for_or_in_any() -> None:
-    assert interface_exists("lo")
-    assert interface_exists("lo", (own_inode(),))
-    assert interface_exists("no-such-if", (own_inode(),)) is False
+def test_interfaces_are_seen_in_the_namespaces_asked_for_or_in_all() -> None:
+    own = frozenset(name for _, name in socket.if_nameindex())
+    assert seen_interfaces((own_inode(),)) == (own, True)
+    assert own <= seen_interfaces()[0]
 
 
 def test_a_namespace_that_cannot_be_looked_into_leaves_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +25,7 @@ def test_a_namespace_that_cannot_be_looked_into_leaves_it_open(monkeypatch: pyte
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(interfaces, "interfaces", refused)
-    assert interface_exists("vb", (1,)) is None
+    assert seen_interfaces((1,)) == (frozenset(), False)
 
 
 def test_names_are_asked_for_once_a_second() -> None:
@@ -56,6 +56,18 @@ def test_an_interface_that_has_just_come_is_found(monkeypatch: pytest.MonkeyPatc
     assert names.name(1, 3) is None
     clock[0] += 0.1
     assert names.name(1, 3) == "veth7"
+
+
+def test_an_interface_that_was_renamed_has_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, there, changed = [100.0], {2: "eth0"}, [0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    names = InterfaceNames(lambda inode: dict(there), lambda inode: changed[0])
+    assert names.name(1, 2) == "eth0"
+    there[2] = "wan0"
+    clock[0] += 0.1
+    assert names.name(1, 2) == "eth0", "nobody has seen a change"
+    changed[0] = int(100.05e9)
+    assert names.name(1, 2) == "wan0"
 
 
 def test_a_name_may_be_any_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

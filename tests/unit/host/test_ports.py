@@ -1,4 +1,4 @@
-"""Ports of bonds and teams, from the attributes of links; which ethertypes this host handles."""
+"""Ports of bonds and teams, from the attributes of links."""
 
 import struct
 
@@ -6,15 +6,7 @@ import pytest
 
 from dropwatch.host.netlink import attribute
 from dropwatch.host.netns.netns import own_inode
-from dropwatch.host.ports import Port, _ethertypes, port_of, read_ethertypes, read_port
-
-LISTING = b"""Type Device      Function
-ALL              tpacket_rcv
-ALL  eth0        packet_rcv
-0800             ip_rcv
-88cc eth0        packet_rcv
-86dd             ipv6_rcv
-"""
+from dropwatch.host.ports import Port, port_of, read_port
 
 
 def link(name: str, *, master: int = 0, about: bytes = b"") -> dict[int, bytes]:
@@ -52,7 +44,7 @@ LINKS = {
         (2, Port("bond0", "bond", False, "active-backup", "first")),
         (3, Port("bond0", "bond", True, "active-backup", "first")),
         (4, Port("team0", "team")),
-        (5, Port("br0", "bridge")),
+        (5, None),
         (6, Port("bond1", "bond", False, "802.3ad", None)),
         (77, None),
     ],
@@ -71,18 +63,5 @@ def test_a_mode_of_a_later_kernel() -> None:
     assert (found.mode, found.active) == (None, "first")
 
 
-def test_ethertypes() -> None:
-    assert list(_ethertypes(LISTING)) == [0x0800, 0x86DD], (
-        "what is for one interface, or sniffs, handles nothing"
-    )
-
-
 def test_this_host() -> None:
-    assert 0x0800 in read_ethertypes(own_inode())
     assert read_port(own_inode(), 1) is None
-
-
-def test_a_device_may_be_called_anything() -> None:
-    names = (b"\xff", b"\x1c88cc", "\u2028".encode(), b"\x85")
-    rows = b"".join(b"ALL  %-8s    packet_rcv\n" % name for name in names)
-    assert list(_ethertypes(LISTING + rows)) == [0x0800, 0x86DD]

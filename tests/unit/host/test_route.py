@@ -10,7 +10,7 @@ import pytest
 from dropwatch.host import netlink
 from dropwatch.host.netlink import attribute
 from dropwatch.host.netns.netns import own_inode
-from dropwatch.host.route import Route, question, read_route, route_of
+from dropwatch.host.route import Route, question, read_route, read_route_of_send, refusal, route_of
 from tests.unit.host.netlink_socket import Kernel, message, refused
 
 OIF = attribute(4, struct.pack("=i", 1))
@@ -40,16 +40,16 @@ def test_the_question_about_a_packet_that_came_in() -> None:
 
 def test_a_route_through_a_gateway() -> None:
     answer = route(1, OIF, attribute(5, bytes((10, 9, 0, 254))))
-    assert route_of(answer, {1: "vb"}.get) == Route("vb", "10.9.0.254")
+    assert route_of(answer, {1: "vb"}.get) == Route("vb", "10.9.0.254", table=254)
 
 
 def test_an_address_of_this_host() -> None:
-    assert route_of(route(2, OIF), {1: "lo"}.get) == Route("lo", local=True)
+    assert route_of(route(2, OIF), {1: "lo"}.get) == Route("lo", local=True, table=254)
 
 
 def test_the_answer_of_the_kernel(kernel: Kernel) -> None:
     kernel.answers([message(24, route(2, OIF), flags=0)])
-    assert ask() == Route("lo", local=True)
+    assert ask() == Route("lo", local=True, table=254)
     assert kernel.sockets[0].requests == [(26, 0x1, question(ip_address("10.9.1.1"), 0))]
 
 
@@ -74,9 +74,34 @@ def test_an_error_that_is_not_about_routes(kernel: Kernel) -> None:
 
 
 def test_this_host_has_a_way_to_itself() -> None:
-    assert read_route(own_inode(), ip_address("127.0.0.1"), mark=7) == Route("lo", local=True)
+    found = read_route(own_inode(), ip_address("127.0.0.1"), mark=7)
+    assert (found.device, found.local) == ("lo", True)
 
 
 def test_a_namespace_that_is_gone() -> None:
     with pytest.raises(FileNotFoundError):
         read_route(1, ip_address("127.0.0.1"))
+
+
+def test_a_route_of_a_table_with_an_mtu_that_an_error_told() -> None:
+    metrics = attribute(8, attribute(2, struct.pack("=I", 600)))
+    cached = attribute(12, struct.pack("=IIiIIIII", 0, 0, 51200, 0, 0, 0, 0, 0))
+    answer = route(1, OIF, attribute(15, struct.pack("=I", 1077)), metrics, cached)
+    assert route_of(answer, {1: "vb"}.get) == Route("vb", table=1077, mtu=600, expires=512)
+
+
+def test_a_route_of_ipv6_that_refuses() -> None:
+    assert route_of(route(8, OIF), {1: "lo"}.get) == Route(
+        None, refusal="the route is of type prohibit", table=254
+    )
+
+
+def test_the_route_of_a_send() -> None:
+    """To a loopback address this kernel has one."""
+    found = read_route_of_send(own_inode(), ip_address("127.0.0.1"), None, 0, 0, 0)
+    assert found.local
+
+
+def test_what_an_errno_says_of_routes() -> None:
+    assert refusal(errno.EINVAL) == "the route is of type blackhole"
+    assert refusal(errno.EPERM) is None

@@ -173,3 +173,21 @@ def test_sockets_of_a_namespace_that_had_the_number_are_not_its_own() -> None:
         assert reader.read(inode, "udp", port, 0, 700).count == 1
     assert reader.read(inode, "udp", port, 0, 900).gone == 0
     assert reader.read(inode, "udp", port, 0, 700).gone == 1
+
+
+def md5_key(family: int, address: str, prefix: int) -> bytes:
+    """struct tcp_diag_md5sig, which tells the key itself as well."""
+    return struct.pack("=BBH16s80s", family, prefix, 6, ip_address(address).packed, b"secret")
+
+
+def test_whom_it_has_keys_for() -> None:
+    keys = md5_key(socket.AF_INET, "10.9.0.0", 24) + md5_key(socket.AF_INET6, "::ffff:10.7.0.1", 128)
+    one = socket_of(told() + attribute(18, keys + b"cut"))
+    assert [(str(key.address), key.prefix) for key in one.keys] == [("10.9.0.0", 24), ("::ffff:a07:1", 128)]
+    assert "secret" not in repr(one)
+    network, mapped = one.keys
+    assert network.is_for(ip_address("10.9.0.77"))
+    assert not network.is_for(ip_address("10.9.1.1"))
+    assert mapped.is_for(ip_address("10.7.0.1"))
+    assert not mapped.is_for(ip_address("fd00::1"))
+    assert socket_of(told()).keys == ()

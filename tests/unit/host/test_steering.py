@@ -49,10 +49,10 @@ def answer(monkeypatch: pytest.MonkeyPatch, kernel: Kernel) -> None:
 def test_programs_by_id_and_name(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, Kernel({77: b"tubular", 78: b"", 79: None, 80: b"\x1b[31m"}))
     assert lookup_programs() == (
-        LookupProgram(77, "tubular"),
-        LookupProgram(78, None),
+        LookupProgram(77, "tubular", "ff" * 8),
+        LookupProgram(78, None, "ff" * 8),
         LookupProgram(79, None),
-        LookupProgram(80, "\\x1b[31m"),
+        LookupProgram(80, "\\x1b[31m", "ff" * 8),
     )
 
 

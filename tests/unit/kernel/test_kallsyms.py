@@ -273,6 +273,8 @@ def test_where_a_function_begins_and_ends(files: Files) -> None:
         Symbol(TEXT, "T", "first"),
         Symbol(TEXT + 0x40, "T", "alias"),
         Symbol(TEXT + 0x40, "t", "second"),
+        Symbol(TEXT + 0x60, "t", "made.cold"),
+        Symbol(TEXT + 0x70, "t", "made.isra.0"),
         Symbol(TEXT + 0x90, "T", "_etext"),
         Symbol(MODULES + 0x80, "t", "later", "m"),
         Symbol(MODULES + 0x10, "t", "earlier", "m"),
@@ -281,7 +283,8 @@ def test_where_a_function_begins_and_ends(files: Files) -> None:
     files.write(symbols, {"m": (MODULES, 0x1000), "n": (MODULES + 0x4000, 0x1000)})
     known = files.open()
     assert known.extent("first") == (TEXT, TEXT + 0x40)
-    assert known.extent("second") == known.extent("alias") == (TEXT + 0x40, TEXT + 0x90)
+    assert known.extent("second") == known.extent("alias") == (TEXT + 0x40, TEXT + 0x60)
+    assert known.extent("made") == (TEXT + 0x70, TEXT + 0x90), "by the compiler, of that function"
     assert known.extent("earlier") == (MODULES + 0x10, MODULES + 0x80)
     assert known.extent("later") == (MODULES + 0x80, MODULES + 0x1000), "not into the next module"
     assert known.extent("nowhere") == (0, 0)
@@ -299,3 +302,24 @@ def test_a_module_that_comes_is_found_after_a_refresh(files: Files) -> None:
     files.write(core, {})
     known.refresh()
     assert known.find("guest") is None
+
+
+def test_what_has_a_name_alone_has_its_address_and_others_have_none(files: Files) -> None:
+    """Twice in the kernel, there and in a module, in two modules; and nobody counted those that were not asked for."""
+    core = [Symbol(TEXT + 16 * at, "t", f"filler_{at}") for at in range(20_000)]  # more than one part
+    core = [Symbol(TEXT, "T", "_stext"), Symbol(TEXT, "t", "alone"), Symbol(TEXT, "t", "twice"), *core]
+    core += [Symbol(TEXT + 1_000_000, "t", name) for name in ("twice", "both", "last")]
+    core.append(Symbol(TEXT + 2_000_000, "T", "_etext"))
+    there = [Symbol(MODULES + 16, "t", name, "a") for name in ("both", "modules", "module")]
+    files.write([*core, *there, Symbol(MODULES + 32, "t", "modules", "b")], {"a": (MODULES, 4096)})
+    symbols = files.open()
+    names = ("alone", "twice", "both", "modules", "module", "last", "absent")
+    assert symbols.sole("alone") is None
+    symbols.look_up(names)
+    found = {name: symbols.sole(name) for name in names}
+    expected = {"alone": TEXT, "module": MODULES + 16, "last": TEXT + 1_000_000}
+    assert found == dict.fromkeys(names) | expected
+    assert symbols.find("twice") == TEXT
+    other = files.open()
+    assert other.occurrences(names)["twice"] == 2
+    assert {name: other.sole(name) for name in names} == found

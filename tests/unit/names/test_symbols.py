@@ -130,7 +130,9 @@ def test_a_reason_without_a_name_or_words_is_none() -> None:
 def test_symbols_hold_no_numbers() -> None:
     def values(table: dict[str, Any]) -> Iterator[object]:
         for value in table.values():
-            yield from values(value) if isinstance(value, dict) else (value,)
+            yield from (
+                values(value) if isinstance(value, dict) else value if isinstance(value, list) else (value,)
+            )
 
     for path in resource_dir("symbols").glob("*.toml"):
         found = list(values(tomllib.loads(path.read_text(encoding="utf-8"))))

@@ -7,7 +7,7 @@ import pytest
 
 from dropwatch.model.drop import Drop, Event
 from dropwatch.packet.parse import parse
-from dropwatch.packet.payload import icmp_checksum_holds, tcp_payload_length, udp_payload
+from dropwatch.packet.payload import icmp_checksum_holds, tcp_numbers, tcp_payload_length, udp_payload
 
 DropOf = Callable[..., Drop]
 
@@ -68,6 +68,18 @@ def test_tcp_payload_of_what_is_no_whole_segment_is_unknown(drop_of: DropOf) -> 
     assert tcp_payload_length(drop_of(ipv4(6, tcp(0x10)), captured=30)) is None
     assert tcp_payload_length(drop_of(ipv4(6, tcp(0x10), more_fragments=True))) is None
     assert tcp_payload_length(drop_of(b"")) is None
+
+
+def test_tcp_numbers_take_what_the_sequence_takes(drop_of: DropOf) -> None:
+    stamp = b"\1\1\x08\x0a" + (7).to_bytes(4, "big") + bytes(4)
+    found = tcp_numbers(drop_of(ipv4(6, tcp(0x13, b"abc", stamp))))
+    assert found is not None
+    assert (found.length, found.timestamp) == (5, 7), "data, SYN and FIN"
+    for options in (b"\x08\x0a\0\0", b"\x09\0\0\0", b"\1\1\1\x08", b"\0" + stamp[2:5], b""):
+        found = tcp_numbers(drop_of(ipv4(6, tcp(0x10, b"", options))))
+        assert found is not None
+        assert (found.length, found.timestamp) == (0, None)
+    assert tcp_numbers(drop_of(ipv4(17, bytes(20)))) is None
 
 
 def udp(data: bytes, length: int | None = None) -> bytes:

@@ -110,6 +110,22 @@ def test_checksums_stay_wrong() -> None:
     assert not transport_sum_is_right(new, 17)
 
 
+@pytest.mark.parametrize("make", [ipv4, ipv6])
+@pytest.mark.parametrize(("packet", "proto", "offset"), [(udp, 17, 6), (tcp, 6, 16)])
+def test_checksums_that_a_card_was_to_finish_stay_so(
+    make: Make, packet: Callable[[Make], bytes], proto: int, offset: int
+) -> None:
+    """They are over the addresses alone, whatever becomes of the payload."""
+    data = packet(make)
+    head = (data[0] & 0xF) * 4 if data[0] >> 4 == 4 else 40
+    at = head + offset
+    half = summed(pseudo(data, proto, len(data) - head))
+    data = data[:at] + half.to_bytes(2, "big") + data[at + 2 :]
+    new = rewritten(walk(data, 0), payload=False, rename=renamed)
+    assert int.from_bytes(new[at : at + 2], "big") == summed(pseudo(new, proto, len(new) - head)) != half
+    assert rewritten(walk(data, 0), payload=False)[at : at + 2] == data[at : at + 2]
+
+
 def test_a_udp_checksum_that_was_not_made_is_not_made() -> None:
     data = udp(ipv4)
     new = rewritten(walk(data[:26] + b"\0\0" + data[28:], IPV4), payload=False, rename=renamed)

@@ -10,16 +10,18 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.probe import attach, attach_families
 from dropwatch.probe.attach import Probes
 from dropwatch.probe.attach_families import FamilyProbes
-from dropwatch.probe.families import CHANGES, ENGINES, XFRM, XFRM_OUTPUT
-from dropwatch.probe.family import Family
-from dropwatch.probe.programs.loader import Kind, Loader
+from dropwatch.probe.families import CHANGES, XFRM, XFRM_OUTPUT
+from dropwatch.probe.family import Family, Hook
+from dropwatch.probe.netfilter_families import ENGINES
+from dropwatch.probe.programs.load import Kind
+from dropwatch.probe.programs.loader import Loader
 from tests.unit.host.clock import Clock
 
 TEXT, MODULES = 0xFFFFFFFF81000000, 0xFFFFFFFFC0000000
 CORE = f"{TEXT:x} T _stext\n{TEXT + 16:x} T nf_queue\n{TEXT + 64:x} T _etext\n"
 NOW = 1 << 62
 SECOND = 1_000_000_000
-CONNTRACK = [("nf_conntrack_in", "on_answer_return", True), ("nf_conntrack_in", "on_conntrack_in", False)]
+CONNTRACK = [("nf_conntrack_in", "on_conntrack_return", True), ("nf_conntrack_in", "on_conntrack_in", False)]
 
 
 class Kernel(Loader):
@@ -29,7 +31,9 @@ class Kernel(Loader):
         self.attached: list[tuple[str, str, bool]] = []
         self.refused: set[str] = set()
 
-    def attach_kprobe(self, function: str, program: str, *, at_return: bool = False) -> None:
+    def attach_kprobe(
+        self, function: str, program: str, *, at_return: bool = False, address: int | None = None
+    ) -> None:
         if {function, program} & self.refused:
             raise OSError(errno.EINVAL, "no")
         self.attached.append((function, program, at_return))
@@ -37,6 +41,14 @@ class Kernel(Loader):
     def detach_kprobe(self, function: str, program: str, *, at_return: bool = False) -> None:
         if (function, program, at_return) in self.attached:
             self.attached.remove((function, program, at_return))
+
+    def attach_whole(self, function: str, number: int, program: str) -> None:
+        if program in self.refused:
+            raise OSError(524, "Unknown error 524")
+        self.attached.append((function, program, True))
+
+    def detach_whole(self, function: str) -> None:
+        self.attached = [hook for hook in self.attached if hook[0] != function]
 
     def load(self, program: str, kind: Kind) -> int:
         return 3
@@ -229,3 +241,21 @@ def test_without_light_nothing_sleeps(machine: Machine, clock: Clock) -> None:
     clock.now += 100 * SECOND
     attached.rest()
     assert "nf_conntrack_in" in machine.functions
+
+
+def test_one_program_sees_call_and_return(machine: Machine) -> None:
+    hook = Hook("ip_route_output_flow", whole="on_route_output")
+    probes = Probes(machine.kernel, machine.symbols)
+    assert probes.attach(hook) is None
+    assert machine.kernel.attached == [("ip_route_output_flow", "on_route_output", True)]
+    probes.detach(hook)
+    assert machine.kernel.attached == []
+
+
+def test_why_a_program_cannot_see_both(machine: Machine) -> None:
+    probes = Probes(machine.kernel, machine.symbols)
+    assert probes.attach(Hook("no_such_function", whole="any")) == "this kernel's BTF has no such function"
+    machine.kernel.refused = {"on_route_output"}
+    hook = Hook("ip_route_output_flow", whole="on_route_output")
+    assert probes.attach(hook) == "this kernel has no BPF trampolines"
+    assert not probes.is_attached(hook)

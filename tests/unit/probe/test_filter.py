@@ -1,13 +1,11 @@
 """The filter in the kernel refuses nothing that user space would have matched.
 
-bpf/flow.c and bpf/filter.c are compiled for the host, with a reader of memory that knows only the packet.
+bpf/flow.c and bpf/filter.c are compiled for the host.
 """
 
 import ctypes
 import random
-import re
 import struct
-import subprocess
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -20,38 +18,19 @@ from dropwatch.model.filter import Filter
 from dropwatch.packet.parse import parse
 from dropwatch.probe.kernel_numbers import KernelNumbers
 from dropwatch.probe.settings import settings
-from dropwatch.resources import resource_dir
 from tests.unit.packet.combined import combined
+from tests.unit.probe.compiled import compiled
 
-BPF = resource_dir("bpf")
 HOST = """
-#define bpf_ntohs __builtin_bswap16
-#define bpf_htonl __builtin_bswap32
-#include <linux/types.h>
-static u64 readable, readable_end;
-static long bpf_probe_read_kernel(void *to, u32 size, const void *from)
-{
-	int inside = (u64)from >= readable && (u64)from + size <= readable_end;
-	if (from == to) /* forget() */
-		return 0;
-	if (inside)
-		__builtin_memcpy(to, from, size);
-	else
-		__builtin_memset(to, 0, size);
-	return inside ? 0 : -14;
-}
-#include "event.h"
-#include "read.h"
-#include "settings.h"
+#define end_of_body(index)
 #include "flow.c"
 #include "filter.c"
-int decide(const struct settings *wanted, const u8 *packet, u32 length)
+int decide(const struct settings *wanted, const u8 *packet, u32 length, u16 protocol)
 {
 	union scratch scratch;
 	struct flow flow = {};
-	readable = (u64)packet;
-	readable_end = readable + length;
-	return flow_wanted(&flow, wanted, (u64)packet, &scratch);
+	may_read(packet, length);
+	return flow_wanted(&flow, wanted, (u64)packet, protocol, 0, &scratch);
 }
 """
 Decide = Callable[[Filter, bytes], int]
@@ -60,31 +39,11 @@ Decide = Callable[[Filter, bytes], int]
 @pytest.fixture(scope="module")
 def decide(tmp_path_factory: pytest.TempPathFactory) -> Decide:
     """0: refused, 1: matches, 2: may carry it."""
-    directory = tmp_path_factory.mktemp("filter")
-    source, library = directory / "host.c", directory / "host.so"
-    source.write_text(HOST)
-    names = set(re.findall(r"\b(?:OFF|SIZE)_\w+\b", (BPF / "read.h").read_text()))
-    flags = [f"-D{name}=256" for name in names]
-    command = [
-        "cc",
-        "-shared",
-        "-fPIC",
-        "-O1",
-        "-w",
-        "-D__KERNEL__",
-        "-DSUMMARY=0",
-        "-DFOLDS=1",
-        f"-I{BPF}",
-        f"-I{BPF / 'include'}",
-        *flags,
-    ]
-    ran = subprocess.run([*command, "-o", library, source], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    function = ctypes.CDLL(str(library)).decide
+    function = compiled(tmp_path_factory.mktemp("filter"), HOST).decide
 
-    def call(asked: Filter, packet: bytes) -> int:
+    def call(asked: Filter, packet: bytes, protocol: int = 0) -> int:
         made = settings(asked, KernelNumbers(), False)
-        return int(function(ctypes.byref(made), packet, len(packet)))
+        return int(function(ctypes.byref(made), packet, len(packet), protocol))
 
     return call
 

@@ -1,33 +1,21 @@
 """What stands where a packet has its mark is told from a mark: bpf/mark.c, compiled for the host."""
 
 import ctypes
-import re
 import struct
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from dropwatch.resources import resource_dir
+from tests.unit.probe.compiled import compiled
 
-BPF = resource_dir("bpf")
 HOST = """
-#define bpf_ntohs __builtin_bswap16
-#include <linux/types.h>
-static long bpf_probe_read_kernel(void *to, u32 size, const void *from)
-{
-	__builtin_memmove(to, from, size);
-	return 0;
-}
-#include "event.h"
-#include "read.h"
 #define PROTO_HOPOPTS 0
 #define PROTO_ICMPV6 58
 #include "mark.c"
 u32 mark_of(u8 *head, u32 limit, u16 protocol, u16 network, u8 *device, u32 mark)
 {
 	union scratch scratch;
+	may_read(0, -1);
 	struct buffer buffer = {.head = (u64)head, .data = (u64)head + network, .limit = limit, .protocol = protocol,
 				.network = network, .device = (u64)device, .mark = mark};
 	forget_no_mark(&buffer, &scratch);
@@ -45,14 +33,7 @@ MarkOf = Callable[..., int]
 
 @pytest.fixture(scope="module")
 def mark_of(tmp_path_factory: pytest.TempPathFactory) -> MarkOf:
-    directory = tmp_path_factory.mktemp("mark")
-    source, library = directory / "host.c", directory / "host.so"
-    source.write_text(HOST)
-    names = set(re.findall(r"\b(?:OFF|SIZE)_\w+\b", Path(BPF / "read.h").read_text()))
-    flags = [f"-D{name}=256" for name in names] + [f"-D{name}={value}" for name, value in NAMES.items()]
-    words = ["cc", "-shared", "-fPIC", "-w", "-D__KERNEL__", f"-I{BPF}", f"-I{BPF / 'include'}", *flags]
-    subprocess.run([*words, "-o", library, source], check=True)
-    function = ctypes.CDLL(str(library)).mark_of
+    function = compiled(tmp_path_factory.mktemp("mark"), HOST, NAMES).mark_of
     function.restype = ctypes.c_uint32
 
     def ask(

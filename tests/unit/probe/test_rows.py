@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dropwatch.probe import tracer as tracer_module
-from dropwatch.probe.tracer import Tracer
+from dropwatch.probe import rows as rows_module
+from dropwatch.probe.rows import KernelRows
 
 
 class Maps:
@@ -30,11 +30,11 @@ class Maps:
 
 def test_who_found_no_room_has_it_when_others_leave(monkeypatch: pytest.MonkeyPatch) -> None:
     """A packet whose sort found no room counts for its namespace as well, and that one may have no sort of its own."""
-    monkeypatch.setattr(tracer_module, "netns_of", lambda row: struct.unpack("=I", row)[0])
+    monkeypatch.setattr(rows_module, "netns_of", lambda row: struct.unpack("=I", row)[0])
     others, ours = struct.pack("=I", 7), struct.pack("=I", 8)
     maps = Maps([others, others, ours], {others: 2, ours: 4096})
-    tracer = Tracer.__new__(Tracer)
-    tracer._loader, tracer._forgotten = maps, 0  # type: ignore[assignment]
+    tracer = KernelRows()
+    tracer._loader = maps  # type: ignore[assignment]
     tracer.forget([])
     assert maps.owners[ours] == 4096
     tracer.forget([others])

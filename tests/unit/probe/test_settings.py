@@ -4,7 +4,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from dropwatch.model.filter import Filter
+from dropwatch.model.expression import UNKNOWN, Expression
+from dropwatch.model.filter import Filter, Owner
 from dropwatch.probe.kernel_numbers import KernelNumbers
 from dropwatch.probe.settings import settings
 from dropwatch.wire.settings import ALTERNATIVES, Prefix, Settings
@@ -149,3 +150,27 @@ def test_more_values_than_there_is_room_for(kind: str, count: str, values: list[
     assert over.asks_flow == full.asks_flow, "carriers must still pass"
     over.asks_flow = 0
     assert bytes(over) == bytes(Settings())
+
+
+def test_an_expression_is_asked_for_beside_the_options() -> None:
+    found = made(expression=Expression("udp", (), UNKNOWN))
+    assert (found.asks_expression, found.asks_flow) == (1, 0)
+    assert made().asks_expression == 0
+
+
+def test_arp_is_no_protocol_of_ip() -> None:
+    found = made(protos=frozenset({17, 0x0806}))
+    assert (found.asks_arp, found.asks_proto, list(found.protos)) == (1, 1, [1 << 17, 0, 0, 0])
+    alone = made(protos=frozenset({0x0806}))
+    assert (alone.asks_arp, alone.asks_proto, list(alone.protos)) == (1, 1, [0, 0, 0, 0])
+
+
+def test_types_of_icmp_are_asked_for_as_icmp() -> None:
+    found = made(icmp_types=frozenset({(1, 8), (58, 128)}))
+    assert (found.asks_flow, list(found.protos)) == (1, [1 << 1 | 1 << 58, 0, 0, 0])
+
+
+@pytest.mark.parametrize("kind", [{"but": Filter(sport=((1, 1),))}, {"owner": Owner(pids=frozenset({1}))}])
+def test_what_user_space_decides_is_not_counted_by_sort(kind: dict[str, object]) -> None:
+    found = settings(Filter(**kind), KernelNumbers(), False, first_of_a_sort=7)  # type: ignore[arg-type]
+    assert found.first_of_a_sort == 0

@@ -15,8 +15,9 @@ from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.netfilter.questions import Firewalls
 from dropwatch.host.nfqueue import Queue
 from dropwatch.host.route import Route
+from dropwatch.model.address import KernelAddress
 from dropwatch.model.culprits import Culprit, IptablesRule, NftRule
-from dropwatch.model.drop import Event, KernelAddress, MatchResult, Process
+from dropwatch.model.drop import Event, MatchResult, Process
 from dropwatch.model.ipsec import (
     Encap,
     Lifetime,

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import pytest
 
 from dropwatch.host.netfilter.questions import Firewalls
-from dropwatch.model.drop import Frame, KernelAddress
+from dropwatch.model.address import KernelAddress
+from dropwatch.model.drop import Frame
 from dropwatch.recording.encode import encode
 
 

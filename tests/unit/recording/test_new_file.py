@@ -10,7 +10,7 @@ import pytest
 
 from dropwatch.errors import WhydropError, WrongUsage
 from dropwatch.recording.members import opening
-from dropwatch.recording.new_file import NewFile, refuse_bad_path
+from dropwatch.recording.new_file import NewFile, WholeFile, is_page, refuse_bad_path
 
 OPENING = opening("0.2.0")
 
@@ -91,6 +91,11 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
+def test_a_dash_is_no_file() -> None:
+    with pytest.raises(WrongUsage, match="--write -: standard output has the findings"):
+        refuse_bad_path(Path("-"))
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [("no/x", "no directory"), (".", "not a plain file"), ("x.pcap", "no place for comments")],
@@ -98,3 +103,57 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 def test_where_it_cannot_be(name: str, why: str, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=why):
         refuse_bad_path(tmp_path / name)
+
+
+PAGE = b'<!doctype html>\n<html lang="en">\n<meta name="generator" content="whydrop 0.2.0">\n'
+
+
+def test_a_page_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.html"
+    path.write_bytes(PAGE)
+    file = WholeFile(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.html"], "nothing of it before it is written"
+    assert path.read_bytes() == PAGE
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(WhydropError, match=r"x\.html: cannot be written: No space left on device"):
+            file.write(b"new")
+    assert path.read_bytes() == PAGE
+    file.write(b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.html"]
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_link_that_somebody_puts_there_meanwhile_is_not_followed(tmp_path: Path) -> None:
+    path, theirs = tmp_path / "x.html", tmp_path / "theirs"
+    theirs.write_bytes(b"theirs")
+    file = WholeFile(path)
+    path.symlink_to(theirs)
+    file.write(b"new")
+    assert not path.is_symlink()
+    assert theirs.read_bytes() == b"theirs"
+
+
+def test_where_no_page_can_be_is_told_before_the_run(tmp_path: Path) -> None:
+    other = tmp_path / "x.html"
+    other.write_bytes(b"<!doctype html>\n<p>my diary")
+    with pytest.raises(WrongUsage, match=r"--output .*x\.html: is there already and holds something else"):
+        WholeFile(other, "--output")
+    other.unlink()
+    other.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(WrongUsage, match="is not a plain file"):
+        WholeFile(other)
+    with pytest.raises(WhydropError, match="cannot be created"):
+        WholeFile(Path("/proc/x.html"))
+
+
+@pytest.mark.parametrize(
+    ("name", "page"), [("a.html", True), ("a.HTM", True), ("a.pcapng", False), ("html", False)]
+)
+def test_a_page_is_asked_for_by_its_name(name: str, page: bool) -> None:
+    assert is_page(Path(name)) == page

@@ -248,8 +248,14 @@ def test_with_other_addresses_the_answers_still_fit(
     run = Run(tmp_path / "x", Editor(anonymizer))
     asked = noted_host(host, run.recorder.asked)
     packet = bytes.fromhex("4500001c0000000040110000") + A.packed + B.packed + bytes(8)
+    link = bytes.fromhex("333300000001 020000000002 86dd")
     event = make_event(
-        packet=packet, location=77, stack=(77,), netfilter=NetfilterNote(xt=XT), xfrm=XfrmNote(state=STATE)
+        packet=packet,
+        location=77,
+        stack=(77,),
+        link=link,
+        netfilter=NetfilterNote(xt=XT),
+        xfrm=XfrmNote(state=STATE),
     )
     run.recorder.frame(77, Frame("here", 1, None, 77))
     run.event(
@@ -260,6 +266,7 @@ def test_with_other_addresses_the_answers_still_fit(
     item = next(items)
     other, replayed = anonymizer.address(A), replayed_host(recording.answer)
     assert item.event.packet[12:16] == other.packed
+    assert item.event.link == link[:6] + anonymizer.packed(link[6:12]) + link[12:] != link
     assert (item.event.xfrm.state.saddr, item.event.netfilter.xt.rule) == (other, b"")
     assert item.match.why == f"policy src {other}/32"
     assert recording.frame(item.event.location).function == "here"

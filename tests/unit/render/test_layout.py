@@ -1,7 +1,6 @@
 """Words on lines: nothing that a packet or a name brings can do anything to a terminal, no line is too long."""
 
 import io
-import re
 import shlex
 import subprocess
 from typing import Any
@@ -43,7 +42,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     text = "the keys or the integrity algorithm differ " * 7
     assert wide(layout.paragraph(text, "whydrop: ", "  ")) <= width
     assert wide(layout.labelled("WHY", text)) <= width
-    assert wide(layout.command(LONG)) <= width
+    assert wide(layout.labelled("why", text, most=2, tail="[ipsec.no-state]")) <= width
     parts = (
         "udp [fd00:1234:5678:9abc::1]:40000 > [fd00:1234:5678:9abc::2]:5000",
         "len 48",
@@ -57,10 +56,20 @@ def test_a_terminal_without_a_width_gets_lines_of_forty() -> None:
 
 
 def test_labels_stand_in_a_column_and_text_goes_on_below_text() -> None:
-    assert Layout(40).labelled("WHY", "one two three four five six seven eight") == [
-        "  WHY    one two three four five six",
+    assert Layout(40).labelled("by", "one two three four five six seven eight") == [
+        "  by     one two three four five six",
         "         seven eight",
     ]
+
+
+def test_what_is_too_long_is_cut_and_says_so() -> None:
+    text = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    assert Layout(40).labelled("by", text, most=1) == ["  by     one two three four five six ..."]
+    assert Layout(40).labelled("by", text, most=2, tail="[a b]") == [
+        "  by     one two three four five six",
+        "         seven eight nine ...  [a b]",
+    ]
+    assert Layout(40).labelled("by", text, most=3) == Layout(40).labelled("by", text)
 
 
 def test_a_tail_stays_in_one_piece() -> None:
@@ -81,19 +90,16 @@ def test_parts_stay_whole_when_they_can() -> None:
     ]
 
 
-@pytest.mark.parametrize("width", [40, 57, 80, 200])
+@pytest.mark.parametrize("width", [40, 200])
 @pytest.mark.parametrize(
-    "command", [LONG, "sh -c 'echo \"a  b\"; true' \"x y\" a\\ b | grep -c 'it is  long' > /tmp/file"]
+    "command", [LONG, "sh -c 'echo \"a  b\"; true' \"x y\" a\\ b | grep -c 'is  long' > /tmp/f"]
 )
-def test_a_wrapped_command_is_still_the_same_command_for_a_shell(width: int, command: str) -> None:
-    lines = Layout(width).command(command)
-    joined = re.sub(r"\\\n *", "", "\n".join(lines))
-    assert shlex.split(joined) == shlex.split(command)
-    assert all(line.endswith("\\") for line in lines[:-1])
+def test_a_command_is_never_broken(width: int, command: str) -> None:
+    assert Layout(width).command(command) == [f"    {command}"]
 
 
 @pytest.mark.parametrize("raw", HOSTILE)
-def test_a_name_is_the_same_in_a_wrapped_command(raw: bytes) -> None:
+def test_a_name_is_the_same_in_a_command(raw: bytes) -> None:
     words = ["printf", "'%s:%s:%s'", *[quoted(foreign(raw))] * 2, shlex.quote(quoted(foreign(raw)))]
     lines = Layout(40).command(" ".join(words))
     said = subprocess.run(
@@ -107,7 +113,7 @@ def test_commands_on_several_lines_stay_so() -> None:
 
 
 def test_an_escape_sequence_in_a_command_is_harmless() -> None:
-    assert "\x1b" not in "".join(Layout(80, colour=True).command("ip link show '\x1b]0;x\x07'"))
+    assert "\x1b]" not in "".join(Layout(80, colour=True).command("ip link show '\x1b]0;x\x07'"))
 
 
 class Terminal(io.StringIO):
@@ -116,26 +122,39 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("stream", "no_colour", "environment", "coloured"),
+    ("stream", "asked", "environment", "coloured"),
     [
-        (Terminal(), False, {"TERM": "xterm"}, True),
-        (Terminal(), True, {"TERM": "xterm"}, False),
-        (Terminal(), False, {"TERM": "xterm", "NO_COLOR": "1"}, False),
-        (Terminal(), False, {"TERM": "xterm", "NO_COLOR": ""}, True),
-        (Terminal(), False, {"TERM": "dumb"}, False),
-        (io.StringIO(), False, {"TERM": "xterm"}, False),
-        (None, False, {"TERM": "xterm"}, False),
+        (Terminal(), {}, {"TERM": "xterm"}, True),
+        (Terminal(), {"no_colour": True}, {"TERM": "xterm"}, False),
+        (Terminal(), {"colour": "never"}, {"TERM": "xterm"}, False),
+        (Terminal(), {}, {"TERM": "xterm", "NO_COLOR": "1"}, False),
+        (Terminal(), {"colour": "always"}, {"TERM": "xterm", "NO_COLOR": "1"}, True),
+        (Terminal(), {}, {"TERM": "xterm", "NO_COLOR": ""}, True),
+        (Terminal(), {}, {"TERM": "dumb"}, False),
+        (io.StringIO(), {}, {"TERM": "xterm"}, False),
+        (io.StringIO(), {"colour": "always"}, {"TERM": "xterm"}, True),
+        (io.StringIO(), {}, {"TERM": "xterm", "FORCE_COLOR": "1"}, True),
+        (io.StringIO(), {}, {"TERM": "xterm", "FORCE_COLOR": "0"}, False),
+        (io.StringIO(), {}, {"TERM": "xterm", "FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        (io.StringIO(), {"colour": "never"}, {"TERM": "xterm", "FORCE_COLOR": "1"}, False),
+        (None, {}, {"TERM": "xterm"}, False),
     ],
 )
-def test_colours_only_where_a_terminal_shows_them(
-    stream: Any, no_colour: bool, environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch
+def test_colours_only_where_a_terminal_shows_them_or_where_they_are_asked_for(
+    stream: Any,
+    asked: dict[str, Any],
+    environment: dict[str, str],
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    layout = layout_for(stream, no_colour)
+    layout = layout_for(stream, **asked)
     assert layout.colour is coloured
     assert ("\x1b[31m" in layout.paint("x", "red")) is coloured
+    assert layout.in_place is (isinstance(stream, Terminal) and environment["TERM"] != "dumb")
 
 
 def test_the_width_is_the_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

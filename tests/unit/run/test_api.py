@@ -130,6 +130,11 @@ assert not {{"bcc", "click", "dropwatch.probe.tracer"}} & set(sys.modules)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_what_is_not_there_yet_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="--iface no-such-if: there is no such interface now"):
+        dropwatch.live(iface="no-such-if")
+
+
 def test_there_is_nothing_else() -> None:
     assert all(getattr(dropwatch, name) for name in dropwatch.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -15,6 +15,9 @@ from dropwatch.model.change import Change
 from dropwatch.model.drop import Event, Frame
 from dropwatch.model.filter import Filter
 from dropwatch.model.journey import RawStep
+from dropwatch.model.xdp import XdpError
+from dropwatch.packet.parse import parse
+from dropwatch.probe.resent import RawResent
 from dropwatch.probe.tracer import Counts
 from dropwatch.render.screen import Screen
 from dropwatch.run import live as live_module
@@ -23,6 +26,7 @@ from dropwatch.run.live import absent_reasons, refuse_reasons_without_names
 from dropwatch.run.options import Options, View
 from dropwatch.run.show import show_live
 from dropwatch.run.stop import Stop
+from dropwatch.wire.near import RawNear
 from tests.unit.aggregate.test_journeys import udp
 from tests.unit.told_host import ToldHost
 
@@ -81,8 +85,17 @@ class Probes:
     def last_change(self, kind: Change, inode: int) -> int | None:
         return None
 
+    def resent(self) -> RawResent | None:
+        return None
+
+    def xdp_errors(self) -> dict[XdpError, int]:
+        return {}
+
     def take_steps(self) -> list[RawStep]:
         return []
+
+    def near(self) -> tuple[list[RawNear], int]:
+        return [RawNear(7, 2, parse(udp(dport=5001), 0x800, 36, 0), 9, 2, "vb")], 0
 
     def counts(self) -> Counts:
         return Counts({"kfree_skb": 5}, {}, 2)
@@ -121,17 +134,44 @@ def test_light_wakes_the_layer_that_a_packet_died_in(made: list[Probes]) -> None
 
 def test_findings_and_the_closing_statement(made: list[Probes], tmp_path: Path) -> None:
     out, err = shown(write=tmp_path / "x.whydrop")
-    assert "[socket.udp-no-listener, likely]" in out, "its namespace is gone: no sockets can be asked for"
-    assert "again 2 times" in out
-    assert err.startswith("whydrop: watching for dropped packets")
+    assert "Probably no UDP socket is bound" in out, "its namespace is gone: no sockets can be asked for"
+    assert "... 2 more" in out
+    starting, watching = err.splitlines()[:2]
+    assert starting == "whydrop: starting: attaching probes to the kernel ..."
+    assert watching == "whydrop: watching: dropped packets, in every network namespace; Ctrl-C ends"
     assert "3 dropped packets matched; 5 drops seen in all" in err
     assert "benign.unix-socket 2" in err
     (probes,) = made
     assert probes.calls == ["detached", "closed"]
-    assert probes.wishes == {"summary": False, "first_of_a_sort": 0, "light": False, "follow": None}
+    assert probes.wishes == {
+        "summary": False,
+        "first_of_a_sort": 0,
+        "light": False,
+        "follow": None,
+        "near": None,
+        "resent": Filter(),
+    }
     with dropwatch.replay(tmp_path / "x.whydrop") as run:
         assert len(list(run)) == 3
     assert run.totals.seen_by == {"kfree_skb": 5}
+
+
+def test_a_page_is_written_at_the_end_and_needs_no_packet_by_itself(
+    made: list[Probes], tmp_path: Path
+) -> None:
+    shown(write=tmp_path / "x.html", asked="--dport 5000")
+    page = (tmp_path / "x.html").read_text()
+    assert "<h1>3 dropped packets of one sort</h1>" in page
+    assert "whydrop --dport 5000" in page
+    assert '<th scope="row">watched for</th><td>not known' not in page
+    (probes,) = made
+    assert probes.wishes["first_of_a_sort"] == 1, "equal ones are told together, as without a file"
+
+
+@pytest.mark.parametrize("view", ["stack", "summary", "trace"])
+def test_every_mode_has_a_page(view: View, made: list[Probes], tmp_path: Path) -> None:
+    shown(view=view, write=tmp_path / "x.html")
+    assert "<h1>3 dropped packets of one sort</h1>" in (tmp_path / "x.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -153,6 +193,55 @@ def test_each_mode(view: View, kinds: list[str], made: list[Probes]) -> None:
     wishes = made[0].wishes
     assert wishes["summary"] == (view == "summary")
     assert (wishes["follow"] is not None) == (view in ("trace", "tree"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_first_line_becomes_the_second(
+    made: list[Probes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    err = Terminal()
+    show_live(Options(duration=0.01, json=True), Screen(io.StringIO(), err), Stop())
+    starting, watching = err.getvalue().split("\r\x1b[K")
+    assert starting == "whydrop: starting: attaching probes to the kernel ..."
+    assert watching == "whydrop: watching: dropped packets, in every network namespace; Ctrl-C ends\n"
+
+
+def test_on_a_terminal_nothing_starts_any_more_where_it_cannot(
+    made: list[Probes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(live_module, "first_obstacle", lambda: CannotRunHere("no BTF", "boot another kernel"))
+    err = Terminal()
+    with pytest.raises(CannotRunHere):
+        show_live(Options(), Screen(io.StringIO(), err), Stop())
+    assert err.getvalue().endswith("...\r\x1b[K")
+
+
+def test_quiet_says_nothing_until_it_is_over(made: list[Probes]) -> None:
+    _, err = shown(quiet=True)
+    assert err.startswith("whydrop: 3 dropped packets matched")
+
+
+def test_where_nothing_matched_it_says_what_was_nearest_and_what_arrived(made: list[Probes]) -> None:
+    wanted = Filter(dport=((4999, 4999),))
+    out, err = shown(wanted=wanted)
+    assert out == ""
+    told = " ".join(err.partition("0 dropped packets matched")[2].split())
+    assert "nearest: 3 udp packets to port 5000, not 4999" in told, "which were read, and refused"
+    assert "7 udp packets to port 5001, not 4999" in told, "which the kernel kept"
+    assert "not seen: what a NIC, a driver or another host loses" in told
+    assert shown(wanted=wanted, json=True)[1] == shown(wanted=wanted, view="folded", json=True)[1] == ""
+    assert "nearest" not in shown(wanted=wanted, quiet=True)[1]
+    assert [probes.wishes["near"] for probes in made] == [wanted, None, None, None]
+
+
+def test_what_matched_needs_no_other_words(made: list[Probes]) -> None:
+    assert "nearest" not in shown()[1]
 
 
 def test_folded_stacks_stand_at_the_end(made: list[Probes]) -> None:

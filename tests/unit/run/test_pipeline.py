@@ -1,6 +1,7 @@
 """Where the stages meet: what becomes a finding, what is counted as harmless, what could not be matched."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from dropwatch.causes.cause import Cause
 from dropwatch.match.ipsec import TooManyPolicies
 from dropwatch.model.culprits import NftRule
-from dropwatch.model.drop import Drop, Event, Evidence, Finding, Fix, MatchResult, Packet, Verdict
-from dropwatch.model.filter import Filter
+from dropwatch.model.drop import Drop, Event, Evidence, Finding, Fix, MatchResult, Packet, Process, Verdict
+from dropwatch.model.filter import Filter, Owner
 from dropwatch.recording.listener import Listener
 from dropwatch.run import pipeline as pipeline_module
 from dropwatch.run.options import Options
@@ -160,3 +161,22 @@ def test_what_would_take_too_long_to_match_is_a_blind_spot(
         "1 IPsec packet in network namespace 4026532234 could not be matched with the filter: "
         "it would take too long to find out which of its policies comes first",
     )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [
+        (Filter(owner=Owner(comms=frozenset({"nginx"}))), True),
+        (Filter(owner=Owner(comms=frozenset({"sshd"}))), False),
+        (Filter(but=Filter(owner=Owner(pids=frozenset({812})))), False),
+        (Filter(but=Filter(owner=Owner(pids=frozenset({813})))), True),
+        (Filter(owner=Owner(units=frozenset({"nginx.service"}))), False),
+    ],
+)
+def test_whose_packet_it_is_decides_when_the_judges_know_it(judge: Judge, wanted: Filter, fits: bool) -> None:
+    """The last: its process has ended, and no control group is known of it."""
+    finding, judgement = judge(verdict=replace(CERTAIN, owner=Process(812, "nginx")), wanted=wanted)
+    assert (finding is not None) is fits
+    assert judgement.matched == int(fits)
+    unowned, _ = judge(wanted=wanted)
+    assert (unowned is not None) is (wanted.owner is None)

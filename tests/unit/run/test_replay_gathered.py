@@ -158,8 +158,7 @@ def test_drops_that_were_not_shown_then_have_the_time_of_their_death(
     record: Record, replay: Replay, finding: Finding
 ) -> None:
     path, _ = record("summary", summary(finding), times=3)
-    died, ended = finding.drop.event.monotonic_ns / 1e9, 100.0
-    assert f"... again 2 times in {ended - died:.1f} s:" in replay(path, "--findings")[1]
+    assert "... 2 more: " in replay(path, "--findings")[1]
 
 
 @pytest.mark.parametrize("words", [["--dport", "5000"], ["--netns", "b"], ["--cause", "ipsec.*"], ["--all"]])

@@ -186,3 +186,19 @@ def test_every_packet(stream: Streams) -> None:
     one = stream(COPY, "likely", every_packet=True)
     assert one.die(0) is not None
     assert one.die(0) is not None
+
+
+def test_ports_of_udp_are_a_scan_where_each_was_refused(stream: Streams) -> None:
+    one = stream(Cause("socket.udp-no-listener", "nobody has it", "why", "confirm", ()))
+    for attempt in range(PORTS):
+        assert one.die(attempt * MS, attempt, frozenset({"refusal-sent"}), proto="udp") is None
+    assert one.die(PORTS * MS, 100, frozenset({"unreachable-sent"}), proto="udp") is not None
+    assert one.due(None) == []
+    assert one.pipeline.suppressed == {PORT_SCAN: PORTS}
+
+
+def test_ports_of_tcp_and_udp_are_counted_apart(stream: Streams) -> None:
+    one = stream()
+    for attempt in range(PORTS):
+        one.die(attempt * MS, attempt, proto="udp" if attempt % 2 else "tcp")
+    assert len(one.due(None)) == PORTS

@@ -7,7 +7,7 @@ from socket import AF_INET, AF_INET6, htons
 import pytest
 
 from dropwatch.model.drop import Event
-from dropwatch.model.ipsec import Encap, Selector
+from dropwatch.model.ipsec import Encap, Selector, XfrmPolicy, XfrmSearch, XfrmTemplate
 from dropwatch.model.netfilter import HookFunction
 from dropwatch.wire import decoder as wire
 from dropwatch.wire import drop, header, ipsec
@@ -105,10 +105,12 @@ def test_full_stack_and_full_packet(decoder: wire.Decoder) -> None:
     assert event.packet == bytes(range(256))
 
 
-@pytest.mark.parametrize("bits", range(2 ** len(drop._NOTES)))
-def test_what_other_probes_noted(decoder: wire.Decoder, bits: int) -> None:
-    expected = {word for bit, word in drop._NOTES.items() if bits & bit}
-    assert fed(decoder, drop_record(notes=bits)).notes == expected
+@pytest.mark.parametrize("one", drop._NOTES)
+def test_what_other_probes_noted(decoder: wire.Decoder, one: int) -> None:
+    """Each beside each other one, and all of them."""
+    for bits in (*(one | other for other in drop._NOTES), sum(drop._NOTES)):
+        expected = {word for bit, word in drop._NOTES.items() if bits & bit}
+        assert fed(decoder, drop_record(notes=bits)).notes == expected
 
 
 def test_names_that_are_no_utf8(decoder: wire.Decoder) -> None:
@@ -175,6 +177,48 @@ def test_an_xfrm_record_goes_with_its_drop(decoder: wire.Decoder) -> None:
     assert (life.hard_add_seconds, life.hard_use_seconds) == (3600, 7200)
     assert (life.bytes, life.packets, life.add_time, life.use_time) == (500, 13, 1795205700, 1795205701)
     assert (state.stat_replay_window, state.stat_replay, state.stat_integrity_failed) == (3, 5, 7)
+
+
+def found_policy(**fields: object) -> ipsec.XfrmPolicyRecord:
+    policy = ipsec.XfrmPolicyRecord(
+        add_time=1795205700, found=2, index=33, priority=7, mark=5, mark_mask=0xFF, if_id=42, count=1
+    )
+    selector = RawSelector(
+        daddr=bytes_of(Sixteen, b"\x0a\x09\x00\x02"), prefixlen_d=32, family=int(AF_INET), proto=17
+    )
+    policy.selector[:] = bytes(selector)
+    policy.templates[0] = ipsec.XfrmTemplateRecord(
+        daddr=bytes_of(Sixteen, b"\x0a\x08\x00\x02"),
+        spi=bytes_of(Four, b"\0\0\x10\x01"),
+        reqid=17,
+        family=int(AF_INET),
+        proto=50,
+        mode=1,
+        optional=1,
+    )
+    for name, value in fields.items():
+        setattr(policy, name, value)
+    return policy
+
+
+def test_the_policy_that_refused_a_packet(decoder: wire.Decoder) -> None:
+    decoder.feed(bytes(xfrm_record(is_refused=1, policy=found_policy())))
+    note = fed(decoder, drop_record()).xfrm
+    assert note is not None
+    assert note.search is not None
+    selector = Selector(family=4, daddr=IPv4Address("10.9.0.2"), prefixlen_d=32, proto=17)
+    template = XfrmTemplate("esp", "tunnel", None, IPv4Address("10.8.0.2"), 0x1001, 17, optional=True)
+    assert note.search.policy == XfrmPolicy(
+        selector, "out", "allow", 7, 33, 42, 5, 0xFF, (template,), 1795205700
+    )
+
+
+@pytest.mark.parametrize(("found", "search"), [(0, None), (1, XfrmSearch()), (9, None)])
+def test_where_no_policy_was_found(decoder: wire.Decoder, found: int, search: XfrmSearch | None) -> None:
+    decoder.feed(bytes(xfrm_record(is_refused=1, policy=found_policy(found=found))))
+    note = fed(decoder, drop_record()).xfrm
+    assert note is not None
+    assert note.search == search
 
 
 def test_a_long_replay_window_is_not_esn(decoder: wire.Decoder) -> None:

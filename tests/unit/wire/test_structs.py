@@ -11,7 +11,23 @@ from dropwatch.model.netfilter import FAMILIES
 from dropwatch.names import xfrm_abi
 from dropwatch.probe.programs import loader
 from dropwatch.resources import resource_dir
-from dropwatch.wire import changes, decoder, drop, header, ipsec, layout, netfilter, settings, socket, trace
+from dropwatch.wire import (
+    changes,
+    connection,
+    decoder,
+    drop,
+    header,
+    ipsec,
+    layout,
+    listener,
+    netfilter,
+    past,
+    resent,
+    send,
+    settings,
+    socket,
+    trace,
+)
 
 BPF = resource_dir("bpf")
 MIRROR: dict[str, type[ctypes.Structure]] = {
@@ -19,10 +35,13 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "row": drop.Row,
     "drop_record": drop.DropRecord,
     "xfrm_algorithm": ipsec.XfrmAlgorithm,
+    "xfrm_template": ipsec.XfrmTemplateRecord,
+    "xfrm_policy_record": ipsec.XfrmPolicyRecord,
     "xfrm_record": ipsec.XfrmRecord,
     "prefix": settings.Prefix,
     "port_range": settings.PortRange,
     "mark": settings.Mark,
+    "frame": settings.Frame,
     "settings": settings.Settings,
     "module_record": decoder.ModuleRecord,
     "engines_record": netfilter.EnginesRecord,
@@ -38,6 +57,14 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "step_record": trace.StepRecord,
     "step_field": trace.StepField,
     "socket_record": socket.SocketRecord,
+    "past_direction": past.PastDirection,
+    "past_record": past.PastRecord,
+    "listener_record": listener.ListenerRecord,
+    "send_record": send.SendRecord,
+    "send_code": send.SendCode,
+    "connection_record": connection.ConnectionRecord,
+    "resent_death": resent.ResentDeath,
+    "resent_record": resent.ResentRecord,
 }
 HEADERS = ("event.h", "settings.h", "layout.h")
 TEXT = re.sub(r"/\*.*?\*/", "", "".join((BPF / name).read_text() for name in HEADERS), flags=re.S)
@@ -90,9 +117,17 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
                 f"sizeof(((struct {struct} *)0)->{member})",
             ]
         wanted += [is_signed(struct, name) for name in numbers(MIRROR[struct])]
-    constants = ["STACK_DEPTH", "PACKET_BYTES", "NAME_BYTES", "ALGORITHM_NAME_BYTES", "ALTERNATIVES"]
+    constants = [
+        "STACK_DEPTH",
+        "PACKET_BYTES",
+        "NAME_BYTES",
+        "ALGORITHM_NAME_BYTES",
+        "ALTERNATIVES",
+        "FRAME_BYTES",
+        "MEMORY_WORDS",
+    ]
     constants += ["EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"]
-    constants += ["STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS", "CHANGE_PLACES"]
+    constants += ["STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS", "CHANGE_PLACES", "POLICY_TEMPLATES"]
     return ask_compiler(
         tmp_path_factory.mktemp("ours"),
         wanted + constants + enumerators(),
@@ -239,9 +274,11 @@ def test_constants(compiler: dict[str, int]) -> None:
     assert compiler["STACK_DEPTH"] == drop.STACK_DEPTH
     assert compiler["PACKET_BYTES"] == drop.PACKET_BYTES
     assert compiler["NAME_BYTES"] == settings.NAME_BYTES
-    assert compiler["ALTERNATIVES"] == settings.ALTERNATIVES
+    for name in ("ALTERNATIVES", "FRAME_BYTES", "MEMORY_WORDS"):
+        assert compiler[name] == getattr(settings, name)
     for name in ("STEP_PACKET_BYTES", "STEP_CALLERS", "STEP_FIELDS"):
         assert compiler[name] == getattr(trace, name)
+    assert compiler["POLICY_TEMPLATES"] == len(ipsec.XfrmPolicyRecord().templates)
     assert compiler["CHANGE_PLACES"] == changes.CHANGE_PLACES
     for name in ("EBT_WATCHED", "NFT_VISITED", "XT_CANDIDATES", "XT_JUMPS", "NF_HOOKS", "HOOK_FUNCTIONS"):
         assert compiler[name] == getattr(netfilter, name)
@@ -252,12 +289,15 @@ STEPS = [name for name in enumerators() if name.startswith("STEP_")]
 
 def test_enumerators(compiler: dict[str, int]) -> None:
     """All of them: one that is added in C is wanted here as well."""
-    records = vars(header) | vars(socket)
+    records = vars(header) | vars(socket) | vars(listener) | vars(past) | vars(send) | vars(connection)
     sources = {f"SOURCE_{name.upper()}": number for number, name in enumerate(drop.SOURCES)}
     audits = {f"XFRM_AUDIT_{word.upper()}": number for number, word in ipsec._AUDITS.items()}
     notes = {f"NOTE_{word.upper().replace('-', '_')}": number for number, word in drop._NOTES.items()}
     assert {name: compiler[name] for name in enumerators()} == {
         **{name: number for name, number in records.items() if name.startswith("RECORD_")},
+        "POLICY_UNKNOWN": 0,
+        "POLICY_NONE": ipsec._NONE,
+        "POLICY_FOUND": ipsec._FOUND,
         "NFT_NO_VERDICT": 0,
         "NFT_RULE": netfilter._NFT_RULE,
         **sources,
@@ -275,9 +315,11 @@ def test_enumerators(compiler: dict[str, int]) -> None:
         "LOSSES": decoder.NEW_ROWS + 1,
         **{name: number for name, number in vars(trace).items() if name in STEPS},
         "STEPS": len(STEPS),
-        **{f"CHANGE_{kind.upper()}": number for number, kind in enumerate(changes.KINDS)},
+        **{f"CHANGE_{kind.upper().replace(' ', '_')}": number for number, kind in enumerate(changes.KINDS)},
         "CHANGE_KINDS": changes.CHANGE_KINDS,
+        **{f"EXPRESSION_{kind.name}": int(kind) for kind in settings.ExpressionKind},
         **notes,
+        "NOTE_PAST": drop._PAST,
         **audits,
     }
 

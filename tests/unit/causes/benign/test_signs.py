@@ -60,6 +60,21 @@ def test_what_a_closed_socket_held_is_no_loss(
     assert judged(died(*functions, reason=reason)) == "benign.socket-close"
 
 
+@pytest.mark.parametrize(("text", "cause"), [(b"GET /", "socket.closed"), (b"", "benign.socket-close")])
+@pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED", "QUEUE_PURGE"])
+def test_what_came_for_a_connection_that_nobody_accepted_is_lost(
+    died: Callable[..., Drop], reason: str | None, text: bytes, cause: str
+) -> None:
+    tcp = bytes((0xC3, 0x50, 0x1B, 0x58, *bytes(8), 0x50, 0x18, *bytes(6))) + text
+    ends = ip_address("10.9.0.1").packed + ip_address("10.9.0.2").packed
+    header = bytes((0x45, 0, 0, 20 + len(tcp), *bytes(4), 64, 6, 0, 0)) + ends
+    functions = ("tcp_disconnect", "inet_child_forget", "inet_csk_listen_stop", "__tcp_close")
+    drop = died(*functions, reason=reason, data=header + tcp)
+    assert judged(drop) == cause
+    _, verdict = diagnose(drop, HOST)
+    assert verdict.confidence == "certain"
+
+
 def test_what_is_dropped_while_a_socket_is_closed_is_a_loss(died: Callable[..., Drop]) -> None:
     """Closing a TCP socket sends a FIN, and a firewall can drop that."""
     fin = (
@@ -99,11 +114,27 @@ def test_the_copies_of_a_closed_sniffer_are_no_loss(died: Callable[..., Drop], p
     assert judged(died(purge, "packet_release", "__sock_release", reason=reason)) == "benign.tap-copy"
 
 
+@pytest.mark.parametrize(
+    ("icmp_type", "length", "cause"),
+    [(3, 47, "malformed.truncated"), (5, 28, "malformed.truncated"), (3, 48, "unknown"), (8, 28, "unknown")],
+)
+def test_an_error_that_quotes_nothing_whole(
+    died: Callable[..., Drop], icmp_type: int, length: int, cause: str
+) -> None:
+    message = bytes((icmp_type, 1, 0xFF - icmp_type, 0xFE, *bytes(length - 24)))  # its checksum is right
+    header = bytes((0x45, 0, 0, length, *bytes(4), 64, 1, 0, 0, 10, 9, 0, 1, 10, 9, 0, 2))
+    assert judged(died("icmp_rcv", data=header + message)) == cause
+
+
 def test_a_message_between_programs_is_no_packet(died: Callable[..., Drop]) -> None:
     nothing = {"family": None, "proto": None, "saddr": None, "daddr": None, "protocol": 0}
     assert judged(died("unix_stream_connect", "__sys_connect", **nothing)) == "benign.unix-socket"
     assert judged(died("unix_release_sock", reason="SOCKET_CLOSE", **nothing)) == "benign.unix-socket"
     assert judged(died("nfnetlink_rcv_batch", **nothing)) == "benign.unix-socket"
+    assert judged(died("vrf_fib_rule", "vrf_newlink", **nothing)) == "benign.unix-socket"
+    looks_like_one = {"family": 6, "proto": "icmp", "protocol": 0}
+    assert judged(died("nfnetlink_rcv_batch", **looks_like_one)) == "benign.unix-socket"
+    assert judged(died("some_driver_xmit", **looks_like_one)) == "unknown"
     assert judged(died("some_driver_xmit", **nothing)) == "unknown"
     assert judged(died("unix_stream_connect", "__sys_connect")) == "unknown", "it has an IP header"
 
@@ -138,8 +169,10 @@ def test_icmp6_errors_and_group_messages_that_were_read_are_no_loss(died: Callab
     message = {"proto": "icmp6", "icmp_code": 0, "protocol": 0x86DD}
     quoted = replace(died("icmpv6_rcv").packet, proto="udp", header_error=None)
     for error in range(1, 5):
-        drop = died("icmpv6_rcv", icmp_type=error, ttl=64, quoted=quoted, **message)
+        drop = died("icmpv6_rcv", icmp_type=error, ttl=64, quoted=quoted, notes=ANSWERED, **message)
         assert judged(drop) == "benign.icmp6-handled"
+        other = died("icmpv6_rcv", icmp_type=error, ttl=64, quoted=replace(quoted, proto="esp"), **message)
+        assert judged(other) == "benign.icmp6-handled"
         cut = died(
             "icmpv6_rcv", icmp_type=error, ttl=64, quoted=replace(quoted, header_error="short"), **message
         )
@@ -150,6 +183,38 @@ def test_icmp6_errors_and_group_messages_that_were_read_are_no_loss(died: Callab
         assert judged(handled) == "benign.icmp6-handled"
         for odd in ({"ttl": 64} | from_link, {"ttl": 1} | far):
             assert judged(died("icmpv6_rcv", icmp_type=group_message, **odd, **message)) == "unknown"
+
+
+@pytest.mark.parametrize(("proto", "question"), [("udp", "sockets_at"), ("tcp", "connections_at")])
+def test_an_icmp6_error_is_no_loss_where_nobody_could_be_told(
+    died: Callable[..., Drop], proto: str, question: str
+) -> None:
+    quoted = replace(died("icmpv6_rcv").packet, proto=proto, header_error=None)
+    message = {"proto": "icmp6", "icmp_code": 4, "icmp_type": 1, "protocol": 0x86DD, "quoted": quoted}
+    drop = died("icmpv6_rcv", **message)
+    for known, expected in (
+        (PortSockets(), "benign.icmp6-handled"),
+        (PortSockets(gone=1), "unknown"),
+        (PortSockets(count=1), "unknown"),
+        (None, "unknown"),
+    ):
+        cause, _ = diagnose(drop, ToldHost(**{question: known}))
+        assert (cause.id if cause is not None else "unknown") == expected
+
+
+def test_a_copy_that_a_full_ping_socket_refused_is_told_once(died: Callable[..., Drop]) -> None:
+    for proto, kind, entrance in (("icmp", 0, "icmp_rcv"), ("icmp6", 129, "icmpv6_rcv")):
+        reply = {"proto": proto, "icmp_type": kind, "icmp_code": 0}
+        copy = died("__ping_queue_rcv_skb", "ping_rcv", entrance, reason="SOCKET_RCVBUFF", **reply)
+        assert judged(copy) == "socket.raw-buffer-full"
+        assert judged(died(entrance, reason="SOCKET_RCVBUFF", **reply)) == "benign.told-before"
+        assert judged(died(entrance, reason="NOMEM", **reply)) != "benign.told-before"
+        assert judged(died(entrance, reason="SOCKET_RCVBUFF", **(reply | {"icmp_type": 8}))) == "unknown"
+
+
+def test_a_buffer_that_the_kernel_only_tried_is_no_packet(died: Callable[..., Drop]) -> None:
+    assert judged(died("napi_get_frags_check", "netif_napi_add_weight")) == "benign.empty-buffer"
+    assert judged(died("napi_get_frags", "tun_get_user")) == "unknown"
 
 
 def test_a_request_for_an_echo_is_no_loss_if_it_was_answered(died: Callable[..., Drop]) -> None:
@@ -192,7 +257,10 @@ def test_an_echo_reply_is_no_loss_if_a_raw_socket_had_its_copy(died: Callable[..
         IPV4[:2] + b"\x00\x20" + IPV4[4:9] + b"\x01" + IPV4[10:] + bytes.fromhex("0000625a00070001deadbeef")
     )
     assert judged(died("icmp_rcv", reason=None, data=data, notes=COPIED)) == "benign.echo-reply"
-    assert judged(died("icmp_rcv", reason=None, data=data[:-1] + b"\x00", notes=COPIED)) == "unknown"
+    assert (
+        judged(died("icmp_rcv", reason=None, data=data[:-1] + b"\x00", notes=COPIED))
+        == "malformed.icmp-checksum"
+    )
 
 
 def test_a_frame_that_a_bridge_flooded_is_no_loss_for_those_who_do_not_want_it(
@@ -213,6 +281,13 @@ def test_ones_own_broadcast_that_comes_back_is_no_loss(died: Callable[..., Drop]
     subnet = {"proto": "udp", "dport": 1900, "daddr": ip_address("10.9.0.255")}
     assert judged(died("udp_rcv", notes=frozenset({"to-many"}), **subnet)) == "socket.udp-no-listener"
     assert judged(died("udp_rcv", **subnet)) == "unknown"
+
+
+def test_a_dhcp_socket_that_is_gone_may_have_been_there(died: Callable[..., Drop]) -> None:
+    dhcp = died("udp_rcv", proto="udp", dport=67, daddr=ip_address("255.255.255.255"))
+    for gone, hidden in ((0, True), (1, False)):
+        cause, _ = diagnose(dhcp, ToldHost(sockets_at=PortSockets(gone=gone)))
+        assert (cause is not None and cause.id == "benign.multicast-noise") == hidden
 
 
 @pytest.mark.parametrize(
@@ -292,6 +367,9 @@ def test_a_route_that_connect_asked_for_is_no_packet_but_what_sendto_sends_is(
         drop = died(*refused, way, reason=None)
         drop = replace(drop, event=replace(drop.event, source="xfrm_lookup"))
         assert (judged(drop) == "benign.route-lookup") == expected
+        noted = replace(drop.event, notes=drop.event.notes | {"connecting"})
+        short = replace(drop, event=noted, stack=drop.stack[:1])
+        assert judged(short) == "benign.route-lookup", "where the stack ends at the probe"
 
 
 def test_a_question_for_a_route_is_no_packet(died: Callable[..., Drop]) -> None:
@@ -332,7 +410,7 @@ def test_what_time_wait_has_refused_is_one(died: Callable[..., Drop]) -> None:
 
 def test_the_same_segments_without_the_note_are_not_explained(died: Callable[..., Drop]) -> None:
     for flags in (FIN_ACK, ACK, SYN, RST):
-        assert judged(died("tcp_v4_rcv", data=tcp(flags))) == "unknown"
+        assert judged(died("tcp_v4_rcv", reason="NOT_SPECIFIED", data=tcp(flags))) == "unknown"
 
 
 def test_a_keepalive_is_no_loss_but_old_data_is_shown(died: Callable[..., Drop]) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.ports import Port
-from dropwatch.model.culprits import BondPort
 from dropwatch.model.drop import Drop, Frame, Where
+from dropwatch.model.forwarding import BondPort
 from tests.unit.told_host import ToldHost
 
 IPV4, ARP, IPV6, LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
@@ -72,8 +72,8 @@ def test_the_port_is_named(unhandled: Unhandled) -> None:
     _, verdict = diagnose(unhandled(IPV6), ToldHost(ethertypes=HANDLED, port=BACKUP))
     assert verdict.culprit == BondPort("vb of bond0 active-backup", "vb", "bond0", "active-backup", "va")
     assert [fact.text for fact in verdict.evidence[:2]] == [
-        "ethertype 0x86dd has a handler, which did not get the frame",
-        "after the drop vb is a backup port of bond0 (active-backup, va is active)",
+        "ethertype 0x86dd has a handler, but the frame did not reach it",
+        "after the drop: vb is a backup port of bond0 (active-backup, va is active)",
     ]
 
 

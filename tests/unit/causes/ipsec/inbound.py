@@ -10,6 +10,7 @@ from dropwatch.causes.ipsec.case import Case
 from dropwatch.host.host import Host
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Drop, Verdict
 from dropwatch.model.ipsec import GoneState, Lifetime, XfrmNote, XfrmState
 from tests.unit.told_host import ToldHost
@@ -45,13 +46,18 @@ def host(
     gone: tuple[GoneState, ...] = (),
     tools: tuple[str, ...] = (),
     interfaces: dict[int, IpsecInterface] | None = None,
+    changes: dict[Change, int | None] | None = None,
 ) -> ToldHost:
-    """A host that answers with these SAs, read so long after the drop; `gone` were seen being deleted."""
+    """A host that answers with these SAs, read so long after the drop; `gone` were seen being deleted.
+
+    `changes` are the times of the last one of each kind, None: nobody knows.
+    """
     return ToldHost(
         xfrm=None if missing else XfrmConfig(states, (), 83521935614 + after_ns),
         xfrm_interfaces=interfaces or {},
         ike_tools=tuple(tools),
         gone_states=tuple(gone),
+        last_change=lambda inode, kind, read_at: (changes or {}).get(kind, 0),
     )
 
 

@@ -69,7 +69,7 @@ def test_replay_by_the_kernels_own_call(failed: Callable[..., Drop]) -> None:
     cause_id, verdict = judged(failed("XfrmInStateSeqError", audit=frozenset({"replay"}), seq=58))
     assert (cause_id, verdict.confidence) == ("ipsec.replay", "certain")
     assert "probe xfrm_audit_state_replay: sequence number 58 is older than the window" in texts(verdict)
-    assert "highest sequence number seen 90, window 32: below 59 is too old" in texts(verdict)
+    assert "highest sequence number seen 90, window 32: numbers below 59 are too old" in texts(verdict)
 
 
 def test_replay_by_its_counter_alone(failed: Callable[..., Drop]) -> None:
@@ -84,8 +84,8 @@ def test_expired_names_the_limit_and_by_how_much(failed: Callable[..., Drop]) ->
     )
     cause_id, verdict = judged(failed("XfrmInStateExpired", state=replace(SA, lifetime=life)))
     assert (cause_id, verdict.confidence) == ("ipsec.expired", "certain")
-    assert "5 packets, limit 5" in texts(verdict)
-    assert "100 seconds since it was added, limit 60" in texts(verdict)
+    assert "5 packets, hard limit 5" in texts(verdict)
+    assert "100 seconds since it was added, hard limit 60" in texts(verdict)
     assert "10000" not in texts(verdict), "that limit is not reached"
 
 
@@ -93,19 +93,19 @@ def test_expired_names_the_limit_and_by_how_much(failed: Callable[..., Drop]) ->
 def test_an_sa_that_is_not_valid_is_shown_with_its_state(failed: Callable[..., Drop], counter: str) -> None:
     cause_id, verdict = judged(failed(counter, state=replace(SA, state="acq")))
     assert (cause_id, verdict.confidence) == ("ipsec.state-invalid", "certain")
-    assert f"counter {counter}: the SA is not valid but acq" in texts(verdict)
+    assert f"counter {counter}: the SA is in state acq, not valid" in texts(verdict)
 
 
 def test_encapsulation_is_compared_with_the_packet(failed: Callable[..., Drop]) -> None:
     in_udp = replace(SA, encap=Encap("espinudp", 4500, 4500))
     cause_id, verdict = judged(failed("XfrmInStateMismatch", state=in_udp))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
-    assert "encap none: it came as plain ESP / espinudp 4500 > 4500  <- differs" in texts(verdict)
+    assert "encap none (plain ESP) / espinudp 4500 > 4500  <- differs" in texts(verdict)
     assert isinstance(verdict.culprit, culprits.XfrmState)
     assert verdict.culprit.differs == ("encap",)
     cause_id, verdict = judged(failed("XfrmInStateMismatch", proto="udp", sport=4500, dport=4500))
     assert (cause_id, verdict.confidence) == ("ipsec.encap-mismatch", "certain")
-    assert "encap in UDP 4500 > 4500 / none  <- differs" in texts(verdict)
+    assert "encap UDP 4500 > 4500 / none  <- differs" in texts(verdict)
 
 
 def test_the_same_counter_without_a_difference_is_something_else(failed: Callable[..., Drop]) -> None:
@@ -117,7 +117,7 @@ def test_the_same_counter_without_a_difference_is_something_else(failed: Callabl
 def test_mode_is_certain_behind_authentication(failed: Callable[..., Drop]) -> None:
     cause_id, verdict = judged(failed("XfrmInStateModeError"))
     assert (cause_id, verdict.confidence) == ("ipsec.mode-mismatch", "certain")
-    assert "what is inside does not fit mode tunnel" in texts(verdict)
+    assert "the inner packet does not fit mode tunnel" in texts(verdict)
 
 
 @pytest.mark.parametrize("algorithms", [(CBC,), (CBC, NULL_AUTH)])
@@ -128,7 +128,7 @@ def test_garbage_is_likely_where_nothing_was_authenticated(
     assert (cause_id, verdict.confidence) == ("ipsec.decrypt-garbage", "likely")
     cause_id, verdict = judged(failed("XfrmInStateModeError", state=replace(SA, algorithms=algorithms)))
     assert (cause_id, verdict.confidence) == ("ipsec.decrypt-garbage", "likely")
-    assert "if the keys are equal, the modes of the ends differ" in texts(verdict)
+    assert "if the keys are equal, the modes of the two ends differ" in texts(verdict)
 
 
 def test_garbage_is_impossible_behind_authentication(failed: Callable[..., Drop]) -> None:
@@ -146,7 +146,7 @@ def test_a_packet_without_spi_is_a_header_error(failed: Callable[..., Drop]) -> 
     cause_id, verdict = judged(failed("XfrmInHdrError", state=None, length=22, spi=None))
     assert (cause_id, verdict.confidence) == ("ipsec.header-error", "certain")
     assert verdict.culprit is None
-    assert "the whole packet has 22 bytes" in texts(verdict)
+    assert "the packet has 22 bytes" in texts(verdict)
 
 
 @pytest.mark.parametrize(
@@ -205,12 +205,12 @@ def test_a_note_means_nothing_where_another_function_dropped(failed: Callable[..
 @pytest.mark.parametrize(
     ("seq", "state", "story"),
     [
-        (80, SA, "it was doubled on the way, or somebody recorded it and sent it again"),
+        (80, SA, "it was duplicated in transit, or recorded and sent again"),
         (58, SA, "it was overtaken by more packets than the window holds, or sent again"),
         (
             3,
             replace(SA, seq=50_000),
-            "the sender was restarted and counts from the beginning, with the same SPI and key",
+            "the sender restarted and counts from the beginning, with the same SPI and key",
         ),
     ],
 )
@@ -218,7 +218,7 @@ def test_what_a_replay_most_probably_is(
     failed: Callable[..., Drop], seq: int, state: XfrmState, story: str
 ) -> None:
     _, verdict = judged(failed("XfrmInStateSeqError", audit=frozenset({"replay"}), seq=seq, state=state))
-    assert f"likely story: {story}" in texts(verdict)
+    assert f"most likely: {story}" in texts(verdict)
     assert "<- differs" in texts(verdict)
 
 
@@ -231,7 +231,7 @@ def test_an_old_packet_fails_its_check_where_numbers_are_extended(
     drop = failed("XfrmInStateProtoError", audit=frozenset({"icvfail"}), state=state)
     _, verdict = judged(replace(drop, packet=replace(drop.packet, seq=seq)))
     assert (f"sequence number {seq} is below the window, which begins at 59" in texts(verdict)) == old
-    assert ("an old packet came again" in texts(verdict)) == old
+    assert ("the packet is old: sent again" in texts(verdict)) == old
 
 
 def died_in(drop: Drop, function: str, reason: str | None = None) -> Drop:
@@ -269,7 +269,7 @@ def test_an_impossible_protocol_without_authentication_is_garbage(failed: Callab
     drop = failed(state=replace(SA, mode="transport", algorithms=(CBC,)), proto="203", spi=None)
     cause_id, verdict = judged(died_in(drop, "ip_protocol_deliver_rcu"))
     assert (cause_id, verdict.confidence) == ("ipsec.decrypt-garbage", "likely")
-    assert "claims to be of protocol 203" in texts(verdict)
+    assert "says protocol 203" in texts(verdict)
 
 
 @pytest.mark.parametrize("counter", ["XfrmInNoStates", "XfrmInHdrError"])

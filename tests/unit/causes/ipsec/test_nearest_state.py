@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dropwatch.causes.ipsec.nearest_state import Wanted, nearest
+from dropwatch.causes.ipsec.nearest_state import Wanted, candidates, nearest
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.model.ipsec import Lifetime, XfrmState
 
@@ -23,19 +23,19 @@ STRANGER = replace(RIGHT, saddr=C, daddr=ip_address("10.9.0.4"), spi=0x4004)
 
 
 def near(*states: XfrmState, wanted: Wanted = WANTED, count: int = 3) -> Any:
-    return nearest(wanted, XfrmConfig(states, (), 0), count)
+    return nearest(wanted, candidates(wanted, XfrmConfig(states, (), 0)), count)
 
 
 @pytest.mark.parametrize(
     ("state", "differences"),
     [
         (RIGHT, {}),
-        (OTHER_MARK, {"mark": "only for mark 0x5/0xff, the packet has 0x0"}),
+        (OTHER_MARK, {"mark": "requires mark 0x5/0xff, the packet has 0x0"}),
         (OTHER_SPI, {"spi": "SPI 0x00002002, not 0x00001001"}),
         (OTHER_DST, {"dst": "dst 10.9.0.3, not 10.9.0.2"}),
         (OTHER_PROTO_AND_SPI, {"spi": "SPI 0x00002002, not 0x00001001", "proto": "proto ah, not esp"}),
         (replace(RIGHT, saddr=C), {"src": "src 10.9.0.3, not 10.9.0.1"}),
-        (replace(RIGHT, direction="out"), {"dir": "only for sending (dir out)"}),
+        (replace(RIGHT, direction="out"), {"dir": "outbound only (dir out)"}),
         (replace(RIGHT, direction="in"), {}),
         (replace(RIGHT, mark=0, mark_mask=0xFF), {}),
     ],

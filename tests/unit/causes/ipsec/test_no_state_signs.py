@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
 from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.host.ipsec.text import state_line
 from dropwatch.model import culprits
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Drop
-from dropwatch.model.ipsec import GoneState, Lifetime, XfrmNote
+from dropwatch.model.ipsec import GoneState, Lifetime, XfrmNote, XfrmState
 from tests.unit.causes.ipsec.inbound import (
     GCM,
     ICVFAIL,
@@ -91,17 +94,65 @@ def test_no_state_names_the_nearest_sa(esp: Callable[..., Drop]) -> None:
             "probe xfrm_audit_state_notfound",
             "no SA for this packet: src 10.9.0.1 dst 10.9.0.2 proto esp spi 0x00001001 seq 7 mark 0x0",
         ),
-        ("netlink xfrm", "3.2 ms after the drop this namespace has 2 SAs; nearest first:"),
+        ("netlink xfrm", "3.2 ms after the drop: this namespace has 2 SAs; nearest first:"),
         ("netlink xfrm", f"{line}: SPI 0x00002002, not 0x00001001"),
     ]
     assert verdict.fix[0].command == "ip xfrm state list src 10.9.0.1 dst 10.9.0.2 nokeys"
+
+
+SINCE: dict[Change, int | None] = {"SAs": 83521935614 + 1}
+NEW = Lifetime(add_time=int(TIME) + 1)
+OTHER = replace(SA, spi=0x2002)
+FARTHER = replace(SA, spi=0x2003, saddr=ip_address("10.9.0.9"))
+
+
+@pytest.mark.parametrize(
+    ("states", "since", "named"),
+    [
+        ((OTHER, replace(SA, spi=0x3003, lifetime=NEW)), (), OTHER),
+        ((replace(SA, lifetime=NEW), OTHER), (), OTHER),
+        ((FARTHER,), (gone(OTHER, seconds=-0.001),), OTHER),
+        ((replace(SA, lifetime=Lifetime(add_time=int(TIME))),), (gone(OTHER, seconds=-0.001),), OTHER),
+        ((), (gone(OTHER, seconds=-0.001),), OTHER),
+        ((OTHER,), (gone(replace(SA, spi=0x3003, lifetime=NEW), seconds=-1.5),), OTHER),
+        ((OTHER,), (gone(replace(SA, daddr=A), seconds=-1.5, netns=7),), OTHER),
+        ((replace(OTHER, lifetime=NEW),), (), None),
+    ],
+)
+def test_the_nearest_sa_of_the_drop_is_named_whatever_changed_since(
+    esp: Callable[..., Drop],
+    states: tuple[XfrmState, ...],
+    since: tuple[GoneState, ...],
+    named: XfrmState | None,
+) -> None:
+    verdict = no_state(esp(NOTFOUND), host(*states, gone=since, changes=SINCE))
+    assert verdict.confidence == "certain"
+    assert (verdict.culprit and verdict.culprit.text) == (named and state_line(named))
+    added = [text for _, text in texts(verdict) if "this one fits" in text]
+    assert bool(added) == any(one.spi == SA.spi for one in states), "what would fit today is told as well"
+
+
+@pytest.mark.parametrize("changes", [SINCE | {"SA updates": 83521935614 + 2}, SINCE | {"SA updates": None}])
+def test_an_sa_that_may_have_been_updated_is_likely(
+    esp: Callable[..., Drop], changes: dict[Change, int | None]
+) -> None:
+    assert no_state(esp(NOTFOUND), host(OTHER, changes=changes)).confidence == "likely"
+    marked = replace(SA, mark=5, mark_mask=0xFF)
+    assert state_of_other_mark(esp(NOTFOUND), host(marked, changes=changes)).confidence == "likely"
+    assert state_of_other_mark(esp(NOTFOUND), host(marked, changes=SINCE)).confidence == "certain"
+
+
+def test_an_sa_of_the_second_of_the_drop_may_be_newer(esp: Callable[..., Drop]) -> None:
+    young = replace(OTHER, lifetime=Lifetime(add_time=int(TIME)))
+    assert no_state(esp(NOTFOUND), host(young, changes=SINCE)).confidence == "likely"
+    assert no_state(esp(NOTFOUND), host(young)).confidence == "certain"
 
 
 def test_no_state_where_there_is_no_sa_at_all(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(NOTFOUND), host())
     assert verdict.confidence == "certain"
     assert verdict.culprit is None
-    assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop this namespace has no SA at all")]
+    assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop: this namespace has no SA")]
     assert verdict.fix
 
 
@@ -134,7 +185,7 @@ def test_no_state_with_an_unknown_spi(esp: Callable[..., Drop]) -> None:
 def test_no_state_without_addresses_has_no_command_to_offer(esp: Callable[..., Drop], missing: Any) -> None:
     verdict = no_state(esp(NOTFOUND, **missing), host(SA))
     assert (verdict.confidence, verdict.culprit, verdict.fix) == ("certain", None, ())
-    assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop this namespace has one SA")]
+    assert texts(verdict)[1:] == [("netlink xfrm", "3.2 ms after the drop: this namespace has one SA")]
 
 
 def test_the_mark_alone_is_a_cause_of_its_own(esp: Callable[..., Drop]) -> None:
@@ -209,8 +260,8 @@ def test_a_limit_that_was_not_reached_is_not_blamed(esp: Callable[..., Drop]) ->
 def test_this_side_rekeyed(esp: Callable[..., Drop]) -> None:
     new = replace(SA, spi=0x2002, lifetime=Lifetime(add_time=int(TIME) - 5))
     verdict = no_state(esp(NOTFOUND), host(new, gone=(gone(SA),)))
-    assert verdict.title == "no SA for this packet: this side has replaced it, the sender still uses it"
-    assert ("likely story", "this side rekeyed, the peer still uses the old SA") in texts(verdict)
+    assert verdict.title == "no SA for this packet: this host has replaced it"
+    assert ("most likely", "this host rekeyed, and the sender still uses the old SA") in texts(verdict)
     assert verdict.culprit.spi == "0x00001001"
 
 
@@ -234,7 +285,7 @@ def test_what_else_was_deleted_says_nothing(esp: Callable[..., Drop], other: Gon
 
 def test_an_sa_for_sending_only(esp: Callable[..., Drop]) -> None:
     verdict = no_state(esp(NOTFOUND), host(replace(SA, direction="out")))
-    assert verdict.title == "the SA with this SPI is only for sending"
+    assert verdict.title == "the SA with this SPI is outbound only"
     assert verdict.culprit.differs == ("dir",)
 
 
@@ -247,9 +298,9 @@ def test_only_daemons_that_are_installed_are_asked(esp: Callable[..., Drop]) -> 
 def test_no_state_although_the_sa_is_there_now(esp: Callable[..., Drop]) -> None:
     """Added between the drop and the reading, or told apart by something that is not known here."""
     verdict = no_state(esp(NOTFOUND), host(SA))
-    assert texts(verdict)[1][1] == "3.2 ms after the drop this namespace has one SA; nearest first:"
+    assert texts(verdict)[1][1] == "3.2 ms after the drop: this namespace has one SA:"
     assert verdict.culprit.differs == ()
-    assert texts(verdict)[2][1].endswith("this one fits now; when the packet came the kernel did not have it")
+    assert texts(verdict)[2][1].endswith("this one fits now; the kernel did not have it when the packet came")
     added = replace(SA, lifetime=Lifetime(add_time=int(TIME) + 1))
     verdict = no_state(esp(NOTFOUND), host(added))
     assert texts(verdict)[2][1].endswith("this one fits, but was added after the drop")
@@ -271,7 +322,7 @@ def test_the_key_of_a_vti_interface_stands_in_for_the_mark(esp: Callable[..., Dr
     verdict = state_of_other_mark(esp(NOTFOUND), marked)
     assert verdict.culprit.packet_mark == 0x2A
     assert ("packet / SA", "mark 0x2a / 0x2b/0xffffffff  <- differs") in texts(verdict)
-    assert "key 0x2b" in verdict.fix[0].text
+    assert "key of the VTI interface to 0x2b" in verdict.fix[0].text
 
 
 @pytest.mark.parametrize(

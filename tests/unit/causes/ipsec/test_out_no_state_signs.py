@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from dropwatch.host.ipsec.interfaces import IpsecInterface
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Drop
 from dropwatch.model.ipsec import (
     GoneState,
     Lifetime,
     XfrmLookup,
+    XfrmSearch,
 )
 from tests.unit.causes.ipsec.outbound import (
     DROPPED_AT,
@@ -46,7 +48,7 @@ def test_a_policy_without_an_sa(leaving: Callable[..., Drop], judged: Judged, fi
     cause, verdict = judged(leaving(**fields), POLICY)
     assert (cause, verdict.confidence) == ("ipsec.out-no-state", "certain")
     assert (verdict.culprit.kind, verdict.culprit.index) == ("xfrm-policy", 9)
-    assert "netlink xfrm: no SA comes near what this policy asks for" in texts(verdict)
+    assert "netlink xfrm: no SA comes close to what this policy requires" in texts(verdict)
 
 
 @no_sa
@@ -62,6 +64,36 @@ def test_the_nearest_sa_is_compared_with_the_template(
     assert "dir out" in change
     _, verdict = judged(leaving(**fields), POLICY, states=(replace(other, mode="transport"),))
     assert not any("policy update" in (fix.command or "") for fix in verdict.fix), "more than that differs"
+
+
+SINCE: dict[Change, int | None] = {"policies": DROPPED_AT + 1, "SAs": DROPPED_AT + 1}
+
+
+def test_the_policy_of_the_drop_and_the_nearest_sa_of_its_time(
+    leaving: Callable[..., Drop], judged: Judged
+) -> None:
+    """Both were replaced before they could be read."""
+    note = {"lookup": XfrmLookup(errno.EREMOTE), "search": XfrmSearch(POLICY)}
+    old, new = replace(SA, reqid=2), replace(SA, reqid=3, lifetime=Lifetime(add_time=int(TIME) + 1))
+    gone = GoneState(DROPPED_AT + 1, NETNS, old, 812, "ip")
+    today = replace(POLICY, index=17)
+    cause, verdict = judged(
+        leaving("ip_forward", None, note), today, states=(new,), gone=(gone,), changes=SINCE
+    )
+    assert (cause, verdict.confidence) == ("ipsec.out-no-state", "certain")
+    assert (verdict.culprit.index, verdict.culprit.differs) == (9, ("reqid",))
+    assert "SA / template: reqid 2 / 1  <- differs" in texts(verdict)
+    assert any(text.endswith("; deleted since") for text in texts(verdict))
+
+
+def test_an_if_id_may_have_been_updated(leaving: Callable[..., Drop], judged: Judged) -> None:
+    state = replace(SA, if_id=0x2B)
+    note = {"lookup": XfrmLookup(errno.EREMOTE, 0x2A), "search": XfrmSearch(replace(POLICY, if_id=0x2A))}
+    drop = leaving("xfrmi_xmit", None, note)
+    for updated, confidence in ((0, "certain"), (DROPPED_AT + 1, "likely"), (None, "likely")):
+        changes = SINCE | {"SA updates": updated}
+        cause, verdict = judged(drop, states=(state,), interfaces={2: 0x2A}, changes=changes)
+        assert (cause, verdict.confidence) == ("ipsec.interface-mismatch", confidence)
 
 
 def test_the_kernel_asked_and_nobody_answered(leaving: Callable[..., Drop], judged: Judged) -> None:

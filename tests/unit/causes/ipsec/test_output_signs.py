@@ -24,7 +24,7 @@ def test_an_sa_that_ran_out(leaving: Callable[..., Drop], judged: Judged, place:
     cause, verdict = judged(leaving(place, note=through(replace(SA, state="expired"))))
     assert (cause, verdict.confidence) == ("ipsec.out-expired", "certain")
     assert verdict.culprit.spi == "0x00001001"
-    assert "SA at the drop: 20 packets, limit 20" in texts(verdict)
+    assert "SA at the drop: 20 packets, hard limit 20" in texts(verdict)
 
 
 def test_an_sa_that_ran_out_and_was_deleted_at_once(leaving: Callable[..., Drop], judged: Judged) -> None:
@@ -35,7 +35,7 @@ def test_an_sa_that_ran_out_and_was_deleted_at_once(leaving: Callable[..., Drop]
 def test_an_sa_that_is_not_valid(leaving: Callable[..., Drop], judged: Judged, state: str) -> None:
     cause, verdict = judged(leaving(note=through(replace(SA, state=state, lifetime=Lifetime()))))
     assert (cause, verdict.confidence) == ("ipsec.state-invalid", "certain")
-    assert f"not valid but {state}" in texts(verdict)[0]
+    assert f"in state {state}, not valid" in texts(verdict)[0]
 
 
 def test_sequence_numbers_used_up(leaving: Callable[..., Drop], judged: Judged) -> None:

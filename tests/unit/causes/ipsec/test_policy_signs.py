@@ -21,6 +21,7 @@ from dropwatch.model.ipsec import (
     XfrmLookup,
     XfrmNote,
     XfrmPolicy,
+    XfrmSearch,
     XfrmState,
     XfrmTemplate,
 )
@@ -54,7 +55,9 @@ def refused(
         reason: str | None = "XFRM_POLICY",
         **fields: Any,
     ) -> Drop:
-        notes = {key: fields.pop(key) for key in ("lookup", "outbound", "blackholed") if key in fields}
+        notes = {
+            key: fields.pop(key) for key in ("lookup", "outbound", "blackholed", "search") if key in fields
+        }
         check = XfrmCheck(direction, (counter,)) if counter is not None else None
         note = XfrmNote(state=state, check=check, **notes) if (state or check or notes) else None
         source = fields.pop("source", "kfree_skb")
@@ -193,7 +196,7 @@ def test_no_policy_for_what_came_out_of_a_tunnel(
     cause, verdict = judged(refused("XfrmInNoPols", direction, SA), other)
     assert (cause, verdict.confidence) == ("ipsec.no-policy", "certain")
     assert verdict.culprit.dir == direction
-    assert any("another src" in line for line in texts(verdict))
+    assert any("differs in src" in line for line in texts(verdict))
     assert "packet / policy: src 10.9.0.1 / 10.9.0.9/32  <- differs" in texts(verdict)
     assert (
         f"dir {direction} tmpl src 10.9.0.1 dst 10.9.0.2 proto esp reqid 1 mode tunnel"
@@ -206,7 +209,7 @@ def test_a_policy_with_another_if_id(refused: Callable[..., Drop], judged: Judge
     cause, verdict = judged(drop, replace(POLICY, if_id=0x2A), interfaces={5: 0x2B})
     assert (cause, verdict.confidence) == ("ipsec.interface-mismatch", "likely")
     assert verdict.culprit.differs == ("if_id",)
-    assert "netlink link: the xfrm interfaces here have if_id 0x2b: none has 0x2a" in texts(verdict)
+    assert "netlink link: if_id of the xfrm interfaces here: 0x2b; none has 0x2a" in texts(verdict)
     assert not any("policy add" in (fix.command or "") for fix in verdict.fix), "none would be taken"
 
 
@@ -284,14 +287,14 @@ def test_the_default_policy_where_no_policy_is_asked(refused: Callable[..., Drop
     assert judged(refused(), missing=True)[0] is None
 
 
-CHANGED = "policies of this namespace changed between the drop and the reading"
+CHANGED = "the policies of this namespace changed between the drop and the reading"
 
 
 @pytest.mark.parametrize(
     ("changes", "doubt"),
     [
         ({"policies": DROPPED_AT + 1}, f"probe km_policy_notify: {CHANGED}"),
-        ({"policies": None}, f"probe km_policy_notify: it is not known whether {CHANGED}"),
+        ({"policies": None}, f"probe km_policy_notify: it is unknown whether {CHANGED}"),
         ({"policies": DROPPED_AT, "SAs": DROPPED_AT + 1, "routes": DROPPED_AT + 1}, None),
     ],
 )
@@ -308,6 +311,74 @@ def test_a_policy_that_was_read_after_a_change_is_likely(
     assert verdict.culprit.index == 8
     assert verdict.confidence == ("certain" if doubt is None else "likely")
     assert [line for line in texts(verdict) if CHANGED in line] == ([] if doubt is None else [doubt])
+
+
+SINCE: dict[Change, int | None] = {"policies": DROPPED_AT + 1}
+
+
+@pytest.mark.parametrize(
+    ("today", "become"),
+    [
+        (BLOCK, None),
+        (replace(BLOCK, priority=7), "2.0 ms after the drop: it has been replaced by src 10.9.0.1/32"),
+        (replace(BLOCK, add_time=9), "2.0 ms after the drop: it has been replaced by src 10.9.0.1/32"),
+        (replace(BLOCK, index=16), "2.0 ms after the drop: it is gone"),
+        (None, "2.0 ms after the drop: it is gone"),
+    ],
+)
+def test_the_policy_of_the_drop_is_named_whatever_changed_since(
+    refused: Callable[..., Drop], judged: Judged, today: XfrmPolicy | None, become: str | None
+) -> None:
+    for drop in (
+        refused("XfrmInPolBlock", search=XfrmSearch(BLOCK)),
+        refused(lookup=XfrmLookup(errno.EPERM), place="ip_forward", search=XfrmSearch(BLOCK)),
+    ):
+        cause, verdict = judged(drop, *([today] if today else []), changes=SINCE)
+        assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
+        assert (verdict.culprit.index, verdict.culprit.priority) == (8, 100)
+        assert (
+            "policy at the drop: src 10.9.0.1/32 dst 10.9.0.2/32 dir in action block priority 100"
+            in texts(verdict)
+        )
+        assert CHANGED not in "".join(texts(verdict))
+        fates = [fact.text for fact in verdict.evidence if fact.source == "netlink xfrm"]
+        assert [fate.partition(" dst ")[0] for fate in fates] == ([become] if become else [])
+        deletes = [fix.command for fix in verdict.fix if "policy delete" in (fix.command or "")]
+        assert bool(deletes) == (become is None), "what is gone is not deleted"
+
+
+def test_a_policy_of_a_single_socket_is_its_programs(refused: Callable[..., Drop], judged: Judged) -> None:
+    own = replace(BLOCK, dir="socket out", index=12)
+    drop = refused(lookup=XfrmLookup(errno.EPERM), place="ip_forward", search=XfrmSearch(own))
+    _, verdict = judged(drop, own)
+    assert verdict.culprit.dir == "socket out"
+    assert "IP_XFRM_POLICY" in verdict.fix[0].text
+    assert [fix.command for fix in verdict.fix if "policy" in (fix.command or "")] == [
+        "ip netns exec b ip xfrm policy list"
+    ]
+
+
+def test_the_policy_of_the_drop_where_nothing_can_be_read(
+    refused: Callable[..., Drop], judged: Judged
+) -> None:
+    cause, verdict = judged(refused("XfrmInTmplMismatch", search=XfrmSearch(POLICY)), missing=True)
+    assert (cause, verdict.confidence, verdict.culprit.index) == ("ipsec.template-mismatch", "certain", 8)
+    assert verdict.culprit.differs == ("sa",)
+
+
+def test_the_kernel_found_no_policy(refused: Callable[..., Drop], judged: Judged) -> None:
+    """One that would match has been added since: the default policy blocked it, and that is certain."""
+    drop = refused(lookup=XfrmLookup(errno.EPERM), place="ip_forward", search=XfrmSearch())
+    cause, verdict = judged(drop, replace(BLOCK, dir="out"), changes=SINCE)
+    assert (cause, verdict.confidence) == ("ipsec.policy-block", "certain")
+    assert verdict.culprit == default_policy("out")
+
+
+def test_the_policy_of_the_drop_does_not_explain_it(refused: Callable[..., Drop], judged: Judged) -> None:
+    """It came through several SAs, and whydrop knows the last."""
+    _, verdict = judged(refused("XfrmInTmplMismatch", state=SA, search=XfrmSearch(POLICY)), changes=SINCE)
+    assert (verdict.confidence, verdict.culprit) == ("certain", None)
+    assert "the policy has changed since" not in "".join(texts(verdict))
 
 
 def test_what_names_no_policy_stays_certain_after_a_change(

@@ -26,7 +26,7 @@ def test_too_long_for_its_way(
     cause, verdict = judged(leaving(place, reason, through(mtu=1400), raw=DF, length=1401))
     assert (cause, verdict.confidence) == ("ipsec.out-mtu", "certain")
     assert (verdict.culprit.mtu, verdict.culprit.length) == (1400, 1401)
-    assert "packet / way through the SA: length 1401 / 1400 at most  <- differs" in texts(verdict)
+    assert "packet / path through the SA: length 1401 / at most 1400  <- differs" in texts(verdict)
 
 
 def test_what_fits_or_may_be_cut_is_not_too_long(leaving: Callable[..., Drop], judged: Judged) -> None:
@@ -62,7 +62,7 @@ def test_too_long_after_protection(leaving: Callable[..., Drop], judged: Judged,
     cause, verdict = judged(drop, states=(SA,), mtu=1500)
     assert (cause, verdict.confidence) == ("ipsec.out-mtu", "certain")
     assert verdict.culprit.spi == "0x00001001"
-    assert "packet / interface vb: length 1532 / 1500 at most  <- differs" in texts(verdict)
+    assert "packet / interface vb: length 1532 / at most 1500  <- differs" in texts(verdict)
     assert judged(drop, states=(SA,), mtu=9000)[1].confidence == "likely", "the way beyond takes less"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dropwatch.host.conntrack import ConntrackTable
+from dropwatch.host.sockets import PortSockets
 from dropwatch.model.drop import Drop, Event, Frame, Packet, Where
 from dropwatch.model.netfilter import ConntrackNote, NetfilterNote
 from tests.unit.causes.verdicts import Judged, said
@@ -70,14 +71,17 @@ def test_conntrack_itself_refuses(
     note = ConntrackNote(refused="nf_conntrack_in", words="invalid SYN in state SYN_SENT")
     cause, verdict = judged(refused(conntrack=note), firewall())
     assert (cause, verdict.confidence) == ("netfilter.conntrack-invalid", "certain")
-    assert "in the kernel's words: invalid SYN in state SYN_SENT" in said(verdict)
+    assert "is INVALID: invalid SYN in state SYN_SENT" in said(verdict)
 
 
 @pytest.mark.parametrize(
     ("note", "words"),
     [
-        (ConntrackNote(refused="__nf_conntrack_confirm"), "another holds its addresses"),
-        (ConntrackNote(refused="__nf_conntrack_confirm", nat=True), "NAT found no free port, or a clash"),
+        (ConntrackNote(refused="__nf_conntrack_confirm"), "another connection holds its addresses"),
+        (
+            ConntrackNote(refused="__nf_conntrack_confirm", nat=True),
+            "no free port for NAT, or two packets clashed",
+        ),
         (ConntrackNote(refused="nf_nat_inet_fn"), "NAT found no free address and port"),
     ],
 )
@@ -131,8 +135,8 @@ def test_what_was_invalid_was_not_translated(
     )
     frame = Frame("tcp_v4_rcv", 1, None, 0)
     drop = replace(drop, where=Where(frame, "tcp", "in"), stack=(frame,))
-    cause, verdict = judged(drop, ToldHost())
+    cause, verdict = judged(drop, ToldHost(connections_at=PortSockets()))
     assert (cause, verdict.confidence) == expected
     if cause == "netfilter.conntrack-invalid":
-        assert "in the kernel's words: SEQ is over the upper bound" in said(verdict)
+        assert "is INVALID: SEQ is over the upper bound" in said(verdict)
         assert "is translated (NAT), but an INVALID packet is not" in said(verdict)

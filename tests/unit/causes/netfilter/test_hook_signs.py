@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dropwatch.host.bpf.links import NetfilterLink
 from dropwatch.model.drop import Drop
 from dropwatch.model.netfilter import HookNote
 from tests.unit.causes.verdicts import Judged
@@ -23,8 +24,17 @@ def test_a_bpf_program_at_a_hook(
     cause, verdict = judged(refused(hook=HookNote("nf_hook_run_bpf", 42, "drop_dns")), firewall())
     assert (cause, verdict.confidence) == ("netfilter.hook-other", "certain")
     assert verdict.culprit.kind == "bpf-program"
-    assert verdict.culprit.text == "id 42 name drop_dns"
+    assert verdict.culprit.text == "id 42 name drop_dns at a netfilter hook"
     assert verdict.fix[0].command == "bpftool prog show id 42"
+
+
+def test_the_hook_of_a_bpf_program(refused: Callable[..., Drop], judged: Judged) -> None:
+    drop = refused(hook=HookNote("nf_hook_run_bpf", 42, "drop_dns"))
+    link = NetfilterLink("ip", "input", -50)
+    _, verdict = judged(drop, ToldHost(netfilter_links=(link,)))
+    assert verdict.culprit.attached_to == "netfilter hook ip input, priority -50"
+    _, verdict = judged(drop, ToldHost(netfilter_links=(link, link)))
+    assert verdict.culprit.attached_to == "a netfilter hook"
 
 
 def test_a_known_and_an_unknown_function(

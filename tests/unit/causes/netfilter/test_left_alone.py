@@ -11,9 +11,7 @@ from dropwatch.model.netfilter import ConntrackNote, NetfilterNote
 from tests.unit.causes.verdicts import said
 from tests.unit.told_host import ToldHost
 
-SAID = (
-    "it found this packet INVALID, in the kernel's words: bad checksum; NAT does not translate such a packet"
-)
+SAID = "this packet is INVALID: bad checksum; NAT does not translate such a packet"
 BAD = ConntrackNote(words="bad checksum", invalid=True)
 
 

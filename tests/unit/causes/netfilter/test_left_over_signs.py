@@ -31,8 +31,8 @@ def test_the_only_one(
     assert verdict.title == "lb_in drops it at a netfilter hook"
     assert (verdict.culprit.kind, verdict.culprit.text) == ("hook-function", "lb_in [lb]")
     assert verdict.culprit == culprits.HookFunction("lb_in [lb]", "lb_in", "lb", "ip input")
-    assert "lb_in [lb] is the only function at the hook ip input" in said(verdict)
-    assert "also there: nft_do_chain_ipv4 [nf_tables], nf_nat_ipv4_local_in [nf_nat];" in said(verdict)
+    assert "lb_in [lb] is the only function at hook ip input" in said(verdict)
+    assert "also at the hook: nft_do_chain_ipv4 [nf_tables], nf_nat_ipv4_local_in [nf_nat];" in said(verdict)
 
 
 def test_one_that_whydrop_usually_watches(
@@ -50,7 +50,7 @@ def test_several_are_listed(
 ) -> None:
     cause, verdict = judged(refused(INPUT, at_hooks=(at(OURS, RULES, OTHER),)), firewall())
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.hook-other", "likely", None)
-    assert "no probe watches them: lb_in [lb], shape_in [shape]" in said(verdict)
+    assert "no probe sees their verdicts: lb_in [lb], shape_in [shape]" in said(verdict)
 
 
 @pytest.mark.parametrize(

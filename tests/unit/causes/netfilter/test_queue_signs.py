@@ -31,9 +31,9 @@ def test_nobody_listens(
     drop = refused(("nf_queue", "nf_hook_slow"), None, queue=QueueNote(5, sign * errno.ESRCH))
     cause, verdict = judged(drop, firewall())
     assert (cause, verdict.confidence) == ("netfilter.queue-unheard", "certain")
-    assert verdict.title == "NFQUEUE: no program listens to queue 5"
+    assert verdict.title == "NFQUEUE: no program is bound to queue 5"
     assert verdict.culprit.text == "queue 5"
-    assert "after the drop no program is bound to queue 5" in said(verdict)
+    assert "after the drop: no program is bound to queue 5" in said(verdict)
 
 
 def test_the_queue_is_full(
@@ -44,7 +44,7 @@ def test_the_queue_is_full(
     assert (cause, verdict.confidence) == ("netfilter.queue-unheard", "certain")
     assert verdict.title == "NFQUEUE: queue 5 is full"
     assert verdict.culprit.text == "udp dport 5000 queue to 5"
-    assert "3 ms after the drop queue 5 belongs to suricata (pid 812): 1024 packets wait" in said(verdict)
+    assert "3.0 ms after the drop: queue 5 belongs to suricata (pid 812): 1024 packets wait" in said(verdict)
 
 
 def test_a_queue_that_nobody_saw_is_likely(
@@ -69,7 +69,7 @@ def test_the_verdict_of_a_program(
     assert (cause, verdict.confidence) == ("netfilter.queue-verdict", "certain")
     assert verdict.culprit is None, "which queue it had at the drop nobody saw"
     assert "suricata (pid 812) sent the verdict for its queue" in said(verdict)
-    assert "after the drop it listens to queue 5" in said(verdict)
+    assert "after the drop: it is bound to queue 5" in said(verdict)
     drop = refused(VERDICT, None, process=Process(812, "suricata"), queue=QueueNote(5, None))
     _, verdict = judged(drop, firewall(queues=[LISTENER]))
     assert verdict.culprit.text == "queue 5"
@@ -117,7 +117,7 @@ def test_a_listener_that_went_away(
     stack = ("nf_reinject", "nfqnl_flush", "instance_destroy_rcu", "rcu_do_batch")
     cause, verdict = judged(refused(stack, None, queue=QueueNote(5, None)), firewall())
     assert (cause, verdict.confidence) == ("netfilter.queue-unheard", "certain")
-    assert "went away" in verdict.title
+    assert "unbound its queue" in verdict.title
 
 
 @pytest.mark.parametrize("function", ["nfqnl_dev_drop", "nfqnl_nf_hook_drop"])

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from dropwatch.causes.advice import weakness
 from dropwatch.causes.netfilter.rule_advice import fixes
 from dropwatch.host.listed_rule import ListedRule
 from dropwatch.model.culprits import ChainPolicy, EbtablesRule, IptablesRule, NftRule, Rule
@@ -81,7 +80,7 @@ def test_an_answer_in_the_raw_table_has_no_connection_yet(refused: Refused) -> N
 def test_a_rule_for_frames_is_taken_out(refused: Refused, rule: Rule, tool: str, out: str) -> None:
     """No flow of IP is let past it: it looks at other things."""
     first, _ = fixes(refused(), rule, ListedRule(rule, tool, f"{tool} -L"))
-    assert (first.command, weakness(first)) == (out, "all that it stops may pass then")
+    assert (first.command, first.weakens) == (out, "whatever it blocks can pass")
 
 
 def test_arp_has_no_flow_of_ip(refused: Refused) -> None:
@@ -106,7 +105,7 @@ def test_a_rule_is_taken_out_by_its_own_words(refused: Refused) -> None:
         (xt("-A DOCKER -j DROP", "DOCKER"), "publish the port of the container"),
         (xt("-A KUBE-FORWARD -j DROP", "KUBE-FORWARD"), "ready endpoint"),
         (nft("filter_IN_public", "firewalld"), "have firewalld allow the port"),
-        (nft("f2b-chain", "f2b-table"), "take the ban away"),
+        (nft("f2b-chain", "f2b-table"), "remove the ban"),
     ],
     ids=["Docker", "kube-proxy", "firewalld", "fail2ban"],
 )
@@ -140,7 +139,7 @@ def test_past_a_rule_that_checks_is_past_a_protection(refused: Refused) -> None:
     found = fixes(refused(), nft().rule, nft(), protects="forged packets pass")
     assert [getattr(fix, "weakens", None) for fix in found] == [
         "forged packets pass",
-        "all that it stops may pass then",
+        "whatever it blocks can pass",
         None,
     ]
 
@@ -149,10 +148,10 @@ def test_the_policy_of_a_chain_gets_a_rule(refused: Refused) -> None:
     policy = ListedRule(ChainPolicy("-P FORWARD DROP", "ip", "filter", "FORWARD"), "iptables-legacy", "x")
     assert fixes(refused(), policy.rule, policy) == (
         Fix(
-            "let this flow pass",
+            "accept this flow",
             "iptables-legacy -t filter -A FORWARD -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 5000 -j ACCEPT",
         ),
-        Fix("see the chain", "x"),
+        Fix("list the chain", "x"),
     )
 
 

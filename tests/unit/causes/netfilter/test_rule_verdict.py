@@ -183,7 +183,7 @@ def test_the_policy_of_a_chain(
     cause, verdict = judged(refused(nft=NFT_POLICY), firewall(listed))
     assert (cause, verdict.confidence) == ("netfilter.chain-policy", "certain")
     assert verdict.culprit.kind == "chain-policy"
-    assert "the policy drop of chain input in table inet filter held" in said(verdict)
+    assert "the policy drop of chain input in table inet filter applied" in said(verdict)
     assert str(commands(verdict)[0]).startswith(
         "ip netns exec b nft add rule inet filter input ip saddr 10.9.0.1"
     )
@@ -237,7 +237,10 @@ def test_a_legacy_rule(
     assert (cause, verdict.confidence) == ("netfilter.iptables-rule", "certain")
     assert verdict.culprit.text == "-A UU -p udp -m udp --dport 5000 -j DROP"
     assert verdict.culprit == XT_RULE.rule
-    assert "table filter, hook INPUT: the counter of one rule that drops rose, at byte 640" in said(verdict)
+    rose = (
+        "the counter of the rule at byte 640 rose, and no other of those that drop: table filter, hook INPUT"
+    )
+    assert rose in said(verdict)
     assert (
         "ip netns exec b iptables-legacy -t filter -I UU 2 -s 10.9.0.1 -d 10.9.0.2 -p udp --dport 5000 -j ACCEPT"
         in (commands(verdict))
@@ -312,7 +315,7 @@ def test_of_candidates_that_look_alike_none_is_named(
 ) -> None:
     cause, verdict = judged(refused(xt=replace(XT, candidates=(300, 640))), firewall((XT_RULE, XT_RULE)))
     assert (cause, verdict.confidence, verdict.culprit) == ("netfilter.iptables-rule", "likely", None)
-    assert verdict.title == "one of 2 entries of table filter drops it"
+    assert verdict.title == "one of 2 rules or policies of table filter drops it"
 
 
 def test_an_ebtables_rule(
@@ -322,7 +325,7 @@ def test_an_ebtables_rule(
     cause, verdict = judged(drop, firewall(EBT_RULE))
     assert (cause, verdict.confidence) == ("netfilter.ebtables-rule", "certain")
     assert verdict.culprit.number == 4
-    assert "the counters of these rules rose for this frame, by their index: 3, 7" in said(verdict)
+    assert "the counters of these rules rose for this frame (by index): 3, 7" in said(verdict)
 
 
 def test_ebtables_that_do_not_tell(
@@ -380,10 +383,10 @@ def test_why_a_packet_was_invalid(
     _, verdict = judged(
         refused(xt=XT, conntrack=words), firewall((xt_text("-A X -m state --state INVALID -j DROP"),))
     )
-    assert "it found this packet INVALID, in the kernel's words: SEQ is over the upper bound" in said(verdict)
+    assert "this packet is INVALID: SEQ is over the upper bound" in said(verdict)
     silent = refused(nft=NFT, conntrack=ConntrackNote(invalid=True), proto="tcp", tcp_flags="RA")
     _, verdict = judged(silent, firewall(nft_text("ct state invalid drop")))
-    assert "a TCP segment with the flags RA cannot begin a connection: probably" in said(verdict)
+    assert "a TCP segment with RST ACK cannot start a connection: probably" in said(verdict)
     assert "nf_conntrack_tcp_be_liberal=1" in str(commands(verdict))
 
 
@@ -418,11 +421,11 @@ def test_both_implementations_are_told(
 ) -> None:
     _, verdict = judged(refused(xt=XT), firewall((XT_RULE,), nft=["inet x", "ip y"], legacy=["ip filter"]))
     assert (
-        "both nftables and legacy iptables rules are here, and both apply; this was legacy iptables. "
+        "nftables and legacy iptables rules are both in use here; this one is of legacy iptables. "
         "nftables: inet x, ip y; legacy: ip filter"
     ) in said(verdict)
     _, verdict = judged(refused(xt=XT), firewall((XT_RULE,), legacy=["ip filter"]))
-    assert "both nftables" not in said(verdict)
+    assert "nftables and legacy" not in said(verdict)
 
 
 def test_a_bridged_frame_that_an_ip_rule_judged(

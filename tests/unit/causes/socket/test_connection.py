@@ -49,7 +49,7 @@ def judged(drop: Drop, *connections: PortSocket, vrf: bool = True) -> tuple[str,
 def test_it_is_bound_to_another_interface(segment: Segment, flags: str, since: int, confidence: str) -> None:
     cause, verdict = judged(segment(flags), replace(OURS, since_ns=since))
     assert (cause, verdict.confidence) == ("socket.bound-elsewhere", confidence)
-    assert "is bound to other, and the packet came in through vb" in verdict.evidence[0].text
+    assert "is bound to interface other, and the packet came in through vb" in verdict.evidence[0].text
     assert verdict.culprit is not None
     assert verdict.fix[1].command == "ip netns exec b ip route get 10.9.0.1"
 
@@ -61,3 +61,17 @@ def test_there_is_no_such_connection(segment: Segment, flags: str, alone: str) -
         cause, verdict = judged(segment(flags), *connections)
         assert (cause, verdict.confidence) == (alone, "certain")
     assert judged(segment("S"), OURS)[0] == "socket.tcp-no-listener"
+
+
+@pytest.mark.parametrize("flags", ["PA", "SA", "R", "RA"])
+@pytest.mark.parametrize(
+    ("found", "why"), [(None, "were not read"), (PortSockets(gone=2), "2 connections with its ports")]
+)
+def test_nobody_knows_whether_it_is_bound_elsewhere(
+    segment: Segment, flags: str, found: PortSockets | None, why: str
+) -> None:
+    """A namespace that is gone, or a connection that is: no connection is not certain, and a reset not hidden."""
+    cause, verdict = diagnose(segment(flags), ToldHost(connections_at=found))
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == ("tcp.no-connection", "likely")
+    assert why in verdict.evidence[1].text

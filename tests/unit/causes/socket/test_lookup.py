@@ -151,7 +151,7 @@ def test_the_words_name_both_devices_and_the_sysctl(drop_of: Callable[..., Drop]
     told = PortSockets((one,), 1, DEVICES, l3mdev_accept=False)
     found = mismatch(one, drop_of(), told)
     assert found is not None
-    assert found.words == "is bound to dummy, and the packet came in through vb"
+    assert found.words == "is bound to interface dummy, and the packet came in through vb"
     for proto, kind in (("udp", "udp"), ("udplite", "udp"), ("tcp", "tcp"), ("ospf", "raw"), ("253", "raw")):
         found = mismatch(replace(one, bound_ifindex=0), drop_of(V4, RED, proto), told)
         assert found is not None

@@ -9,6 +9,7 @@ import pytest
 from dropwatch.causes.advice import twice
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.host import Host
+from dropwatch.host.sockets import PortSockets
 from dropwatch.model.culprits import Socket
 from dropwatch.model.drop import Drop, Frame, Process, SocketNote, Verdict, Where
 from tests.unit.told_host import ToldHost
@@ -44,8 +45,8 @@ def test_the_buffer_is_full(refused: Refused, reason: str | None) -> None:
     cause, verdict = judged(refused(reason))
     assert (cause, verdict.confidence, verdict.owner) == ("socket.udp-buffer-full", "certain", READER)
     assert [fact.text for fact in verdict.evidence[:2]] == [
-        "213,504 of 212,992 bytes queued in 92 datagrams; SO_RCVBUF was not set: net.core.rmem_default",
-        "after the drop slow-reader (pid 812) holds the socket, inode 4711",
+        "213,504 of 212,992 bytes queued in 92 datagrams; SO_RCVBUF is not set, so net.core.rmem_default applies",
+        "after the drop: slow-reader (pid 812) owns the socket, inode 4711",
     ]
     assert isinstance(verdict.culprit, Socket)
     assert verdict.culprit.text == 'udp 10.9.0.2:5000 *:* users:(("slow-reader",pid=812))'
@@ -58,7 +59,7 @@ def test_the_buffer_is_full(refused: Refused, reason: str | None) -> None:
 
 def test_the_program_chose_the_limit(refused: Refused) -> None:
     _, verdict = judged(refused("SOCKET_RCVBUFF", limit=2304, limit_set=True))
-    assert verdict.evidence[0].text.endswith("the program set it (SO_RCVBUF)")
+    assert verdict.evidence[0].text.endswith("the program set the limit (SO_RCVBUF)")
     assert "more than 1152 bytes" in verdict.fix[1].text
     assert verdict.fix[1].command == f"nsenter -t 1 -n sh -c '{twice('net.core.rmem_max')}'"
 
@@ -66,7 +67,7 @@ def test_the_program_chose_the_limit(refused: Refused) -> None:
 def test_nobody_holds_it(refused: Refused) -> None:
     _, verdict = judged(refused("SOCKET_RCVBUFF"), ToldHost())
     assert verdict.owner is None
-    assert verdict.evidence[1].text == "after the drop nobody was found who holds the socket, inode 4711"
+    assert verdict.evidence[1].text == "after the drop: no process was found that owns the socket, inode 4711"
     assert verdict.fix[0].command == "ip netns exec b ss -uampn 'sport = :5000'"
 
 
@@ -92,3 +93,30 @@ def test_the_memory_of_all_is_not_this_sockets_buffer(refused: Refused) -> None:
 def test_what_was_never_to_be_queued_is_not_judged_by_what_is(refused: Refused, reason: str | None) -> None:
     """On newer kernels the tracepoint names the socket of whatever dies there."""
     assert judged(refused(reason, error=None))[0] not in {"socket.udp-buffer-full", "socket.memory-pressure"}
+
+
+def test_the_answer_says_that_nobody_has_the_port(refused: Refused) -> None:
+    """On a kernel without reasons; what dies there without an answer has another cause."""
+    drop = refused(None, "__udp4_lib_rcv", note=None)
+    answered = replace(drop, event=replace(drop.event, notes=frozenset({"unreachable-sent"})))
+    cause, verdict = judged(answered, ToldHost(sockets_at=PortSockets()))
+    assert (cause, verdict.confidence) == ("socket.udp-no-listener", "certain")
+    assert verdict.evidence[1].text == "this host replies with port unreachable"
+    assert judged(drop)[0] == "unknown"
+    elsewhere = replace(answered, where=replace(drop.where, frame=Frame("nf_hook_slow", 1, None, 0)))
+    assert judged(elsewhere)[0] != "socket.udp-no-listener"
+
+
+@pytest.mark.parametrize(
+    ("most", "command"),
+    [(212992, None), (1152, f"nsenter -t 1 -n sh -c '{twice('net.core.rmem_max')}'")],
+    ids=["it may ask for more", "it has as much as it may"],
+)
+def test_the_systems_maximum_is_raised_where_it_is_what_limits(
+    refused: Refused, most: int, command: str | None
+) -> None:
+    host = ToldHost(socket_holder=READER, rmem_max=most)
+    _, verdict = judged(refused("SOCKET_RCVBUFF", limit=2304, limit_set=True), host)
+    assert f"net.core.rmem_max is {most:,}" in verdict.evidence[1].text
+    assert verdict.fix[1].command == command
+    assert "more than 1152 bytes" in verdict.fix[1].text

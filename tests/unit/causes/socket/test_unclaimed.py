@@ -70,7 +70,7 @@ def test_what_was_not_read_leaves_a_doubt(unclaimed: Unclaimed, packet: dict[str
     cause, verdict = diagnose(unclaimed(**packet), ToldHost())
     assert cause is not None
     assert (cause.id, verdict.confidence) == (alone, "likely")
-    assert "was not read" in texts(verdict)[0]
+    assert "were not read" in texts(verdict)[0]
 
 
 @PROTOCOLS
@@ -81,9 +81,10 @@ def test_a_socket_elsewhere(
     cause, verdict = judged(unclaimed(**packet), replace(ELSEWHERE, since_ns=since))
     assert (cause, verdict.confidence, verdict.owner) == ("socket.bound-elsewhere", confidence, OWNER)
     proto = packet.get("proto", "udp")
-    when = "before the drop and after it" if since == BEFORE else "after the drop"
+    when = "before and after the drop" if since == BEFORE else "after the drop"
     assert texts(verdict) == [
-        f"{when} {proto} 0.0.0.0:5000 of named (pid 812) is bound to dummy, and the packet came in through vb"
+        f"{when}: {proto} 0.0.0.0:5000 of named (pid 812) is bound to interface dummy, and the packet came "
+        "in through vb"
     ]
     blamed = verdict.culprit
     assert isinstance(blamed, Socket)
@@ -98,7 +99,7 @@ def test_one_that_fits_by_now(unclaimed: Unclaimed, packet: dict[str, str], alon
     cause, verdict = judged(unclaimed(**packet), ON_LOOPBACK, replace(FOR_ALL, since_ns=since))
     assert (cause, verdict.confidence) == (alone if since == AFTER else "socket.steered-away", "likely")
     (fact,) = texts(verdict)
-    assert fact.startswith(f"{packet.get('proto', 'udp')} 0.0.0.0:5000 of named (pid 812) takes such packets")
+    assert f"drop: {packet.get('proto', 'udp')} 0.0.0.0:5000 of named (pid 812) matches the packet" in fact
 
 
 def test_membership_may_keep_a_datagram_to_many_away(unclaimed: Unclaimed) -> None:
@@ -107,7 +108,9 @@ def test_membership_may_keep_a_datagram_to_many_away(unclaimed: Unclaimed) -> No
     assert "membership" in texts(verdict)[0]
 
 
-@pytest.mark.parametrize(("since", "words"), [(BEFORE, "was there before"), (AFTER, "it was opened")])
+@pytest.mark.parametrize(
+    ("since", "words"), [(BEFORE, "before and after the drop"), (AFTER, "it was opened")]
+)
 @pytest.mark.parametrize("place", ["__udp4_lib_mcast_deliver", "__udp4_lib_rcv"])
 def test_a_broadcast_has_no_members_and_asks_no_program(
     unclaimed: Unclaimed, place: str, since: int, words: str
@@ -232,8 +235,10 @@ def test_a_program_that_is_asked_first_may_have_said_drop(
     assert verdict.evidence[0].source == "bpf sk_lookup of the namespace"
     assert "id 77 name tubular is attached" in verdict.evidence[0].text
     if cause == "socket.steered-away":
-        assert verdict.culprit == BpfProgram("id 77 name tubular", 77, "tubular")
-        assert "takes such packets" in texts(verdict)[0]
+        where = "the namespace's sk_lookup"
+        wanted = BpfProgram(f"id 77 name tubular at {where}", 77, "tubular", attached_to=where)
+        assert verdict.culprit == wanted
+        assert "matches the packet" in texts(verdict)[0]
 
 
 def test_of_two_programs_none_is_blamed(unclaimed: Unclaimed) -> None:
@@ -278,8 +283,8 @@ UNHANDLED: dict[str, Any] = {
             "likely",
             "has the protocol",
         ),
-        (ELSEWHERE, "224.0.0.5", "bound-elsewhere", "certain", "is bound to dummy"),
-        (FOR_ALL, "224.0.0.5", "protocol-unhandled", "likely", "its membership refuses this"),
+        (ELSEWHERE, "224.0.0.5", "bound-elsewhere", "certain", "is bound to interface dummy"),
+        (FOR_ALL, "224.0.0.5", "protocol-unhandled", "likely", "its multicast membership refuses this"),
         (replace(FOR_ALL, address=ip_address("::")), "10.9.0.2", "protocol-unhandled", "certain", None),
     ],
 )

@@ -187,7 +187,7 @@ def test_after_a_change_it_is_gone(kernel: Kernel, listings: XtListings) -> None
     assert (rule.text, rule.changed, rule.gone) == (None, False, True)
     assert rule.rule == IptablesRule("", "ip", "filter", target="DROP")
     assert rule.problem == (
-        "the table was changed after the drop, and this one is not in it any more; it had: protocol udp"
+        "the table was changed after the drop, and this rule is no longer in it; it had: protocol udp"
     )
 
 

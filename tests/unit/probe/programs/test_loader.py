@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.kernel import btf
 from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.probe.check import trial
 from dropwatch.probe.programs import loader
 from dropwatch.probe.programs.compiled import PLACEHOLDERS, Compiled, MapShape
-from dropwatch.probe.programs.loader import Kind, Loader
+from dropwatch.probe.programs.load import Kind
+from dropwatch.probe.programs.loader import Loader
 from dropwatch.probe.programs.ring import Ring
 
 pytestmark = pytest.mark.skipif(
@@ -99,6 +101,23 @@ def test_a_tracepoint_takes_several_and_one_that_is_not_there_is_an_error(loaded
     with pytest.raises(FileNotFoundError):
         loaded.attach_tracepoint("no_such_tracepoint", "good")
     loaded.detach()
+
+
+def test_a_program_at_the_return_of_a_function_goes_with_it(loaded: Loader) -> None:
+    if not trial.trampoline("ip_route_output_flow").worked:
+        pytest.skip("feature BPF trampolines: this kernel has none")
+    number = btf.vmlinux().function("ip_route_output_flow")
+    assert number is not None
+    loaded.attach_whole("ip_route_output_flow", number, "good")
+    loaded.detach_whole("ip_route_output_flow")
+    loaded.detach_whole("ip_route_output_flow")
+
+
+def test_what_cannot_be_attached_leaves_nothing(loaded: Loader) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(OSError, match=r"."):
+        loaded.attach_whole("nothing", 1 << 30, "good")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_an_empty_ring_gives_nothing(loaded: Loader) -> None:

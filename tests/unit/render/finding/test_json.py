@@ -20,6 +20,7 @@ from dropwatch.model.drop import (
     Totals,
     Where,
 )
+from dropwatch.names.cause_address import cause_url
 from dropwatch.render.finding.json import JsonRenderer
 
 SA = XfrmState("src 10.9.0.1 ...", "0x00001001", "10.9.0.1", "10.9.0.2", "esp", "tunnel", 1, 0, 0, 0, "valid")
@@ -74,7 +75,12 @@ def test_a_finding_is_the_object_of_the_contract(
         },
         "source": "kfree_skb",
         "reason": "NOT_SPECIFIED",
-        "cause": {"id": "ipsec.auth-failed", "title": "authentication failed", "confidence": "certain"},
+        "cause": {
+            "id": "ipsec.auth-failed",
+            "title": "authentication failed",
+            "confidence": "certain",
+            "url": None,
+        },
         "object": {
             "kind": "xfrm-state",
             "text": "src 10.9.0.1 ...",
@@ -98,7 +104,7 @@ def test_a_finding_is_the_object_of_the_contract(
             {"function": "xfrm_input", "offset": 479, "module": None},
             {"function": "xfrm4_esp_rcv", "offset": 58, "module": None},
         ],
-        "process": {"pid": 812, "comm": "nginx"},
+        "process": {"pid": 812, "comm": "nginx", "unit": None, "container": None, "pod": None},
     }
     assert {key: found[key] for key in expected} == expected
 
@@ -177,3 +183,15 @@ def test_the_last_line_says_what_the_run_amounted_to() -> None:
         "suppressed": {"benign.socket-close": 12},
         "blind_spots": ["probe nft_immediate_eval: not attached: ..."],
     }
+
+
+def test_the_address_of_the_cause_s_page(
+    make_finding: Callable[..., Finding], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cause_url.cache_clear()
+    monkeypatch.setenv("WHYDROP_CAUSE_URL", "https://docs.example/{id}")
+    line = json.loads(JsonRenderer().finding(make_finding(), 0.0))
+    assert line["cause"]["url"] == "https://docs.example/ipsec.auth-failed"
+    unknown = json.loads(JsonRenderer().finding(make_finding(cause_id="unknown"), 0.0))
+    assert unknown["cause"]["url"] is None
+    cause_url.cache_clear()

@@ -74,8 +74,9 @@ def with_stack(finding: Finding, stack: tuple[Frame, ...]) -> Finding:
 
 def test_everything_is_there_in_the_order_of_reading(finding: Finding) -> None:
     text = page().finding(finding, 0.0)
-    sections = ["HEADERS", "BYTES", "STACK", "OBSERVED", "DIAGNOSIS"]
+    sections = ["HEADERS", "BYTES", "STACK", "OBSERVED"]
     assert [line.split()[0] for line in text.splitlines() if line[:1].isupper()] == sections
+    assert text.index("[ipsec.auth-failed") < text.index("HEADERS"), "the answer first"
     for piece in (
         "  IPv4  at 0, 20 bytes\n      src 10.9.0.1  ttl 64\n",
         "    UDP (quoted)  at 28, 3 bytes\n        stopped here: only 3 of its 8 bytes",
@@ -90,9 +91,9 @@ def test_everything_is_there_in_the_order_of_reading(finding: Finding) -> None:
         "curl (pid 812) was running on this CPU",
         "  match       ipsec: policy dport 5000 uses this SA\n",
         "[ipsec.auth-failed, certain]",
-        "  BY     SA src 10.9.0.1",
-        "  SEEN   packet: seq 7\n",
-        "           ip -n b xfrm state\n",
+        "  by     SA src 10.9.0.1",
+        "  proof  packet: seq 7\n",
+        "    ip -n b xfrm state\n",
     ):
         assert piece in text, piece
 
@@ -207,7 +208,7 @@ def test_the_json_has_bytes_and_layers(finding: Finding) -> None:
     observed = found["observed"]
     assert (observed["cpu"], observed["task"], observed["ethertype"]) == (
         3,
-        {"pid": 812, "comm": "curl"},
+        {"pid": 812, "comm": "curl", "unit": None, "container": None, "pod": None},
         "0x0800",
     )
     assert observed["xfrm"]["spi"] == "0x00001001"

@@ -11,7 +11,7 @@ from dropwatch.model.journey import Journey, NetfilterAnswer, Step
 from dropwatch.render.finding.json import drop_line
 from dropwatch.render.journey.json import JourneyJson
 from dropwatch.render.lines.made import packet
-from dropwatch.render.lines.write import as_json
+from dropwatch.render.lines.write import text
 
 PROMISED = {
     "type", "schema", "number", "time", "packet", "steps", "end", "end_text", "finding", "process",
@@ -81,9 +81,9 @@ def test_everything_that_is_known_is_there(journey: Journey) -> None:
     assert set(found) == PROMISED
     assert (found["type"], found["schema"], found["number"]) == ("journey", 1, 3)
     assert found["time"] == "2026-11-20T20:15:01.123456Z"
-    assert found["packet"] == as_json(packet(journey.packet))
+    assert found["packet"] == json.loads(text(packet(journey.packet)))
     assert journey.finding is not None
-    assert found["finding"] == as_json(drop_line(journey.finding))
+    assert found["finding"] == json.loads(text(drop_line(journey.finding)))
     assert (found["end"], found["end_text"]) == ("dropped", "the kernel dropped it")
     assert found["steps"][0] == {
         "seconds": 0.000123456,
@@ -94,12 +94,12 @@ def test_everything_that_is_known_is_there(journey: Journey) -> None:
         "module": "nf_tables",
         "text": "",
         "layer": "netfilter",
-        "packet": as_json(packet(journey.packet)),
+        "packet": json.loads(text(packet(journey.packet))),
         "netns": {"inode": 9, "name": "b"},
         "iface": {"index": 2, "name": "vb"},
         "route": {"index": 1, "name": "lo"},
         "cpu": 1,
-        "process": {"pid": 812, "comm": "nc"},
+        "process": {"pid": 812, "comm": "nc", "unit": None, "container": None, "pod": None},
         "copy": 1,
         "depth": 2,
         "duration": 0.3,

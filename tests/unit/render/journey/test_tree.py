@@ -73,7 +73,7 @@ def test_the_tree(journey: Journey) -> None:
 def test_head_and_finding_are_those_of_the_text(journey: Journey) -> None:
     text, tree = JourneyText(Layout(80), 7).journey(journey, 0.0), show(journey)
     assert tree.splitlines()[0] == text.splitlines()[0]
-    assert tree[tree.index("  WHY") :] == text[text.index("  WHY") :]
+    assert tree[tree.index("[ipsec.") :] == text[text.index("[ipsec.") :]
 
 
 @pytest.mark.parametrize("width", [120, 80, 50])

@@ -8,7 +8,7 @@ import pytest
 from dropwatch.model.culprits import Limits, NftRule, Task, XfrmState
 from dropwatch.render.lines.drop import Fix
 from dropwatch.render.lines.machine import Function
-from dropwatch.render.lines.write import as_json, line
+from dropwatch.render.lines.write import line, text
 
 SA: dict[str, Any] = {
     "text": "an SA", "spi": "0x00001001", "saddr": "10.9.0.1", "daddr": "10.9.0.2", "proto": "esp", "mode": "tunnel",
@@ -17,15 +17,18 @@ SA: dict[str, Any] = {
 
 
 def test_kind_and_text_come_first_and_what_does_not_apply_is_left_out() -> None:
-    told = as_json(NftRule("drop", "inet", "filter", handle=7))
+    told = json.loads(text(NftRule("drop", "inet", "filter", handle=7)))
     assert list(told.items()) == [
         ("kind", "nft-rule"), ("text", "drop"), ("family", "inet"), ("table", "filter"), ("handle", 7),
     ]  # fmt: skip
 
 
 def test_what_is_not_known_is_null() -> None:
-    assert as_json(Fix(text="ask the peer", command=None)) == {"text": "ask the peer", "command": None}
-    assert as_json(XfrmState(**SA)) == {"kind": "xfrm-state", **SA}
+    assert json.loads(text(Fix(text="ask the peer", command=None))) == {
+        "text": "ask the peer",
+        "command": None,
+    }
+    assert json.loads(text(XfrmState(**SA))) == {"kind": "xfrm-state", **SA}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,7 @@ def test_what_is_not_known_is_null() -> None:
     ],
 )
 def test_what_stands_beside_another_key_is_there_with_it(known: dict[str, Any], told: dict[str, Any]) -> None:
-    assert as_json(XfrmState(**SA, **known)) == {"kind": "xfrm-state", **SA, **told}
+    assert json.loads(text(XfrmState(**SA, **known))) == {"kind": "xfrm-state", **SA, **told}
 
 
 def test_a_line_is_one_line() -> None:

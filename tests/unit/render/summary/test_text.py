@@ -2,12 +2,20 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from dropwatch.model.culprits import NftRule
+from dropwatch.model.culprits import (
+    ChainPolicy,
+    Culprit,
+    EbtablesRule,
+    IptablesRule,
+    NftRule,
+    Sysctl,
+)
 from dropwatch.model.drop import Finding, Frame, Interface, Netns
 from dropwatch.model.summary import Counter, FlowCount, Outside, Summary, SummaryRow
 from dropwatch.render.layout import Layout
@@ -80,6 +88,7 @@ def test_json_has_the_promised_keys_in_one_line() -> None:
             "id": "netfilter.nft-rule",
             "title": "an nftables rule dropped it",
             "confidence": "certain",
+            "url": None,
         },
         "also": [],
         "where": {"function": "nft_do_chain", "offset": 28, "module": "nf_tables"},
@@ -119,8 +128,6 @@ def test_json_has_the_promised_keys_in_one_line() -> None:
 
 
 def test_json_with_stacks(make_finding: Callable[..., Finding]) -> None:
-    from dataclasses import replace
-
     rows = (replace(ROW, finding=make_finding()), ROW)
     with_finding, without = json.loads(SummaryJson(stack=True).summary(summary(*rows)))["rows"]
     assert [frame["function"] for frame in with_finding["stack"]] == ["xfrm_input", "xfrm4_esp_rcv"]
@@ -130,13 +137,61 @@ def test_json_with_stacks(make_finding: Callable[..., Finding]) -> None:
 def test_a_table_says_how_many_of_what_by_what_and_where() -> None:
     text = table(ROW)
     assert "1,234,567 dropped in 10 s, 12,340 new (1,234/s)" in text
-    assert "netfilter.nft-rule" in text
-    flat = " ".join(text.replace("|", " ").split())
-    assert 'nftables rule inet filter input handle 4: udp dport 5000 counter drop comment "no"' in flat
-    assert "nft_do_chain+0x1c [nf_tables], NETFILTER_DROP, vb (netns b)" in flat
+    flat = " ".join(text.split())
+    rule = f"nft rule inet filter handle 4: {RULE.text}"
+    assert f"per s total what 1,234 1,234,567 {rule} [netfilter.nft-rule] vb (netns b) flows:" in flat
     assert "1,234,567 udp 10.9.0.1 > 10.9.0.2:5000" in flat
     assert "not seen dying: 212 lost in the NIC eth0: rx_missed_errors (the card had no room)" in flat
     assert "other counters: 7 lost (netns b): UdpNoPorts (no socket)" in flat
+
+
+def test_function_and_reason_stand_there_where_they_are_all_that_is_known() -> None:
+    place = "[unknown] vb (netns b), nft_do_chain+0x1c [nf_tables], NETFILTER_DROP"
+    assert place in " ".join(table(replace(ROW, cause_id="unknown")).split())
+    verbose = SummaryTable(Layout(80), 1, verbose=True).summary(summary(ROW))
+    assert "vb (netns b), nft_do_chain+0x1c [nf_tables], NETFILTER_DROP" in " ".join(verbose.split())
+
+
+@pytest.mark.parametrize(
+    ("culprit", "words"),
+    [
+        (NftRule("tcp dport 22 drop", "ip", "t", "c", 4), "nft rule ip t c handle 4: tcp dport 22 drop"),
+        (
+            IptablesRule("-A INPUT -p udp -j DROP", "ip6", "filter", "INPUT", 3),
+            "ip6tables rule filter INPUT 3: -p udp -j DROP",
+        ),
+        (IptablesRule("-A IN -j DROP", "ip", "raw", "IN", 1), "iptables rule raw IN 1: -j DROP"),
+        (
+            EbtablesRule("-j DROP", "bridge", "filter", "FORWARD", 2),
+            "ebtables rule filter FORWARD 2: -j DROP",
+        ),
+        (
+            ChainPolicy("-P INPUT DROP", "ip", "filter", "INPUT", target="DROP"),
+            "policy of chain ip filter INPUT: DROP",
+        ),
+        (
+            ChainPolicy("type filter hook input", "inet", "t", "c", policy="drop"),
+            "policy of chain inet t c: drop",
+        ),
+        (Sysctl("net.ipv4.x = 1", "net.ipv4.x", 1), "udp port 5000, ...: it died: sysctl net.ipv4.x = 1"),
+        (None, "udp port 5000, ...: it died"),
+    ],
+)
+def test_a_row_in_words(culprit: Culprit | None, words: str) -> None:
+    row = replace(ROW, title="it died", culprit=culprit, ports=("udp 5000",))
+    assert phrases.what(row) == words
+    assert phrases.what(replace(row, confidence="likely")) == f"probably {words}"
+    assert phrases.what(replace(row, also=("tcp.reset",))) == f"{words}, and others"
+
+
+def test_of_many_ports_the_first_are_told() -> None:
+    row = replace(ROW, title="it died", culprit=None, ports=("udp 1", "udp 2", "tcp 3", "tcp 4"))
+    assert phrases.what(row) == "udp 1, udp 2, tcp 3, ...: it died"
+    assert phrases.what(replace(row, ports=row.ports[:2], packets=21)) == "udp 1, udp 2: it died", (
+        "all of them"
+    )
+    assert phrases.what(replace(row, ports=row.ports[:2])) == "udp 1, udp 2, ...: it died"
+    assert phrases.what(replace(row, ports=())) == "it died"
 
 
 def test_nothing_here_but_in_the_card_is_an_answer() -> None:
@@ -150,18 +205,14 @@ def test_a_table_that_is_too_long_says_what_is_missing() -> None:
 
 
 def test_a_mixed_row_and_one_that_is_likely() -> None:
-    from dataclasses import replace
-
     text = table(replace(ROW, confidence="likely", also=("routing.blackhole",), note="mixed: mostly one"))
     flat = " ".join(text.split())
-    assert "(likely)" in flat
-    assert "routing" in flat
+    assert "probably nft rule" in flat
+    assert "[netfilter.nft-rule, also routing.blackhole]" in flat
     assert "mixed: mostly one" in flat
 
 
 def test_what_would_move_a_cursor_is_spelt_out() -> None:
-    from dataclasses import replace
-
     evil = replace(ROW, culprit=NftRule("comment \x1b[2Jgone", "ip", "filter"))
     assert "\x1b" not in table(evil)
 

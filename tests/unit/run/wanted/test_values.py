@@ -141,12 +141,58 @@ def test_what_is_no_count(text: str) -> None:
         values.count("--count", text)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("60", 60.0), ("0.5", 0.5), (".5", 0.5), ("1.", 1.0)])
+LONGER = [("10s", 10.0), ("5m", 300.0), ("1h30m", 5400.0), ("2d", 172800.0), ("500ms", 0.5), ("1m5s", 65.0)]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60", 60.0), ("0.5", 0.5), (".5", 0.5), ("1.", 1.0), *LONGER])
 def test_times(text: str, seconds: float) -> None:
     assert values.seconds("--duration", text) == seconds
 
 
-@pytest.mark.parametrize("text", ["0", "0.0", "-1", "", "inf", "nan", "1e3", "10s", "9" * 5000])
+@pytest.mark.parametrize(
+    "text", ["0", "0.0", "-1", "", "inf", "nan", "1e3", "0s", "5x", "m", "5s1h", "9" * 5000]
+)
 def test_what_is_no_time(text: str) -> None:
     with pytest.raises(WrongUsage, match="not a time"):
         values.seconds("--duration", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "types"),
+    [
+        ("8", {(1, 8), (58, 8)}),
+        ("echo-request", {(1, 8), (58, 128)}),
+        ("Echo Request", {(1, 8), (58, 128)}),
+        ("packet-too-big", {(58, 2)}),
+        ("neighbor-solicitation", {(58, 135)}),
+    ],
+)
+def test_types_of_icmp(text: str, types: set[tuple[int, int]]) -> None:
+    assert values.icmp_types("--icmp-type", text) == types
+
+
+@pytest.mark.parametrize(("text", "hint"), [("echo-requst", "did you mean echo-request"), ("256", "number")])
+def test_what_is_no_type_of_icmp(text: str, hint: str) -> None:
+    with pytest.raises(WrongUsage, match="no such type of ICMP") as caught:
+        values.icmp_types("--icmp-type", text)
+    assert hint in caught.value.hint
+
+
+def test_whose_packet_it_is() -> None:
+    assert values.pid("--pid", "812") == 812
+    assert values.comm("--comm", "a-name-that-is-too-long") == "a-name-that-is-"
+    assert values.unit("--unit", "nginx") == "nginx.service"
+    assert values.unit("--unit", "dev.socket") == "dev.socket"
+    assert values.container("--container", "0123abcd") == "0123abcd"
+    for value, text in (
+        *((values.pid, text) for text in ("0", "x", "-1", "")),
+        *((values.unit, text) for text in ("", "a/b")),
+        *((values.container, text) for text in ("nginx", "abc", "")),
+        (values.comm, ""),
+    ):
+        with pytest.raises(WrongUsage):
+            value("--x", text)
+
+
+def test_arp_is_asked_for_like_a_protocol() -> None:
+    assert values.protocol("--proto", "arp") == 0x0806

@@ -1,0 +1,1 @@
+"""BPF programs that refuse packets: XDP, cgroups, lightweight tunnels, netfilter."""

@@ -1,0 +1,1 @@
+"""Malformed packets: checksums, lengths, headers."""

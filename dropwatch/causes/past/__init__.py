@@ -1,0 +1,1 @@
+"""What led to a drop: earlier decisions about the packet, without which it would not have died."""

@@ -1,0 +1,1 @@
+"""Queues and traffic control: qdiscs, tc filters, the input queue of a CPU."""

@@ -1,0 +1,41 @@
+"""A device that was down or had no carrier while something was sent through it."""
+
+from dataclasses import replace
+
+from dropwatch.causes import interface, kernel_word
+from dropwatch.causes.advice import of_catalogue
+from dropwatch.causes.places import SENDING, is_off
+from dropwatch.causes.queueing.control import BRING_UP, CARRIER
+from dropwatch.host.host import Host
+from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
+from dropwatch.names.foreign import quoted
+
+
+def device_is_off(drop: Drop, host: Host) -> Verdict | None:
+    if kernel_word.place(drop) not in SENDING or not is_off(drop):
+        return None
+    seen = Evidence("interface at the drop", "the interface was down or had no carrier")
+    link = interface.link(drop, host, drop.event.ifindex)
+    if link is not None and link.runs:
+        said = kernel_word.certain(drop, seen, Evidence("netlink link", "after the drop: it is up by now"))
+    else:
+        said = kernel_word.certain(drop, seen)
+    culprit = interface.down(link) if link is not None and not link.runs else None
+    return replace(said, culprit=culprit, fix=_bring_up_what_is_below(drop, host))
+
+
+def _bring_up_what_is_below(drop: Drop, host: Host) -> tuple[Fix, ...]:
+    """Where the device itself is up. Empty where it is down, or nothing is known: what the page says helps then."""
+    lower = host.lower(drop.event.netns, drop.event.ifindex, drop.event.monotonic_ns)
+    if lower is None:
+        return ()
+    others = of_catalogue((fix for fix in CARRIER if fix.command != BRING_UP), drop)
+    if lower.name is not None:
+        what = f"bring up {lower.name}, its peer or lower interface: the interface itself is up"
+        return (Fix(what, f"ip link set dev {quoted(lower.name)} up"), *others)
+    other = (
+        "bring up its peer or lower interface in another network namespace (`@if` shows its index there): "
+        "the interface itself is up"
+    )
+    find = Fix(other, "ip -d link show DEV; ip -all netns exec ip link show")
+    return (*of_catalogue((find,), drop), *others)

@@ -1,0 +1,1 @@
+"""Sends that fail before there is a packet."""

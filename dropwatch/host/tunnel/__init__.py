@@ -1,0 +1,1 @@
+"""Tunnels as they are configured: VXLAN, GENEVE, GRE, IP in IP, WireGuard."""

@@ -1,0 +1,1 @@
+"""`make site`: the pages of whydrop for a browser, a directory of files that asks nobody for anything."""

@@ -1,0 +1,172 @@
+"""A segment that its connection did not take: the numbers of both, side by side."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from dropwatch.causes.diagnose import diagnose
+from dropwatch.causes.tcp.numbers import ahead
+from dropwatch.model.connection import ConnectionNote
+from dropwatch.model.culprits import Socket
+from dropwatch.model.drop import Drop, Frame, Process, Where
+from tests.unit.told_host import ToldHost
+
+NXT = 1000
+NOTE = ConnectionNote(
+    rcv_nxt=NXT,
+    rcv_wup=NXT,
+    window=4000,
+    snd_una=500,
+    snd_nxt=700,
+    ts_recent=80,
+    queued=9000,
+    limit=9001,
+    inode=4711,
+)
+HOST = ToldHost(socket_holder=Process(812, "nginx"), cgroup=None)
+ACK, SYN, RST = 0x10, 0x02, 0x04
+STAMP = b"\1\1\x08\x0a" + struct.pack("!II", 30, 0)
+
+Refused = Callable[..., Drop]
+
+
+@pytest.fixture
+def refused(
+    make_drop: Callable[..., Drop], make_packet: Callable[..., Any], make_event: Callable[..., Any]
+) -> Refused:
+    def build(
+        reason: str,
+        seq: int = NXT,
+        *,
+        ack: int = 500,
+        data: bytes = b"",
+        flags: int = ACK,
+        options: bytes = b"",
+        **note: int,
+    ) -> Drop:
+        header = struct.pack("!HHIIBBHHH", 40000, 443, seq, ack, 5 + len(options) // 4 << 4, flags, 9, 0, 0)
+        segment = header + options + data
+        saddr, daddr = IPv4Address("10.9.0.1"), IPv4Address("10.9.0.2")
+        ip = struct.pack("!BBHIBBH", 0x45, 0, 20 + len(segment), 0, 64, 6, 0) + saddr.packed + daddr.packed
+        packet = make_packet(
+            proto="tcp",
+            saddr=saddr,
+            daddr=daddr,
+            sport=40000,
+            dport=443,
+            length=20 + len(segment),
+            tcp_flags="A",
+        )
+        told = replace(NOTE, **note)
+        event = make_event(packet=ip + segment, protocol=0x0800, length=20 + len(segment), connection=told)
+        frame = Frame("tcp_validate_incoming", 0, None, 0)
+        return replace(
+            make_drop(packet, event), where=Where(frame, "tcp", "in"), stack=(frame,), reason=reason
+        )
+
+    return build
+
+
+def said(drop: Drop) -> tuple[str, str]:
+    cause, verdict = diagnose(drop, HOST)
+    assert cause is not None
+    assert verdict.confidence == "certain"
+    assert verdict.evidence[0].role == "proof"
+    return cause.id, verdict.evidence[0].text
+
+
+@pytest.mark.parametrize(
+    ("reason", "fields", "cause_id", "words"),
+    [
+        (
+            "TCP_INVALID_SEQUENCE",
+            {"seq": 9000, "data": b"xy"},
+            "tcp.out-of-window",
+            "seq 9000, 2 bytes: it begins 4,000 bytes beyond",
+        ),
+        (
+            "TCP_INVALID_SEQUENCE",
+            {"seq": 4999, "data": b"xyz"},
+            "tcp.out-of-window",
+            "it ends 2 bytes beyond",
+        ),
+        (
+            "TCP_OLD_DATA",
+            {"seq": 990, "data": b"xy"},
+            "tcp.old-data",
+            "it ends 8 bytes before what the connection expects (rcv_nxt 1000,",
+        ),
+        (
+            "TCP_OLD_SEQUENCE",
+            {"seq": 0xFFFFFFFF, "data": b"x"},
+            "tcp.old-data",
+            "seq 4294967295, 1 byte: it ends 1,000 bytes before",
+        ),
+        (
+            "TCP_ZEROWINDOW",
+            {"window": 0, "data": b"x"},
+            "tcp.zero-window",
+            "9,000 of 9,001 bytes of its receive buffer are in use",
+        ),
+        (
+            "TCP_ACK_UNSENT_DATA",
+            {"ack": 701},
+            "tcp.invalid-ack",
+            "ack 701 acknowledges 1 byte that were never sent (snd_una 500, snd_nxt 700)",
+        ),
+        ("TCP_TOO_OLD_ACK", {"ack": 400}, "tcp.invalid-ack", "ack 400 is 100 bytes older"),
+        (
+            "TCP_RFC7323_PAWS",
+            {"options": STAMP},
+            "tcp.paws",
+            "its timestamp 30 is 50 older than the last one that counted, 80",
+        ),
+        ("TCP_RFC7323_PAWS", {}, "tcp.paws", "it has no timestamp; the connection has seen 80"),
+        (
+            "TCP_RESET",
+            {"seq": 1001, "flags": RST},
+            "tcp.reset",
+            "seq 1001 is 1 byte ahead of what the connection expects",
+        ),
+        ("TCP_INVALID_SYN", {"seq": 900, "flags": SYN}, "tcp.invalid-syn", "seq 900 is 100 bytes behind"),
+    ],
+)
+def test_the_numbers_are_told(
+    refused: Refused, reason: str, fields: dict[str, Any], cause_id: str, words: str
+) -> None:
+    found, text = said(refused(reason, **fields))
+    assert found == cause_id
+    assert words in text
+
+
+def test_the_object_is_the_connection(refused: Refused) -> None:
+    _, verdict = diagnose(refused("TCP_OLD_DATA", 990, data=b"x"), HOST)
+    assert isinstance(verdict.culprit, Socket)
+    assert verdict.culprit.text == "tcp 10.9.0.2:443 10.9.0.1:40000"
+    assert (verdict.culprit.peer_port, verdict.culprit.inode, verdict.culprit.limit) == (40000, 4711, 9001)
+    assert verdict.owner is None
+
+
+def test_who_does_not_read_is_named(refused: Refused) -> None:
+    _, verdict = diagnose(refused("TCP_ZEROWINDOW", data=b"x", window=0), HOST)
+    assert verdict.culprit is not None
+    assert verdict.culprit.text.endswith('users:(("nginx",pid=812))')
+    assert verdict.owner == Process(812, "nginx")
+
+
+def test_without_the_connection_the_reason_settles_it(refused: Refused) -> None:
+    drop = refused("TCP_OLD_DATA", 990)
+    drop = replace(drop, event=replace(drop.event, connection=None))
+    cause, verdict = diagnose(drop, HOST)
+    assert cause is not None
+    assert (cause.id, verdict.confidence, verdict.culprit) == ("tcp.old-data", "certain", None)
+
+
+def test_numbers_begin_anew() -> None:
+    assert ahead(5, 0xFFFFFFFF) == 6
+    assert ahead(0xFFFFFFFF, 5) == -6
+    assert ahead(7, 7) == 0
