@@ -1,6 +1,6 @@
 """Which SAs come closest to a packet that none fits, and what they have other than it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from dropwatch.host.ipsec.config import XfrmConfig
@@ -34,10 +34,19 @@ class Near:
     differences: dict[str, str]
 
 
-def nearest(wanted: Wanted, states: Iterable[XfrmState], count: int = 3) -> tuple[Near, ...]:
-    """The SAs that come closest, the closest first."""
+def nearest(
+    wanted: Wanted,
+    states: Iterable[XfrmState],
+    count: int = 3,
+    is_doubtful: Callable[[XfrmState], bool] = lambda _: False,
+) -> tuple[Near, ...]:
+    """The SAs that come closest, the closest first; one that may not have been there yet comes behind its equals."""
     found = [Near(state, _differences(wanted, state)) for state in dict.fromkeys(states)]
-    return tuple(sorted(found, key=_distance)[:count])
+    return tuple(
+        sorted(
+            found, key=lambda one: (*_distance(one), is_doubtful(one.state), -one.state.lifetime.add_time)
+        )[:count]
+    )
 
 
 def candidates(wanted: Wanted, config: XfrmConfig) -> Iterable[XfrmState]:
@@ -66,7 +75,7 @@ def _differences(wanted: Wanted, state: XfrmState) -> dict[str, str]:
     return found
 
 
-def _distance(near: Near) -> tuple[bool, int, int, int]:
+def _distance(near: Near) -> tuple[bool, int, int]:
     """Smaller is nearer: what the kernel would find but for the mark, then the same SPI, then the same peers."""
     differs = near.differences.keys()
     if not differs & {"spi", "dst", "proto"}:
@@ -83,4 +92,4 @@ def _distance(near: Near) -> tuple[bool, int, int, int]:
         kind = 5
     else:
         kind = 6
-    return ("dir" in differs, kind, len(differs), -near.state.lifetime.add_time)
+    return ("dir" in differs, kind, len(differs))

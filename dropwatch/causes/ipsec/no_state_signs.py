@@ -6,7 +6,7 @@ from dropwatch.causes.delay import delay
 from dropwatch.causes.ipsec import comparison, deleted_state, fixes, flow, objects, words
 from dropwatch.causes.ipsec.case import Case, config, if_unchanged, once
 from dropwatch.causes.ipsec.nearest_state import Near, Wanted, candidates, nearest
-from dropwatch.causes.ipsec.states_then import deleted_since, of_the_drop, pinned_by
+from dropwatch.causes.ipsec.states_then import deleted_since, may_be_newer, of_the_drop, pinned_by
 from dropwatch.causes.ipsec.xfrm_input import noted
 from dropwatch.host.ipsec.config import XfrmConfig
 from dropwatch.host.ipsec.interfaces import IpsecInterface
@@ -115,7 +115,8 @@ def _search(case: Case) -> _Search | None:
         then = read if gone is not None else of_the_drop(case, read)
         near = nearest(wanted, then)
         if then is not read:  # the kernel would have found one that fits
-            near = tuple(one for one in nearest(wanted, then, _CHANGED_SHOWN) if one.differences)[:_SHOWN]
+            closest = nearest(wanted, then, _CHANGED_SHOWN, lambda state: may_be_newer(case, state))
+            near = tuple(one for one in closest if one.differences)[:_SHOWN]
         later = tuple(one for one in nearest(wanted, read) if not one.differences and one not in near)
     return _Search(said, wanted, there, near, gone, later, vti)
 

@@ -25,6 +25,11 @@ def of_the_drop(case: Case, read: Iterable[XfrmState]) -> Iterable[XfrmState]:
     return [one for one in states if objects.existed(one.lifetime.add_time, case.drop) is not False]
 
 
+def may_be_newer(case: Case, state: XfrmState) -> bool:
+    """It was added in the second of the drop, before it or after it."""
+    return objects.existed(state.lifetime.add_time, case.drop) is None
+
+
 def pinned_by(case: Case, state: XfrmState) -> Change:
     """What must not have changed for this SA to be one of the drop, and the same as then: an SA keeps its age."""
     is_older = bool(doubts(case, "SAs")) and objects.existed(state.lifetime.add_time, case.drop)

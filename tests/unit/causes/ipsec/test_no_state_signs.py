@@ -101,6 +101,7 @@ def test_no_state_names_the_nearest_sa(esp: Callable[..., Drop]) -> None:
 
 
 SINCE: dict[Change, int | None] = {"SAs": 83521935614 + 1}
+NOW = Lifetime(add_time=int(TIME))
 NEW = Lifetime(add_time=int(TIME) + 1)
 OTHER = replace(SA, spi=0x2002)
 FARTHER = replace(SA, spi=0x2003, saddr=ip_address("10.9.0.9"))
@@ -111,6 +112,7 @@ FARTHER = replace(SA, spi=0x2003, saddr=ip_address("10.9.0.9"))
     [
         ((OTHER, replace(SA, spi=0x3003, lifetime=NEW)), (), OTHER),
         ((replace(SA, lifetime=NEW), OTHER), (), OTHER),
+        ((replace(OTHER, spi=0x3003, lifetime=NOW), OTHER), (), OTHER),
         ((FARTHER,), (gone(OTHER, seconds=-0.001),), OTHER),
         ((replace(SA, lifetime=Lifetime(add_time=int(TIME))),), (gone(OTHER, seconds=-0.001),), OTHER),
         ((), (gone(OTHER, seconds=-0.001),), OTHER),
