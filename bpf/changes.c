@@ -1,6 +1,7 @@
 /* When something that user space reads after a drop was changed last: what is read then may not be what the packet met. */
 
 #define NETLINK_ROUTE 0 /* linux/netlink.h */
+#define NLMSG_TYPE 4 /* offset in struct nlmsghdr */
 
 /* linux/rtnetlink.h: RTNLGRP_*, what is told to whoever listens to routing, and to nobody where nobody does */
 #define GROUP_LINK 1
@@ -11,6 +12,7 @@
 #define GROUP_IPV6_ROUTE 11
 #define GROUP_IPV6_RULE 19
 #define GROUP_NEXTHOP 32
+#define MESSAGE_DELADDR 21 /* RTM_DELADDR of linux/rtnetlink.h */
 #define MESSAGE_UPDSA 0x1a /* XFRM_MSG_UPDSA of linux/xfrm.h: it keeps its age, and may get another if_id */
 #define MESSAGE_NEWAE 0x1e /* XFRM_MSG_NEWAE: only counters of an SA moved */
 
@@ -77,11 +79,13 @@ int on_netns_begin(struct pt_regs *ctx)
 	return 0;
 }
 
-/* nlmsg_notify(sk, skb, portid, group, ...): of rtnetlink by rtnl_notify, which may be inlined where links change. */
+/* nlmsg_notify(sk, skb, portid, group, ...): of rtnetlink by rtnl_notify, which may be inlined where links change. The
+ * message is at skb->data. */
 int on_netlink_notify(struct pt_regs *ctx)
 {
 	union scratch scratch;
 	u64 sock = PT_REGS_PARM1(ctx);
+	u64 message = read_pointer(&scratch, PT_REGS_PARM2(ctx) + OFF_sk_buff__data);
 	u32 group = PT_REGS_PARM4(ctx);
 	u64 net;
 
@@ -94,6 +98,34 @@ int on_netlink_notify(struct pt_regs *ctx)
 	    group == GROUP_IPV4_ROUTE || group == GROUP_IPV6_ROUTE || group == GROUP_IPV4_RULE ||
 	    group == GROUP_IPV6_RULE || group == GROUP_NEXTHOP)
 		note_change_in(net, CHANGE_ROUTES);
+	if ((group == GROUP_IPV4_ADDRESS || group == GROUP_IPV6_ADDRESS) &&
+	    read_u16(&scratch, message + NLMSG_TYPE) == MESSAGE_DELADDR)
+		note_change_in(net, CHANGE_DEPARTURES);
+	return 0;
+}
+
+inline_always void note_group_left(u64 device)
+{
+	union scratch scratch;
+
+	note_change_in(read_pointer(&scratch, device + OFF_net_device__nd_net), CHANGE_DEPARTURES);
+}
+
+/* __ip_mc_dec_group(in_dev, addr, gfp): a group is left, or only somebody less is in it */
+int on_group_left(struct pt_regs *ctx)
+{
+	union scratch scratch;
+
+	note_group_left(read_pointer(&scratch, PT_REGS_PARM1(ctx) + OFF_in_device__dev));
+	return 0;
+}
+
+/* __ipv6_dev_mc_dec(idev, addr) */
+int on_group6_left(struct pt_regs *ctx)
+{
+	union scratch scratch;
+
+	note_group_left(read_pointer(&scratch, PT_REGS_PARM1(ctx) + OFF_inet6_dev__dev));
 	return 0;
 }
 
@@ -155,7 +187,6 @@ int on_sysctl_write(struct pt_regs *ctx)
 #define MESSAGE_DELACTION 49
 #define MESSAGE_NEWCHAIN 100
 #define MESSAGE_DELCHAIN 101
-#define NLMSG_TYPE 4 /* offset in struct nlmsghdr */
 
 BPF_TABLE("lru_hash", u64, u32, tc_requests, 64); /* the namespace of a change that a task is about to make */
 

@@ -10,6 +10,7 @@ from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import Step, of_catalogue
 from dropwatch.host.host import Host
 from dropwatch.host.ipv6 import Ipv6Interface
+from dropwatch.model.change import Change
 from dropwatch.model.culprits import Sysctl
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 from dropwatch.packet.discovery import (
@@ -29,7 +30,7 @@ _OF_PROXIES = frozenset({"neigh_proxy_process", "pndisc_redo"})
 def answered(drop: Drop, host: Host) -> Verdict | None:
     """A message that has done its work, or that asks or tells nothing of this host."""
     if drop.reason == "IPV6_NDISC_NS_OTHERHOST":
-        if _is_asked_in_vain(drop, host):
+        if _is_asked_in_vain(drop, host) or pinned.changed_since(drop, host, "departures"):
             return None
         return kernel_word.certain(
             drop, Evidence("packet", "a solicitation for an address that this host does not have")
@@ -49,7 +50,8 @@ def answered(drop: Drop, host: Host) -> Verdict | None:
         fact = _answer_to_us(message, drop)
     else:
         accepted = _not_accepted(message, here) is None and not _is_not_followed(message, drop, host)
-        fact = _why_harmless(message, here) if accepted else None
+        may_be_another = pinned.changed_since(drop, host, *_rests_on(message))
+        fact = _why_harmless(message, here) if accepted and not may_be_another else None
     return None if fact is None else kernel_word.certain(drop, Evidence("packet", fact))
 
 
@@ -63,6 +65,8 @@ def _followed(drop: Drop, host: Host) -> Verdict | None:
     message = Message(ROUTER_ADVERTISEMENT, False, None, False, None)
     if here is None or _not_accepted(message, here) is not None:
         return None
+    if pinned.changed_since(drop, host, *_rests_on(message)):
+        return None
     fact = "a router advertisement: it is sound, and this host took its prefixes"
     return kernel_word.certain(drop, Evidence("probe addrconf_prefix_rcv", fact))
 
@@ -73,7 +77,8 @@ def ignored_by_router(drop: Drop, host: Host) -> Verdict | None:
     if message is None or message.fault or message.kind != ROUTER_ADVERTISEMENT:
         return None
     here = _here(drop, host)
-    if here is not None and here.forwarding and here.accept_ra == 1:
+    is_router = here is not None and here.forwarding and here.accept_ra == 1
+    if is_router and not pinned.changed_since(drop, host, *_rests_on(message)):
         fact = "this interface forwards, so it accepts no router advertisement"
         return kernel_word.certain(drop, Evidence("sysctl", fact))
     return None
@@ -209,8 +214,7 @@ def _is_new(message: Message, here: Ipv6Interface, drop: Drop, host: Host) -> bo
     """Whether it was asked for an address that came after the question, as one does that has been down for a moment."""
     if message.target not in here.addresses or _not_delivered(drop) is None:
         return False
-    changed = host.last_change(drop.event.netns, "routes", None)
-    return changed is not None and changed > drop.event.monotonic_ns
+    return pinned.changed_since(drop, host, "routes")
 
 
 def _freed(drop: Drop) -> Message | None:
@@ -221,6 +225,13 @@ def _here(drop: Drop, host: Host) -> Ipv6Interface | None:
     if drop.iface is None or drop.iface.name is None:
         return None
     return host.ipv6(drop.event.netns, drop.iface.name, drop.event.monotonic_ns)
+
+
+def _rests_on(message: Message) -> tuple[Change, ...]:
+    """What must not have changed since for the message to be harmless by what was read."""
+    if message.kind == SOLICITATION:
+        return ("departures",)
+    return ("sysctls", "routes") if message.kind == REDIRECT else ("sysctls", "departures")
 
 
 def _own(here: Ipv6Interface) -> frozenset[IPv6Address]:

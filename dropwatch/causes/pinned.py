@@ -17,6 +17,7 @@ _PROBES: dict[Change, str] = {
     "tc": "rtnetlink_rcv_msg",
     "SA updates": "km_state_notify",
     "programs": "cgroup_bpf_prog_attach",
+    "departures": "nlmsg_notify",
 }
 _WORDS: dict[Change, str] = {
     "namespace": "another namespace got the inode of this one",
@@ -28,6 +29,7 @@ _WORDS: dict[Change, str] = {
     "tc": "traffic control of this namespace changed",
     "SA updates": "an SA of this namespace was updated",
     "programs": "BPF programs of cgroups or interfaces changed",
+    "departures": "an address or a group of this namespace went",
 }
 
 
@@ -46,6 +48,12 @@ def doubts(drop: Drop, host: Host, *read: Source) -> tuple[Evidence, ...]:
         for kind, changed in last
         if changed is None or changed > drop.event.monotonic_ns
     )
+
+
+def changed_since(drop: Drop, host: Host, *kinds: Change) -> bool:
+    """Whether a change of one of these was seen after the drop, until now. Where no probe could see one, no."""
+    times = (host.last_change(drop.event.netns, kind, None) for kind in kinds)
+    return any(time is not None and time > drop.event.monotonic_ns for time in times)
 
 
 def doubted(verdict: Verdict, why: tuple[Evidence, ...]) -> Verdict:

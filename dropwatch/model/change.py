@@ -2,4 +2,15 @@
 
 from typing import Literal
 
-Change = Literal["namespace", "links", "routes", "policies", "SAs", "sysctls", "tc", "SA updates", "programs"]
+Change = Literal[
+    "namespace",
+    "links",
+    "routes",
+    "policies",
+    "SAs",
+    "sysctls",
+    "tc",
+    "SA updates",
+    "programs",
+    "departures",
+]

@@ -226,6 +226,8 @@ CHANGES = Family(
     hooks=(
         Hook("loopback_net_init", "on_netns_begin"),
         Hook("nlmsg_notify", "on_netlink_notify"),
+        Hook("__ip_mc_dec_group", "on_group_left"),
+        Hook("__ipv6_dev_mc_dec", "on_group6_left"),
         *entries("on_policy_change", "km_policy_notify", "xfrm_policy_kill"),
         Hook("km_state_notify", "on_state_notify"),
         Hook("__xfrm_state_delete", "on_state_end"),

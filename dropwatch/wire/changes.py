@@ -16,8 +16,9 @@ KINDS: tuple[Change, ...] = (
     "tc",
     "SA updates",
     "programs",
+    "departures",
 )  # enum change
-CHANGE_PLACES, CHANGE_KINDS = 4096, 9
+CHANGE_PLACES, CHANGE_KINDS = 4096, 10
 CHANGES_BYTES = CHANGE_PLACES * CHANGE_KINDS * ctypes.sizeof(c_uint64)
 
 

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network, IPv6Network
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.device.unhandled import RECEIVING
 from dropwatch.causes.discovery import asked_for_an_address_aside
 from dropwatch.causes.membership import is_joined
@@ -76,8 +76,13 @@ def _is_for_this_host(drop: Drop, host: Host) -> bool:
     if place == "igmp_rcv":
         return igmp_type(drop) == _IGMP_QUERY
     if place == "ip6_mc_input":
-        return asked_for_an_address_aside(drop, host)
-    return place in _FOR_MEMBERS_TOO and is_joined(drop, host) is True
+        is_asked = drop.packet.icmp_type == _NEIGHBOUR_SOLICITATION
+        return is_asked and (asked_for_an_address_aside(drop, host) or _something_went(drop, host))
+    return place in _FOR_MEMBERS_TOO and (is_joined(drop, host) is True or _something_went(drop, host))
+
+
+def _something_went(drop: Drop, host: Host) -> bool:
+    return pinned.changed_since(drop, host, "departures")
 
 
 def message_of_switches(drop: Drop, host: Host) -> Verdict | None:

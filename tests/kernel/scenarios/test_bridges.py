@@ -8,10 +8,9 @@ from scenarios import traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab
 from scenarios.roads import NOBODY, bridge
-from scenarios.test_changes import stopped
 from scenarios.traffic import ETH_P_IP
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Whydrop, told
+from scenarios.whydrop_process import Whydrop, stopped, told
 
 SENT = 3
 PORT = 5871

@@ -1,11 +1,7 @@
 """What is changed between a drop and the reading, while whydrop is stopped: it must not blame what is there by then."""
 
-import os
-import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +14,7 @@ from scenarios.outgoing import told as sent
 from scenarios.tallies import died_in, said, told
 from scenarios.tunnels import Way, gcm, way
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Line, Whydrop
+from scenarios.whydrop_process import Line, Whydrop, stopped
 
 PORT = 5920
 NARROW, WIDE = 5, 7  # priorities of two policies
@@ -29,16 +25,6 @@ TAKEN = [False, True]
 @pytest.fixture(scope="module", autouse=True)
 def probes(whydrop: Whydrop) -> None:
     probes_follow("esp4")
-
-
-@contextmanager
-def stopped(whydrop: Whydrop) -> Iterator[None]:
-    """It reads nothing inside; its probes see what happens."""
-    os.kill(whydrop.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(whydrop.pid, signal.SIGCONT)
 
 
 def confidence(found: list[Line]) -> set[str]:

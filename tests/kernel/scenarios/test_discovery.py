@@ -12,7 +12,7 @@ from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
 from scenarios.traffic import checksum, datagrams, hardware_address, open_socket, pseudo_header
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Line, Whydrop
+from scenarios.whydrop_process import Line, Whydrop, stopped
 
 from dropwatch.kernel import btf
 
@@ -124,6 +124,17 @@ def test_a_question_for_an_address_of_another_interface(lab: Lab, whydrop: Whydr
     for line in (to_group[0], to_us[0]):
         assert (line["cause"]["id"], line["cause"]["confidence"]) == ("ipv6.message-refused", "likely"), line
         assert f"{target} is an address of this namespace, but not" in line["evidence"][0]["text"], line
+
+
+def test_a_question_for_an_address_that_went_before_anybody_looked(lab: Lab, whydrop: Whydrop) -> None:
+    """As above: that the host does not have it now does not make the loss harmless."""
+    target = f"{lab.b.v6}78"
+    lab.b.configure("link add dummy0 type dummy", f"address add {target}/128 dev dummy0 nodad")
+    with stopped(whydrop):
+        send(lab, NS, (lab.a.v6, lab.b.v6), bytes(4) + socket.inet_pton(socket.AF_INET6, target), 3)
+        lab.b.configure(f"address delete {target}/128 dev dummy0")
+    for line in deaths(whydrop, lab.b, 3, wanted=partial(of_kind, NS)):
+        assert line["cause"]["id"] == "unknown", line
 
 
 def is_for(end: Namespace, daddr: str, line: Line) -> bool:

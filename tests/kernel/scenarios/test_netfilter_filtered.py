@@ -1,16 +1,11 @@
 """Legacy tables while most of what dies in them is not asked for, and while they change before anybody looks."""
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from scenarios import traffic
 from scenarios.blame import blame, deaths
 from scenarios.firewalls import legacy, legacy_rules, the_rule
 from scenarios.namespaces import Lab
-from scenarios.whydrop_process import Whydrop
+from scenarios.whydrop_process import Whydrop, stopped
 
 WANTED = 5000
 
@@ -18,16 +13,6 @@ WANTED = 5000
 @pytest.fixture
 def whydrop(filtered: Whydrop) -> Whydrop:
     return filtered
-
-
-@contextmanager
-def stopped(whydrop: Whydrop) -> Iterator[None]:
-    """It sees what the kernel noted only after the block."""
-    os.kill(whydrop.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(whydrop.pid, signal.SIGCONT)
 
 
 @pytest.mark.once

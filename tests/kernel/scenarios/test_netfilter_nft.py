@@ -1,7 +1,5 @@
 """nf_tables: the one rule that killed the packet, by whichever way it was reached."""
 
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -12,7 +10,7 @@ from scenarios.firewalls import Rule, nft, nft_rules, snapshot, the_rule
 from scenarios.namespaces import Lab, Namespace, joined_pair
 from scenarios.roads import BEYOND4, BEYOND6, turn_around
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Whydrop
+from scenarios.whydrop_process import Whydrop, stopped
 
 TWINS = range(7000, 7060)
 
@@ -272,16 +270,6 @@ def test_gone_before_anybody_looked(lab: Lab, whydrop: Whydrop, what: str) -> No
             nft(lab.b, "delete table inet t\n" + table.format("meta l4proto udp", "new"))
             assert the_rule(nft_rules(lab.b), 'comment "new"').handle == old.handle
     not_blamed_on_another(deaths(whydrop, lab.b, 3, 7500), old)
-
-
-@contextmanager
-def stopped(whydrop: Whydrop) -> Iterator[None]:
-    """It sees what the kernel noted only after the block."""
-    os.kill(whydrop.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(whydrop.pid, signal.SIGCONT)
 
 
 def not_blamed_on_another(found: list[dict[str, object]], old: Rule) -> None:

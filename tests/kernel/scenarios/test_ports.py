@@ -7,9 +7,8 @@ import pytest
 from scenarios import traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab
-from scenarios.test_changes import stopped
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Line, Whydrop
+from scenarios.whydrop_process import Line, Whydrop, stopped
 
 IPV6, IPV4, LLDP = 0x86DD, 0x0800, 0x88CC
 FAMILIES = {IPV6: 6, IPV4: 4, LLDP: None}

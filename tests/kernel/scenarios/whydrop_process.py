@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
@@ -202,3 +203,13 @@ def keep(recording: Path, done: Finished) -> None:
     shutil.copyfile(recording, kept)
     with gzip.open(kept.with_suffix(".json.gz"), "wt") as told:
         told.writelines(json.dumps(line) + "\n" for line in (*done.lines, done.end))
+
+
+@contextmanager
+def stopped(whydrop: Whydrop) -> Iterator[None]:
+    """It reads nothing inside the block; its probes see what happens."""
+    os.kill(whydrop.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(whydrop.pid, signal.SIGCONT)

@@ -10,6 +10,7 @@ import pytest
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.host.ipv6 import Ipv6Interface
 from dropwatch.host.route import Route
+from dropwatch.model.change import Change
 from dropwatch.model.drop import Drop, Event, Frame, Interface, Where
 from dropwatch.packet.checksum import folded
 from dropwatch.packet.parse import parse
@@ -288,3 +289,48 @@ def test_a_question_for_an_address_that_came_after_it_is_no_loss(freed: Callable
     here = host().ipv6(1, "eth0", 0)
     assert judged(asked, ToldHost(ipv6=here, last_change=1 << 62)) == HARMLESS
     assert judged(asked, ToldHost(ipv6=here, last_change=0))[0] == "unknown"
+
+
+def last(what: Change, time: int) -> Callable[..., int]:
+    """Of all else nothing has changed."""
+    return lambda inode, kind, read_at_ns: time if kind == what else 0
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "what"),
+    [
+        (message(NS, to=GROUP, target=OTHER), {}, "departures"),
+        (SOUND[RA], {}, "sysctls"),
+        (SOUND[RA], {"forwarding": 1}, "sysctls"),
+        (SOUND[NA], {}, "departures"),
+        (SOUND[REDIRECT], {}, "routes"),
+    ],
+)
+def test_what_was_read_proves_nothing_where_it_changed_since(
+    freed: Callable[..., Drop], data: bytes, settings: dict[str, Any], what: Change
+) -> None:
+    here = host(**settings)
+    drop = freed(data)
+    then = drop.event.monotonic_ns
+    for time, is_hidden in ((then - 1, True), (then + 1, False)):
+        asked = ToldHost(
+            ipv6=here.ipv6(1, "eth0", 0), route_back=Route("eth0", str(LINK)), last_change=last(what, time)
+        )
+        assert judged(drop, asked)[0].startswith("benign.") == is_hidden
+        other = replace(drop, reason="IPV6_NDISC_NS_OTHERHOST")
+        if what == "departures" and drop.packet.icmp_type == NS:
+            assert judged(other, asked)[0].startswith("benign.") == is_hidden
+
+
+@pytest.mark.parametrize("place", ["ip6_mc_input", "ip6_pkt_discard"])
+def test_a_question_to_a_group_proves_nothing_where_one_was_left_since(
+    freed: Callable[..., Drop], place: str
+) -> None:
+    frame = Frame(place, 0x10, None, 0xFFFFFFFF81000000)
+    asked = freed(message(NS, to=IPv6Address("ff02::1:ff00:3"), target=OTHER), "NOT_SPECIFIED")
+    drop = replace(asked, where=Where(frame, None, None), stack=(frame,))
+    for time, is_hidden in ((0, True), (drop.event.monotonic_ns + 1, False)):
+        told = ToldHost(
+            ipv6=host().ipv6(1, "eth0", 0), groups=frozenset(), last_change=last("departures", time)
+        )
+        assert judged(drop, told)[0].startswith("benign.") == is_hidden
