@@ -107,6 +107,8 @@ def _asked(netns_inode: int, body: bytes) -> Route:
                 lambda message: route_of(message, _name),
             )
         except netlink.Refused as refused:
+            if refused.errno == errno.EMSGSIZE:  # rt_fill_info, rt6_fill_node: multicast routing has no entry
+                raise OSError(refused.errno, "the kernel tells no route for a multicast group") from None
             if refused.errno not in _REFUSALS:
                 raise
             return Route(None, refusal=_REFUSALS[refused.errno])

@@ -197,6 +197,8 @@ def _list(table: kernel.Table) -> str:
                 return run([nft, "-a", "-s", "-t", *words], _TOOL_TIMEOUT_S)
     # a name that is a word of nft's language or cannot be one of its names, as other programs may give
     siblings = [other for other in kernel.tables() if other.family == table.family]
+    if table not in siblings:
+        raise ToolFailed("the table is gone")
     listing = part_of(
         run([nft, "-a", "-s", "list", "ruleset", table.family], _TOOL_TIMEOUT_S), table, siblings
     )

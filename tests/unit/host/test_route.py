@@ -73,6 +73,12 @@ def test_an_error_that_is_not_about_routes(kernel: Kernel) -> None:
         ask()
 
 
+def test_a_group_has_no_route_to_tell(kernel: Kernel) -> None:
+    kernel.answers([refused(errno.EMSGSIZE)])
+    with pytest.raises(OSError, match="no route for a multicast group"):
+        ask()
+
+
 def test_this_host_has_a_way_to_itself() -> None:
     found = read_route(own_inode(), ip_address("127.0.0.1"), mark=7)
     assert (found.device, found.local) == ("lo", True)
