@@ -116,7 +116,8 @@ ANSWERS = Family(
         Hook("ndisc_rcv", "on_discovery", unless_reason=_TOLD_APART),
         Hook("addrconf_prefix_rcv", "on_prefix", unless_reason=_TOLD_APART),
         Hook("tcp_v6_err", "on_error", "on_error_return", unless_reason=_TOLD_APART),
-        Hook("udpv6_err", "on_error", "on_error_return", unless_reason=_TOLD_APART),
+        # udpv6_err, which calls it, is inline by its word, and so notrace before 6.3
+        Hook("__udp6_lib_err", "on_error", "on_error_return", unless_reason=_TOLD_APART),
         Hook("__icmp_send", "on_icmp_send", unless_reason="SKB_DROP_REASON_NO_SOCKET"),
         Hook("icmp6_send", "on_icmp6_send", unless_reason="SKB_DROP_REASON_NO_SOCKET"),
         Hook("icmp_glue_bits", "on_icmp_glue_bits"),

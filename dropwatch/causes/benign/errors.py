@@ -14,7 +14,7 @@ def told(drop: Drop, host: Host) -> Evidence | None:
     if quoted is None or quoted.header_error is not None or quoted.proto is None:
         return None
     if "answered" in drop.event.notes:
-        return Evidence("probe tcp_v6_err, udpv6_err", "the socket that sent what it quotes was told")
+        return Evidence("probe tcp_v6_err, __udp6_lib_err", "the socket that sent what it quotes was told")
     if quoted.proto not in {*_DATAGRAMS, "tcp"}:
         return Evidence("packet", "an ICMPv6 error, read and then freed")
     found = _senders(drop, quoted, host)

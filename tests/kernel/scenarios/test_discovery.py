@@ -16,7 +16,7 @@ from scenarios.whydrop_process import Line, Whydrop, stopped
 
 from dropwatch.kernel import btf
 
-RA, NS, NA, REDIRECT = 134, 135, 136, 137
+UNREACHABLE, RA, NS, NA, REDIRECT = 1, 134, 135, 136, 137
 ALL_NODES = "ff02::1"
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000  # linux/if_tun.h
 
@@ -148,6 +148,16 @@ def nothing_about(whydrop: Whydrop, lab: Lab, kind: int) -> None:
     deaths(whydrop, lab.b, 1, 4713)
     found = [line for line in whydrop.lines() if line["type"] == "drop" and of_kind(kind, line)]
     assert not [line for line in found if (line["netns"] or {}).get("name") == lab.b.name], found[-1:]
+
+
+def test_an_error_that_its_socket_was_told_is_no_loss(lab: Lab, whydrop: Whydrop) -> None:
+    with open_socket(lab.b, socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(60)
+        sender.connect((lab.a.v6, 4714))
+        sender.send(b"datagram")
+        with pytest.raises(ConnectionRefusedError):
+            sender.recv(1)
+        nothing_about(whydrop, lab, UNREACHABLE)
 
 
 def test_an_advertisement_of_an_address_on_another_interface_is_no_conflict(

@@ -254,7 +254,7 @@ PARAMETERS = {
     "ndisc_rcv": {"skb": 1},
     "addrconf_prefix_rcv": {},
     "tcp_v6_err": {},
-    "udpv6_err": {},
+    "__udp6_lib_err": {},
     "icmp_glue_bits": {"from": 1},
     "icmpv6_getfrag": {"from": 1},
     "ndisc_send_na": {"solicited_addr": 3},
