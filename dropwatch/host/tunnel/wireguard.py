@@ -2,13 +2,12 @@
 
 import socket
 import struct
-import sys
 import time
 from functools import partial
 from ipaddress import ip_address, ip_network
 
 from dropwatch.host import netlink
-from dropwatch.host.netlink import attributes, spans
+from dropwatch.host.netlink import attributes, number, spans
 from dropwatch.host.netns.enter import entered
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
@@ -74,7 +73,7 @@ def read_wireguard(netns_inode: int, ifindex: int) -> Wireguard | None:
 
 def family_of(message: memoryview | bytes) -> int:
     """The number that the kernel gave WireGuard. Raises LookupError."""
-    return _number(attributes(message[_GENERIC.size :])[_FAMILY_ID])
+    return number(attributes(message[_GENERIC.size :])[_FAMILY_ID])
 
 
 def joined(parts: list[Wireguard]) -> Wireguard | None:
@@ -102,7 +101,7 @@ def wireguard_of(message: memoryview | bytes, now: int = 0) -> Wireguard:
         if kind == _IFNAME:
             name = bytes(value).partition(b"\0")[0]
         elif kind == _PORT:
-            port = _number(bytes(value))
+            port = number(value)
         elif kind == _PEERS:
             peers += [_peer(peer) for _, peer in _parts(value)]
     return Wireguard(foreign(name), port, tuple(peers), now)
@@ -120,24 +119,20 @@ def _peer(data: memoryview | bytes) -> Peer:
         bytes(found.get(_PUBLIC, b"")),
         tuple(_prefix(attributes(each)) for _, each in _parts(found.get(_ALLOWED, b""))),
         _endpoint(bytes(found.get(_ENDPOINT, b""))),
-        _number(handshake[:8]),
-        _number(bytes(found.get(_KEEPALIVE, b""))),
+        number(handshake[:8]),
+        number(found.get(_KEEPALIVE)),
     )
 
 
 def _prefix(found: dict[int, bytes]) -> str:
-    return str(ip_network((ip_address(found[_ADDRESS]), _number(found[_LENGTH]))))
+    return str(ip_network((ip_address(found[_ADDRESS]), number(found[_LENGTH]))))
 
 
 def _endpoint(raw: bytes) -> Endpoint | None:
     """A struct sockaddr_in or sockaddr_in6."""
     if len(raw) < 8:
         return None
-    family, port = _number(raw[:2]), int.from_bytes(raw[2:4], "big")
+    family, port = number(raw[:2]), int.from_bytes(raw[2:4], "big")
     if family == socket.AF_INET:
         return Endpoint(ip_address(raw[4:8]), port)
     return Endpoint(ip_address(raw[8:24]), port) if family == socket.AF_INET6 else None
-
-
-def _number(value: bytes) -> int:
-    return int.from_bytes(value, sys.byteorder)
