@@ -117,7 +117,7 @@ def text(value: bytes) -> str:
     return value.partition(b"\0")[0].decode(errors="surrogateescape")
 
 
-def number(value: bytes | None) -> int:
+def number(value: bytes | memoryview | None) -> int:
     """Of an attribute in the byte order of this machine, whatever its size; 0 where there is none."""
     return int.from_bytes(value or b"", sys.byteorder)
 
