@@ -9,16 +9,17 @@
 
 BPF_PERCPU_ARRAY(xfrm_lookups, struct calls, 1);
 
-/* Tasks that have called connect() of a datagram socket, and may be in it still: whose stack is worth a look. */
-BPF_TABLE("lru_hash", u64, u32, connecting_tasks, 256);
+/* Tasks that have called connect() of a datagram socket, and since when they may be in it: whose stack is worth a look. */
+BPF_TABLE("lru_hash", u64, u64, connecting_tasks, 256);
+#define LONGEST_CONNECT 100000000 /* ns: the return may have been missed */
 
 /* __ip4_datagram_connect, __ip6_datagram_connect */
 int on_datagram_connect(struct pt_regs *ctx)
 {
 	u64 task = bpf_get_current_pid_tgid();
-	u32 yes = 1;
+	u64 now = bpf_ktime_get_ns();
 
-	connecting_tasks.update(&task, &yes);
+	connecting_tasks.update(&task, &now);
 	return 0;
 }
 
@@ -39,9 +40,10 @@ inline_always int is_connecting(struct pt_regs *ctx)
 	struct send_code *code = send_code.lookup(&zero);
 	union scratch scratch;
 	u64 *callers = (u64 *)scratch.bytes;
+	u64 *since = connecting_tasks.lookup(&task);
 	int found = 0;
 
-	if (!code || !connecting_tasks.lookup(&task) || !is_on_task_stack(PT_REGS_SP(ctx), &scratch))
+	if (!code || !since || !is_on_task_stack(PT_REGS_SP(ctx), &scratch))
 		return 0;
 	__builtin_memset(callers, 0, NEAREST * sizeof(*callers));
 	bpf_get_stack(ctx, callers, NEAREST * sizeof(*callers), 0);
@@ -52,7 +54,8 @@ inline_always int is_connecting(struct pt_regs *ctx)
 			found = 1;
 		end_of_body(i);
 	}
-	found |= !callers[2];
+	if (!callers[2])
+		found |= bpf_ktime_get_ns() - *since < LONGEST_CONNECT;
 	return found;
 }
 

@@ -4,11 +4,13 @@ from dropwatch.host.counters.protocol import protocol_counters
 from dropwatch.host.holders import read_holders
 from dropwatch.host.netns.enter import entered
 from dropwatch.host.sockets import PortSocket, SocketReader, tcp_connections
+from dropwatch.host.sysctls import read_sysctl
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Netns, Process
 from dropwatch.model.traffic import Endpoint, Traffic
 
-_COUNTERS = ("Ip", "Udp")  # those of IPv4 and IPv6
+_COUNTERS = ("Ip", "Udp", "Icmp")  # those of IPv4 and IPv6
+_NO_ECHO = ("net.ipv4.icmp_echo_ignore_all", "net.ipv6.icmp.echo_ignore_all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,11 @@ def since(before: Begin, ports: Ports) -> Traffic:
     claimed = {(each.proto, each.port) for each in endpoints}
     unclaimed = tuple(key for key in open_sockets if key not in claimed)
     return Traffic(
-        before.netns, {name: rise for name, rise in rises.items() if rise > 0}, tuple(endpoints), unclaimed
+        before.netns,
+        {name: rise for name, rise in rises.items() if rise > 0},
+        tuple(endpoints),
+        unclaimed,
+        tuple(name for name in _NO_ECHO if _is_set(inode, name)),
     )
 
 
@@ -92,6 +98,11 @@ def _endpoints(
 
 def _counters() -> dict[str, int]:
     return {name: count for name, count in protocol_counters().items() if name.startswith(_COUNTERS)}
+
+
+def _is_set(inode: int, name: str) -> bool:
+    found = read_sysctl(inode, name)
+    return found is not None and found.value != 0
 
 
 def _connections(ports: Ports) -> list[tuple[int, PortSocket]]:

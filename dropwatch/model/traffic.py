@@ -25,9 +25,11 @@ class Traffic:
     """`rises` is by how much each counter of the protocols rose; by the kernel's names (`IpInReceives`).
 
     `endpoints` are those of the ports that were asked for; a port that none has is in `unclaimed`, with its protocol.
+    `silencing` are sysctls that are set and have the kernel reply to no echo request, which it frees as consumed.
     """
 
     netns: Netns
     rises: dict[str, int]
     endpoints: tuple[Endpoint, ...] = ()
     unclaimed: tuple[tuple[str, int], ...] = ()
+    silencing: tuple[str, ...] = ()

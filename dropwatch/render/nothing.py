@@ -13,6 +13,12 @@ from dropwatch.render.wanted import kind_words
 
 _NEAREST = 3
 _MOST_NAMESPACES = 4  # that are told of
+_ICMP = frozenset({1, 58})
+# by version: the counters of requests and of replies, and what its sysctls begin with
+_PINGS = (
+    ("IPv4", "IcmpInEchos", "IcmpOutEchoReps", "net.ipv4."),
+    ("IPv6", "Icmp6InEchos", "Icmp6OutEchoReplies", "net.ipv6."),
+)
 _ELSEWHERE = "what a NIC, a driver or another host loses: compare with the sender"
 
 
@@ -36,7 +42,8 @@ def _arrived(found: Nothing, own: int | None) -> Iterator[str]:
     told = 0
     for traffic in found.traffic:
         where = _in(traffic.netns, own)
-        lines = [*_claims(traffic, where), *_ip(traffic, where)]
+        pings = _pings(traffic, where) if _may_be_pings(found.compared) else ()
+        lines = [*pings, *_claims(traffic, where), *_ip(traffic, where)]
         if lines and told < _MOST_NAMESPACES:
             yield from lines
         told += bool(lines)
@@ -46,6 +53,24 @@ def _arrived(found: Nothing, own: int | None) -> Iterator[str]:
         yield "no IP packet, in any namespace that was looked into"
     if found.left_out:
         yield f"{found.left_out} network namespaces were not looked into"
+
+
+def _may_be_pings(wanted: Filter) -> bool:
+    return not (wanted.sport or wanted.dport or wanted.port) and (
+        not wanted.protos or bool(wanted.protos & _ICMP)
+    )
+
+
+def _pings(traffic: Traffic, where: str) -> Iterator[str]:
+    """Requests that got no reply, of which no probe sees anything die."""
+    for name, requests, replies, sysctls in _PINGS:
+        came, answered = (traffic.rises.get(counter, 0) for counter in (requests, replies))
+        if came <= answered:
+            continue
+        pings = "1 echo request (ping)" if came == 1 else f"{came} echo requests (ping)"
+        sent = "1 reply was" if answered == 1 else f"{answered or 'no'} replies were"
+        why = "".join(f": {each} is set" for each in traffic.silencing if each.startswith(sysctls))
+        yield f"{name}, {where}: {pings} arrived, and {sent} sent{why}"
 
 
 def _claims(traffic: Traffic, where: str) -> Iterator[str]:

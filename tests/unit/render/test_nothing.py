@@ -163,6 +163,25 @@ def test_ipv6_has_counters_of_its_own() -> None:
     ]
 
 
+def pinged(traffic: Traffic) -> list[str]:
+    return told(Nothing(Filter(protos=frozenset({1, 58})), NearDrops(), (traffic,)))["arrived"]
+
+
+def test_pings_without_a_reply_are_told_with_the_sysctl_that_silences_the_kernel() -> None:
+    rises = {"IcmpInEchos": 5, "Icmp6InEchos": 2, "Icmp6OutEchoReplies": 1}
+    ignored = ("net.ipv4.icmp_echo_ignore_all",)
+    assert pinged(Traffic(B, rises, silencing=ignored)) == [
+        "IPv4, in netns b: 5 echo requests (ping) arrived, and no replies were sent:"
+        " net.ipv4.icmp_echo_ignore_all is set",
+        "IPv6, in netns b: 2 echo requests (ping) arrived, and 1 reply was sent",
+    ]
+    answered = {"IcmpInEchos": 5, "IcmpOutEchoReps": 5}
+    assert pinged(Traffic(B, answered)) == ["no IP packet, in any namespace that was looked into"]
+    assert arrived(Traffic(B, rises)) == ["no IP packet, in any namespace that was looked into"], (
+        "a UDP port is asked for"
+    )
+
+
 def test_where_nothing_came_nothing_is_claimed_of_a_port() -> None:
     quiet = Traffic(B, {}, (), (("udp", 5000),))
     assert arrived(quiet) == ["no IP packet, in any namespace that was looked into"]
