@@ -28,6 +28,7 @@ NAT = """table ip nat {
     chain p { type nat hook postrouting priority 100; ip saddr 172.17.0.0/16 oifname eth0 masquerade }
 }"""
 VRRP = 112
+GUEST6 = "fd77:10::61"
 
 
 def spanning_tree(lan: Office) -> None:
@@ -78,7 +79,7 @@ def guests_of_an_interface(lan: Office) -> None:
     host = lan.hosts[1]
     for kind, mode in (("macvlan", "bridge"), ("ipvlan", "l2")):
         with ExitStack() as stack:
-            guest = Namespace(f"g{kind}", "eth1", "10.77.10.61", "fd77:10::61")
+            guest = Namespace(f"g{kind}", "eth1", "10.77.10.61", GUEST6)
             subprocess.run(["ip", "netns", "add", guest.name], check=True)
             stack.callback(guest.delete)
             host.run(f"ip link add link eth0 name eth1 netns {guest.name} type {kind} mode {mode}")
@@ -148,6 +149,13 @@ def is_for_an_end_that_goes_down(line: Line) -> bool:
     return function.startswith("__dev_forward_skb") and daddr.startswith("ff02:")
 
 
+def is_for_a_guest_that_went(line: Line) -> bool:
+    """The bridge asks whether a guest's address is still there, at the MAC address that it had: lost, rightly told."""
+    packet, cause = line["packet"], line["cause"]["id"]
+    is_probe = packet["icmp_type"] == 135 and packet["daddr"] == GUEST6
+    return cause == "routing.not-for-us" and is_probe and packet["saddr"] != GUEST6
+
+
 def is_for_a_port_that_does_not_forward(line: Line) -> bool:
     """A host that starts speaks before the bridge has heard that its cable is in: lost, rightly told."""
     return line["cause"]["id"] == "device.bridge-stp" and (line["packet"]["daddr"] or "").startswith("ff02:")
@@ -161,6 +169,5 @@ PARTS = (
 
 def test_another_ordinary_hour_is_silent_and_one_loss_in_it_is_told(tmp_path: Path) -> None:
     done = an_hour(tmp_path, PARTS)
-    tells_only_the_loss(
-        done, is_retransmission, is_for_an_end_that_goes_down, is_for_a_port_that_does_not_forward
-    )
+    rightly = (is_for_an_end_that_goes_down, is_for_a_port_that_does_not_forward, is_for_a_guest_that_went)
+    tells_only_the_loss(done, is_retransmission, *rightly)
