@@ -226,7 +226,9 @@ def _replay(file: str, findings: bool, **given: Any) -> None:
     options = replace(parse_replay(given), asked=click.get_current_context().meta[TYPED])
     with Stop() as stop:
         from dropwatch.run.show import show_replay
+        from dropwatch.run.unprivileged import read_as_nobody
 
+        read_as_nobody(stop, Path(file), write=options.write)
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
         show_replay(Path(file), options, given["netns"], screen, stop, as_findings=findings)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 _CHOOSES_LIBRARIES = "LD_"
 _KEPT = "WHYDROP_KEPT_"
 _COMM = "/proc/self/comm"
+_own: list[int] = []
 
 
 def isolate() -> None:
@@ -19,11 +20,17 @@ def isolate() -> None:
         anew = started_anew(sys.orig_argv, bool(sys.flags.isolated), os.environ)
         if anew is not None:
             os.execve(sys.executable, *anew)
+    _own.append(os.getpid())
     try:
         with open(_COMM, "wb", buffering=0) as name:  # noqa: PTH123 -- pathlib takes longer to import than all of this
             name.write(b"whydrop")
     except OSError:
         pass  # no /proc: it has the interpreter's name then
+
+
+def is_own_process() -> bool:
+    """Whether it is the program whydrop; else another Python program that has imported it, whose rights are its own."""
+    return os.getpid() in _own
 
 
 def started_anew(

@@ -10,22 +10,8 @@ import pytest
 
 from dropwatch import __version__
 from dropwatch.privilege.caller import environment_of_caller, started_anew
-from dropwatch.resources import resource_dir
 
-LAUNCHER = resource_dir("bpf").parent / "packaging" / "bin" / "whydrop"
 WORDS = ["/usr/bin/python3", "/usr/bin/whydrop", "--dport", "53"]
-
-
-@pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """As in a virtual environment: the program beside its Python."""
-    directory = tmp_path / "bin"
-    directory.mkdir()
-    (directory / "whydrop").write_text(LAUNCHER.read_text())
-    (directory / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    for name in ("whydrop", "python3"):
-        (directory / name).chmod(0o755)
-    return directory / "whydrop"
 
 
 def said(program: Path, environment: dict[str, str], *words: str, cwd: Path | None = None) -> str:
