@@ -1,4 +1,4 @@
-"""Gives up all that the process may do beyond what any user may, and for good: for what reads foreign bytes."""
+"""Gives up what the process may do, for good: all of it where it reads recordings, the most of it where it watches."""
 
 import contextlib
 import os
@@ -6,14 +6,19 @@ import struct
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dropwatch.privilege.caller import is_own_process
 from dropwatch.resources import resource_dir
 
+if TYPE_CHECKING:
+    import ctypes
+
 _NOBODY = 65534
 _STATUS = Path("/proc/self/status")
 # linux/prctl.h, linux/capability.h
-_SET_NO_NEW_PRIVS, _BOUNDING_DROP, _AMBIENT, _AMBIENT_CLEAR_ALL = 38, 24, 47, 4
+_SET_NO_NEW_PRIVS, _BOUNDING_DROP = 38, 24
+_SETS = struct.Struct("=6I")
 _VERSION_3 = 0x20080522
 _MOST_CAPABILITIES = 64
 
@@ -30,12 +35,39 @@ def give_up() -> None:
     import ctypes  # who is an ordinary user does without
 
     libc = ctypes.CDLL(None)
-    for capability in range(_MOST_CAPABILITIES):  # refused without CAP_SETPCAP: the rest holds all the same
-        libc.prctl(_BOUNDING_DROP, capability, 0, 0, 0)
-    libc.prctl(_AMBIENT, _AMBIENT_CLEAR_ALL, 0, 0, 0)
+    _bound(libc, frozenset())
     if os.geteuid() == 0:
         _become(*_other_user(), [str(resource_dir("symbols")), *_modules()])
-    libc.capset(struct.pack("=Ii", _VERSION_3, 0), bytes(struct.calcsize("=6I")))
+    _leave(libc, frozenset())
+
+
+def keep_only(kept: frozenset[int]) -> None:
+    """These capabilities, of those that the process has; what is started from here on has no others either."""
+    if is_own_process():
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        _bound(libc, kept)
+        _leave(libc, kept)
+
+
+def _bound(libc: "ctypes.CDLL", kept: frozenset[int]) -> None:
+    """What nothing that is started can have again; where it is refused (CAP_SETPCAP is missing) no_new_privs does."""
+    for capability in {*range(_MOST_CAPABILITIES)} - kept:
+        libc.prctl(_BOUNDING_DROP, capability, 0, 0, 0)
+
+
+def _leave(libc: "ctypes.CDLL", kept: frozenset[int]) -> None:
+    """struct __user_cap_data_struct: effective, permitted, inheritable, of the lower 32 and of the others. What is no
+    more permitted is not ambient either (kernel: cap_capset).
+    """
+    import ctypes
+
+    header, data = struct.pack("=Ii", _VERSION_3, 0), ctypes.create_string_buffer(_SETS.size)
+    libc.capget(header, data)
+    wanted = sum(1 << capability for capability in kept)
+    words = (had & wanted >> (32 if at > 2 else 0) & 0xFFFFFFFF for at, had in enumerate(_SETS.unpack(data)))
+    libc.capset(header, _SETS.pack(*words))
     libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dropwatch.errors import WhydropError, WrongUsage
+from dropwatch.privilege.caller import is_own_process
 from dropwatch.privilege.deputy import Deputy
 from dropwatch.recording.members import LOOKED_AT, is_recording
 
@@ -106,7 +107,7 @@ _of_root: dict[Path, _PlaceOfRoot] = {}
 
 def stay_root_for(path: Path | None, option: str = "--write") -> None:
     """To be called before root is given up: the file at `path` is root's, in a directory that may be root's."""
-    if path is not None and os.geteuid() == 0:
+    if path is not None and is_own_process() and os.geteuid() == 0:
         _of_root[path] = _PlaceOfRoot(path, option)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dropwatch.privilege.capabilities import CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN
 from dropwatch.resources import resource_dir
 
 EXAMPLE = resource_dir("bpf").parent / "docs" / "example.whydrop"
@@ -96,6 +97,43 @@ def test_who_has_capabilities_only_gives_them_up() -> None:
         pytest.skip("nobody cannot read this checkout")
     found = json.loads(done.stdout)
     assert (found["CapPrm"], found["CapAmb"], found["NoNewPrivs"]) == ([NONE], [NONE], ["1"])
+
+
+KEEPS = """
+import json, subprocess
+from dropwatch.privilege.caller import isolate
+from dropwatch.privilege.root import keep_only
+isolate()
+keep_only(frozenset({{{kept}}}))
+show = lambda path: dict(line.split(":", 1) for line in open(path))
+started = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
+print(json.dumps([show("/proc/self/status"), dict(line.split(":", 1) for line in started.splitlines())]))
+"""
+
+
+@as_root
+def test_what_is_kept_is_all_that_is_left_also_to_what_is_started() -> None:
+    words = [sys.executable, "-I", "-c", KEEPS.format(kept=f"{CAP_NET_ADMIN}, {CAP_SYS_ADMIN}, {CAP_BPF}")]
+    done = subprocess.run(words, env={}, capture_output=True, text=True, check=True)
+    wanted = 1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN | 1 << CAP_BPF
+    for status in json.loads(done.stdout):
+        left = {name: int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")}
+        assert set(left.values()) <= {wanted, wanted & ~(1 << CAP_BPF)}, left  # a host may lack the last
+        assert status["NoNewPrivs"].strip() == "1"
+        assert status["Uid"].split() == ["0"] * 4
+
+
+@as_root
+def test_who_has_fewer_gets_none_that_he_had_not() -> None:
+    program = KEEPS.format(kept=f"{CAP_NET_ADMIN}, {CAP_SYS_ADMIN}")
+    ambient = ["--inh-caps=+net_admin,+kill", "--ambient-caps=+net_admin,+kill"]
+    words = ["setpriv", "--reuid=65534", "--clear-groups", *ambient, sys.executable, "-I", "-c", program]
+    if not reached_by(65534):
+        pytest.skip("nobody cannot read this checkout")
+    done = subprocess.run(words, cwd="/", capture_output=True, text=True, check=True)
+    for status in json.loads(done.stdout):
+        left = {name: int(status[name], 16) for name in ("CapPrm", "CapEff", "CapAmb")}
+        assert set(left.values()) == {1 << CAP_NET_ADMIN}, left
 
 
 @as_root
