@@ -41,6 +41,13 @@ USES = (
         "no SAs, policies and rules are read, so no ESP packet under a port filter",
     ),
     Use(
+        CAP_NET_RAW,
+        "CAP_NET_RAW",
+        "legacy tables",
+        "rules of iptables-legacy and ebtables can be read",
+        "rules of iptables-legacy and ebtables are not read",
+    ),
+    Use(
         CAP_SYS_ADMIN,
         "CAP_SYS_ADMIN",
         "namespaces",

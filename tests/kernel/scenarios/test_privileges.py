@@ -67,7 +67,7 @@ def test_the_command_may_what_the_caller_may() -> None:
     [
         (
             [*AS_A_USER, f"--inh-caps={FIVE}", f"--ambient-caps={FIVE}"],
-            ("CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"),
+            ("CAP_NET_RAW", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"),
         ),
         (["setpriv", "--bounding-set=-syslog", "--inh-caps=-syslog"], ("CAP_SYSLOG",)),
         (["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"], ("CAP_SYS_PTRACE",)),

@@ -6,6 +6,7 @@ from dropwatch.privilege.capabilities import (
     CAP_BPF,
     CAP_DAC_READ_SEARCH,
     CAP_NET_ADMIN,
+    CAP_NET_RAW,
     CAP_PERFMON,
     CAP_SYS_ADMIN,
     CAP_SYS_PTRACE,
@@ -34,6 +35,7 @@ def test_what_a_run_goes_on_with_is_all_that_it_needs() -> None:
     ("capability", "words"),
     [
         (CAP_NET_ADMIN, "configuration: CAP_NET_ADMIN is missing: "),
+        (CAP_NET_RAW, "legacy tables: CAP_NET_RAW is missing: "),
         (CAP_SYS_ADMIN, "namespaces: CAP_SYS_ADMIN is missing: "),
         (CAP_SYS_PTRACE, "processes of others: CAP_SYS_PTRACE is missing: "),
         (CAP_DAC_READ_SEARCH, "files of others: CAP_DAC_READ_SEARCH is missing: "),
@@ -53,4 +55,4 @@ def test_addresses_go_by_what_was_seen() -> None:
 
 def test_who_may_only_trace_lacks_each() -> None:
     tracer = User(1000, 1 << CAP_BPF | 1 << CAP_PERFMON, in_user_namespace=False)
-    assert len(list(lacking(tracer, shows_addresses=True))) == 4
+    assert len(list(lacking(tracer, shows_addresses=True))) == 5
