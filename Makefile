@@ -50,7 +50,7 @@ packages:
 	        apt-get install -q=2 -y --no-install-recommends $$missing >/dev/null; \
 	fi
 
-.venv/.ready: pyproject.toml | packages
+.venv/.ready: pyproject.toml packaging/bin/whydrop | packages
 	@echo 'setup: .venv with what pyproject.toml asks for'
 	@$(PYTHON) -c 'import bcc, pip' 2>/dev/null || $(SYSTEM_PYTHON) -m venv --clear --system-site-packages .venv
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -23,9 +23,11 @@ def explain(words: tuple[str, ...], everything: bool, no_pager: bool, no_color: 
 
     Any other WORDS are searched for in all pages. Without WORDS: the families of causes."""
     from dropwatch.explain.find import page
+    from dropwatch.privilege.root import give_up
     from dropwatch.render.explain import explain_text
     from dropwatch.render.pager import is_terminal, show_paged
 
+    give_up()  # before a pager is started, which the caller chooses
     screen = Screen(sys.stdout, sys.stderr)
     text = explain_text(
         page(words, everything=everything), layout_for(sys.stdout, no_color), cut=is_terminal(screen)
@@ -80,6 +82,8 @@ def version() -> None:
 @click.option("--debug", is_flag=True, help="Show Python's traceback with an error.")
 def schema(debug: bool) -> None:
     """The JSON Schema of every line that --json prints."""
+    from dropwatch.privilege.root import give_up
     from dropwatch.render.lines.schema import schema_text
 
+    give_up()
     Screen(sys.stdout, sys.stderr).show(schema_text())

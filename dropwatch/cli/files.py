@@ -39,12 +39,15 @@ def _report(file: str, output: str | None, **given: Any) -> None:
     from dropwatch.cli.parse import parse_report
 
     with Stop() as stop:
-        from dropwatch.run.report import page_beside, write_report
+        from dropwatch.run.report import OPTION, page_beside, write_report
+        from dropwatch.run.unprivileged import read_as_nobody
 
         options = replace(parse_report(given), asked=click.get_current_context().meta[TYPED])
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
         path = Path(file)
-        write_report(path, options, given["netns"], page_beside(path, output), screen, stop)
+        to = page_beside(path, output)
+        read_as_nobody(stop, path, write=to, option=OPTION)
+        write_report(path, options, given["netns"], to, screen, stop)
 
 
 def _diff(a: str, b: str, **given: Any) -> int:
@@ -58,8 +61,10 @@ def _diff(a: str, b: str, **given: Any) -> int:
     options = parse_diff(given)
     with Stop() as stop:
         from dropwatch.run.diff import show_difference
+        from dropwatch.run.unprivileged import read_as_nobody
 
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
+        read_as_nobody(stop, Path(a), Path(b))
         return show_difference(Path(a), Path(b), options, given["netns"], screen, stop)
 
 

@@ -91,9 +91,12 @@ def _run(options: "Options") -> None:
     """Each command imports what it needs: only those that end here need the probes."""
     options = replace(options, asked=click.get_current_context().meta[TYPED])
     with Stop() as stop:
+        from dropwatch.recording.new_file import is_page, stay_root_for
         from dropwatch.run.show import show_live
         from dropwatch.run.wanted.doubts import doubts
 
+        if options.write is not None and is_page(options.write):
+            stay_root_for(options.write)  # it is written at the end, when less is left of it
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
         for doubt in () if options.quiet else doubts(options.wanted):
             screen.say(f"{_NAME}: warning: {doubt}\n")
@@ -226,7 +229,9 @@ def _replay(file: str, findings: bool, **given: Any) -> None:
     options = replace(parse_replay(given), asked=click.get_current_context().meta[TYPED])
     with Stop() as stop:
         from dropwatch.run.show import show_replay
+        from dropwatch.run.unprivileged import read_as_nobody
 
+        read_as_nobody(stop, Path(file), write=options.write)
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
         show_replay(Path(file), options, given["netns"], screen, stop, as_findings=findings)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dropwatch.errors import WhydropError, WrongUsage
+from dropwatch.recording.held import opened
 
 VERSION = 2
 _FORMAT = "whydrop recording"
@@ -76,7 +77,7 @@ def read_items(path: Path) -> Iterator[Item]:
     before.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             start = file.read(LOOKED_AT)
             _check_format(start, path)
             yield from _items(file, start, path)

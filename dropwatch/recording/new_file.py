@@ -11,13 +11,108 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dropwatch.errors import WhydropError, WrongUsage
+from dropwatch.privilege.caller import is_own_process
+from dropwatch.privilege.deputy import Deputy
 from dropwatch.recording.members import LOOKED_AT, is_recording
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _HINT = "name a file that does not exist yet, in a directory that does"
 _OTHER_CAPTURES = frozenset({".pcap", ".cap", ".erf", ".snoop"})
 _PAGES = frozenset({".html", ".htm"})
 _PAGE_BEGINS, _PAGE_OURS = b"<!doctype html>", b'<meta name="generator" content="whydrop '
 _SECTION_HEADER, _APPLICATION = b"\x0a\x0d\x0d\x0a", b"whydrop"
+
+
+class _Place:
+    """Where a file is to be: opens it, or one beside it that takes its place later. Raises OSError."""
+
+    def __init__(self, path: Path, option: str) -> None:
+        self._path, self._option = path, option
+        self._beside: Path | None = None
+
+    def create(self) -> int:
+        """A descriptor of the new file, which only grows."""
+        refuse_bad_path(self._path, self._option)
+        self._path.unlink(missing_ok=True)
+        return os.open(self._path, _NEW | os.O_APPEND, 0o600)
+
+    def refuse(self) -> None:
+        """Raises what a later begin() would."""
+        refuse_bad_path(self._path, self._option)
+        os.close(self.begin())
+        self.forget()
+
+    def begin(self) -> int:
+        """A descriptor of a new file in the same directory, under a name that nobody can guess."""
+        beside = self._path.with_name(f".whydrop-{os.urandom(8).hex()}")
+        descriptor = os.open(beside, _NEW, 0o600)
+        self._beside = beside
+        return descriptor
+
+    def put(self) -> None:
+        """It takes the place of what was there; not of a link's target."""
+        if self._beside is not None:
+            self._beside.replace(self._path)
+            self._beside = None
+
+    def forget(self) -> None:
+        if self._beside is not None:
+            self._beside.unlink(missing_ok=True)
+            self._beside = None
+
+
+class _PlaceOfRoot:
+    """The same, by a process that stays root when this one gives it up."""
+
+    def __init__(self, path: Path, option: str) -> None:
+        place = _Place(path, option)
+
+        def refuse() -> None:  # tasks give a descriptor or None
+            place.refuse()
+
+        self._deputy = Deputy(
+            {
+                "create": place.create,
+                "refuse": refuse,
+                "begin": place.begin,
+                "put": place.put,
+                "forget": place.forget,
+            },
+            place.forget,
+        )
+
+    def create(self) -> int:
+        return self._descriptor("create")
+
+    def refuse(self) -> None:
+        self._deputy.ask("refuse")
+
+    def begin(self) -> int:
+        return self._descriptor("begin")
+
+    def put(self) -> None:
+        self._deputy.ask("put")
+
+    def forget(self) -> None:
+        self._deputy.ask("forget")
+
+    def _descriptor(self, task: str) -> int:
+        descriptor = self._deputy.ask(task)
+        assert descriptor is not None
+        return descriptor
+
+
+_of_root: dict[Path, _PlaceOfRoot] = {}
+
+
+def stay_root_for(path: Path | None, option: str = "--write") -> None:
+    """To be called before root is given up: the file at `path` is root's, in a directory that may be root's."""
+    if path is not None and is_own_process() and os.geteuid() == 0:
+        _of_root[path] = _PlaceOfRoot(path, option)
+
+
+def _place(path: Path, option: str) -> _Place | _PlaceOfRoot:
+    return _of_root.get(path) or _Place(path, option)
 
 
 class NewFile:
@@ -27,13 +122,10 @@ class NewFile:
     """
 
     def __init__(self, path: Path) -> None:
-        refuse_bad_path(path)
         self._path = path
         self.failure: WhydropError | None = None
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            path.unlink(missing_ok=True)
-            self._descriptor = os.open(path, flags, 0o600)
+            self._descriptor = _place(path, "--write").create()
         except OSError as error:
             raise WhydropError(f"--write {path}: cannot be created: {error.strerror}", _HINT) from error
 
@@ -60,34 +152,26 @@ class NewFile:
 class WholeFile:
     """A file that is there as a whole or not at all: what was there before stays until write() has all of it.
 
-    Raises WhydropError where it cannot be made, at once and not only when it is written.
+    It is its owner's only. Raises WhydropError where it cannot be made, at once and not only when it is written.
     """
 
     def __init__(self, path: Path, option: str = "--write") -> None:
-        refuse_bad_path(path, option)
         self._path, self._option = path, option
+        self._place = _place(path, option)
         with self._refusal("created"):
-            beside, descriptor = self._beside()
-            os.close(descriptor)
-            beside.unlink()
+            self._place.refuse()
 
     def write(self, data: bytes) -> None:
-        """Everything; the file is its owner's only, and replaces no link's target."""
+        """Everything."""
         with self._refusal("written"):
-            beside, descriptor = self._beside()
+            descriptor = self._place.begin()
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     file.write(data)
-                beside.replace(self._path)
+                self._place.put()
             except OSError:
-                beside.unlink(missing_ok=True)
+                self._place.forget()
                 raise
-
-    def _beside(self) -> tuple[Path, int]:
-        """A new file in the same directory, under a name that nobody can guess."""
-        beside = self._path.with_name(f".whydrop-{os.urandom(8).hex()}")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return beside, os.open(beside, flags, 0o600)
 
     @contextlib.contextmanager
     def _refusal(self, what: str) -> Iterator[None]:

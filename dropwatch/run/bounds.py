@@ -5,6 +5,7 @@ import stat
 import time
 from pathlib import Path
 
+from dropwatch.recording.held import status
 from dropwatch.recording.members import Damaged
 
 _SECONDS, _SECONDS_PER_BYTE = 20.0, 1e-3
@@ -18,7 +19,7 @@ class Bounds:
     """
 
     def __init__(self, path: Path) -> None:
-        about = path.stat()
+        about = status(path)
         size = about.st_size if stat.S_ISREG(about.st_mode) else math.inf
         self._path = path
         self._seconds = _SECONDS + _SECONDS_PER_BYTE * size

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dropwatch.errors import WrongUsage
+from dropwatch.privilege.caller import environment_of_caller
 
 _GRACE_SECONDS = 2.0
 _LOOK_EVERY_SECONDS = 0.02
@@ -49,6 +50,7 @@ class Command:
             self._process = subprocess.Popen(
                 self._argv,
                 stdout=2,
+                env=environment_of_caller(),
                 process_group=group,
                 preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
             )

@@ -23,7 +23,10 @@ from dropwatch.model.nothing import Nothing
 from dropwatch.model.resent import Resent
 from dropwatch.names import symbols
 from dropwatch.names.foreign import printable
-from dropwatch.probe.check.preflight import first_obstacle
+from dropwatch.privilege.capabilities import CAP_KILL, KEPT
+from dropwatch.privilege.root import keep_only
+from dropwatch.probe.check.lacking import lacking
+from dropwatch.probe.check.preflight import first_obstacle, read_user
 from dropwatch.probe.tracer import Tracer
 from dropwatch.recording.listener import Listener
 from dropwatch.run import ready
@@ -86,6 +89,7 @@ class Live(Run):
         if not options.fields:  # which this kernel may not have
             self._face.starting()
         symbols, self._host = Kallsyms(), Host()
+        self._absent += tuple(lacking(read_user(), shows_addresses=symbols.readable))
         mode = self._mode = self._mode_of(symbols, listener)
         judged = replace(options, all_drops=options.all_drops or mode.judges_all)
         answers = live_answers(symbols, reasons, self._host)
@@ -135,7 +139,7 @@ class Live(Run):
             listener=self._listener,
             due=self._stages.due,
         )
-        yield from watch.run(self._ready)
+        yield from watch.run(self._ready, self._settle)
         last = self._again(time.monotonic()) + self._mode.finish()
         counts = self._tracer.counts()
         totals = Totals(
@@ -224,6 +228,10 @@ class Live(Run):
             for layer in symbols.layers_of(finding.drop.where.layer, finding.drop.reason):
                 self._tracer.wake(layer)
         return finding
+
+    def _settle(self) -> None:
+        """The command has been started with what the caller may: from now on less is needed."""
+        keep_only(KEPT | {CAP_KILL} if self._command is not None else KEPT)
 
     def _ready(self) -> None:
         if self._witness is not None:

@@ -72,16 +72,20 @@ class Watch:
         self.reported = 0
         self.unread = 0
 
-    def run(self, is_ready: Callable[[], None]) -> Generator[Finding, None, None]:
+    def run(
+        self, is_ready: Callable[[], None], is_started: Callable[[], None] = lambda: None
+    ) -> Generator[Finding, None, None]:
         """Gives the findings when they have been shown; at the end the source is detached and read to its end.
 
-        `is_ready` is called once events are being read. A command is not started when the run is to end already.
+        `is_ready` is called once events are being read, `is_started` after the command has been started. It is not
+        started when the run is to end already.
         """
         try:
             self._read(0)
             is_ready()
             if self._command is not None and not self._stop.asked:
                 self._command.start()
+            is_started()
             self._end = self._clock() + (self._options.duration or float("inf"))
             quiet = not self._pending
             yield from self._take()

@@ -64,7 +64,7 @@ class Replay(Run):
         with stop.waiting():  # for a pipe
             self._recording = Recording(path)
         self.start = self._recording.start
-        _refuse_same_file(path, options.write)
+        refuse_same_file(path, options.write)
         recorded = (view for view in VIEWS if view == self.start.view and not as_findings)
         view: View = next(recorded, "findings")
         if view == "folded" and options.json:  # two formats of one output
@@ -286,7 +286,8 @@ def _refuse_filter(view: View, options: Options, netns: tuple[str, ...]) -> None
         )
 
 
-def _refuse_same_file(path: Path, write: Path | None) -> None:
+def refuse_same_file(path: Path, write: Path | None) -> None:
+    """Raises WrongUsage."""
     with contextlib.suppress(OSError):
         if write is not None and path.samefile(write):
             raise WrongUsage("--write would replace the recording that is read", "name another file")

@@ -19,7 +19,7 @@ from dropwatch.run.replay import Replay
 from dropwatch.run.stop import Stop
 from dropwatch.run.write import editor_for
 
-_OPTION = "--output"
+OPTION = "--output"
 
 
 class OnStandardOutput:
@@ -42,8 +42,8 @@ def page_beside(recording: Path, given: str | None) -> Path | None:
         )
     path = recording.with_suffix(".html") if given is None else Path(given)
     if not is_page(path):
-        raise WrongUsage(f"{_OPTION} {path}: the page is HTML", f"{_OPTION} {path.with_suffix('.html')}")
-    refuse_bad_path(path, _OPTION)
+        raise WrongUsage(f"{OPTION} {path}: the page is HTML", f"{OPTION} {path.with_suffix('.html')}")
+    refuse_bad_path(path, OPTION)
     return path
 
 
@@ -51,7 +51,7 @@ def write_report(
     path: Path, options: Options, netns: tuple[str, ...], to: Path | None, screen: Screen, stop: Stop
 ) -> None:
     """The page of all that fits: also of a damaged recording, before that is raised."""
-    destination = partial(WholeFile, to, _OPTION) if to is not None else partial(OnStandardOutput, screen)
+    destination = partial(WholeFile, to, OPTION) if to is not None else partial(OnStandardOutput, screen)
     listener = PageListener(
         destination,
         editor_for(options),

@@ -23,7 +23,7 @@ LAYERS = (
     {"packet", "host", "pcap"},
     {"kernel"},
     {"wire"},
-    {"names"},
+    {"names", "privilege"},
     {"model"},
     {"errors", "resources"},
 )

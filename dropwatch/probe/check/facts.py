@@ -10,24 +10,18 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.memory import Memory
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.model.fact import Fact
+from dropwatch.privilege.capabilities import CAP_BPF, CAP_PERFMON, USES
 from dropwatch.probe import kernel_numbers
 from dropwatch.probe.check import trial
 from dropwatch.probe.check.lockdown import lockdown_mode
-from dropwatch.probe.check.preflight import (
-    CAP_BPF,
-    CAP_NET_ADMIN,
-    CAP_PERFMON,
-    CAP_SYS_ADMIN,
-    User,
-    read_user,
-    vital_facts,
-)
+from dropwatch.probe.check.preflight import User, read_user, vital_facts
 from dropwatch.probe.check.processes import processes
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.family import Family
 
 _TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _KALLSYMS_BYTES = 1 << 16
+_GIVE = "run it as root, with {}"
 
 
 def all_facts() -> tuple[Fact, ...]:
@@ -52,20 +46,7 @@ def _extra_facts(user: User) -> Iterator[Fact]:
     yield _addresses(user)
     yield _reasons()
     yield _tracefs()
-    yield _capability(
-        user,
-        CAP_NET_ADMIN,
-        "configuration",
-        "SAs and policies can be read",
-        "CAP_NET_ADMIN is missing: no SAs and policies, so no ESP packet under a port filter",
-    )
-    yield _capability(
-        user,
-        CAP_SYS_ADMIN,
-        "namespaces",
-        "other network namespaces can be looked into",
-        "CAP_SYS_ADMIN is missing: only the configuration of this network namespace can be read",
-    )
+    yield from _capabilities(user)
     yield processes()
     yield _kprobes()
     for family in FAMILIES:
@@ -100,7 +81,9 @@ def _names() -> Fact:
     restrict = _sysctl("kptr_restrict")
     text = f"/proc/kallsyms hides addresses (kernel.kptr_restrict={restrict}): places have no names"
     todo = (
-        "sysctl kernel.kptr_restrict=1: with 2 not even root sees them" if restrict == "2" else "run as root"
+        "sysctl kernel.kptr_restrict=1: with 2 not even root sees them"
+        if restrict == "2"
+        else _GIVE.format("CAP_SYSLOG")
     )
     return Fact("kernel names", False, text, todo)
 
@@ -139,8 +122,12 @@ def _tracefs() -> Fact:
     return Fact("tracefs", True, "mounted" if mounted else "not mounted; whydrop does not need it")
 
 
-def _capability(user: User, capability: int, name: str, good: str, bad: str) -> Fact:
-    return Fact(name, True, good) if user.has(capability) else Fact(name, False, bad, "run as root")
+def _capabilities(user: User) -> Iterator[Fact]:
+    for use in USES:
+        if user.has(use.capability):
+            yield Fact(use.row, True, use.can)
+        else:
+            yield Fact(use.row, False, f"{use.name} is missing: {use.cannot}", _GIVE.format(use.name))
 
 
 def _kprobes() -> Fact:

@@ -10,6 +10,7 @@ from pathlib import Path
 from dropwatch.errors import CannotRunHere
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.fact import Fact
+from dropwatch.privilege.capabilities import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN
 from dropwatch.probe.check import trial
 from dropwatch.probe.check.lockdown import lockdown_mode
 from dropwatch.probe.families import FAMILIES
@@ -18,8 +19,6 @@ from dropwatch.probe.programs.bcc_package import find_bcc
 from dropwatch.probe.programs.release import carried
 from dropwatch.probe.programs.text import MODES, Mode, join
 
-# linux/capability.h
-CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYSLOG, CAP_PERFMON, CAP_BPF = 12, 21, 34, 38, 39
 _NO_BPF_HINT = "in a container: run it on the host, or allow the container CAP_SYS_ADMIN and bpf(2) (seccomp)"
 _OUTSIDE_HINT = "run it as root of the host, outside of this user namespace (container)"
 

@@ -39,6 +39,9 @@ _OPAQUE_CODE = (
 # A call of a helper of that number, which no kernel has.
 _OPAQUE_CALL = "-DOPAQUE_CALL(number,argument)=(((u64 (*)(void *))number)(argument))"
 _MAP_INFO = struct.Struct("=IIIIII")
+# Nothing of the caller's, as root: clang and bcc have variables of their own.
+_ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+_MOST_SECONDS = 900  # an emulated host takes a minute
 
 
 def compile_here(
@@ -60,13 +63,20 @@ def compile_here(
         }
         for text in texts
     ]
-    # -P: nothing is imported from the current directory, which may belong to anybody
-    ran = subprocess.run(
-        [sys.executable, "-P", "-m", __name__],
-        input=json.dumps(request).encode(),
-        capture_output=True,
-        check=False,
-    )
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-I", "-m", __name__],
+            input=json.dumps(request).encode(),
+            capture_output=True,
+            check=False,
+            env=_ENVIRONMENT,
+            timeout=_MOST_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CannotRunHere(
+            f"the BPF programs are not compiled after {_MOST_SECONDS // 60} minutes",
+            "this host may have too little memory for clang: it takes 80 MiB",
+        ) from error
     said = ran.stderr.decode(errors="replace")
     if ran.returncode:
         lines = [line.strip() for line in said.splitlines() if line.strip()]

@@ -32,6 +32,8 @@ from tests.unit.told_host import ToldHost
 
 
 class Symbols:
+    readable = True
+
     readings = 1
 
     def frame(self, address: int) -> Frame:
@@ -109,6 +111,7 @@ def made(monkeypatch: pytest.MonkeyPatch, make_event: Callable[..., Event]) -> l
     for name, stand_in in {
         "first_obstacle": lambda: None,
         "Kallsyms": Symbols,
+        "lacking": lambda user, shows_addresses: (),
         "ReasonNames": Reasons,
         "Host": ToldHost,
         "own_inode": lambda: 1,

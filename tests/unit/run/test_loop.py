@@ -313,3 +313,16 @@ def test_the_count_ends_the_command_too(clock: Clock, lines: Lines) -> None:
     list(watch(Ring(clock, [["a"]]), lines, Options(count=1), command=command).run(lambda: None))
     assert command.ended()
     assert command.failure() is None
+
+
+def test_the_command_is_started_before_less_is_allowed(clock: Clock, lines: Lines, tmp_path: Path) -> None:
+    command = Command((sys.executable, "-c", "pass"))
+    seen: list[object] = []
+    ring = Ring(clock, [[], after(lambda: seen.append("read"), ["a"])])
+    run = watch(ring, lines, command=command).run(
+        lambda: seen.append(command._process), lambda: seen.append(command._process)
+    )
+    list(run)
+    before, then, *_ = seen
+    assert before is None
+    assert then is not None

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from dropwatch.model.fact import Fact
+from dropwatch.privilege.capabilities import CAP_BPF, CAP_PERFMON
 from dropwatch.probe.check import facts as facts_module
 from dropwatch.probe.check import trial
 from dropwatch.probe.check.facts import all_facts, can_run
-from dropwatch.probe.check.preflight import CAP_BPF, CAP_PERFMON, User
+from dropwatch.probe.check.preflight import User
 from dropwatch.probe.families import FAMILIES
 
 ROOT = User(0, (1 << 41) - 1, in_user_namespace=False)

@@ -11,12 +11,9 @@ import pytest
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.model.fact import Fact
+from dropwatch.privilege.capabilities import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN
 from dropwatch.probe.check import preflight, trial
 from dropwatch.probe.check.preflight import (
-    CAP_BPF,
-    CAP_NET_ADMIN,
-    CAP_PERFMON,
-    CAP_SYS_ADMIN,
     User,
     vital_facts,
 )
