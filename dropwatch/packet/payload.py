@@ -10,7 +10,7 @@ from dropwatch.packet.walk import walk_event
 
 _DONT_FRAGMENT = 0x40
 _ICMP6 = 58
-_TIMESTAMPS, _MD5 = 8, 19  # kinds of options of TCP
+_TIMESTAMPS, _MD5, _AO = 8, 19, 29  # kinds of options of TCP
 _looks = 0
 
 
@@ -60,6 +60,15 @@ def is_signed(drop: Drop) -> bool | None:
     if tcp is None or tcp.room < 20 or tcp.room < (tcp.number(12, 1) >> 4) * 4:
         return None
     return _option(tcp, _MD5) is not None
+
+
+def ao_key_id(drop: Drop) -> int | None:
+    """By which the sender calls the key of a TCP segment (RFC 5925); None without one, or where it was not captured."""
+    tcp = transport(drop, "tcp")
+    if tcp is None or tcp.room < 20:
+        return None
+    option = _option(tcp, _AO)
+    return option[0] if option else None
 
 
 def _option(tcp: Layer, kind: int) -> bytes | None:

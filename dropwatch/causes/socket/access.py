@@ -133,7 +133,11 @@ $ bpftool prog show | grep lsm
             ),
         ),
         reasons=("SECURITY_HOOK",),
-        seen_at=("sk_filter_trim_cap", "tcp_v4_rcv", "udp_queue_rcv_one_skb", "cookie_v4_check"),
+        seen_as=("SOCKET_FILTER",),
+        seen_at=(
+            *("udp_queue_rcv_one_skb", "udpv6_queue_rcv_one_skb", "tcp_v4_rcv", "tcp_v6_rcv"),
+            *("sk_filter_trim_cap", "cookie_v4_check"),
+        ),
     ),
     Cause(
         id="socket.protocol-unhandled",

@@ -1,7 +1,7 @@
 """The judge of sockets."""
 
 from dropwatch.causes.family import Family, Judgement, in_order
-from dropwatch.causes.socket import filtered, listener, signs
+from dropwatch.causes.socket import filtered, listener, memory, security, signs
 from dropwatch.causes.socket.access import ACCESS
 from dropwatch.causes.socket.connection import connection_elsewhere
 from dropwatch.causes.socket.queues import QUEUES
@@ -17,8 +17,9 @@ _OTHERS = in_order(
     ("socket.raw-buffer-full", signs.raw_buffer_full),
     ("socket.packet-buffer-full", signs.packet_buffer_full),
     ("socket.accept-queue-full", signs.accept_queue_full),
-    ("socket.memory-pressure", signs.memory_pressure),
+    ("socket.backlog-full", memory.backlog_full),
     ("socket.filter", filtered.refused_by_filter),
+    ("socket.security-module", security.refused),
     ("socket.min-ttl", filtered.below_min_ttl),
 )
 
@@ -28,6 +29,7 @@ def _judge(drop: Drop, host: Host) -> Judgement | None:
         no_socket(drop, host)
         or connection_elsewhere(drop, host)
         or no_raw_socket(drop, host)
+        or memory.no_memory(drop, host)
         or _OTHERS(drop, host)
     )
 

@@ -153,8 +153,9 @@ $ ss -tmin 'sport = :DPORT'
 In "skmem" bl is the backlog.
 """,
         fix=(
+            Fix("see which program it is", "ss -tmpin 'sport = :DPORT'"),
+            Fix("see what it does while it has the socket", "cat /proc/PID/stack; cat /proc/PID/wchan"),
             Fix("larger buffers allow a larger backlog", last_twice("net.ipv4.tcp_rmem")),
-            Fix("see what the program does while it holds the socket", "ss -tmpin 'sport = :DPORT'"),
         ),
         reasons=("SOCKET_BACKLOG",),
         seen_at=("tcp_add_backlog", "tcp_v4_rcv", "tcp_v6_rcv"),

@@ -13,10 +13,10 @@ from dropwatch.model.culprits import Socket
 from dropwatch.model.drop import Drop, Evidence, Fix, Process, SocketNote, Verdict
 from dropwatch.packet.payload import tcp_payload_length
 
-_UDP = frozenset({"udp", "udplite"})
+UDP = frozenset({"udp", "udplite"})
 _TCP_ENTRANCES = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
 _TO_MANY = frozenset({"__udp4_lib_mcast_deliver", "__udp6_lib_mcast_deliver"})
-_OF_THE_KERNEL = _UDP | {"icmp", "icmp6", "tcp"}  # it takes these itself, whatever raw sockets there are
+_OF_THE_KERNEL = UDP | {"icmp", "icmp6", "tcp"}  # it takes these itself, whatever raw sockets there are
 _NEVER_ACCEPTED = "the program closed its listening socket before it accepted this connection"
 _RAW = frozenset(
     {
@@ -40,7 +40,7 @@ def udp_no_listener(drop: Drop, host: Host) -> Verdict | None:
     Where the kernel gives no reasons, its answer says so (__udp4_lib_rcv, __udp6_lib_rcv).
     """
     packet, function = drop.packet, kernel_word.place(drop)
-    if packet.proto not in _UDP:
+    if packet.proto not in UDP:
         return None
     port = Evidence("packet", f"no socket matches {packet.daddr} port {packet.dport}")
     if drop.reason == "NO_SOCKET":
@@ -127,7 +127,7 @@ def udp_buffer_full(drop: Drop, host: Host) -> Verdict | None:
     note, function = drop.event.socket, kernel_word.place(drop) or ""
     by_reason = drop.reason == "SOCKET_RCVBUFF" and function.lstrip("_").startswith("udp")
     by_errno = note is not None and note.error == "ENOMEM" and kernel_word.gave_no_reason(drop)
-    if drop.packet.proto not in _UDP or not (by_reason or by_errno):
+    if drop.packet.proto not in UDP or not (by_reason or by_errno):
         return None
     if note is None:
         return kernel_word.certain(drop)
@@ -141,6 +141,15 @@ def udp_buffer_full(drop: Drop, host: Host) -> Verdict | None:
         fix=tuple(_larger_buffer(note, holder, most)),
         owner=owned(holder, drop.event.cgroup, host),
     )
+
+
+def named(said: Verdict, drop: Drop, note: SocketNote, host: Host) -> Verdict:
+    """With the socket of UDP as its object, and who owns it."""
+    since = drop.event.monotonic_ns
+    holder = host.socket_holder(drop.event.netns, note.inode, since) if note.inode else None
+    evidence = (*said.evidence, *([owner_evidence(holder, note.inode)] if note.inode else ()))
+    owner = owned(holder, drop.event.cgroup, host)
+    return replace(said, culprit=_socket(drop, note, holder), evidence=evidence, owner=owner)
 
 
 def _queue_evidence(note: SocketNote, owner: Process | None, most: int | None) -> Iterator[Evidence]:
@@ -225,21 +234,6 @@ def packet_buffer_full(drop: Drop, host: Host) -> Verdict | None:
     ):
         fact = "a sniffer's copy, usually dropped because its buffer is full; the packet itself went on"
         return kernel_word.likely(drop, Evidence("place", fact))
-    return None
-
-
-def memory_pressure(drop: Drop, host: Host) -> Verdict | None:
-    """For TCP the same reason also stands for a full receive buffer of the one socket."""
-    function = kernel_word.place(drop) or ""
-    if drop.reason == "PROTO_MEM" and (function.lstrip("_").startswith("udp") or function in _RAW):
-        fact = "the protocol's memory limit, or that of the cgroup, is reached"
-        return kernel_word.likely(drop, Evidence("place", fact))
-    note = drop.event.socket
-    if note is not None and note.error == "ENOBUFS" and kernel_word.gave_no_reason(drop):
-        queued = f"only {note.queued:,} of {note.limit:,} bytes are queued in the socket"
-        return kernel_word.likely(
-            drop, Evidence("socket at the drop", f"{queued}: the memory that all sockets share is used up")
-        )
     return None
 
 

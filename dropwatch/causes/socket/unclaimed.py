@@ -24,6 +24,9 @@ _BY_THE_KERNEL = (
     ("socket.udp-no-listener", signs.udp_no_listener),
     ("socket.tcp-no-listener", signs.tcp_no_listener),
 )
+_LOOKUPS = frozenset({"ip_protocol_deliver_rcu", "ip6_protocol_deliver_rcu"})
+_HANDLED = frozenset({"tcp", "udp", "udplite", "icmp", "icmp6", "igmp"})
+_UNHANDLED = "what no handler takes dies here, and what a policy of IPsec refuses"
 _SOURCE = "netlink sock_diag"
 _SHOWN = 3
 
@@ -71,16 +74,18 @@ def no_socket(drop: Drop, host: Host) -> Judgement | None:
 
 def no_raw_socket(drop: Drop, host: Host) -> Judgement | None:
     """A protocol without a handler: no raw socket took it, either, which is said of those that have the protocol."""
-    kind, number = kind_and_port(drop)
-    if kind != "raw":
+    if not is_unhandled(drop):
         return None
+    said = kernel_word.certain(drop)
+    if drop.reason is None:
+        said = kernel_word.likely(drop, Evidence("place", _UNHANDLED))
+    kind, number = kind_and_port(drop)
     found = host.sockets_at(drop.event.netns, kind, number, came_in(drop), drop.event.monotonic_ns)
     theirs = [each for each in found.sockets if each.address.version == drop.packet.family] if found else []
     if found is None or not theirs:
-        return None
+        return "socket.protocol-unhandled", said
     found = replace(found, count=found.count - len(found.sockets) + len(theirs))
     all_of_them = [compared(each, drop, found) for each in theirs]
-    said = kernel_word.certain(drop)
     fitting = [each for each in all_of_them if _may_be_a_member(each, drop)]
     full = next((each for each in fitting if each.socket.queued >= each.socket.limit > 0), None)
     if full is not None:
@@ -214,10 +219,20 @@ def _sentence(one: Compared, drop: Drop) -> str:
     return f"{when}: {name_of(one, drop)} {words}"
 
 
+def is_unhandled(drop: Drop) -> bool:
+    """No handler has its protocol. On a kernel without reasons: it died where they are looked up, and is none of those
+    that are always there.
+    """
+    if drop.reason is not None:
+        return drop.reason == "IP_NOPROTO"
+    proto = drop.packet.proto
+    return kernel_word.place(drop) in _LOOKUPS and proto is not None and proto not in _HANDLED
+
+
 def kind_and_port(drop: Drop) -> tuple[str, int]:
     """As ss(8) has them: of a raw socket the protocol stands where others have the port."""
     proto, port = drop.packet.proto or "", drop.packet.dport or 0
-    if drop.reason != "IP_NOPROTO":
+    if not is_unhandled(drop):
         return proto, port
     number = protocols.number(proto)
     return ("raw", number) if number is not None else (proto, port)

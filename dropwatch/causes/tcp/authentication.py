@@ -91,7 +91,8 @@ $ tcpdump -nvvi DEV tcp port DPORT and host SADDR
         title="malformed TCP authentication options",
         why="""
 The segment carries an MD5 or AO option of impossible length, the same option twice, or both kinds at once,
-which RFC 5925 forbids. No correct TCP sends that: a broken implementation, a middlebox that edits options, or a test.
+which RFC 5925 forbids; or another option before them says a length that cannot be. No correct TCP sends that: a broken
+implementation, a middlebox that edits options, or a test.
 """,
         confirm="""
 $ tcpdump -nvvXi DEV tcp port DPORT and host SADDR

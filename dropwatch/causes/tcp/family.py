@@ -5,7 +5,7 @@ from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.socket.connection import may_be_elsewhere
 from dropwatch.causes.socket.signs import tcp_without_socket
 from dropwatch.causes.tcp.authentication import AUTHENTICATION
-from dropwatch.causes.tcp.keys import md5
+from dropwatch.causes.tcp.keys import ao, md5
 from dropwatch.causes.tcp.numbers import with_numbers
 from dropwatch.causes.tcp.state import STATE
 from dropwatch.causes.tcp.window import WINDOW
@@ -34,7 +34,21 @@ def _time_wait_refused(drop: Drop, host: Host) -> Verdict | None:
     return None
 
 
-_signs = in_order(("tcp.no-connection", _no_connection), ("tcp.time-wait", _time_wait_refused))
+def _late_for_time_wait(drop: Drop, host: Host) -> Verdict | None:
+    """The reason is that of a SYN as well, which wants a new connection (tcp_timewait_state_process)."""
+    flags = drop.packet.tcp_flags
+    if drop.reason != "TCP_RFC7323_TW_PAWS" or flags is None or "S" in flags:
+        return None
+    fact = f"{tcp_flag_words(flags)} for a connection that is in TIME_WAIT here, and its timestamp is older"
+    return kernel_word.certain(drop, Evidence("reason", fact))
+
+
+_signs = in_order(
+    ("tcp.no-connection", _no_connection),
+    ("tcp.time-wait", _time_wait_refused),
+    ("tcp.paws", _late_for_time_wait),
+    ("tcp.ao-mismatch", ao),
+)
 
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:

@@ -1,18 +1,25 @@
-"""Signs of TCP-MD5: which socket has keys for whom, and whether the segment is signed."""
+"""Signs of TCP-MD5 and TCP-AO: which socket has keys for whom, and whether the segment is signed."""
 
 from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.family import Judgement
+from dropwatch.causes.socket import receiver
 from dropwatch.causes.socket.lookup import came_in
-from dropwatch.causes.socket.unclaimed import Compared, compared, culprit_of, with_owner
+from dropwatch.causes.socket.unclaimed import Compared, culprit_of, with_owner
 from dropwatch.host.host import Host
-from dropwatch.host.sockets import Md5Key, PortSockets
-from dropwatch.model.drop import Drop, Evidence
-from dropwatch.packet.payload import is_signed
+from dropwatch.host.sockets import Md5Key
+from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.packet.payload import ao_key_id, is_signed
 
 _MISSING, _UNEXPECTED, _WRONG = "tcp.md5-missing", "tcp.md5-unexpected", "tcp.md5-wrong"
 _REASONS = {"TCP_MD5NOTFOUND": _MISSING, "TCP_MD5UNEXPECTED": _UNEXPECTED, "TCP_MD5FAILURE": _WRONG}
+_AO = {
+    "TCP_AONOTFOUND": "the segment is not signed, and the socket requires it of this peer",
+    "TCP_AOUNEXPECTED": "the segment is signed, and the socket has no key",
+    "TCP_AOKEYNOTFOUND": "the socket has no key for this peer with the RecvID",
+    "TCP_AOFAILURE": "the signature is not that of the socket's key: the keys, or what they are used with, differ",
+}
 _PLACES = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
 _SHOWN = 3
 
@@ -40,6 +47,21 @@ def md5(drop: Drop, host: Host) -> Judgement | None:
     return cause_id, replace(said, culprit=culprit_of(one, drop) if named else None, owner=one.owner)
 
 
+def ao(drop: Drop, host: Host) -> Verdict | None:
+    """Of TCP-AO the kernel says what differs. The keys themselves are not read."""
+    words = _AO.get(drop.reason or "")
+    if words is None:
+        return None
+    number = ao_key_id(drop)
+    fact = words if number is None else f"{words} (key id {number} of the segment)"
+    said = kernel_word.certain(drop, Evidence("reason", fact, "proof"))
+    one = _socket(drop, host)
+    if one is None:
+        return said
+    one = with_owner(one, drop, host)
+    return replace(said, culprit=culprit_of(one, drop) if one.pinned else None, owner=one.owner)
+
+
 def _as_far_as_known(signed: bool | None, key: Md5Key | None) -> str | None:
     if signed is None or (not signed and key is None):
         return None
@@ -53,18 +75,9 @@ def _socket(drop: Drop, host: Host) -> Compared | None:
     packet, event = drop.packet, drop.event
     if packet.dport is None or packet.sport is None:
         return None
-    at = event.netns, packet.dport
-    both = host.connections_at(*at, packet.sport, came_in(drop), event.monotonic_ns)
-    return _only(both, drop) or _only(
-        host.sockets_at(at[0], "tcp", at[1], came_in(drop), event.monotonic_ns), drop
+    return receiver.present(drop, host) or receiver.only(
+        host.sockets_at(event.netns, "tcp", packet.dport, came_in(drop), event.monotonic_ns), drop
     )
-
-
-def _only(found: PortSockets | None, drop: Drop) -> Compared | None:
-    if found is None or found.count != len(found.sockets):
-        return None
-    fitting = [one for one in (compared(each, drop, found) for each in found.sockets) if one.mismatch is None]
-    return fitting[0] if len(fitting) == 1 else None
 
 
 def _keys(one: Compared, key: Md5Key | None, drop: Drop) -> str:

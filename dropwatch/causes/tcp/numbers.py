@@ -6,16 +6,13 @@ from dataclasses import replace
 from dropwatch.causes import kernel_word
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Judgement
-from dropwatch.causes.socket.owner import owned
-from dropwatch.causes.socket.words import end
+from dropwatch.causes.socket import receiver
 from dropwatch.host.host import Host
 from dropwatch.model.connection import ConnectionNote
-from dropwatch.model.culprits import Socket
-from dropwatch.model.drop import Drop, Evidence, Process
+from dropwatch.model.drop import Drop, Evidence
 from dropwatch.packet.payload import TcpNumbers, tcp_numbers
 
 _HALF = 1 << 31
-_SOURCE = "connection at the drop"
 _NOT_READ = frozenset({"tcp.zero-window", "tcp.ofo-pruned"})  # the program is what is to be looked at
 
 
@@ -27,18 +24,24 @@ def ahead(number: int, of: int) -> int:
 def with_numbers(causes: Iterable[Cause], drop: Drop, host: Host) -> Judgement | None:
     """Of these causes that which the reason settles, where the connection is known."""
     note, numbers = drop.event.connection, tcp_numbers(drop)
-    if note is None or numbers is None or drop.reason is None:
-        return None
     cause_id = next((cause.id for cause in causes if drop.reason in cause.reasons), None)
     if cause_id is None:
         return None
+    if note is None or numbers is None:
+        said = receiver.as_it_is(kernel_word.certain(drop), drop, host) if cause_id in _NOT_READ else None
+        return (cause_id, said) if said is not None else None
+    if drop.reason == "TCP_INVALID_END_SEQUENCE" and _has_no_room(numbers, note):
+        cause_id = "tcp.zero-window"
     words = _WORDS.get(cause_id, _sequence)(numbers, note)
-    since, holder = drop.event.monotonic_ns, None
-    if cause_id in _NOT_READ and note.inode:
-        holder = host.socket_holder(drop.event.netns, note.inode, since)
-    said = kernel_word.certain(drop, Evidence(_SOURCE, words, "proof"), *_read_by(holder, note))
-    owner = owned(holder, drop.event.cgroup, host)
-    return cause_id, replace(said, culprit=_connection(drop, note, holder), owner=owner)
+    said = kernel_word.certain(drop, Evidence(receiver.SOURCE, words, "proof"))
+    if cause_id in _NOT_READ:
+        return cause_id, receiver.read_by(said, note, drop, host)
+    return cause_id, replace(said, culprit=receiver.connection(drop, note))
+
+
+def _has_no_room(numbers: TcpNumbers, note: ConnectionNote) -> bool:
+    """What the connection expects, but for a closed window: newer kernels find that it ends beyond it."""
+    return not note.window and ahead(numbers.seq, note.rcv_nxt) <= 0
 
 
 def _sequence(numbers: TcpNumbers, note: ConnectionNote) -> str:
@@ -90,31 +93,6 @@ def _timestamps(numbers: TcpNumbers, note: ConnectionNote) -> str:
 
 def _bytes(number: int) -> str:
     return "1 byte" if number == 1 else f"{number:,} bytes"
-
-
-def _read_by(holder: Process | None, note: ConnectionNote) -> tuple[Evidence, ...]:
-    if holder is None:
-        return ()
-    fact = f"after the drop: {holder.comm} (pid {holder.pid}) holds the socket, inode {note.inode}"
-    return (Evidence("/proc/PID/fd", fact, "owner"),)
-
-
-def _connection(drop: Drop, note: ConnectionNote, holder: Process | None) -> Socket:
-    """As `ss -tnp` has it. The segment has come to its end: its addresses are those of the connection."""
-    packet = drop.packet
-    users = f' users:(("{holder.comm}",pid={holder.pid}))' if holder is not None else ""
-    return Socket(
-        text=f"tcp {end(packet.daddr, packet.dport)} {end(packet.saddr, packet.sport)}{users}",
-        proto="tcp",
-        address=str(packet.daddr),
-        port=packet.dport or 0,
-        peer=str(packet.saddr),
-        peer_port=packet.sport,
-        bound_ifindex=note.bound_ifindex,
-        inode=note.inode or None,
-        queued=note.queued,
-        limit=note.limit,
-    )
 
 
 _WORDS: Mapping[str, Callable[[TcpNumbers, ConnectionNote], str]] = {

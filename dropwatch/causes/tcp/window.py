@@ -34,7 +34,8 @@ $ nstat -az TcpExtTCPZeroWindowDrop TcpExtTCPToZeroWindowAdv TcpExtTCPFromZeroWi
             ),
         ),
         reasons=("TCP_ZEROWINDOW",),
-        seen_at=("tcp_data_queue",),
+        seen_as=("TCP_INVALID_END_SEQUENCE", "PROTO_MEM"),
+        seen_at=("tcp_data_queue", "tcp_validate_incoming"),
     ),
     Cause(
         id="tcp.out-of-window",
@@ -100,6 +101,7 @@ $ ss -tinm 'sport = :DPORT'
             ),
         ),
         reasons=("TCP_OFO_QUEUE_PRUNE",),
+        seen_as=("PROTO_MEM",),
         seen_at=("tcp_prune_ofo_queue", "tcp_data_queue", "tcp_data_queue_ofo"),
     ),
 )

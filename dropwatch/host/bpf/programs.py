@@ -4,9 +4,11 @@ import ctypes
 import errno
 import os
 import struct
+import sys
 from collections.abc import Iterator
 
 from dropwatch.kernel import system_calls
+from dropwatch.kernel.btf import vmlinux
 from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
@@ -69,13 +71,22 @@ def attached(target: int, attach_type: int, *, effective: bool = False) -> tuple
     return tuple(each for each in ids if each)
 
 
-def _info(number: int) -> bytes | None:
+def attached_to(number: int) -> int | None:
+    """The number among the kernel's types of the function that it is for; None: of none, it has gone, or unknown."""
+    at = vmlinux().offset("bpf_prog_info", ("attach_btf_id",))
+    info = _info(number, at + 4) if at is not None else None
+    if at is None or info is None:
+        return None
+    return int.from_bytes(info[at : at + 4], sys.byteorder) or None
+
+
+def _info(number: int, length: int = _NAME.stop) -> bytes | None:
     """None: it has gone."""
     try:
         descriptor = system_calls.bpf(_FD_BY_ID, struct.pack("=I", number))
     except FileNotFoundError:
         return None
     try:
-        return system_calls.object_info(descriptor, _NAME.stop)
+        return system_calls.object_info(descriptor, length)
     finally:
         os.close(descriptor)

@@ -3,6 +3,7 @@
 from dropwatch.host.bpf.cgroups import CgroupProgram, read_cgroup_programs
 from dropwatch.host.bpf.keepers import Keepers, read_keepers
 from dropwatch.host.bpf.links import NetfilterLink, read_netfilter_links
+from dropwatch.host.bpf.lsm import read_lsm_programs
 from dropwatch.host.bpf.lwt import read_lwt_programs
 from dropwatch.host.bpf.programs import Program
 from dropwatch.host.bpf.tcx import read_tcx_programs
@@ -32,6 +33,11 @@ class BpfQuestions(Asked):
     def lwt_programs(self, inode: int, hook: str) -> tuple[Program, ...]:
         """All that are loaded for the hook in, out or xmit of routes."""
         return read_lwt_programs(hook)
+
+    @question("BPF programs of security modules")
+    def lsm_programs(self, inode: int, hook: str) -> tuple[Program, ...]:
+        """All that are loaded for the hook of this name."""
+        return read_lsm_programs(hook)
 
     @question("links of BPF programs")
     def netfilter_links(self, inode: int, program: int) -> tuple[NetfilterLink, ...]:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from scenarios.namespaces import LIBC, Namespace
 
+from dropwatch.kernel.btf import vmlinux
+
 NAME = "drop_all"
 SYS_BPF = 321  # x86_64
-PROG_LOAD, PROG_ATTACH, LINK_CREATE = 5, 8, 28  # linux/bpf.h
+PROG_LOAD, PROG_ATTACH, RAW_TRACEPOINT_OPEN, LINK_CREATE = 5, 8, 17, 28  # linux/bpf.h
 ALLOW_MULTI = 2  # BPF_F_ALLOW_MULTI
 TCX_INGRESS = 46
 PROG_TYPE_NETFILTER, ATTACH_NETFILTER = 32, 45
@@ -22,6 +24,7 @@ PROG_TYPE_XDP = 6
 PROG_TYPE_SCHED_CLS = 3
 PROG_TYPE_CGROUP_SKB = 8
 PROG_TYPE_LWT_OUT = 11
+PROG_TYPE_LSM, ATTACH_LSM_MAC = 29, 27
 INGRESS, EGRESS = 0, 1  # BPF_CGROUP_INET_INGRESS, _EGRESS
 LOCAL_IN = 1
 DROP = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack(
@@ -139,15 +142,47 @@ def dropping_at_tcx(end: Namespace) -> Iterator[int]:
 
 
 @contextmanager
-def _loaded(kind: int, attached_to: int, code: bytes = DROP, name: str = NAME) -> Iterator[int]:
+def refusing_by_lsm(port: int) -> Iterator[int]:
+    """A security module refuses all that is for a socket of this port; the number of its program."""
+    hook = vmlinux().function("bpf_lsm_socket_sock_rcv_skb")
+    assert hook is not None
+    with _loaded(PROG_TYPE_LSM, ATTACH_LSM_MAC, _refusing(port), btf_id=hook) as program:
+        number = _number(program)
+        link = _bpf(RAW_TRACEPOINT_OPEN, bytearray(struct.pack("=QI4x", 0, program)))
+    try:
+        yield number
+    finally:
+        os.close(link)
+
+
+def _refusing(port: int) -> bytes:
+    """-EPERM where sk->__sk_common.skc_num, which is at 14 in each kernel, is the port: *(u16 *)(*(u64 *)ctx + 14)."""
+    return b"".join(
+        struct.pack("<BBhi", *each)
+        for each in (
+            (0x79, 0x11, 0, 0),  # r1 = *(u64 *)(r1 + 0)
+            (0x69, 0x11, 14, 0),  # r1 = *(u16 *)(r1 + 14)
+            (0xB7, 0, 0, 0),  # r0 = 0
+            (0x55, 1, 1, port),  # if r1 != port goto +1
+            (0xB7, 0, 0, -1),  # r0 = -1
+            (0x95, 0, 0, 0),  # exit
+        )
+    )
+
+
+@contextmanager
+def _loaded(
+    kind: int, attached_to: int, code: bytes = DROP, name: str = NAME, btf_id: int = 0
+) -> Iterator[int]:
     """The program, which its link keeps when this ends."""
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)  # before 5.11 a program counts as locked memory
     instructions, licence = ctypes.create_string_buffer(code), ctypes.create_string_buffer(b"GPL")
-    load = bytearray(72)
+    load = bytearray(120)
     struct.pack_into("=IIQQ", load, 0, kind, len(code) // 8, *map(ctypes.addressof, (instructions, licence)))
     struct.pack_into("=16s", load, 48, name.encode())
     struct.pack_into("=I", load, 68, attached_to)
+    struct.pack_into("=I", load, 108, btf_id)
     program = _bpf(PROG_LOAD, load)
     try:
         yield program

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from scenarios.firewalls import load_modules
 from scenarios.namespaces import Lab, joined_pair
+from scenarios.test_drops import kernel_gives_reasons
 from scenarios.whydrop_process import Whydrop, keep, recordings_are_wanted
 
 
@@ -21,6 +22,13 @@ def in_a_guest() -> None:
     """They load modules, attach probes and write into the tree: not on somebody's machine."""
     if "WHYDROP_GUEST" not in os.environ:
         pytest.exit("scenarios run in a guest: make test ARGS='-k ...'", returncode=2)
+
+
+@pytest.fixture
+def reasons() -> None:
+    """For what TCP itself discards."""
+    if not kernel_gives_reasons():
+        pytest.skip("feature reasons: what TCP itself discards passes no kfree_skb there")
 
 
 @pytest.fixture

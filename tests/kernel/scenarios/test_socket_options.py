@@ -4,9 +4,11 @@ import ctypes
 import os
 import socket
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
-from scenarios import traffic
+from scenarios import bpf_links, traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab
 from scenarios.whydrop_process import Whydrop, told
@@ -53,3 +55,34 @@ def test_the_sender_is_too_far_away(lab: Lab, whydrop: Whydrop, family: int) -> 
             assert line["process"]["pid"] == os.getpid(), told(line)
             name = "IP_MINTTL" if family == 4 else "IPV6_MINHOPCOUNT"
             assert f"asks for {name} 255, and the packet has 64" in line["evidence"][0]["text"], told(line)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_security_module_refuses_it(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    """A BPF program at the hook that SELinux and others have as well."""
+    if "bpf" not in security_modules():
+        pytest.skip("feature bpf-lsm: no BPF program is asked here")
+    address = lab.b.v4 if family == 4 else lab.b.v6
+    with traffic.open_socket(lab.b, traffic.family_of(address), socket.SOCK_DGRAM) as reader:
+        reader.bind((address, PORT))
+        with bpf_links.refusing_by_lsm(PORT) as number:
+            traffic.datagrams(lab.a, address, [PORT] * 3)
+            found = deaths(whydrop, lab.b, 3, PORT)
+        reader.settimeout(60)
+        traffic.datagrams(lab.a, address, [PORT])
+        assert reader.recv(9) == b"datagram", "without it the socket takes them"
+    for line in found:
+        assert line["cause"]["id"] == "socket.security-module", told(line)
+        assert line["cause"]["confidence"] == (
+            "certain" if line["reason"] == "SECURITY_HOOK" else "likely"
+        ), told(line)
+        assert (line["object"]["kind"], line["object"]["id"]) == ("bpf-program", number), told(line)
+        assert line["process"]["pid"] == os.getpid(), told(line)
+
+
+def security_modules() -> list[str]:
+    """Those that are active; where nobody has mounted the file system that says so, it is mounted."""
+    said = Path("/sys/kernel/security/lsm")
+    if not said.exists():
+        subprocess.run(["mount", "-t", "securityfs", "securityfs", str(said.parent)], check=True)
+    return said.read_text().strip().split(",")

@@ -362,10 +362,9 @@ def test_a_raw_socket_that_is_bound_elsewhere(lab: Lab, whydrop: Whydrop, family
         for count, confidence in ((1, "likely"), (2, "certain")):
             sender.sendto(b"message", (to, 0))
             line = deaths(whydrop, lab.b, count, wanted=is_unhandled)[-1]
-            if line["reason"] is None:
-                assert line["object"] is None, line
-                continue
             found = (line["cause"]["id"], line["cause"]["confidence"])
+            if line["reason"] is None:
+                confidence = "likely"
             assert found == ("socket.bound-elsewhere", confidence), line
             assert (
                 "is bound to interface other, and the packet came in through vb"
@@ -373,6 +372,24 @@ def test_a_raw_socket_that_is_bound_elsewhere(lab: Lab, whydrop: Whydrop, family
             ), line
             assert (line["object"]["proto"], line["object"]["port"]) == ("raw", UNHANDLED), line
             assert line["object"]["inode"] == os.fstat(there.fileno()).st_ino, line
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_nothing_handles_the_protocol(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    of, to = (socket.AF_INET, lab.b.v4) if family == 4 else (V6, lab.b.v6)
+    with traffic.open_socket(lab.a, of, socket.SOCK_RAW, UNHANDLED) as sender:
+        for _ in range(3):
+            sender.sendto(b"message", (to, 0))
+        for line in deaths(whydrop, lab.b, 3, wanted=is_unhandled):
+            found = line["cause"]["id"], line["cause"]["confidence"], line["object"]
+            certain = "likely" if line["reason"] is None else "certain"
+            assert found == ("socket.protocol-unhandled", certain, None), line
+    assert counted(lab.b, "IpInUnknownProtos" if family == 4 else "Ip6InUnknownProtos") == 3
+
+
+def counted(end: Namespace, name: str) -> int:
+    """The kernel's own count."""
+    return int(end.run(f"nstat -az {name}").stdout.splitlines()[-1].split()[1])
 
 
 def is_unhandled(line: Line) -> bool:
@@ -416,14 +433,14 @@ def test_a_socket_that_comes_after_the_drop_is_not_blamed(lab: Lab, whydrop: Why
 def test_a_program_steers_packets_away(lab: Lab, whydrop: Whydrop, kind: socket.SocketKind) -> None:
     """The lookup's program says drop, while a socket is there that would take them."""
     with bound(lab.b, Elsewhere("", kind=kind)), bpf_links.dropping_lookups(lab.b):
-        for count, cause in enumerate(("no-listener", "steered-away"), start=1):
+        alone = "socket.tcp-no-listener" if kind == socket.SOCK_STREAM else "socket.udp-no-listener"
+        for count, cause in enumerate((alone, "socket.steered-away"), start=1):
             if kind == socket.SOCK_STREAM:
                 traffic.segments(lab.a, (lab.a.v4, lab.b.v4), (4000, PORT))
             else:
                 traffic.datagrams(lab.a, lab.b.v4, [PORT])
             line = deaths(whydrop, lab.b, count, PORT)[-1]
-            assert line["cause"]["id"].endswith(cause), line
-            assert line["cause"]["confidence"] == "likely", line
+            assert (line["cause"]["id"], line["cause"]["confidence"]) == (cause, "likely"), line
             assert f"name {bpf_links.NAME} is attached" in line["evidence"][0]["text"], line
             assert f"0.0.0.0:{PORT} of {own_name()}" in line["evidence"][1]["text"], line
     assert line["object"]["name"] == bpf_links.NAME, line

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from scenarios.namespaces import Namespace
 
-SYN, RST, ACK = 0x02, 0x04, 0x10
+FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 ETH_P_IP, ETH_P_ARP = 0x0800, 0x0806
 BROADCAST = b"\xff" * 6
 
@@ -45,17 +45,25 @@ def segments(
     *,
     seq: int = 1,
     ack: int = 0,
+    options: bytes = b"",
+    data: bytes = b"",
     count: int = 1,
+    step: int = 0,
     spoilt: bool = False,
 ) -> None:
-    """The same TCP segment `count` times, not retransmitted by anybody; `spoilt` has a wrong checksum."""
+    """TCP segments that nobody retransmits: the same one `count` times, or each `step` further on.
+
+    `options` and `data` are of an even length, the former of four times something. `spoilt`: with a wrong checksum.
+    """
     source, target = ends
-    bare = struct.pack("!HHIIBBHHH", *ports, seq, ack if flags & ACK else 0, 5 << 4, flags, 64240, 0, 0)
-    right = checksum(pseudo_header(ends, socket.IPPROTO_TCP, len(bare)) + bare)
-    segment = bare[:16] + struct.pack("!H", right ^ 0x5555 if spoilt else right) + bare[18:]
+    first = 5 + len(options) // 4 << 4
     with open_socket(end, family_of(source), socket.SOCK_RAW, socket.IPPROTO_TCP) as sender:
         sender.bind((source, 0))
-        for _ in range(count):
+        for number in range(count):
+            numbers = (seq + number * step) % (1 << 32), ack % (1 << 32) if flags & ACK else 0
+            bare = struct.pack("!HHIIBBHHH", *ports, *numbers, first, flags, 64240, 0, 0) + options + data
+            right = checksum(pseudo_header(ends, socket.IPPROTO_TCP, len(bare)) + bare)
+            segment = bare[:16] + struct.pack("!H", right ^ 0x5555 if spoilt else right) + bare[18:]
             _send(sender, segment, (target, 0))
 
 

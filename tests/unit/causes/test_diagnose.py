@@ -133,7 +133,7 @@ KERNEL_6_1_AND_LATER = [
     ("SOCKET_RCVBUFF", ("__udpv6_queue_rcv_skb",), {}, ("socket.udp-buffer-full", "certain")),
     ("SOCKET_RCVBUFF", ("raw_rcv", "raw_local_deliver"), {}, ("socket.raw-buffer-full", "certain")),
     ("SOCKET_RCVBUFF", ("__sk_receive_skb",), {"proto": "tcp"}, ("unknown", "unknown")),
-    ("PROTO_MEM", ("udp_queue_rcv_one_skb",), {}, ("socket.memory-pressure", "likely")),
+    ("PROTO_MEM", ("udp_queue_rcv_one_skb",), {}, ("socket.memory-pressure", "certain")),
     ("PROTO_MEM", ("tcp_data_queue",), {"proto": "tcp"}, ("unknown", "unknown")),
     ("SOCKET_FILTER", ("udp_queue_rcv_one_skb",), {}, ("unknown", "unknown")),
     ("PACKET_SOCK_ERROR", ("tpacket_rcv",), {}, ("socket.packet-buffer-full", "likely")),

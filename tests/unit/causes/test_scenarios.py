@@ -9,7 +9,9 @@ from dropwatch.causes import CATALOGUE
 from dropwatch.causes.cause import Cause
 
 _SCENARIOS = Path(__file__).parents[2] / "kernel" / "scenarios"
-_WHOLE = frozenset({"bpf", "fragment", "malformed", "neighbour", "queueing", "routing", "tunnel"})
+_WHOLE = frozenset(
+    {"bpf", "fragment", "malformed", "neighbour", "queueing", "routing", "send", "socket", "tcp", "tunnel"}
+)
 
 
 @cache

@@ -403,6 +403,9 @@ def test_what_time_wait_has_answered_is_no_loss(
 
 def test_what_time_wait_has_refused_is_one(died: Callable[..., Drop]) -> None:
     assert judged(died("tcp_v4_rcv", data=tcp(SYN), notes=TIME_WAIT)) == "tcp.time-wait"
+    for flags, cause_id in ((SYN, "tcp.time-wait"), (ACK, "tcp.paws")):
+        late = died("tcp_v4_rcv", data=tcp(flags), notes=TIME_WAIT, reason="TCP_RFC7323_TW_PAWS")
+        assert judged(late) == cause_id
     assert judged(died("tcp_v4_rcv", data=tcp(PUSH_ACK, b"data"), notes=TIME_WAIT)) == "socket.closed"
     _, verdict = diagnose(died("tcp_v4_rcv", data=tcp(PUSH_ACK, b"data"), notes=TIME_WAIT), HOST)
     assert verdict.confidence == "likely", "it may repeat what was received before"

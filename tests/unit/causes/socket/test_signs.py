@@ -83,10 +83,20 @@ def test_without_a_probe_the_reason_is_enough(refused: Refused) -> None:
     assert (cause, verdict.confidence, verdict.culprit) == ("socket.udp-buffer-full", "certain", None)
 
 
-def test_the_memory_of_all_is_not_this_sockets_buffer(refused: Refused) -> None:
-    cause, verdict = judged(refused(None, error="ENOBUFS", queued=4352))
-    assert (cause, verdict.confidence) == ("socket.memory-pressure", "likely")
+@pytest.mark.parametrize(("reason", "error"), [(None, "ENOBUFS"), ("PROTO_MEM", None)])
+def test_the_memory_of_all_is_not_this_sockets_buffer(
+    refused: Refused, reason: str | None, error: str | None
+) -> None:
+    cause, verdict = judged(refused(reason, error=error, queued=4352))
+    assert (cause, verdict.confidence, verdict.owner) == ("socket.memory-pressure", "certain", READER)
     assert "only 4,352 of 212,992 bytes" in verdict.evidence[0].text
+    assert isinstance(verdict.culprit, Socket)
+    assert (verdict.culprit.inode, verdict.culprit.queued) == (4711, 4352)
+
+
+def test_without_the_socket_the_reason_is_enough_for_memory(refused: Refused) -> None:
+    cause, verdict = judged(refused("PROTO_MEM", note=None))
+    assert (cause, verdict.confidence, verdict.culprit) == ("socket.memory-pressure", "certain", None)
 
 
 @pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED", "SOCKET_FILTER"])

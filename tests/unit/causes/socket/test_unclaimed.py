@@ -302,6 +302,17 @@ def test_a_raw_socket_that_has_the_protocol(
     assert judged(unclaimed(**UNHANDLED, daddr=daddr))[0] == "socket.protocol-unhandled"
 
 
+def test_a_kernel_without_reasons_says_it_by_the_place(unclaimed: Unclaimed) -> None:
+    without = UNHANDLED | {"reason": None}
+    cause, verdict = judged(unclaimed(**without))
+    assert (cause, verdict.confidence) == ("socket.protocol-unhandled", "likely")
+    assert texts(judged(unclaimed(**without), ON_LOOPBACK)[1])[0].startswith(
+        "before and after the drop: raw 127"
+    )
+    assert judged(unclaimed(**without | {"proto": "icmp"}))[0] == "unknown"
+    assert judged(unclaimed(**without | {"reason": "NOT_SPECIFIED"}))[0] == "unknown"
+
+
 def test_a_raw_socket_of_ipv6_may_have_joined_a_group_beside_its_address(unclaimed: Unclaimed) -> None:
     ends = {"family": 6, "saddr": "fe80::1", "daddr": "ff02::5", "function": "ip6_protocol_deliver_rcu"}
     drop = unclaimed(**UNHANDLED | ends)

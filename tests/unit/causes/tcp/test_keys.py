@@ -24,8 +24,8 @@ def listener(*keys: Md5Key, since_ns: int = 0) -> PortSocket:
 def died(
     make_drop: Callable[..., Drop], make_event: Callable[..., Any], make_packet: Callable[..., Any]
 ) -> Callable[..., Drop]:
-    def build(reason: str | None, *, signed: bool = False) -> Drop:
-        options = SIGNED if signed else b""
+    def build(reason: str | None, *, signed: bool = False, options: bytes = b"") -> Drop:
+        options = SIGNED if signed else options
         tcp = bytes.fromhex("9c4000b3000000010000000000000000") + bytes(4) + options
         tcp = tcp[:12] + bytes(((5 + len(options) // 4) << 4, 2)) + tcp[14:]
         addresses = ip_address("10.9.0.1").packed + ip_address("10.9.0.2").packed
@@ -92,3 +92,27 @@ def test_a_kernel_without_reasons(
 ) -> None:
     assert judged(died(None, signed=signed), listener(*keys))[:2] == (cause, "likely")
     assert judged(died(None), listener())[0] not in ("tcp.md5-missing", "tcp.md5-unexpected", "tcp.md5-wrong")
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("TCP_AONOTFOUND", "the segment is not signed, and the socket requires it of this peer"),
+        ("TCP_AOUNEXPECTED", "the segment is signed, and the socket has no key (key id 101 of the segment)"),
+        (
+            "TCP_AOKEYNOTFOUND",
+            "the socket has no key for this peer with the RecvID (key id 101 of the segment)",
+        ),
+    ],
+)
+def test_what_of_tcp_ao_differs(died: Callable[..., Drop], reason: str, words: str) -> None:
+    options = b"" if reason == "TCP_AONOTFOUND" else bytes((29, 16, 101, 102)) + bytes(12)
+    drop = died(reason, options=options)
+    assert judged(drop, listener()) == ("tcp.ao-mismatch", "certain", words, True)
+    assert judged(drop, listener(since_ns=drop.event.monotonic_ns + 1)) == (
+        "tcp.ao-mismatch",
+        "certain",
+        words,
+        False,
+    )
+    assert judged(drop) == ("tcp.ao-mismatch", "certain", words, False)

@@ -10,6 +10,7 @@ import pytest
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.causes.tcp.numbers import ahead
+from dropwatch.host.sockets import PortSocket, PortSockets
 from dropwatch.model.connection import ConnectionNote
 from dropwatch.model.culprits import Socket
 from dropwatch.model.drop import Drop, Frame, Process, Where
@@ -113,6 +114,25 @@ def said(drop: Drop) -> tuple[str, str]:
             "9,000 of 9,001 bytes of its receive buffer are in use",
         ),
         (
+            "TCP_INVALID_END_SEQUENCE",
+            {"window": 0, "data": b"x"},
+            "tcp.zero-window",
+            "9,000 of 9,001 bytes of its receive buffer are in use",
+        ),
+        (
+            "TCP_INVALID_END_SEQUENCE",
+            {"window": 1, "data": b"xyz"},
+            "tcp.out-of-window",
+            "it ends 2 bytes beyond",
+        ),
+        (
+            "PROTO_MEM",
+            {"queued": 9100, "data": b"x"},
+            "tcp.zero-window",
+            "9,100 of 9,001 bytes of its receive buffer are in use",
+        ),
+        ("PROTO_MEM", {"data": b"x"}, "socket.memory-pressure", "only 9,000 of 9,001 bytes are queued"),
+        (
             "TCP_ACK_UNSENT_DATA",
             {"ack": 701},
             "tcp.invalid-ack",
@@ -158,9 +178,61 @@ def test_who_does_not_read_is_named(refused: Refused) -> None:
     assert verdict.owner == Process(812, "nginx")
 
 
+def unnoted(drop: Drop) -> Drop:
+    """No probe has told of the connection."""
+    return replace(drop, event=replace(drop.event, connection=None))
+
+
+def as_it_is(since_ns: int, queued: int = 9000) -> ToldHost:
+    """The connection is there after the drop, and was at that time."""
+    ends = IPv4Address("10.9.0.2"), IPv4Address("10.9.0.1")
+    one = PortSocket(*ends, 40000, 0, False, 4711, 7, since_ns, queued=queued, limit=9001)
+    return ToldHost(
+        connections_at=PortSockets((one,), 1, {}), socket_holder=Process(812, "nginx"), cgroup=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause_id", "confidence"),
+    [
+        ("TCP_ZEROWINDOW", "tcp.zero-window", "certain"),
+        ("TCP_OFO_QUEUE_PRUNE", "tcp.ofo-pruned", "certain"),
+        ("SOCKET_BACKLOG", "socket.backlog-full", "certain"),
+        ("PROTO_MEM", "socket.memory-pressure", "likely"),
+    ],
+)
+def test_the_connection_is_looked_up_where_no_probe_had_it(
+    refused: Refused, reason: str, cause_id: str, confidence: str
+) -> None:
+    drop = unnoted(refused(reason, data=b"x"))
+    for since, named in ((0, True), (drop.event.monotonic_ns + 1, False)):
+        cause, verdict = diagnose(drop, as_it_is(since))
+        assert cause is not None
+        assert (cause.id, verdict.confidence) == (cause_id, confidence)
+        assert (verdict.culprit is not None, verdict.owner) == (named, Process(812, "nginx"))
+        assert "after the drop: 9,000 of 9,001 bytes" in verdict.evidence[0].text
+
+
+def test_a_full_buffer_that_was_seen_after_the_drop_says_nothing_of_the_memory(refused: Refused) -> None:
+    assert diagnose(unnoted(refused("PROTO_MEM", data=b"x")), as_it_is(0, 9100))[0] is None
+
+
+def test_a_backlog_is_told_with_its_connection(refused: Refused) -> None:
+    cause, verdict = diagnose(refused("SOCKET_BACKLOG", data=b"x"), HOST)
+    assert cause is not None
+    assert (cause.id, verdict.confidence, verdict.owner) == (
+        "socket.backlog-full",
+        "certain",
+        Process(812, "nginx"),
+    )
+    assert isinstance(verdict.culprit, Socket)
+    cause, verdict = diagnose(unnoted(refused("SOCKET_BACKLOG", data=b"x")), HOST)
+    assert cause is not None
+    assert (cause.id, verdict.confidence, verdict.culprit) == ("socket.backlog-full", "certain", None)
+
+
 def test_without_the_connection_the_reason_settles_it(refused: Refused) -> None:
-    drop = refused("TCP_OLD_DATA", 990)
-    drop = replace(drop, event=replace(drop.event, connection=None))
+    drop = unnoted(refused("TCP_OLD_DATA", 990))
     cause, verdict = diagnose(drop, HOST)
     assert cause is not None
     assert (cause.id, verdict.confidence, verdict.culprit) == ("tcp.old-data", "certain", None)

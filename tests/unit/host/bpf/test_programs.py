@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dropwatch.host.bpf import lsm, programs
 from dropwatch.host.bpf.programs import TYPE_XDP, Program, attached, programs_of_type, read_program
 from dropwatch.kernel import system_calls
 
@@ -48,9 +49,8 @@ class Kernel:
 
     def object_info(self, descriptor: int, length: int) -> bytes:
         kind, tag, name = self.programs[self.looked_at]
-        return struct.pack("=II8s", kind, self.looked_at, tag).ljust(64, b"\xff") + name.ljust(
-            length - 64, b"\0"
-        )
+        told = struct.pack("=II8s", kind, self.looked_at, tag).ljust(64, b"\xff") + name
+        return told[:length].ljust(length, b"\0")
 
 
 @pytest.fixture
@@ -85,3 +85,26 @@ def test_what_may_not_be_asked_is_not_taken_for_none(kernel: Kernel) -> None:
     kernel.error = errno.EPERM
     with pytest.raises(PermissionError):
         attached(3, 0)
+
+
+class Types:
+    """As BTF has them: struct bpf_prog_info ends at 88."""
+
+    def offset(self, struct_name: str, path: tuple[str, ...]) -> int | None:
+        return 84 if (struct_name, *path) == ("bpf_prog_info", "attach_btf_id") else None
+
+    def function(self, name: str) -> int | None:
+        return {"bpf_lsm_socket_sock_rcv_skb": 4242, "bpf_lsm_file_open": 4343}.get(name)
+
+
+def test_the_programs_at_a_hook_of_security_modules(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    for reader in (lsm, programs):
+        monkeypatch.setattr(reader, "vmlinux", Types)
+    kernel.programs = {
+        20: (29, b"\1" * 8, b"here".ljust(20, b"\0") + struct.pack("=I", 4242)),
+        21: (29, b"\1" * 8, b"elsewhere".ljust(20, b"\0") + struct.pack("=I", 4343)),
+        22: (3, b"\1" * 8, b"another".ljust(20, b"\0") + struct.pack("=I", 4242)),
+        23: (29, b"\1" * 8, b"nowhere"),
+    }
+    assert [one.name for one in lsm.read_lsm_programs("socket_sock_rcv_skb")] == ["here"]
+    assert lsm.read_lsm_programs("no_such_hook") == ()

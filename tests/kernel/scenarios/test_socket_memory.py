@@ -1,0 +1,141 @@
+"""Sockets with room in their own buffer: the memory of all is used up, or a system call has the socket in a flood."""
+
+import ctypes
+import mmap
+import os
+import select
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import ioctl
+from pathlib import Path
+from termios import TIOCOUTQ as SIOCOUTQ  # linux/sockios.h: the same number
+
+import pytest
+from scenarios import traffic
+from scenarios.blame import deaths
+from scenarios.namespaces import LIBC, Lab
+from scenarios.test_resent import counted
+from scenarios.test_sockets import PORT as UDP_PORT
+from scenarios.test_sockets import died_here, unread
+from scenarios.test_tcp_numbers import numbers
+from scenarios.test_tcp_states import FAMILIES, PORT, serving, taken
+from scenarios.waiting import eventually
+from scenarios.whydrop_process import Whydrop, told
+
+LARGE = 1 << 23
+SENT = 1201  # of 1,400 bytes: more than a CPU keeps for itself before it asks whether there is any left
+SYS_USERFAULTFD, UFFDIO_API, UFFDIO_REGISTER = 323, 0xC018AA3F, 0xC020AA00  # x86_64, linux/userfaultfd.h
+UFFD_API, MISSING = 0xAA, 1
+
+
+@contextmanager
+def little_memory(proto: str) -> Iterator[None]:
+    """One page for all sockets of the host."""
+    limits = Path(f"/proc/sys/net/ipv4/{proto}_mem")
+    before = limits.read_text()
+    limits.write_text("1 1 1")
+    try:
+        yield
+    finally:
+        limits.write_text(before)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_memory_of_udp_is_used_up(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    address = lab.b.v4 if family == 4 else lab.b.v6
+    with unread(lab.b, family, LARGE) as reader, little_memory("udp"):
+        lab.a.run(f"ping -c 1 -W 60 {address}")
+        with traffic.open_socket(lab.a, traffic.family_of(address), socket.SOCK_DGRAM) as sender:
+            for _ in range(SENT):
+                sender.sendto(bytes(1400), (address, UDP_PORT))
+        (first, *_) = whydrop.wait_for(lambda line: died_here(line, lab.b))
+        inode = os.fstat(reader.fileno()).st_ino
+        lost = SENT - first["object"]["datagrams"]
+        found = deaths(whydrop, lab.b, lost, UDP_PORT)
+    assert 0 < lost < SENT
+    for line in found:
+        assert line["cause"]["id"] == "socket.memory-pressure", told(line)
+        assert line["object"]["inode"] == inode, told(line)
+        assert line["object"]["queued"] < line["object"]["limit"], told(line)
+        assert line["process"]["pid"] == os.getpid(), told(line)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_memory_of_tcp_is_used_up(lab: Lab, whydrop: Whydrop, reasons: None, family: int) -> None:
+    """A connection has 3 MB that nobody has read, and room for more."""
+    address = lab.b.v4 if family == 4 else lab.b.v6
+    with (
+        serving(lab.b, family, LARGE) as server,
+        traffic.open_socket(lab.a, traffic.family_of(address), socket.SOCK_STREAM) as client,
+    ):
+        client.settimeout(60)
+        client.connect((address, PORT))
+        there, _ = server.accept()
+        with there:
+            client.sendall(bytes(3 << 20))
+            eventually(lambda: waits(client) == 0, "all of it has arrived")
+            expected, sent = numbers(there)
+            ends, ports = (client.getsockname()[0], address), (client.getsockname()[1], PORT)
+            with little_memory("tcp"):
+                flags, data = traffic.ACK | traffic.PSH, bytes(1400)
+                traffic.segments(
+                    lab.a, ends, ports, flags, seq=expected, ack=sent, data=data, count=13, step=1400
+                )
+                lost = counted(lab.b, "TcpExtTCPRcvQDrop") + counted(lab.b, "TcpExtTCPOFODrop")
+                assert 0 < lost <= 13
+                found = deaths(whydrop, lab.b, lost, PORT, lambda line: line["reason"] == "PROTO_MEM")
+                inode = os.fstat(there.fileno()).st_ino
+    certain = "certain" if all(line["object"] for line in found) else "likely"
+    for line in found:
+        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("socket.memory-pressure", certain), (
+            told(line)
+        )
+        assert line["process"]["pid"] == os.getpid(), told(line)
+    assert found[-1]["object"]["inode"] == inode, told(found[-1])
+
+
+def waits(client: socket.socket) -> int:
+    """Bytes that the other end has not acknowledged."""
+    return int(struct.unpack("=i", ioctl(client, SIOCOUTQ, bytes(4)))[0])
+
+
+@contextmanager
+def in_a_call(there: socket.socket) -> Iterator[None]:
+    """A thread sends a page of memory that is not there: its system call has the socket until somebody brings it."""
+    faults = LIBC.syscall(SYS_USERFAULTFD, os.O_CLOEXEC | os.O_NONBLOCK)
+    assert faults >= 0, os.strerror(ctypes.get_errno())
+    with mmap.mmap(-1, mmap.PAGESIZE) as memory:
+        page = ctypes.c_char.from_buffer(memory)
+        address = ctypes.addressof(page)
+        try:
+            ioctl(faults, UFFDIO_API, struct.pack("=QQQ", UFFD_API, 0, 0))
+            ioctl(faults, UFFDIO_REGISTER, struct.pack("=QQQQ", address, mmap.PAGESIZE, MISSING, 0))
+            words = there.fileno(), ctypes.c_void_p(address), ctypes.c_size_t(mmap.PAGESIZE), 0
+            sending = threading.Thread(target=LIBC.send, args=words)
+            sending.start()
+            assert select.select([faults], [], [], 60)[0], "the system call waits for the page"
+            yield
+        finally:
+            os.close(faults)
+            sending.join()
+            del page
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_backlog_is_full(lab: Lab, whydrop: Whydrop, reasons: None, family: int) -> None:
+    with taken(lab, family, buffer=8192) as (caller, there), in_a_call(there):
+        caller.send(ahead=1, data=bytes(1400), count=200, step=1600)
+        lost = counted(lab.b, "TcpExtTCPBacklogDrop")
+        assert 0 < lost < 200
+        found = deaths(whydrop, lab.b, lost, PORT, lambda line: line["reason"] == "SOCKET_BACKLOG")
+        inode = os.fstat(there.fileno()).st_ino
+    for line in found:
+        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("socket.backlog-full", "certain"), told(
+            line
+        )
+        if line["object"] is not None:
+            assert line["object"]["inode"] == inode, told(line)
+            assert line["process"]["pid"] == os.getpid(), told(line)
