@@ -58,6 +58,7 @@ enum source {
 	SOURCE_UDP_SENDMSG = 8,
 	SOURCE_IP_LOCAL_ERROR = 9,
 	SOURCE_IPV6_LOCAL_ERROR = 10,
+	SOURCE___CGROUP_BPF_RUN_FILTER_SOCK_ADDR = 11,
 	SOURCES,
 };
 
@@ -446,7 +447,7 @@ struct send_record {
 	__u32 ifindex; /* that it is bound to, 0: none */
 	__u32 mtu; /* bytes that it may have, 0: not said */
 	__u32 length; /* bytes that the program gave, 0: not known */
-	__u32 pad;
+	__u32 hook; /* enum bpf_attach_type of the cgroup's programs that refused it, 0: they did not */
 };
 
 /* The connection of TCP that did not take a segment (bpf/connection.c), as it was when that died. */

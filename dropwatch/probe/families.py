@@ -57,6 +57,16 @@ SENDS = Family(
     notes=(SEND_NOTE,),
 )
 
+# Costs a call only where a cgroup has programs for it.
+CGROUP_CALLS = Family(
+    name="calls that cgroups refuse",
+    layer="routing",
+    files=("cgroup_calls.c",),
+    flag="HAS_CGROUP_CALLS",
+    hooks=(Hook("__cgroup_bpf_run_filter_sock_addr", whole="on_cgroup_call"),),
+    needs=SENDS.name,
+)
+
 # Without an IPsec policy the search for one refuses nothing.
 XFRM_OUTPUT = Family(
     name="ipsec output",
@@ -256,6 +266,7 @@ FAMILIES = (
     XFRM,
     CGROUP,
     SENDS,
+    CGROUP_CALLS,
     CGROUP_FILTER,
     XFRM_OUTPUT,
     TCP,

@@ -14,6 +14,7 @@ from dropwatch.probe.programs.text import (
     CALL,
     CALLBACKS,
     REASONS,
+    SOCK_ADDR_NAMES,
     TRACEPOINT_NAMES,
     VLAN_PRESENT,
     Mode,
@@ -75,7 +76,7 @@ def build(
         else:
             chosen.append(family)
     numbers |= {family.flag: int(family in chosen) for family in families}
-    numbers |= _tracepoint_arguments()
+    numbers |= _tracepoint_arguments() | _sock_addr_arguments()
     numbers[CALL] = 1  # the answer where nothing is called
     numbers |= dict.fromkeys((BPF_LOOP, *CALLBACKS), int(_has_helper("BPF_FUNC_loop")))
     reasons = btf.vmlinux().enum("skb_drop_reason") or {}
@@ -125,6 +126,12 @@ def _tracepoint_arguments() -> dict[str, int]:
     }
 
 
+def _sock_addr_arguments() -> dict[str, int]:
+    """How many there are tells which: the four that always were, the flags, the length of the address before them."""
+    arguments = btf.vmlinux().parameters("__cgroup_bpf_run_filter_sock_addr") or []
+    return {name: int(len(arguments) > 4 + at) for at, name in enumerate(SOCK_ADDR_NAMES)}
+
+
 def _require(file: Path) -> dict[str, int]:
     found, missing = _resolve(file)
     if missing:
@@ -170,7 +177,18 @@ def _enumerators() -> dict[str, int]:
         | xfrm_counters()
         | xfrm_states()
         | tcp_counters()
+        | cgroup_hooks()
     )
+
+
+@cache
+def cgroup_hooks() -> dict[str, int]:
+    """Enumerators by which the kernel tells the hooks of a cgroup's programs: before 5.15 those of its interface."""
+    own = btf.vmlinux().enum("cgroup_bpf_attach_type")
+    if own is not None:
+        return own
+    attached = btf.vmlinux().enum("bpf_attach_type") or {}
+    return {name.removeprefix("BPF_"): value for name, value in attached.items()}
 
 
 @cache

@@ -15,6 +15,7 @@ from dropwatch.probe import resent, xdp
 from dropwatch.probe.attach_drop import AGAIN, SEGMENT
 from dropwatch.probe.families import (
     ANSWERS,
+    CGROUP_CALLS,
     CHANGES,
     FAMILIES,
     RESENT,
@@ -170,6 +171,7 @@ def test_families_are_switched_off_in_the_same_text() -> None:
     assert switched == {(flag, value) for flag in flags for value in (0, 1)}
     assert flags == set(re.findall(r"\bHAS_\w+", with_all.text.text)) - {BPF_LOOP} | {
         XFRM_OUTPUT.flag,
+        CGROUP_CALLS.flag,
         CHANGES.flag,
         WIREGUARD.flag,
         XDP.flag,
