@@ -405,11 +405,16 @@ struct past_direction {
 	__u16 proto;
 };
 
+enum has_connection {
+	CONNECTION_OF_CONNTRACK = 1,
+	CONNECTION_OF_IPVS = 2, /* the same of what IPVS has changed, without an entry: only the ends are valid */
+};
+
 /* What a packet itself says of its past, at its death (bpf/past.c). */
 struct past_record {
 	struct record_header header;
 	__u32 bridge_port; /* index of the port of a bridge that it came through, whose frames meet the hooks of IP; 0: none */
-	__u32 has_connection; /* the rest is valid */
+	__u32 has_connection; /* enum has_connection; not 0: the rest is valid */
 	__u32 info; /* enum ip_conntrack_info */
 	__u32 status; /* IPS_* of linux/netfilter/nf_conntrack_common.h */
 	__u32 mark; /* of the connection */

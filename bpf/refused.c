@@ -100,7 +100,7 @@ inline_always int send_refused(struct pt_regs *ctx, u64 skb, struct refused *dea
 	put_buffer(record, buffer, network, flow);
 	events.ringbuf_submit(record, 0);
 	if (HAS_PAST && (origin & NOTE_PAST))
-		put_past(skb, entry, now, scratch);
+		put_past(skb, entry, now, NULL, NULL, scratch);
 	return 1;
 }
 

@@ -204,6 +204,16 @@ SOLICIT = Family(
     hooks=(*both("on_solicit", "on_solicit_return", "arp_solicit", "ndisc_solicit"),),
 )
 
+# What IPVS changes without conntrack.
+IPVS = Family(
+    name="ipvs",
+    layer="netfilter",
+    files=("ipvs.c",),
+    flag="HAS_IPVS",
+    hooks=(*entries("on_ipvs_nat", "ip_vs_nat_xmit", "ip_vs_nat_xmit_v6"),),
+    comes_and_goes=True,
+)
+
 # What a packet says itself. It is asked before the packet is counted, and told after its DROP record.
 PAST = Family(
     name="past of a packet",
@@ -282,6 +292,7 @@ FAMILIES = (
     ENGINES,
     AT_HOOKS,
     SOLICIT,
+    IPVS,
     PAST,
     RESENT,
     XDP,

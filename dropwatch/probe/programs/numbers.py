@@ -13,6 +13,7 @@ from dropwatch.probe.programs.text import (
     BPF_LOOP,
     CALL,
     CALLBACKS,
+    IPVS_PROPERTY,
     REASONS,
     SOCK_ADDR_NAMES,
     TRACEPOINT_NAMES,
@@ -82,6 +83,7 @@ def build(
     reasons = btf.vmlinux().enum("skb_drop_reason") or {}
     numbers |= {name: reasons.get(reason, 0) for name, reason in REASONS.items()}
     numbers[VLAN_PRESENT] = _value("BIT", ("sk_buff", "vlan_present")) or 0  # kernels before 6.2
+    numbers[IPVS_PROPERTY] = _value("BIT", ("sk_buff", "ipvs_property")) or 0  # kernels with IPVS
     entries = {
         "events": TRACE_RING_BYTES if mode == "trace" else RING_BYTES,
         "xt_chunks": _XT_CHUNKS_PER_CPU * possible_cpus(),

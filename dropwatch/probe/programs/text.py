@@ -20,6 +20,7 @@ Mode = Literal["findings", "summary", "trace"]
 MODES: tuple[Mode, ...] = ("findings", "summary", "trace")
 NAMES = pattern(r"\b(OFF|BIT|SIZE|ENUM)_(\w+)\b")
 VLAN_PRESENT = "VLAN_PRESENT_BIT"
+IPVS_PROPERTY = "IPVS_PROPERTY_BIT"
 # Drop reasons, 0 where the kernel has none of that name.
 REASONS = {"REASON_RCVBUF": "SKB_DROP_REASON_SOCKET_RCVBUFF", "REASON_PROTO_MEM": "SKB_DROP_REASON_PROTO_MEM"}
 TRACEPOINT_NAMES = ("KFREE_SKB_REASON_ARGUMENT", "KFREE_SKB_SOCKET_ARGUMENT")
@@ -115,6 +116,7 @@ def join(families: tuple[Family, ...], mode: Mode, directory: Path | None = None
         *TRACEPOINT_NAMES,
         *SOCK_ADDR_NAMES,
         VLAN_PRESENT,
+        IPVS_PROPERTY,
         *REASONS,
         CALL,
         BPF_LOOP,

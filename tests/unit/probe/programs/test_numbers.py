@@ -18,6 +18,7 @@ from dropwatch.probe.families import (
     CGROUP_CALLS,
     CHANGES,
     FAMILIES,
+    IPVS,
     RESENT,
     SENDS,
     SOLICIT,
@@ -229,7 +230,7 @@ def test_hooks_and_functions_belong_together() -> None:
             used -= {program for hook in CHANGES.hooks for program in hook.programs}
         assert set(re.findall(r"^int (\w+)\(struct (?:pt_regs|bpf_raw)", text, re.M)) == used - BASE
         asked_of_a_death = re.search(rf"\b{family.flag}( &&| \?|\))", dying) is not None
-        of_others = (CHANGES, RESENT, SENDS, SOLICIT, WIREGUARD, XDP)
+        of_others = (CHANGES, IPVS, RESENT, SENDS, SOLICIT, WIREGUARD, XDP)
         assert family.needs or family in of_others or asked_of_a_death
 
 
