@@ -10,7 +10,7 @@ from dropwatch.packet.walk import walk_event
 
 _DONT_FRAGMENT = 0x40
 _ICMP6 = 58
-_TIMESTAMPS, _MD5 = 8, 19  # kinds of options of TCP
+_TIMESTAMPS, _MD5, _AO = 8, 19, 29  # kinds of options of TCP
 _looks = 0
 
 
@@ -60,6 +60,24 @@ def is_signed(drop: Drop) -> bool | None:
     if tcp is None or tcp.room < 20 or tcp.room < (tcp.number(12, 1) >> 4) * 4:
         return None
     return _option(tcp, _MD5) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class AoSignature:
+    """The option of TCP-AO (RFC 5925, 2.2). `key_id` is the sender's SendID, `next_id` that of the key which it asks to
+    be answered with; `length` are the bytes of the signature.
+    """
+
+    key_id: int
+    next_id: int
+    length: int
+
+
+def ao_signature(drop: Drop) -> AoSignature | None:
+    """None where the segment has none, or its options were not captured."""
+    tcp = transport(drop, "tcp")
+    value = _option(tcp, _AO) if tcp is not None and tcp.room >= 20 else None
+    return AoSignature(value[0], value[1], len(value) - 2) if value is not None and len(value) >= 2 else None
 
 
 def _option(tcp: Layer, kind: int) -> bytes | None:

@@ -5,7 +5,7 @@ from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.socket.connection import may_be_elsewhere
 from dropwatch.causes.socket.signs import tcp_without_socket
 from dropwatch.causes.tcp.authentication import AUTHENTICATION
-from dropwatch.causes.tcp.keys import md5
+from dropwatch.causes.tcp.keys import ao, md5
 from dropwatch.causes.tcp.numbers import with_numbers
 from dropwatch.causes.tcp.state import STATE
 from dropwatch.causes.tcp.window import WINDOW
@@ -38,7 +38,9 @@ _signs = in_order(("tcp.no-connection", _no_connection), ("tcp.time-wait", _time
 
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:
-    return _signs(drop, host) or md5(drop, host) or with_numbers((*WINDOW, *STATE), drop, host)
+    return (
+        _signs(drop, host) or md5(drop, host) or ao(drop, host) or with_numbers((*WINDOW, *STATE), drop, host)
+    )
 
 
 TCP = Family("tcp", (*WINDOW, *STATE, *AUTHENTICATION), _judge)

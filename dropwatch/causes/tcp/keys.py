@@ -1,4 +1,4 @@
-"""Signs of TCP-MD5: which socket has keys for whom, and whether the segment is signed."""
+"""Signs of TCP-MD5 and TCP-AO: which socket has keys for whom, and how the segment is signed."""
 
 from dataclasses import replace
 
@@ -9,10 +9,17 @@ from dropwatch.causes.socket.unclaimed import Compared, compared, culprit_of, wi
 from dropwatch.host.host import Host
 from dropwatch.host.sockets import Md5Key, PortSockets
 from dropwatch.model.drop import Drop, Evidence
-from dropwatch.packet.payload import is_signed
+from dropwatch.packet.payload import AoSignature, ao_signature, is_signed
 
 _MISSING, _UNEXPECTED, _WRONG = "tcp.md5-missing", "tcp.md5-unexpected", "tcp.md5-wrong"
 _REASONS = {"TCP_MD5NOTFOUND": _MISSING, "TCP_MD5UNEXPECTED": _UNEXPECTED, "TCP_MD5FAILURE": _WRONG}
+# What the kernel compares: its reason says in what the two differ.
+_AO = {
+    "TCP_AONOTFOUND": "the socket has a key of TCP-AO for the sender",
+    "TCP_AOUNEXPECTED": "the socket has no key of TCP-AO",
+    "TCP_AOKEYNOTFOUND": "the socket has no key of this id (RecvID) for the sender",
+    "TCP_AOFAILURE": "the socket expects another signature, or one of another length",
+}
 _PLACES = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
 _SHOWN = 3
 
@@ -38,6 +45,28 @@ def md5(drop: Drop, host: Host) -> Judgement | None:
         said, named = kernel_word.likely(drop, *facts), True
     one = with_owner(one, drop, host)
     return cause_id, replace(said, culprit=culprit_of(one, drop) if named else None, owner=one.owner)
+
+
+def ao(drop: Drop, host: Host) -> Judgement | None:
+    """No list of sockets has keys of TCP-AO: the reason says what the socket lacks, the segment which key it has."""
+    lacking = _AO.get(drop.reason or "")
+    if lacking is None:
+        return None
+    said = kernel_word.certain(drop, Evidence("packet", f"{_signed(ao_signature(drop))}; {lacking}", "proof"))
+    one = _socket(drop, host)
+    if one is None:
+        return "tcp.ao-mismatch", said
+    one = with_owner(one, drop, host)
+    return "tcp.ao-mismatch", replace(
+        said, culprit=culprit_of(one, drop) if one.pinned else None, owner=one.owner
+    )
+
+
+def _signed(by: AoSignature | None) -> str:
+    if by is None:
+        return "the segment is not signed with TCP-AO"
+    signature = f"a signature of {by.length} bytes"
+    return f"the segment is signed with key id {by.key_id}, {signature}, and asks for key id {by.next_id}"
 
 
 def _as_far_as_known(signed: bool | None, key: Md5Key | None) -> str | None:

@@ -24,8 +24,8 @@ def listener(*keys: Md5Key, since_ns: int = 0) -> PortSocket:
 def died(
     make_drop: Callable[..., Drop], make_event: Callable[..., Any], make_packet: Callable[..., Any]
 ) -> Callable[..., Drop]:
-    def build(reason: str | None, *, signed: bool = False) -> Drop:
-        options = SIGNED if signed else b""
+    def build(reason: str | None, *, signed: bool = False, options: bytes = b"") -> Drop:
+        options = SIGNED if signed else options
         tcp = bytes.fromhex("9c4000b3000000010000000000000000") + bytes(4) + options
         tcp = tcp[:12] + bytes(((5 + len(options) // 4) << 4, 2)) + tcp[14:]
         addresses = ip_address("10.9.0.1").packed + ip_address("10.9.0.2").packed
@@ -92,3 +92,31 @@ def test_a_kernel_without_reasons(
 ) -> None:
     assert judged(died(None, signed=signed), listener(*keys))[:2] == (cause, "likely")
     assert judged(died(None), listener())[0] not in ("tcp.md5-missing", "tcp.md5-unexpected", "tcp.md5-wrong")
+
+
+AO = bytes((29, 16, 5, 7)) + bytes(12)
+
+
+@pytest.mark.parametrize(
+    ("reason", "options", "words"),
+    [
+        ("TCP_AONOTFOUND", b"", ("not signed with TCP-AO", "has a key of TCP-AO for the sender")),
+        ("TCP_AOUNEXPECTED", AO, ("signed with key id 5, a signature of 12 bytes", "has no key of TCP-AO")),
+        ("TCP_AOKEYNOTFOUND", AO, ("asks for key id 7", "no key of this id (RecvID)")),
+        ("TCP_AOFAILURE", AO, ("signed with key id 5", "expects another signature")),
+    ],
+)
+def test_what_of_tcp_ao_differs(
+    died: Callable[..., Drop], reason: str, options: bytes, words: tuple[str, str]
+) -> None:
+    found = judged(died(reason, options=options), listener())
+    assert found[:2] == ("tcp.ao-mismatch", "certain")
+    assert all(word in found[2] for word in words)
+    assert found[3]
+    assert not judged(died(reason, options=options), listener(since_ns=1 << 62))[3]
+    assert judged(died(reason, options=options))[:2] == ("tcp.ao-mismatch", "certain")
+
+
+@pytest.mark.parametrize("options", [bytes((29, 3, 5, 0)), bytes((29, 40, 5, 7))])
+def test_an_option_that_is_cut_off_is_none(died: Callable[..., Drop], options: bytes) -> None:
+    assert "not signed" in judged(died("TCP_AOFAILURE", options=options), listener())[2]
