@@ -132,3 +132,14 @@ inline_always struct death *current_death(void)
 
 	return deaths.lookup(&level);
 }
+
+/* A death that passes no kfree_skb, of what refuses the packet (bpf/refused.c): the stack has no room for it. */
+struct refused {
+	u64 function; /* address of that which looks at the packet */
+	u64 sock; /* struct sock that refuses it, 0: none */
+	u64 bits; /* by which deaths there are told apart */
+	struct row row; /* what it is counted by */
+	struct buffer buffer;
+	struct flow flow;
+	struct place place;
+};

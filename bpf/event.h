@@ -58,6 +58,7 @@ enum source {
 	SOURCE_UDP_SENDMSG = 8,
 	SOURCE_IP_LOCAL_ERROR = 9,
 	SOURCE_IPV6_LOCAL_ERROR = 10,
+	SOURCE___CGROUP_BPF_RUN_FILTER_SOCK_ADDR = 11,
 	SOURCES,
 };
 
@@ -405,11 +406,16 @@ struct past_direction {
 	__u16 proto;
 };
 
+enum has_connection {
+	CONNECTION_OF_CONNTRACK = 1,
+	CONNECTION_OF_IPVS = 2, /* the same of what IPVS has changed, without an entry: only the ends are valid */
+};
+
 /* What a packet itself says of its past, at its death (bpf/past.c). */
 struct past_record {
 	struct record_header header;
 	__u32 bridge_port; /* index of the port of a bridge that it came through, whose frames meet the hooks of IP; 0: none */
-	__u32 has_connection; /* the rest is valid */
+	__u32 has_connection; /* enum has_connection; not 0: the rest is valid */
 	__u32 info; /* enum ip_conntrack_info */
 	__u32 status; /* IPS_* of linux/netfilter/nf_conntrack_common.h */
 	__u32 mark; /* of the connection */
@@ -447,7 +453,7 @@ struct send_record {
 	__u32 ifindex; /* that it is bound to, 0: none */
 	__u32 mtu; /* bytes that it may have, 0: not said */
 	__u32 length; /* bytes that the program gave, 0: not known */
-	__u32 pad;
+	__u32 hook; /* enum bpf_attach_type of the cgroup's programs that refused it, 0: they did not */
 };
 
 /* The connection of TCP that did not take a segment (bpf/connection.c), as it was when that died. */

@@ -26,7 +26,7 @@ struct code_range {
 	__u64 end;
 };
 
-#define SENDS_PROBED 7 /* from SOURCE_IP_ROUTE_OUTPUT_FLOW on */
+#define SENDS_PROBED 8 /* from SOURCE_IP_ROUTE_OUTPUT_FLOW on */
 #define SENDS_CALLERS 24
 #define SENDS_CONNECTING 3
 

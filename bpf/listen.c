@@ -12,16 +12,10 @@ struct listener_counters {
 struct listener_visit {
 	u64 in_hand; /* struct sk_buff that the listening socket looks at on this CPU; 0: none */
 	u64 skb; /* what it has refused, to be freed next; 0: nothing */
-	u64 sock;
-	u64 function; /* address of that which looks at it */
 	u64 address; /* of this CPU's counters in its namespace, 0: unknown */
 	struct listener_counters before;
 	struct listener_record record;
-	/* of the death, for which the stack has no room (bpf/refused.c) */
-	struct row row; /* what it is counted by */
-	struct buffer buffer;
-	struct flow flow;
-	struct place place;
+	struct refused death;
 };
 
 BPF_PERCPU_ARRAY(listener_visits, struct listener_visit, 1);
@@ -75,8 +69,8 @@ inline_always void begin_listener_visit(u64 function, u64 sock, u64 skb)
 	net = read_pointer(&scratch, sock + OFF_sock____sk_common__skc_net);
 	visit->address = read_pointer(&scratch, net + OFF_net__mib__net_statistics) + this_cpu_offset();
 	visit->in_hand = skb;
-	visit->sock = sock;
-	visit->function = function;
+	visit->death.sock = sock;
+	visit->death.function = function;
 	read_listener_counters(&visit->before, visit->address, &scratch);
 	read_listener(&visit->record, sock, net, &scratch);
 }
@@ -95,9 +89,9 @@ inline_always u64 end_of_listening(struct listener_visit *visit, union scratch *
 	visit->record.is_syn_queue_full = now.full != visit->before.full;
 	if (now.refused == visit->before.refused)
 		return 0;
-	visit->record.inode =
-		read_pointer(scratch, read_pointer(scratch, socket_file(visit->sock, scratch) + OFF_file__f_inode) +
-					      OFF_inode__i_ino);
+	visit->record.inode = read_pointer(
+		scratch,
+		read_pointer(scratch, socket_file(visit->death.sock, scratch) + OFF_file__f_inode) + OFF_inode__i_ino);
 	return skb;
 }
 
@@ -163,7 +157,7 @@ inline_always u64 refusing_listener(u64 skb)
 	if (!visit || visit->skb != skb)
 		return 0;
 	visit->skb = 0;
-	return visit->sock;
+	return visit->death.sock;
 }
 
 inline_always void put_listener(struct listener_visit *visit, u64 skb, u64 time)

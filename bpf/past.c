@@ -25,7 +25,7 @@ struct tuples {
 inline_always int has_past(u64 skb, union scratch *scratch)
 {
 	return (HAS_SOLICIT && is_solicited()) || (read_pointer(scratch, skb + OFF_sk_buff___nfct) & NFCT_POINTER) ||
-	       read_u8(scratch, skb + OFF_sk_buff__active_extensions);
+	       read_u8(scratch, skb + OFF_sk_buff__active_extensions) || (HAS_IPVS && is_of_ipvs(skb, scratch));
 }
 
 /* By a program with a stack of its own, which comes back. */
@@ -195,13 +195,16 @@ int look_back(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct death *death = current_death();
 	union scratch scratch;
+	u64 entry;
 
 	if (!death || death->skb != ctx->args[0])
 		return out_of_hand();
 	death->origin = HAS_SOLICIT ? origin_of_question(ctx->args[0], &scratch) : 0;
+	entry = read_pointer(&scratch, ctx->args[0] + OFF_sk_buff___nfct);
+	if (HAS_IPVS && !death->origin && !(entry & NFCT_POINTER))
+		death->origin = origin_of_request(ctx->args[0], &scratch);
 	if (!death->origin)
-		death->origin =
-			origin_of(ctx->args[0], read_pointer(&scratch, ctx->args[0] + OFF_sk_buff___nfct), &scratch);
+		death->origin = origin_of(ctx->args[0], entry, &scratch);
 	death->is_again = 1;
 	drop_details.call(ctx, DETAIL_COUNT);
 	death->is_again = 0; /* it is there, else nobody would have come here */
@@ -221,7 +224,9 @@ inline_always void put_direction(struct past_direction *direction, u64 connectio
 	direction->proto = tuple.proto;
 }
 
-inline_always void put_past(u64 skb, u64 entry, u64 time, union scratch *scratch)
+/* `came`: what IPVS had, and has made `now` of it; NULL: nothing. */
+inline_always void put_past(u64 skb, u64 entry, u64 time, const struct flow *came, const struct flow *now,
+			    union scratch *scratch)
 {
 	struct solicitation *question = HAS_SOLICIT ? solicitation_of(skb, scratch) : NULL;
 	u64 connection = entry & NFCT_POINTER;
@@ -238,14 +243,16 @@ inline_always void put_past(u64 skb, u64 entry, u64 time, union scratch *scratch
 		__builtin_memcpy(record->waiting, &question->flow, sizeof(question->flow));
 	}
 	record->bridge_port = bridge_port(skb, scratch);
-	record->has_connection = connection && SIZE_nf_conntrack_tuple == sizeof(struct tuple);
-	if (record->has_connection) {
+	if (connection && SIZE_nf_conntrack_tuple == sizeof(struct tuple)) {
+		record->has_connection = CONNECTION_OF_CONNTRACK;
 		record->info = entry & NFCT_INFO;
 		record->status = read_pointer(scratch, connection + OFF_nf_conn__status);
 		record->mark = read_u32(scratch, connection + OFF_nf_conn__mark);
 		record->zone = (u16)read_u32(scratch, connection + OFF_nf_conn__zone); /* id, flags, dir */
 		put_direction(&record->original, connection, 0);
 		put_direction(&record->reply, connection, 1);
+	} else if (came) {
+		put_request(record, came, now);
 	}
 	events.ringbuf_submit(record, 0);
 }
@@ -254,12 +261,18 @@ inline_always void put_past(u64 skb, u64 entry, u64 time, union scratch *scratch
 int send_past(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct death *death = current_death();
+	struct ipvs_request *request = NULL;
+	struct flow now = {};
 	union scratch scratch;
 	u64 skb = ctx->args[0];
+	u64 entry;
 
 	if (!death || death->skb != skb)
 		return out_of_hand();
-	put_past(skb, read_pointer(&scratch, skb + OFF_sk_buff___nfct), death->time, &scratch);
+	entry = read_pointer(&scratch, skb + OFF_sk_buff___nfct);
+	if (HAS_IPVS && !(entry & NFCT_POINTER))
+		request = ipvs_request_of(skb, &now, &scratch);
+	put_past(skb, entry, death->time, request ? &request->flow : NULL, &now, &scratch);
 	if (death->detail)
 		drop_details.call(ctx, death->detail);
 	return out_of_hand();

@@ -31,18 +31,17 @@ inline_always int is_its_own(u64 entry, const struct flow *flow, union scratch *
 	return read_connection(of, entry) && is_of_connection(flow, of);
 }
 
-inline_always void send_refused_syn(struct pt_regs *ctx, u64 skb, struct listener_visit *visit, union scratch *scratch)
+/* `entry`: the one of conntrack that the packet had before, 0: none. Not 0: it is told, and `detail`, if there, follows. */
+inline_always int send_refused(struct pt_regs *ctx, u64 skb, struct refused *death, u32 source, u32 detail, u64 entry,
+			       u64 now, union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
 	struct drop_record *record;
-	struct row *row = &visit->row;
-	struct buffer *buffer = &visit->buffer;
-	struct place *place = &visit->place;
-	struct flow *flow = &visit->flow;
-	u64 function = visit->function;
+	struct row *row = &death->row;
+	struct buffer *buffer = &death->buffer;
+	struct place *place = &death->place;
+	struct flow *flow = &death->flow;
 	u64 network;
-	u64 now = bpf_ktime_get_ns();
-	u64 entry = 0;
 	u64 origin = 0;
 	u32 notes = NOTE_NOT_OWN;
 	int fits;
@@ -50,113 +49,76 @@ inline_always void send_refused_syn(struct pt_regs *ctx, u64 skb, struct listene
 	*flow = (struct flow){};
 	*place = (struct place){};
 	if (!wanted || !read_buffer(buffer, skb, scratch))
-		return;
+		return 0;
 	network = network_header(buffer, scratch);
-	if (HAS_ENGINES && HAS_PAST)
-		entry = entry_before(skb);
-	forget(&entry, sizeof(entry));
 	if (entry)
 		origin = origin_of(skb, entry, scratch);
 	forget(&origin, sizeof(origin));
-	fits = drop_wanted(flow, place, &notes, buffer, network, visit->sock, &origin, 1, scratch);
+	fits = drop_wanted(flow, place, &notes, buffer, network, death->sock, &origin, 1, scratch);
 	forget(&fits, sizeof(fits));
 	forget(&notes, sizeof(notes));
 	if (entry && !is_its_own(entry, flow, scratch)) {
 		origin = 0;
 		if (fits == 3)
-			return;
+			return 0;
 	}
 	forget(&origin, sizeof(origin));
 	if (fits == NOT_WANTED)
-		return;
+		return 0;
 	notes |= origin & NOTE_PAST;
 	*row = (struct row){};
 	if (SUMMARY || (FOLDS && wanted->first_of_a_sort && (fits & 1))) {
-		*row = (struct row){.location = function, .object = visit->sock, .reason = REFUSED_ALL};
+		*row = (struct row){.location = death->function, .object = death->sock, .reason = REFUSED_ALL};
 		row->protocol = buffer->protocol;
 		row->skb_iif = SUMMARY ? 0 : buffer->skb_iif;
 		row->netns = place->netns;
 		row->ifindex = place->ifindex;
 		row->is_carrier = fits == 2;
-		row->detail = RECORD_LISTENER;
+		row->detail = detail;
 		row->callers = SUMMARY ? 0 : origin;
-		row->bits = visit->record.has_overflowed | visit->record.is_syn_queue_full << 1;
+		row->bits = death->bits;
 		if (!count_refused(row, flow, now))
-			return;
+			return 0;
 	}
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		if (!SUMMARY && !(row->location && fold(row)))
 			count_unsent(LOSS_RING_FULL);
-		return;
+		return 0;
 	}
 	begin_drop_record(record, ctx, now, skb);
 	record->row = *row;
 	record->journey = journey_number(skb);
-	record->location = function;
-	record->source = SOURCE_TCP_CONN_REQUEST;
+	record->location = death->function;
+	record->source = source;
 	record->is_carrier = fits == 2;
 	record->notes = notes;
-	record->detail = RECORD_LISTENER;
-	if (HAS_CGROUP)
-		record->cgroup = socket_cgroup(visit->sock, scratch);
+	record->detail = detail;
+	if (HAS_CGROUP && death->sock)
+		record->cgroup = socket_cgroup(death->sock, scratch);
 	put_place(record, place);
 	put_buffer(record, buffer, network, flow);
 	events.ringbuf_submit(record, 0);
 	if (HAS_PAST && (origin & NOTE_PAST))
-		put_past(skb, entry, now, scratch);
-	put_listener(visit, skb, now);
+		put_past(skb, entry, now, NULL, NULL, scratch);
+	return 1;
 }
 
-inline_always void send_not_allowed(struct pt_regs *ctx, u64 skb, struct wireguard_visit *visit, union scratch *scratch)
+inline_always void send_refused_syn(struct pt_regs *ctx, u64 skb, struct listener_visit *visit, union scratch *scratch)
 {
-	struct settings *wanted = current_settings();
-	struct drop_record *record;
-	struct row *row = &visit->row;
-	struct buffer *buffer = &visit->buffer;
-	struct place *place = &visit->place;
-	struct flow *flow = &visit->flow;
-	u64 network;
 	u64 now = bpf_ktime_get_ns();
-	u64 origin = 0;
-	u32 notes = NOTE_NOT_OWN;
-	int fits;
+	u64 entry = 0;
 
-	*flow = (struct flow){};
-	*place = (struct place){};
-	if (!wanted || !read_buffer(buffer, skb, scratch))
-		return;
-	network = network_header(buffer, scratch);
-	fits = drop_wanted(flow, place, &notes, buffer, network, 0, &origin, 1, scratch);
-	forget(&fits, sizeof(fits));
-	forget(&notes, sizeof(notes));
-	if (fits == NOT_WANTED)
-		return;
-	*row = (struct row){};
-	if (SUMMARY || (FOLDS && wanted->first_of_a_sort && (fits & 1))) {
-		*row = (struct row){.location = visit->function, .reason = REFUSED_ALL};
-		row->protocol = buffer->protocol;
-		row->skb_iif = SUMMARY ? 0 : buffer->skb_iif;
-		row->netns = place->netns;
-		row->ifindex = place->ifindex;
-		row->is_carrier = fits == 2;
-		if (!count_refused(row, flow, now))
-			return;
-	}
-	record = events.ringbuf_reserve(sizeof(*record));
-	if (!record) {
-		if (!SUMMARY && !(row->location && fold(row)))
-			count_unsent(LOSS_RING_FULL);
-		return;
-	}
-	begin_drop_record(record, ctx, now, skb);
-	record->row = *row;
-	record->journey = journey_number(skb);
-	record->location = visit->function;
-	record->source = SOURCE_WG_ALLOWEDIPS_LOOKUP_SRC;
-	record->is_carrier = fits == 2;
-	record->notes = notes;
-	put_place(record, place);
-	put_buffer(record, buffer, network, flow);
-	events.ringbuf_submit(record, 0);
+	if (HAS_ENGINES && HAS_PAST)
+		entry = entry_before(skb);
+	forget(&entry, sizeof(entry));
+	visit->death.bits = visit->record.has_overflowed | visit->record.is_syn_queue_full << 1;
+	if (send_refused(ctx, skb, &visit->death, SOURCE_TCP_CONN_REQUEST, RECORD_LISTENER, entry, now, scratch))
+		put_listener(visit, skb, now);
+}
+
+/* Nothing follows: the packet says it all. */
+inline_always void send_not_allowed(struct pt_regs *ctx, u64 skb, struct refused *death, union scratch *scratch)
+{
+	send_refused(ctx, skb, death, SOURCE_WG_ALLOWEDIPS_LOOKUP_SRC, 0, 0, bpf_ktime_get_ns(), scratch);
 }

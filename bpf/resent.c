@@ -305,7 +305,7 @@ int remember_refused_syn(struct pt_regs *ctx)
 
 	if (!visit)
 		return 0;
-	remember_segment(visit->skb, visit->function);
+	remember_segment(visit->skb, visit->death.function);
 	visit->skb = 0;
 	return 0;
 }

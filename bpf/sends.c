@@ -112,6 +112,8 @@ struct failed_send {
 	u32 uid;
 	u32 ifindex;
 	u32 netns;
+	u32 hook; /* see struct send_record */
+	u32 pad;
 };
 
 /* In bpf/refused.c. */
@@ -133,6 +135,7 @@ inline_always void put_send(const struct failed_send *send, u64 now, u64 key)
 	record->ifindex = send->ifindex;
 	record->mtu = send->mtu;
 	record->length = send->length;
+	record->hook = send->hook;
 	events.ringbuf_submit(record, 0);
 }
 
@@ -156,7 +159,7 @@ inline_always void tell_send(void *ctx, struct flow *flow, const struct failed_s
 		return;
 	if (SUMMARY || (FOLDS && wanted->first_of_a_sort)) {
 		row.location = send->place;
-		row.object = send->source;
+		row.object = send->source | (u64)send->hook << 32;
 		row.bits = send->error;
 		row.reason = REFUSED_ALL;
 		row.netns = send->netns;

@@ -3,12 +3,7 @@
 
 struct wireguard_visit {
 	u64 skb; /* that is looked at on this CPU, in the softirq of its interface; 0: none */
-	u64 function; /* address of that which looks */
-	/* of the death, for which the stack has no room (bpf/refused.c) */
-	struct row row;
-	struct buffer buffer;
-	struct flow flow;
-	struct place place;
+	struct refused death;
 };
 
 BPF_PERCPU_ARRAY(wireguard_visits, struct wireguard_visit, 1);
@@ -27,13 +22,12 @@ int on_allowed_ips(struct pt_regs *ctx)
 	if (!visit)
 		return 0;
 	visit->skb = PT_REGS_PARM2(ctx);
-	visit->function = PT_REGS_IP(ctx);
+	visit->death.function = PT_REGS_IP(ctx);
 	return 0;
 }
 
 /* In bpf/refused.c. */
-inline_always void send_not_allowed(struct pt_regs *ctx, u64 skb, struct wireguard_visit *visit,
-				    union scratch *scratch);
+inline_always void send_not_allowed(struct pt_regs *ctx, u64 skb, struct refused *death, union scratch *scratch);
 
 /* It returns the peer that has the source among its allowed IPs, or NULL. */
 int on_allowed_ips_return(struct pt_regs *ctx)
@@ -49,7 +43,7 @@ int on_allowed_ips_return(struct pt_regs *ctx)
 	if (!skb || PT_REGS_RC(ctx))
 		return 0;
 	count_seen(SOURCE_WG_ALLOWEDIPS_LOOKUP_SRC);
-	send_not_allowed(ctx, skb, visit, &scratch);
+	send_not_allowed(ctx, skb, &visit->death, &scratch);
 	end_journey(skb);
 	return 0;
 }

@@ -12,7 +12,9 @@ _QUOTING = frozenset({"icmp", "icmp6"})
 
 
 def match_translated(drop: Drop, fits: Fits) -> MatchResult | None:
-    """By its conntrack entry, as it was when the packet died; of an ICMP error by that of what it quotes."""
+    """By its conntrack entry, as it was when the packet died; of an ICMP error by that of what it quotes. Without one
+    by what IPVS has changed.
+    """
     connection = drop.event.past.connection if drop.event.past is not None else None
     if connection is None or not is_translated(connection):
         return None
@@ -21,6 +23,8 @@ def match_translated(drop: Drop, fits: Fits) -> MatchResult | None:
     found = _first(drop.packet, connection, connection.is_reply, fits)
     if found is None:
         return None
+    if connection.by_ipvs:
+        return MatchResult("nat", f"before IPVS sent it to a real server it was {_words(found, connection)}")
     return MatchResult("nat", f"{_when(found, connection)} {_words(found, connection)} (its conntrack entry)")
 
 

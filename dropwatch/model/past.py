@@ -24,6 +24,7 @@ class Connection:
     round. `is_reply`: this packet is one of the answers. `state` is conntrack's word: `new`, `established` or
     `related`. `source_nat` and `destination_nat` are conntrack's own words for what was set up (IPS_SRC_NAT,
     IPS_DST_NAT). `confirmed`: it is in the table. `mark` is the connection's (connmark), `zone` 0 the ordinary one.
+    `by_ipvs`: there is no entry, IPVS has sent this packet to a real server; what only an entry has says nothing then.
     """
 
     proto: Word
@@ -36,6 +37,7 @@ class Connection:
     confirmed: bool = True
     mark: int = 0
     zone: int = 0
+    by_ipvs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

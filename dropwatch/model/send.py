@@ -7,6 +7,7 @@ from dropwatch.model.dataclass import dataclass
 class SendNote:
     """`error` is the errno that the program gets. `uid` is whose routes were asked for, `bound_ifindex` the interface
     that the send is bound to, `mtu` how many bytes the packet might have had, `length` how many the program gave.
+    `hook`, of enum bpf_attach_type, is that of the cgroup's programs that refused it.
     """
 
     error: int
@@ -14,3 +15,4 @@ class SendNote:
     bound_ifindex: int | None = None
     mtu: int | None = None
     length: int | None = None
+    hook: int | None = None

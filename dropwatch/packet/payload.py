@@ -62,13 +62,22 @@ def is_signed(drop: Drop) -> bool | None:
     return _option(tcp, _MD5) is not None
 
 
-def ao_key_id(drop: Drop) -> int | None:
-    """By which the sender calls the key of a TCP segment (RFC 5925); None without one, or where it was not captured."""
+@dataclass(frozen=True, slots=True)
+class AoSignature:
+    """The option of TCP-AO (RFC 5925, 2.2). `key_id` is the sender's SendID, `next_id` that of the key which it asks to
+    be answered with; `length` are the bytes of the signature.
+    """
+
+    key_id: int
+    next_id: int
+    length: int
+
+
+def ao_signature(drop: Drop) -> AoSignature | None:
+    """None where the segment has none, or its options were not captured."""
     tcp = transport(drop, "tcp")
-    if tcp is None or tcp.room < 20:
-        return None
-    option = _option(tcp, _AO)
-    return option[0] if option else None
+    value = _option(tcp, _AO) if tcp is not None and tcp.room >= 20 else None
+    return AoSignature(value[0], value[1], len(value) - 2) if value is not None and len(value) >= 2 else None
 
 
 def _option(tcp: Layer, kind: int) -> bytes | None:

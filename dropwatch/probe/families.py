@@ -57,6 +57,16 @@ SENDS = Family(
     notes=(SEND_NOTE,),
 )
 
+# Costs a call only where a cgroup has programs for it.
+CGROUP_CALLS = Family(
+    name="calls that cgroups refuse",
+    layer="routing",
+    files=("cgroup_calls.c",),
+    flag="HAS_CGROUP_CALLS",
+    hooks=(Hook("__cgroup_bpf_run_filter_sock_addr", whole="on_cgroup_call"),),
+    needs=SENDS.name,
+)
+
 # Without an IPsec policy the search for one refuses nothing.
 XFRM_OUTPUT = Family(
     name="ipsec output",
@@ -195,6 +205,16 @@ SOLICIT = Family(
     hooks=(*both("on_solicit", "on_solicit_return", "arp_solicit", "ndisc_solicit"),),
 )
 
+# What IPVS changes without conntrack.
+IPVS = Family(
+    name="ipvs",
+    layer="netfilter",
+    files=("ipvs.c",),
+    flag="HAS_IPVS",
+    hooks=(*entries("on_ipvs_nat", "ip_vs_nat_xmit", "ip_vs_nat_xmit_v6"),),
+    comes_and_goes=True,
+)
+
 # What a packet says itself. It is asked before the packet is counted, and told after its DROP record.
 PAST = Family(
     name="past of a packet",
@@ -259,6 +279,7 @@ FAMILIES = (
     XFRM,
     CGROUP,
     SENDS,
+    CGROUP_CALLS,
     CGROUP_FILTER,
     XFRM_OUTPUT,
     TCP,
@@ -274,6 +295,7 @@ FAMILIES = (
     ENGINES,
     AT_HOOKS,
     SOLICIT,
+    IPVS,
     PAST,
     RESENT,
     XDP,

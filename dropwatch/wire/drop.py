@@ -14,7 +14,7 @@ PACKET_BYTES = 256
 SOURCES = (
     *("kfree_skb", "xfrm_lookup", "tcp_conn_request", "wg_allowedips_lookup_src"),
     *("ip_route_output_flow", "ip6_dst_lookup_flow", "tcp_v4_connect", "tcp_v6_connect"),
-    *("udp_sendmsg", "ip_local_error", "ipv6_local_error"),
+    *("udp_sendmsg", "ip_local_error", "ipv6_local_error", "__cgroup_bpf_run_filter_sock_addr"),
 )
 FIRST_OF_SENDS = SOURCES.index("ip_route_output_flow")  # from here on: sends of system calls
 _NAME_BYTES = 16

@@ -16,6 +16,7 @@ from dropwatch.wire.note import KernelNames, Note
 RECORD_PAST = 12  # enum record_type
 # linux/netfilter/nf_conntrack_common.h: enum ip_conntrack_info is these states, and once more for answers
 _STATES = ("established", "related", "new")
+_OF_IPVS = 2  # enum has_connection
 _CONFIRMED, _SRC_NAT, _DST_NAT = 8, 16, 32  # IPS_*
 
 
@@ -71,12 +72,13 @@ def _connection(record: PastRecord) -> Connection | None:
         original=_ends(original),
         reply=_ends(record.reply),
         is_reply=record.info >= len(_STATES),
-        state=_STATES[record.info % len(_STATES)],
+        state=_STATES[record.info % len(_STATES)] if record.has_connection != _OF_IPVS else "untracked",
         source_nat=bool(record.status & _SRC_NAT),
         destination_nat=bool(record.status & _DST_NAT),
         confirmed=bool(record.status & _CONFIRMED),
         mark=record.mark,
         zone=record.zone,
+        by_ipvs=record.has_connection == _OF_IPVS,
     )
 
 

@@ -40,7 +40,7 @@ class SendRecord(ctypes.Structure):
         ("ifindex", c_uint32),
         ("mtu", c_uint32),
         ("length", c_uint32),
-        ("pad", c_uint32),
+        ("hook", c_uint32),
     )
 
 
@@ -59,6 +59,7 @@ def send_note(record: SendRecord) -> SendNote:
         bound_ifindex=record.ifindex or None,
         mtu=record.mtu or None,
         length=record.length or None,
+        hook=record.hook or None,
     )
 
 

@@ -115,6 +115,28 @@ $ cat /proc/PID/cgroup
         seen_at=LEAVING,
     ),
     Cause(
+        id="bpf.cgroup-call",
+        title="a BPF program of the cgroup refuses the call, before there is a packet",
+        why="""
+The cgroup of the socket has a BPF program for connect(), bind() or the sending of datagrams, and it refused the call:
+the program gets EPERM, or another error that the BPF program chose, and no packet ever exists. systemd attaches one
+to units with SocketBindDeny=; Cilium and container managers have them for network policy and load balancing. Those of
+the cgroups above run as well. Of bind() the address that was refused is shown as the destination: where packets
+were to be received.
+""",
+        confirm="""
+$ bpftool cgroup tree
+$ systemctl show UNIT -p SocketBindAllow,SocketBindDeny
+Which cgroup is the program in?
+$ cat /proc/PID/cgroup
+""",
+        fix=(
+            Fix("see which cgroups have programs", "bpftool cgroup tree"),
+            Fix("see in which cgroup the process is", "cat /proc/PID/cgroup"),
+        ),
+        seen_at=("__cgroup_bpf_run_filter_sock_addr",),
+    ),
+    Cause(
         id="bpf.lwt",
         title="the BPF program of a route refuses it",
         why="""

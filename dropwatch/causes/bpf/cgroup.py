@@ -8,7 +8,16 @@ from dropwatch.causes.bpf import systemd
 from dropwatch.causes.family import Judgement
 from dropwatch.causes.socket import filtered
 from dropwatch.host.bpf.cgroups import CgroupProgram
-from dropwatch.host.bpf.programs import EGRESS, INGRESS
+from dropwatch.host.bpf.programs import (
+    BIND4,
+    BIND6,
+    CONNECT4,
+    CONNECT6,
+    EGRESS,
+    INGRESS,
+    SENDMSG4,
+    SENDMSG6,
+)
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 from dropwatch.names.foreign import quoted
@@ -23,8 +32,23 @@ ENTERING = (
 )
 LEAVING = ("ip_finish_output", "ip6_finish_output", "ip_mc_finish_output")
 _IDS = {INGRESS: "bpf.cgroup-ingress", EGRESS: "bpf.cgroup-egress"}
-_WAYS = {INGRESS: "ingress", EGRESS: "egress"}
-_PACKETS = {INGRESS: "incoming", EGRESS: "outgoing"}
+# As bpftool calls them.
+_CALLS = {
+    BIND4: "bind4",
+    BIND6: "bind6",
+    CONNECT4: "connect4",
+    CONNECT6: "connect6",
+    SENDMSG4: "sendmsg4",
+    SENDMSG6: "sendmsg6",
+}
+_WAYS = {INGRESS: "ingress", EGRESS: "egress", **_CALLS}
+_LOOKED_AT = {
+    INGRESS: "incoming packets",
+    EGRESS: "outgoing packets",
+    **dict.fromkeys((BIND4, BIND6), "bind()"),
+    **dict.fromkeys((CONNECT4, CONNECT6), "connect()"),
+    **dict.fromkeys((SENDMSG4, SENDMSG6), "datagrams that are sent"),
+}
 _READ = "bpf query of the cgroup, after the drop"
 _SHOWN = 3
 
@@ -40,6 +64,16 @@ def refused(drop: Drop, host: Host) -> Judgement | None:
     fact = f"a BPF program of the {whose} socket's cgroup refused this packet"
     seen = (Evidence("probe __cgroup_bpf_run_filter_skb", fact),) if noted else ()
     return _IDS[hook], _named(drop, host, hook, kernel_word.certain(drop, *seen), _programs(drop, host, hook))
+
+
+def refused_call(drop: Drop, host: Host) -> Judgement | None:
+    """The function that refuses runs nothing but these programs."""
+    send = drop.event.send
+    if send is None or send.hook not in _CALLS:
+        return None
+    fact = f"the BPF programs of the socket's cgroup for {_LOOKED_AT[send.hook]} refused it"
+    said = kernel_word.certain(drop, Evidence("place", fact))
+    return "bpf.cgroup-call", _named(drop, host, send.hook, said, _programs(drop, host, send.hook))
 
 
 def perhaps(drop: Drop, host: Host) -> Judgement | None:
@@ -80,7 +114,7 @@ def _named(drop: Drop, host: Host, hook: int, said: Verdict, found: tuple[Cgroup
     keepers = programs.keepers_of(drop, host, one.program.id)
     owner = systemd.setting_of(one)
     culprit = programs.blamed(one.program, _place(one, hook), keepers, owner.unit if owner else None)
-    fact = Evidence(_READ, f"the only program for {_PACKETS[hook]} packets: {_in_words(one, hook)}", "proof")
+    fact = Evidence(_READ, f"the only program for {_LOOKED_AT[hook]}: {_in_words(one, hook)}", "proof")
     evidence = (fact, *said.evidence, *systemd.evidence(owner), *programs.kept_by(one.program, keepers))
     verdict = replace(said, culprit=culprit, evidence=evidence, fix=_fixes(drop, one, hook))
     return pinned.doubted(verdict, pinned.doubts(drop, host, pinned.Source("programs", None)))
@@ -98,7 +132,7 @@ def _fixes(drop: Drop, one: CgroupProgram, hook: int) -> tuple[Fix, ...]:
     owner = systemd.setting_of(one)
     see = programs.show(one.program.id)
     if owner is not None:
-        return (*of_catalogue(owner.fixes("DADDR" if hook == EGRESS else "SADDR"), drop), see)
+        return (*of_catalogue(owner.fixes("SADDR" if hook == INGRESS else "DADDR"), drop), see)
     if one.directory is None:
         return (see, Fix("see which cgroups have programs", "bpftool cgroup tree"))
     where = quoted(one.directory)

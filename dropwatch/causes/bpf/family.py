@@ -8,7 +8,7 @@ from dropwatch.model.drop import Drop
 
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:
-    found = cgroup.refused(drop, host) or xdp.dropped(drop, host)
+    found = cgroup.refused_call(drop, host) or cgroup.refused(drop, host) or xdp.dropped(drop, host)
     if found is not None:
         return found
     of_route = lwt.refused(drop, host)

@@ -6,10 +6,12 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Evidence, Fix
 from dropwatch.names.foreign import quoted
 
-# What a program's name begins with (src/core/bpf-firewall.c, restrict-ifaces.bpf.c), and the settings it is made of.
+# What a program's name begins with (src/core/bpf-firewall.c, restrict-ifaces.bpf.c,
+# socket-bind.bpf.c), and the settings it is made of.
 _SETTINGS = {
     "sd_fw_": ("IPAddressAllow", "IPAddressDeny"),
     "sd_restrictif": ("RestrictNetworkInterfaces",),
+    "sd_bind": ("SocketBindAllow", "SocketBindDeny"),
 }
 _ROOT = "-.slice"
 

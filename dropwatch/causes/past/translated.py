@@ -12,6 +12,7 @@ from dropwatch.packet.connection import destination_changed, is_translated, sour
 
 _MESSAGES = frozenset({"icmp", "icmp6"})
 _SHOWN = 3
+_IPVS = "probe ip_vs_nat_xmit, which had this packet before"
 _SEEN = "conntrack entry of the packet, at the drop"
 
 Does = Callable[[ChangingRule, Ends, Ends], bool]
@@ -23,6 +24,10 @@ def decisions(drop: Drop, host: Host, cause_id: str | None, verdict: Verdict) ->
     connection = drop.event.past.connection if drop.event.past is not None else None
     now = rule_words.as_ends(drop.packet)
     if connection is None or now is None or not is_translated(connection):
+        return
+    if connection.by_ipvs:
+        service = _end(connection.original.daddr, connection.original.dport)
+        yield Decision(f"was for {service} until IPVS sent it to a real server", "certain", None, (_IPVS,))
         return
     if connection.state == "related" and drop.packet.proto in _MESSAGES:
         return

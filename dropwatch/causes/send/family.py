@@ -22,7 +22,7 @@ _FORBIDDING = {errno.EACCES: "prohibit", errno.EHOSTUNREACH: "unreachable", errn
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:
     send = drop.event.send
-    if send is None:
+    if send is None or send.hook is not None:
         return None
     if send.error == errno.EMSGSIZE:
         return "send.too-big", _too_big(drop, send, host)

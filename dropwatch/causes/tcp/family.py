@@ -47,12 +47,13 @@ _signs = in_order(
     ("tcp.no-connection", _no_connection),
     ("tcp.time-wait", _time_wait_refused),
     ("tcp.paws", _late_for_time_wait),
-    ("tcp.ao-mismatch", ao),
 )
 
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:
-    return _signs(drop, host) or md5(drop, host) or with_numbers((*WINDOW, *STATE), drop, host)
+    return (
+        _signs(drop, host) or md5(drop, host) or ao(drop, host) or with_numbers((*WINDOW, *STATE), drop, host)
+    )
 
 
 TCP = Family("tcp", (*WINDOW, *STATE, *AUTHENTICATION), _judge)

@@ -1,4 +1,4 @@
-"""Signs of TCP-MD5 and TCP-AO: which socket has keys for whom, and whether the segment is signed."""
+"""Signs of TCP-MD5 and TCP-AO: which socket has keys for whom, and how the segment is signed."""
 
 from dataclasses import replace
 
@@ -9,17 +9,19 @@ from dropwatch.causes.socket.lookup import came_in
 from dropwatch.causes.socket.unclaimed import Compared, culprit_of, with_owner
 from dropwatch.host.host import Host
 from dropwatch.host.sockets import Md5Key
-from dropwatch.model.drop import Drop, Evidence, Verdict
-from dropwatch.packet.payload import ao_key_id, is_signed
+from dropwatch.model.drop import Drop, Evidence
+from dropwatch.packet.payload import AoSignature, ao_signature, is_signed
 
 _MISSING, _UNEXPECTED, _WRONG = "tcp.md5-missing", "tcp.md5-unexpected", "tcp.md5-wrong"
 _REASONS = {"TCP_MD5NOTFOUND": _MISSING, "TCP_MD5UNEXPECTED": _UNEXPECTED, "TCP_MD5FAILURE": _WRONG}
+# What the kernel compares: its reason says in what the two differ.
 _AO = {
-    "TCP_AONOTFOUND": "the segment is not signed, and the socket requires it of this peer",
-    "TCP_AOUNEXPECTED": "the segment is signed, and the socket has no key",
-    "TCP_AOKEYNOTFOUND": "the socket has no key for this peer with the RecvID",
-    "TCP_AOFAILURE": "the signature is not that of the socket's key: the keys, or what they are used with, differ",
+    "TCP_AONOTFOUND": "the socket has a key of TCP-AO for the sender",
+    "TCP_AOUNEXPECTED": "the socket has no key of TCP-AO",
+    "TCP_AOKEYNOTFOUND": "the socket has no key of this id (RecvID) for the sender",
+    "TCP_AOFAILURE": "the socket expects another signature, or one of another length",
 }
+_UNSIGNED = "the segment is not signed with TCP-AO"
 _PLACES = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
 _SHOWN = 3
 
@@ -47,19 +49,27 @@ def md5(drop: Drop, host: Host) -> Judgement | None:
     return cause_id, replace(said, culprit=culprit_of(one, drop) if named else None, owner=one.owner)
 
 
-def ao(drop: Drop, host: Host) -> Verdict | None:
-    """Of TCP-AO the kernel says what differs. The keys themselves are not read."""
-    words = _AO.get(drop.reason or "")
-    if words is None:
+def ao(drop: Drop, host: Host) -> Judgement | None:
+    """No list of sockets has keys of TCP-AO: the reason says what the socket lacks, the segment which key it has."""
+    lacking = _AO.get(drop.reason or "")
+    if lacking is None:
         return None
-    number = ao_key_id(drop)
-    fact = words if number is None else f"{words} (key id {number} of the segment)"
-    said = kernel_word.certain(drop, Evidence("reason", fact, "proof"))
+    signed = _UNSIGNED if drop.reason == "TCP_AONOTFOUND" else _signed(ao_signature(drop))
+    said = kernel_word.certain(drop, Evidence("packet", f"{signed}; {lacking}", "proof"))
     one = _socket(drop, host)
     if one is None:
-        return said
+        return "tcp.ao-mismatch", said
     one = with_owner(one, drop, host)
-    return replace(said, culprit=culprit_of(one, drop) if one.pinned else None, owner=one.owner)
+    return "tcp.ao-mismatch", replace(
+        said, culprit=culprit_of(one, drop) if one.pinned else None, owner=one.owner
+    )
+
+
+def _signed(by: AoSignature | None) -> str:
+    if by is None:  # its options were not captured
+        return "the segment is signed with TCP-AO"
+    signature = f"a signature of {by.length} bytes"
+    return f"the segment is signed with key id {by.key_id}, {signature}, and asks for key id {by.next_id}"
 
 
 def _as_far_as_known(signed: bool | None, key: Md5Key | None) -> str | None:

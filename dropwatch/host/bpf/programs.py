@@ -14,6 +14,8 @@ from dropwatch.names.foreign import foreign
 
 INGRESS, EGRESS, SK_LOOKUP = 0, 1, 36
 """Of enum bpf_attach_type: what a cgroup's programs look at, and the lookup of sockets."""
+BIND4, BIND6, CONNECT4, CONNECT6, SENDMSG4, SENDMSG6 = 8, 9, 10, 11, 14, 15
+"""Of the same: the calls that a cgroup's programs may refuse."""
 TYPE_XDP = 6
 """Of enum bpf_prog_type."""
 _NEXT_ID, _FD_BY_ID, _QUERY = 11, 13, 16  # BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, BPF_PROG_QUERY

@@ -13,7 +13,9 @@ from dropwatch.probe.programs.text import (
     BPF_LOOP,
     CALL,
     CALLBACKS,
+    IPVS_PROPERTY,
     REASONS,
+    SOCK_ADDR_NAMES,
     TRACEPOINT_NAMES,
     VLAN_PRESENT,
     Mode,
@@ -75,12 +77,13 @@ def build(
         else:
             chosen.append(family)
     numbers |= {family.flag: int(family in chosen) for family in families}
-    numbers |= _tracepoint_arguments()
+    numbers |= _tracepoint_arguments() | _sock_addr_arguments()
     numbers[CALL] = 1  # the answer where nothing is called
     numbers |= dict.fromkeys((BPF_LOOP, *CALLBACKS), int(_has_helper("BPF_FUNC_loop")))
     reasons = btf.vmlinux().enum("skb_drop_reason") or {}
     numbers |= {name: reasons.get(reason, 0) for name, reason in REASONS.items()}
     numbers[VLAN_PRESENT] = _value("BIT", ("sk_buff", "vlan_present")) or 0  # kernels before 6.2
+    numbers[IPVS_PROPERTY] = _value("BIT", ("sk_buff", "ipvs_property")) or 0  # kernels with IPVS
     entries = {
         "events": TRACE_RING_BYTES if mode == "trace" else RING_BYTES,
         "xt_chunks": _XT_CHUNKS_PER_CPU * possible_cpus(),
@@ -123,6 +126,12 @@ def _tracepoint_arguments() -> dict[str, int]:
         flag: index if name in arguments[index : index + 1] else 0
         for flag, (index, name) in zip(TRACEPOINT_NAMES, expected, strict=True)
     }
+
+
+def _sock_addr_arguments() -> dict[str, int]:
+    """How many there are tells which: the four that always were, the flags, the length of the address before them."""
+    arguments = btf.vmlinux().parameters("__cgroup_bpf_run_filter_sock_addr") or []
+    return {name: int(len(arguments) > 4 + at) for at, name in enumerate(SOCK_ADDR_NAMES)}
 
 
 def _require(file: Path) -> dict[str, int]:
@@ -170,7 +179,18 @@ def _enumerators() -> dict[str, int]:
         | xfrm_counters()
         | xfrm_states()
         | tcp_counters()
+        | cgroup_hooks()
     )
+
+
+@cache
+def cgroup_hooks() -> dict[str, int]:
+    """Enumerators by which the kernel tells the hooks of a cgroup's programs: before 5.15 those of its interface."""
+    own = btf.vmlinux().enum("cgroup_bpf_attach_type")
+    if own is not None:
+        return own
+    attached = btf.vmlinux().enum("bpf_attach_type") or {}
+    return {name.removeprefix("BPF_"): value for name, value in attached.items()}
 
 
 @cache

@@ -20,9 +20,12 @@ Mode = Literal["findings", "summary", "trace"]
 MODES: tuple[Mode, ...] = ("findings", "summary", "trace")
 NAMES = pattern(r"\b(OFF|BIT|SIZE|ENUM)_(\w+)\b")
 VLAN_PRESENT = "VLAN_PRESENT_BIT"
+IPVS_PROPERTY = "IPVS_PROPERTY_BIT"
 # Drop reasons, 0 where the kernel has none of that name.
 REASONS = {"REASON_RCVBUF": "SKB_DROP_REASON_SOCKET_RCVBUFF", "REASON_PROTO_MEM": "SKB_DROP_REASON_PROTO_MEM"}
 TRACEPOINT_NAMES = ("KFREE_SKB_REASON_ARGUMENT", "KFREE_SKB_SOCKET_ARGUMENT")
+# What __cgroup_bpf_run_filter_sock_addr takes has grown twice.
+SOCK_ADDR_NAMES = ("SOCK_ADDR_HAS_FLAGS", "SOCK_ADDR_HAS_LENGTH")
 HEADERS = ("read.h",)
 CALL = "CALL_EXPRESSION"  # where the loader calls the user's expression
 BPF_LOOP = (
@@ -111,7 +114,9 @@ def join(families: tuple[Family, ...], mode: Mode, directory: Path | None = None
         *found,
         *(family.flag for family in families),
         *TRACEPOINT_NAMES,
+        *SOCK_ADDR_NAMES,
         VLAN_PRESENT,
+        IPVS_PROPERTY,
         *REASONS,
         CALL,
         BPF_LOOP,

@@ -23,9 +23,11 @@ PROG_TYPE_SK_LOOKUP, ATTACH_SK_LOOKUP = 30, 36
 PROG_TYPE_XDP = 6
 PROG_TYPE_SCHED_CLS = 3
 PROG_TYPE_CGROUP_SKB = 8
+PROG_TYPE_CGROUP_SOCK_ADDR = 18
 PROG_TYPE_LWT_OUT = 11
 PROG_TYPE_LSM, ATTACH_LSM_MAC = 29, 27
 INGRESS, EGRESS = 0, 1  # BPF_CGROUP_INET_INGRESS, _EGRESS
+CALLS = {8: "bind4", 9: "bind6", 10: "connect4", 11: "connect6", 14: "sendmsg4", 15: "sendmsg6"}
 LOCAL_IN = 1
 DROP = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack(
     "<BBhi", 0x95, 0, 0, 0
@@ -87,7 +89,8 @@ def at_cgroup(directory: Path, hook: int, code: bytes = DROP, name: str = NAME) 
     """For the sockets of the cgroup and of those below, until it is removed; the number of the program."""
     group = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with _loaded(PROG_TYPE_CGROUP_SKB, hook, code, name) as program:
+        kind = PROG_TYPE_CGROUP_SOCK_ADDR if hook in CALLS else PROG_TYPE_CGROUP_SKB
+        with _loaded(kind, hook, code, name) as program:
             _bpf(PROG_ATTACH, bytearray(struct.pack("=IIII", group, program, hook, ALLOW_MULTI)))
             return _number(program)
     finally:

@@ -2,8 +2,9 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from scenarios import bpf_links, traffic
 from scenarios.blame import deaths
 from scenarios.bpf_links import DROP, EGRESS, INGRESS, PASS
 from scenarios.namespaces import Lab, Namespace
+from scenarios.outgoing import Losses, by_this_process
+from scenarios.outgoing import told as sent
 from scenarios.test_cgroups import MOUNT
 from scenarios.test_socket_options import refusing
 from scenarios.whydrop_process import Line, Whydrop, told
@@ -19,6 +22,7 @@ PORT = 5890
 SENT = 3
 IDS = {INGRESS: "bpf.cgroup-ingress", EGRESS: "bpf.cgroup-egress"}
 WAYS = {INGRESS: "ingress", EGRESS: "egress"}
+STREAMS = [hook for hook, way in bpf_links.CALLS.items() if not way.startswith("sendmsg")]
 
 
 @contextmanager
@@ -120,6 +124,67 @@ def test_a_filter_of_the_socket_is_no_program_of_its_cgroup(lab: Lab, whydrop: W
         traffic.datagrams(lab.a, lab.b.v4, [PORT] * SENT)
         for line in deaths(whydrop, lab.b, SENT, PORT):
             assert line["cause"]["id"] == "socket.filter", told(line)
+
+
+def calling(end: Namespace, hook: str, address: str, kind: socket.SocketKind) -> None:
+    """One call that the hook is for: it is refused."""
+    with traffic.open_socket(end, traffic.family_of(address), kind) as made:
+        calls: dict[str, Callable[[tuple[str, int]], object]] = {
+            "bind": made.bind,
+            "connect": made.connect,
+            "sendmsg": partial(made.sendto, b"datagram"),
+        }
+        with pytest.raises(PermissionError):
+            calls[hook[:-1]]((address, PORT))
+
+
+@pytest.mark.parametrize(
+    ("hook", "kind"),
+    [(hook, socket.SOCK_DGRAM) for hook in bpf_links.CALLS]
+    + [(hook, socket.SOCK_STREAM) for hook in STREAMS],
+)
+def test_a_call_that_a_program_of_a_cgroup_refuses(
+    lab: Lab, whydrop: Whydrop, hook: int, kind: socket.SocketKind
+) -> None:
+    way = bpf_links.CALLS[hook]
+    unit = f"whydrop-{lab.a.name}.service"
+    home = f"system.slice/{unit}"
+    (MOUNT / home).mkdir(parents=True)
+    number = bpf_links.at_cgroup(MOUNT / home, hook)
+    where = lab.a if way.startswith("bind") else lab.b
+    address = where.v4 if way.endswith("4") else where.v6
+    losses = Losses(lab.a, whydrop)
+    with living_in(home):
+        for _ in range(SENT):
+            calling(lab.a, way, address, kind)
+        found = losses.deaths(SENT)
+    by_this_process(found)
+    for line in found:
+        shown, thing, packet = told(line), line["object"], line["packet"]
+        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("bpf.cgroup-call", "certain"), shown
+        assert line["source"] == line["where"]["function"] == "__cgroup_bpf_run_filter_sock_addr", shown
+        assert (thing["kind"], thing["id"], thing["tag"]) == ("bpf-program", number, tag_of(number, lab.a)), (
+            shown
+        )
+        assert thing["attached_to"] == f"cgroup /{home} {way}", shown
+        proto = "tcp" if kind == socket.SOCK_STREAM else "udp"
+        assert (packet["proto"], packet["daddr"], packet["dport"]) == (proto, address, PORT), shown
+        assert line["process"]["unit"] == unit, shown
+
+
+def test_a_send_after_one_that_a_cgroup_refuses(lab: Lab, whydrop: Whydrop) -> None:
+    """Each is told once, by what refused it."""
+    home = f"{lab.a.name}-sending"
+    (MOUNT / home).mkdir()
+    losses = Losses(lab.a, whydrop)
+    with living_in(home), traffic.open_socket(lab.a, socket.AF_INET, socket.SOCK_DGRAM) as made:
+        bpf_links.at_cgroup(MOUNT / home, 14)
+        for _ in range(SENT):
+            with pytest.raises(PermissionError):
+                made.sendto(b"datagram", (lab.b.v4, PORT))
+    assert sent(lab.a, (lab.a.v4, "198.51.100.7"), PORT, 1) == ["ENETUNREACH"]
+    found = losses.deaths(SENT + 1)
+    assert [line["cause"]["id"] for line in found] == ["bpf.cgroup-call"] * SENT + ["send.no-route"], found
 
 
 @pytest.mark.parametrize(("mode", "cause"), [("xdpgeneric", "bpf.xdp-generic"), ("xdpdrv", "bpf.xdp-native")])

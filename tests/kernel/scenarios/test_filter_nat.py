@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scenarios import traffic
+from scenarios import ipvs, traffic
 from scenarios.blame import deaths, packets
 from scenarios.firewalls import legacy, legacy_rules, load_modules, nft, nft_rules, the_rule
 from scenarios.namespaces import Lab, Namespace
@@ -38,6 +38,7 @@ FORWARDING = """
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whydrop]:
     """`--port 8080`, for all scenarios here; its recording says the same."""
     load_modules()
+    ipvs.load_modules()
     recording = tmp_path_factory.mktemp("recording") / "nat.whydrop"
     with Whydrop("--port", str(SERVICE), "--write", str(recording)) as running:
         yield running
@@ -87,6 +88,32 @@ def test_legacy_dnat_of_what_is_forwarded(lab: Lab, service: Whydrop) -> None:
     by_nat(found, f"{lab.b.v4} port {SERVICE}")
     assert {line["packet"]["daddr"] for line in found} == {behind}
     assert the_rule(legacy_rules(lab.b), "-A FORWARD").packets == 7
+
+
+@pytest.mark.parametrize("version", ["v4", "v6"])
+def test_what_ipvs_has_sent_to_a_real_server(lab: Lab, service: Whydrop, version: str) -> None:
+    """Without conntrack: the packet itself says nothing of the service. Another service beside it is not meant."""
+    address = getattr(lab.b, version)
+    behind = address[: address.rindex("." if version == "v4" else ":") + 1] + "77"
+    lab.b.set("net/ipv4/ip_forward", 1)
+    lab.b.set("net/ipv6/conf/all/forwarding", 1)
+    nft(
+        lab.b,
+        f"table inet t {{ chain c {{ type filter hook output priority 0; udp dport {BACKEND} drop }} }}",
+    )
+    with (
+        ipvs.service_by_nat(lab.b, address, SERVICE, (behind, BACKEND)),
+        ipvs.service_by_nat(lab.b, address, OTHER, (behind, BACKEND)),
+    ):
+        traffic.datagrams(lab.a, address, [OTHER] * 5, sport=41003)
+        traffic.datagrams(lab.a, address, [SERVICE] * 7, sport=41004)
+        found = deaths(service, lab.b, 7, BACKEND)
+    by_nat(found, "before IPVS sent it to a real server it was udp", f"{address} port {SERVICE}")
+    for line in found:
+        assert (line["packet"]["sport"], line["packet"]["daddr"]) == (41004, behind), told(line)
+        assert line["cause"]["id"] == "netfilter.nft-rule", told(line)
+        (step,) = line["led_by"]
+        assert step["text"].endswith("until IPVS sent it to a real server"), told(line)
 
 
 def test_the_answer_of_a_translated_server(lab: Lab, service: Whydrop) -> None:

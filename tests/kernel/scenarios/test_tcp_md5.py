@@ -86,9 +86,9 @@ AO_CASES = {
         AoKey(b"secret"),
         AoKey(b"secret", 101),
         "TCPAOKeyNotFound",
-        "key id 101 of the segment",
+        "is signed with key id 101",
     ),
-    "another key": (AoKey(b"secret"), AoKey(b"secrets"), "TCPAOBad", "is not that of the socket's key"),
+    "another key": (AoKey(b"secret"), AoKey(b"secrets"), "TCPAOBad", "expects another signature"),
 }
 
 

@@ -43,6 +43,15 @@ def test_by_what_it_was_before(wanted: Filter, sent_on: Drop) -> None:
     )
 
 
+def test_by_what_ipvs_had(make_drop: Callable[..., Drop], make_event: Callable[..., Event]) -> None:
+    moved = Connection("udp", CAME, ANSWER, False, "untracked", by_ipvs=True)
+    drop = make_drop(event=make_event(past=PastNote(moved)))
+    assert found(Filter(dport=((53, 53),)), drop) == MatchResult(
+        "nat", "before IPVS sent it to a real server it was udp 10.9.0.1 port 40000 > 10.96.0.10 port 53"
+    )
+    assert found(Filter(dport=((54, 54),)), drop) is None
+
+
 @pytest.mark.parametrize(
     "wanted",
     [

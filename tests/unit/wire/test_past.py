@@ -51,6 +51,15 @@ def udp(**fields: int) -> PastRecord:
     )
 
 
+def test_what_ipvs_has_changed_has_no_entry() -> None:
+    note = told(udp(has_connection=2)).past
+    assert note is not None
+    assert note.connection is not None
+    assert note.connection.by_ipvs
+    assert note.connection.state == "untracked"
+    assert (note.connection.original.dport, note.connection.reply.sport) == (53, 5353)
+
+
 def told(*records: ctypes.Structure, detail: int = 0) -> Event:
     decoder = Decoder([PAST_NOTE, SOCKET_NOTE], NAMES)
     assert (

@@ -22,14 +22,15 @@ def header(kind: int, layout: type[ctypes.Structure]) -> RecordHeader:
 @pytest.mark.parametrize("known", [0, 7])
 def test_it_has_what_the_record_says(known: int) -> None:
     decoder = Decoder([SEND_NOTE], NAMES)
-    made = SendRecord(header(RECORD_SEND, SendRecord), -90, 1000, known, known * 200, known * 300)
+    values = (known, known * 200, known * 300, known + 3 if known else 0)
+    made = SendRecord(header(RECORD_SEND, SendRecord), -90, 1000, *values)
     assert decoder.feed(bytes(made)) is None, "the DROP record comes after it"
     event = decoder.feed(
         bytes(DropRecord(header(RECORD_DROP, DropRecord), source=SOURCES.index("ip_local_error")))
     )
     assert event is not None
     assert event.source == "ip_local_error"
-    assert event.send == SendNote(90, 1000, known or None, known * 200 or None, known * 300 or None)
+    assert event.send == SendNote(90, 1000, *(value or None for value in values))
 
 
 def test_all_code_has_its_place() -> None:

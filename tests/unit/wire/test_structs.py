@@ -295,6 +295,8 @@ def test_enumerators(compiler: dict[str, int]) -> None:
     notes = {f"NOTE_{word.upper().replace('-', '_')}": number for number, word in drop._NOTES.items()}
     assert {name: compiler[name] for name in enumerators()} == {
         **{name: number for name, number in records.items() if name.startswith("RECORD_")},
+        "CONNECTION_OF_CONNTRACK": 1,
+        "CONNECTION_OF_IPVS": past._OF_IPVS,
         "POLICY_UNKNOWN": 0,
         "POLICY_NONE": ipsec._NONE,
         "POLICY_FOUND": ipsec._FOUND,

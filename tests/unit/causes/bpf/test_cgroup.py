@@ -1,8 +1,10 @@
 """What a program of a cgroup refuses: which one, of which cgroup, and whose it is."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from dropwatch.host.socket_options import SocketOptions
 from dropwatch.host.sockets import PortSocket, PortSockets
 from dropwatch.model.culprits import Task
 from dropwatch.model.drop import Drop, Process
+from dropwatch.model.send import SendNote
 from tests.unit.causes.verdicts import Judged, commands, said
 from tests.unit.told_host import ToldHost
 
@@ -162,3 +165,49 @@ def test_what_it_is_not(
     """What a silent kernel drops there may be anything."""
     cause, _ = judged(died(reason, place, notes=notes, cgroup=GROUP), receiving(SocketOptions(), *programs))
     assert cause is None or not cause.startswith("bpf."), cause
+
+
+CALLS = {8: "bind4", 9: "bind6", 10: "connect4", 11: "connect6", 14: "sendmsg4", 15: "sendmsg6"}
+
+
+def refusing(died: Died, hook: int | None, error: int = errno.EPERM, **event: Any) -> Drop:
+    function = "__cgroup_bpf_run_filter_sock_addr"
+    note = SendNote(error, 1000, hook=hook)
+    return died(None, function, source=function, send=note, direction="out", cgroup=GROUP, **event)
+
+
+@pytest.mark.parametrize("hook", CALLS)
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EMSGSIZE, errno.EACCES])
+def test_a_call_that_it_refuses(died: Died, judged: Judged, hook: int, error: int) -> None:
+    """Whatever error it chooses."""
+    asked = []
+
+    def programs(netns: int, cgroup: int, hook: int, not_before_ns: int) -> tuple[CgroupProgram, ...]:
+        asked.append((cgroup, hook))
+        return (ONE,)
+
+    told = ToldHost(cgroup_programs=programs, program_keepers=KEPT, last_change=0)
+    cause, verdict = judged(refusing(died, hook, error), told)
+    assert (cause, verdict.confidence) == ("bpf.cgroup-call", "certain")
+    assert asked == [(GROUP, hook)]
+    assert verdict.culprit.attached_to == f"cgroup /app {CALLS[hook]}"
+    assert f"it returned {errno.errorcode[error]}: no packet was created" in said(verdict)
+    assert f"bpftool cgroup detach /sys/fs/cgroup/app {CALLS[hook]} id 77" in commands(verdict)
+
+
+def test_a_call_by_one_of_two(died: Died, judged: Judged) -> None:
+    cause, verdict = judged(refusing(died, 10), host(ONE, OTHER))
+    assert (cause, verdict.confidence, verdict.culprit) == ("bpf.cgroup-call", "likely", None)
+
+
+def test_a_hook_that_is_not_known_is_not_explained(died: Died, judged: Judged) -> None:
+    cause, _ = judged(refusing(died, 99), host(ONE))
+    assert cause is None
+
+
+def test_what_systemd_made_of_a_port(died: Died, judged: Judged) -> None:
+    binding = replace(FIREWALL, program=Program(81, "sd_bind4"))
+    _, verdict = judged(refusing(died, 8), host(binding))
+    assert verdict.culprit.unit == "web.service"
+    assert "systemd makes it of SocketBindDeny= of web.service" in said(verdict)
+    assert commands(verdict)[0] == "systemctl show -p SocketBindAllow,SocketBindDeny web.service"

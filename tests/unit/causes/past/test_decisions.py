@@ -100,6 +100,15 @@ def test_a_change_of_ipvs_is_no_rule(of_connection: Callable[..., Drop]) -> None
     assert found.culprit is None
 
 
+def test_what_ipvs_sent_to_a_real_server(of_connection: Callable[..., Drop]) -> None:
+    """A probe saw it, and no rule does that."""
+    sent = to_a_service(by_ipvs=True, state="untracked", destination_nat=False)
+    found = the_one(of_connection(sent), rules(DNAT))
+    assert found.text == "was for 10.96.0.10:53 until IPVS sent it to a real server"
+    assert (found.confidence, found.culprit) == ("certain", None)
+    assert found.evidence == ("probe ip_vs_nat_xmit, which had this packet before",)
+
+
 def test_what_was_not_yet_translated(
     of_connection: Callable[..., Drop], make_packet: Callable[..., Packet]
 ) -> None:

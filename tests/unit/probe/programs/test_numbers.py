@@ -15,8 +15,10 @@ from dropwatch.probe import resent, xdp
 from dropwatch.probe.attach_drop import AGAIN, SEGMENT
 from dropwatch.probe.families import (
     ANSWERS,
+    CGROUP_CALLS,
     CHANGES,
     FAMILIES,
+    IPVS,
     RESENT,
     SENDS,
     SOLICIT,
@@ -170,6 +172,7 @@ def test_families_are_switched_off_in_the_same_text() -> None:
     assert switched == {(flag, value) for flag in flags for value in (0, 1)}
     assert flags == set(re.findall(r"\bHAS_\w+", with_all.text.text)) - {BPF_LOOP} | {
         XFRM_OUTPUT.flag,
+        CGROUP_CALLS.flag,
         CHANGES.flag,
         WIREGUARD.flag,
         XDP.flag,
@@ -227,7 +230,7 @@ def test_hooks_and_functions_belong_together() -> None:
             used -= {program for hook in CHANGES.hooks for program in hook.programs}
         assert set(re.findall(r"^int (\w+)\(struct (?:pt_regs|bpf_raw)", text, re.M)) == used - BASE
         asked_of_a_death = re.search(rf"\b{family.flag}( &&| \?|\))", dying) is not None
-        of_others = (CHANGES, RESENT, SENDS, SOLICIT, WIREGUARD, XDP)
+        of_others = (CHANGES, IPVS, RESENT, SENDS, SOLICIT, WIREGUARD, XDP)
         assert family.needs or family in of_others or asked_of_a_death
 
 
