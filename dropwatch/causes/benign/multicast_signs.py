@@ -82,7 +82,8 @@ def _is_for_this_host(drop: Drop, host: Host) -> bool:
 
 
 def _something_went(drop: Drop, host: Host) -> bool:
-    return pinned.changed_since(drop, host, "departures")
+    """Who asks whether an address is free, or joins before he has one, waits for no reply."""
+    return not _is_from_nobody(drop.packet) and pinned.changed_since(drop, host, "departures")
 
 
 def message_of_switches(drop: Drop, host: Host) -> Verdict | None:
@@ -106,8 +107,13 @@ def _comes_again(packet: Packet) -> bool:
         return True
     if packet.proto != "icmp6" or packet.saddr is None:
         return False
-    is_dad = packet.icmp_type == _NEIGHBOUR_SOLICITATION and packet.saddr.is_unspecified
+    is_dad = packet.icmp_type == _NEIGHBOUR_SOLICITATION and _is_from_nobody(packet)
     return is_dad or packet.icmp_type in MLD | {_ROUTER_SOLICITATION}
+
+
+def _is_from_nobody(packet: Packet) -> bool:
+    """From an address that is not its sender's yet."""
+    return packet.saddr is not None and packet.saddr.is_unspecified
 
 
 def kept_in(drop: Drop, host: Host) -> Verdict | None:

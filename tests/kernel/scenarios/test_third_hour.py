@@ -76,39 +76,6 @@ def is_reset(end: socket.socket) -> bool:
     return False
 
 
-def a_reader_that_rests(lan: Office) -> None:
-    """Its window closes, the sender asks whether it has opened, and then it reads on; also urgent data."""
-    client, server = lan.hosts[:2]
-    for family in BOTH:
-        with open_socket(server, family, socket.SOCK_STREAM) as listening:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-            listening.bind((address_of(server, family), 2424))
-            listening.listen()
-            with open_socket(client, family, socket.SOCK_STREAM) as made:
-                made.connect((address_of(server, family), 2424))
-                other, _ = listening.accept()
-                with other:
-                    made.setblocking(False)
-                    sent = 0
-                    for _ in range(2000):
-                        try:
-                            sent += made.send(bytes(1000))
-                        except BlockingIOError:
-                            break
-                    eventually(partial(probes, client), "the window is probed")
-                    made.setblocking(True)
-                    other.settimeout(60)
-                    while sent:
-                        sent -= len(other.recv(1 << 16))
-                    made.send(b"!", socket.MSG_OOB)
-                    made.sendall(b"done")
-                    assert other.recv(100) == b"done"
-
-
-def probes(client: Namespace) -> bool:
-    return "persist" in client.run("ss -Hto dport = :2424").stdout
-
-
 def without_chatter(*hosts: Namespace) -> None:
     """Interfaces that are made from now on have no IPv6, whose first messages come before the other end is there."""
     for host in hosts:
@@ -273,7 +240,7 @@ def large_datagrams(lan: Office) -> None:
 
 
 PARTS = (
-    *(starts_up, connections_that_end_in_every_way, a_reader_that_rests, tunnels_carry, a_wireguard_tunnel),
+    *(starts_up, connections_that_end_in_every_way, tunnels_carry, a_wireguard_tunnel),
     *(an_ipsec_tunnel_is_rekeyed, a_router_appears, groups_are_asked_for, sniffers, a_vlan_of_ones_own),
     *(large_datagrams,),
 )
