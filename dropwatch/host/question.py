@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from typing import Any, Generic, Self, TypeVar, TypeVarTuple, get_origin, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_origin, get_type_hints, overload
 
 from dropwatch.errors import WhydropError
 from dropwatch.host.freshness import Freshness
@@ -22,9 +22,21 @@ _LONG_S = 0.05  # an ordinary drop takes less, also on a slow machine
 _OWNER_NS = 1_000_000_000  # how long whose a namespace is is believed: it decides of time only
 _MOST_FAILURES = 64  # one user can have many namespaces, each of which fails
 
-Given = TypeVarTuple("Given")
 Answer = TypeVar("Answer")
 Read = TypeVar("Read")
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, TypeVarTuple, Unpack
+
+    Given = TypeVarTuple("Given")
+else:  # Python has them from 3.11 on, and nobody asks at run time
+    Given = TypeVar("Given")
+
+    class Unpack:
+        """Of one variable it is that variable."""
+
+        def __class_getitem__(cls, given: Any) -> Any:
+            return given
 
 
 class Asked:
@@ -172,18 +184,18 @@ class Question(ABC):
         return get_type_hints(self.function)["return"]
 
 
-class _Remembered(Question, Generic[*Given, Answer]):
+class _Remembered(Question, Generic[Unpack[Given], Answer]):
     def __init__(
-        self, function: Callable[[Any, *Given], Answer], what: str, sparing: int, *, tells_age: bool
+        self, function: Callable[[Any, Unpack[Given]], Answer], what: str, sparing: int, *, tells_age: bool
     ) -> None:
         super().__init__(function)
         self._what, self._sparing, self._tells_age = what, sparing, tells_age
 
     @overload
-    def __get__(self, host: None, owner: type) -> Self: ...
+    def __get__(self, host: None, owner: type) -> "Self": ...
 
     @overload
-    def __get__(self, host: Asked, owner: type) -> Callable[[*Given, int], Answer | None]: ...
+    def __get__(self, host: Asked, owner: type) -> Callable[[Unpack[Given], int], Answer | None]: ...
 
     def __get__(self, host: Asked | None, owner: type) -> Any:
         return self if host is None else lambda *arguments: host.ask(self, arguments)
@@ -203,16 +215,16 @@ class _Remembered(Question, Generic[*Given, Answer]):
         return super().answer_type | None
 
 
-class _Plain(Question, Generic[*Given, Answer]):
-    def __init__(self, function: Callable[[Any, *Given], Answer], *, tells_end: bool) -> None:
+class _Plain(Question, Generic[Unpack[Given], Answer]):
+    def __init__(self, function: Callable[[Any, Unpack[Given]], Answer], *, tells_end: bool) -> None:
         super().__init__(function)
         self._tells_end = tells_end
 
     @overload
-    def __get__(self, host: None, owner: type) -> Self: ...
+    def __get__(self, host: None, owner: type) -> "Self": ...
 
     @overload
-    def __get__(self, host: Asked, owner: type) -> Callable[[*Given], Answer]: ...
+    def __get__(self, host: Asked, owner: type) -> Callable[[Unpack[Given]], Answer]: ...
 
     def __get__(self, host: Asked | None, owner: type) -> Any:
         return self if host is None else lambda *arguments: host.ask(self, arguments)
@@ -226,7 +238,7 @@ class _Plain(Question, Generic[*Given, Answer]):
 
 def question(
     what: str, *, sparing: int = 0, tells_age: bool = False
-) -> Callable[[Callable[[Any, *Given], Answer]], _Remembered[*Given, Answer]]:
+) -> Callable[[Callable[[Any, Unpack[Given]], Answer]], _Remembered[Unpack[Given], Answer]]:
     """A question about a network namespace, whose inode is its first argument; `what` is what it reads, in words.
 
     Whoever asks adds the monotonic time of the drop: `host.mtu(inode, "eth0", not_before_ns)`. An answer is given again
@@ -236,7 +248,7 @@ def question(
     return partial(_Remembered, what=what, sparing=sparing, tells_age=tells_age)
 
 
-def plain_question(function: Callable[[Any, *Given], Answer]) -> _Plain[*Given, Answer]:
+def plain_question(function: Callable[[Any, Unpack[Given]], Answer]) -> _Plain[Unpack[Given], Answer]:
     """A question whose method remembers for itself.
 
     Where it fails the answer is None, or nothing where there are several. It is for one drop only.
@@ -244,7 +256,7 @@ def plain_question(function: Callable[[Any, *Given], Answer]) -> _Plain[*Given, 
     return _Plain(function, tells_end=False)
 
 
-def lasting_question(function: Callable[[Any, *Given], Answer]) -> _Plain[*Given, Answer]:
+def lasting_question(function: Callable[[Any, Unpack[Given]], Answer]) -> _Plain[Unpack[Given], Answer]:
     """The same of one whose method tells host.freshness for how long the answer is good, unless it is so for ever."""
     return _Plain(function, tells_end=True)
 

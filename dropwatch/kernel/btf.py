@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.kernel.libbpf import find_libbpf, pointer
 from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
@@ -63,12 +64,7 @@ class _Type(ctypes.Structure):
 @cache
 def libbpf() -> ctypes.CDLL:
     """The library, loaded once. Raises CannotRunHere where there is none."""
-    try:
-        lib = ctypes.CDLL("libbpf.so.1", use_errno=True)
-    except OSError as error:
-        raise CannotRunHere(
-            f"libbpf cannot be loaded: {error}", "install it (Debian: apt install libbpf1); bcc needs it too"
-        ) from error
+    _, lib = find_libbpf()
     lib.libbpf_set_print.argtypes = [ctypes.c_void_p]
     lib.libbpf_set_print(None)
     lib.btf__load_vmlinux_btf.restype = ctypes.c_void_p
@@ -254,10 +250,15 @@ class Btf:
 @cache
 def vmlinux() -> Btf:
     """BTF of the kernel itself. Raises CannotRunHere where there is none."""
-    handle = libbpf().btf__load_vmlinux_btf()
-    if not handle:
+    handle = pointer(libbpf().btf__load_vmlinux_btf())
+    if handle is None and _VMLINUX.exists():
         raise CannotRunHere(
-            "this kernel carries no BTF (/sys/kernel/btf/vmlinux cannot be read)",
+            "this kernel's BTF cannot be read (/sys/kernel/btf/vmlinux)",
+            "libbpf may be older than the kernel: install a newer one; whydrop check names it",
+        )
+    if handle is None:
+        raise CannotRunHere(
+            "this kernel carries no BTF (there is no /sys/kernel/btf/vmlinux)",
             "run a kernel built with CONFIG_DEBUG_INFO_BTF=y; distribution kernels since 2021 are",
         )
     return Btf(handle)
@@ -270,8 +271,8 @@ def module(name: str) -> Btf | None:
 
 @cache
 def _module(name: str) -> Btf | None:
-    handle = libbpf().btf__load_module_btf(name.encode(), vmlinux()._handle)
-    if not handle:
+    handle = pointer(libbpf().btf__load_module_btf(name.encode(), vmlinux()._handle))
+    if handle is None:
         return None
     _modules.append(handle)
     return Btf(handle)

@@ -8,9 +8,13 @@ import os
 import struct
 import sys
 from contextlib import ExitStack
-from typing import Self
+from typing import TYPE_CHECKING
 
 from dropwatch.kernel import system_calls
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 _MAP_CREATE, _PROG_LOAD, _TEST_RUN = 0, 5, 10
 _PERCPU_ARRAY, _RAW_TRACEPOINT = 6, 17  # enum bpf_map_type, bpf_prog_type
@@ -27,7 +31,7 @@ class Memory:
         self._open = ExitStack()
         self._reading: int | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,7 +1,6 @@
 """Reads symbols/*.toml: what the kernel's drop reasons, functions and layers mean, in words."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, lru_cache
 from types import MappingProxyType
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.pattern import pattern
+from dropwatch.names import toml
 from dropwatch.resources import resource_dir
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _entries(file: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _entry(table: str) -> tuple[str, dict[str, Any]]:
-    ((name, entry),) = tomllib.loads(table).items()
+    ((name, entry),) = toml.loads(table).items()
     return name, entry | {"layer": None if entry["layer"] == "any" else entry["layer"]}
 
 
@@ -185,7 +185,7 @@ def _tables(file: str) -> Mapping[str, str]:
 
 @cache
 def _read(file: str) -> dict[str, dict[str, Any]]:
-    return tomllib.loads(_text(file))
+    return toml.loads(_text(file))
 
 
 def _text(file: str) -> str:

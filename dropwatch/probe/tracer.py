@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING
 
 from dropwatch.kernel import btf
 from dropwatch.kernel.kallsyms import Kallsyms
@@ -52,6 +52,10 @@ from dropwatch.wire.decoder import (
 from dropwatch.wire.drop import SOURCES
 from dropwatch.wire.header import RecordHeader
 from dropwatch.wire.near import RawNear
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 # Records taken from the ring before they are worked on: under a flood the ring never gets empty.
 _BATCH = 4096
@@ -122,7 +126,7 @@ class Tracer(KernelRows):
     def blind_spots(self) -> tuple[str, ...]:
         return tuple(self._blind_spots)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         try:
             self._start_with_what_is_accepted()
         except BaseException:

@@ -101,8 +101,14 @@ def _line(item: Item) -> bytes:
 
 def _packed(text: bytes | bytearray) -> bytes:
     """Less tightly where a reader would not believe how much it unpacks to."""
-    packed = zlib.compress(text, _LEVEL, _GZIP_BITS)
-    return packed if len(text) <= _RATIO * len(packed) else zlib.compress(text, _NOT_AT_ALL, _GZIP_BITS)
+    packed = gzipped(text, _LEVEL)
+    return packed if len(text) <= _RATIO * len(packed) else gzipped(text, _NOT_AT_ALL)
+
+
+def gzipped(text: bytes | bytearray, level: int) -> bytes:
+    """One member, without a time in its header."""
+    packer = zlib.compressobj(level, wbits=_GZIP_BITS)
+    return packer.compress(text) + packer.flush()
 
 
 def _check_format(start: bytes, path: Path) -> None:

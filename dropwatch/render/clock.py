@@ -1,6 +1,6 @@
 """How a time of day is written, as the user chose it with --time."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Literal, get_args
 
 Times = Literal["clock", "date", "utc", "epoch", "none"]
@@ -17,7 +17,7 @@ def time_words(seconds: float, times: Times) -> str:
     if times == "epoch":
         return f"{seconds:.6f}"
     if times == "utc":
-        whole = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
+        whole = datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="microseconds")
         return f"{whole.removesuffix('+00:00')}Z"
     if times == "date":
         return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S.%f %z}"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from dropwatch.aggregate.difference import exact
 from dropwatch.model.difference import Change, Difference, What
@@ -66,7 +66,7 @@ def difference_json(found: Difference) -> Iterator[str]:
 
 
 def _side(name: str, report: Report, layout: Layout) -> list[str]:
-    began = f"{datetime.fromtimestamp(report.began, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    began = f"{datetime.fromtimestamp(report.began, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     watched = "" if report.seconds is None else f", {report.seconds:.1f} s"
     packets, sorts = _number(_packets(report), "dropped packet"), _number(len(report.sorts), "sort")
     text = f"{report.source}: {began}{watched}, Linux {report.kernel}: {packets} of {sorts}"

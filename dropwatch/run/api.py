@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from dropwatch.errors import WrongUsage
 from dropwatch.recording import new_file
@@ -20,6 +20,9 @@ from dropwatch.run.stop import Stop
 from dropwatch.run.wanted import values
 from dropwatch.run.wanted.doubts import doubts
 from dropwatch.run.wanted.words import filter_of, on_this_host, recorded_filter
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _One = str | int | IPv4Address | IPv6Address | IPv4Network | IPv6Network
 Word = _One | Iterable[_One]
@@ -61,7 +64,7 @@ def live(
     all: bool = False,
     light: bool = False,
     write: str | Path | None = None,
-    **wanted: Unpack[FilterWords],
+    **wanted: "Unpack[FilterWords]",
 ) -> Run:
     """A run on this host, as root: `with live(dport=5000) as run: for finding in run: ...`.
 
@@ -93,7 +96,7 @@ def replay(
     count: int | None = None,
     all: bool = False,
     write: str | Path | None = None,
-    **wanted: Unpack[FilterWords],
+    **wanted: "Unpack[FilterWords]",
 ) -> Run:
     """The drops in a recording, judged again: `with replay("drops.whydrop") as run: for finding in run: ...`.
 

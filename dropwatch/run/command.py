@@ -44,15 +44,19 @@ class Command:
 
     def start(self) -> None:
         """Raises WrongUsage when the system cannot execute it."""
-        group = 0 if self._own_group else None
-        prctl = ctypes.CDLL(None).prctl  # before the fork
+        prctl, own_group = ctypes.CDLL(None).prctl, self._own_group  # before the fork
+
+        def in_child() -> None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if own_group:
+                os.setpgid(0, 0)
+
         try:
             self._process = subprocess.Popen(
                 self._argv,
                 stdout=2,
                 env=environment_of_caller(),
-                process_group=group,
-                preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM),
+                preexec_fn=in_child,
             )
         except OSError as error:
             raise WrongUsage(

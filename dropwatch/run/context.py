@@ -5,12 +5,15 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Finding, Totals
 from dropwatch.model.nothing import Nothing
 from dropwatch.run.stop import Stop
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Face(Protocol):
@@ -59,7 +62,7 @@ class Run(ABC):
         self.last_words = ""
         self.nothing: Nothing | None = None  # what it knows where nothing matched
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         with contextlib.ExitStack() as contexts:
             self._open(contexts)
             self._contexts = contexts.pop_all()

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from dropwatch.host.netns.netns import netns_name, own_inode
@@ -146,7 +146,7 @@ def show_replay(
 
 
 def _opening(path: Path, start: Start, layout: Layout) -> str:
-    began = f"{datetime.fromtimestamp(start.began, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    began = f"{datetime.fromtimestamp(start.began, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     what = "with other addresses, " if start.anonymized else ""
     text = f"replaying {path}: recorded {began}, {what}Linux {start.kernel}, whydrop {start.program}"
     return "".join(f"{line}\n" for line in layout.paragraph(printable(text), "whydrop: ", "  "))

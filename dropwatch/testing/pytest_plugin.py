@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from dropwatch.run.api import FilterWords
 
 _LINGER_SECONDS = 0.5  # what was sent last has to arrive, and to die
@@ -24,7 +26,7 @@ def no_drops() -> Callable[..., AbstractContextManager[None]]:
 
 
 @contextmanager
-def _no_drops(**wanted: Unpack["FilterWords"]) -> Iterator[None]:
+def _no_drops(**wanted: "Unpack[FilterWords]") -> Iterator[None]:
     # What is imported here costs nothing to those who do not use it.
     from dropwatch.errors import CannotRunHere
     from dropwatch.run.api import live

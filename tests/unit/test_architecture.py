@@ -3,11 +3,11 @@
 import ast
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 
 import pytest
 
+from dropwatch.names import toml
 from dropwatch.resources import resource_dir
 
 PACKAGE = resource_dir("bpf").parent / "dropwatch"
@@ -28,7 +28,7 @@ LAYERS = (
     {"errors", "resources"},
 )
 LOOSE = {"__init__.py", "errors.py", "resources.py"}
-DEPENDENCIES = {"bcc", "click", "jinja2", "markupsafe"}
+DEPENDENCIES = {"bcc", "click", "jinja2", "markupsafe", "tomli"}
 MAY_IMPORT_PYTEST = {"testing"}
 FOR_PROGRAMS = {"errors", "model", "run"}  # what `from dropwatch import ...` gives
 MAY_IMPORT_BCC = {"probe/programs/compiler.py"}
@@ -64,6 +64,17 @@ def imported(name: str) -> Iterator[str]:
             assert node.level == 0, f"{name}: a relative import"
             assert node.module is not None
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def for_types_only(name: str) -> set[str]:
+    """What only mypy imports, which has it."""
+    return {
+        statement.module or ""
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for statement in node.body
+        if isinstance(statement, ast.ImportFrom)
+    } & {"typing_extensions"}
 
 
 def own_rooms(name: str) -> set[str]:
@@ -153,6 +164,7 @@ def test_no_smaller_room_imports_in_a_circle(name: str) -> None:
 @modules
 def test_only_the_promised_dependencies(name: str) -> None:
     foreign = {full.partition(".")[0] for full in imported(name)} - sys.stdlib_module_names - {"dropwatch"}
+    foreign -= for_types_only(name)
     assert foreign <= DEPENDENCIES | ({"pytest"} if room(name) in MAY_IMPORT_PYTEST else set())
     if name not in MAY_IMPORT_BCC:
         assert "bcc" not in foreign
@@ -234,7 +246,7 @@ SOURCES = sorted(
 
 def test_no_number_of_a_drop_reason_is_written_down() -> None:
     """They differ from kernel to kernel. Neither `2: "NO_SOCKET"` nor `NO_SOCKET = 2`, for any reason we know."""
-    known = tomllib.loads((resource_dir("symbols") / "reasons.toml").read_text(encoding="utf-8"))
+    known = toml.loads((resource_dir("symbols") / "reasons.toml").read_text(encoding="utf-8"))
     names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
     before = re.compile(rf"""\b(0x)?\d+\s*[:=,]\s*["']?(SKB_DROP_REASON_\w+|[A-Z_]*DROP\b|(?:{names})\b)""")
     after = re.compile(rf"""\b(SKB_DROP_REASON_\w+|(?:SKB_DROP_REASON_)?(?:{names}))["']?\s*[:=]\s*(0x)?\d""")

@@ -1,6 +1,5 @@
 """What a live run cannot do without, and whether this machine and this user have it: tried, never guessed."""
 
-import ctypes
 import os
 import platform
 import pwd
@@ -8,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.kernel.libbpf import find_libbpf
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.fact import Fact
 from dropwatch.privilege.capabilities import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN
@@ -106,11 +106,10 @@ def _programs(modes: tuple[Mode, ...]) -> Fact:
 
 def _libbpf() -> Fact:
     try:
-        ctypes.CDLL("libbpf.so.1")
-    except OSError as error:
-        text = f"libbpf cannot be loaded: {error}"
-        return Fact("libbpf", False, text, "install it: apt install libbpf1 (Debian, Ubuntu)", vital=True)
-    return Fact("libbpf", True, "libbpf.so.1", vital=True)
+        name, _ = find_libbpf()
+    except CannotRunHere as error:
+        return Fact("libbpf", False, error.message, error.hint, vital=True)
+    return Fact("libbpf", True, name, vital=True)
 
 
 def _btf() -> Fact:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
+from dropwatch.kernel.libbpf import pointer
 
 _TAKE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 
@@ -24,8 +25,8 @@ class Ring:
             return take(ctypes.string_at(data, size))
 
         self._taken = _TAKE(taken)  # libbpf keeps its address
-        self._ring = self._lib.ring_buffer__new(descriptor, self._taken, None, None)
-        if not self._ring:
+        self._ring = pointer(self._lib.ring_buffer__new(descriptor, self._taken, None, None))
+        if self._ring is None:
             raise CannotRunHere(
                 "the BPF ring buffer cannot be read", "whydrop check tells what this host can do"
             )
@@ -35,6 +36,6 @@ class Ring:
         self._lib.ring_buffer__poll(self._ring, timeout_ms)
 
     def close(self) -> None:
-        if self._ring:
+        if self._ring is not None:
             self._lib.ring_buffer__free(self._ring)
             self._ring = None

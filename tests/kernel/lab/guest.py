@@ -8,10 +8,14 @@ import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO
 
 from lab.fetch import Fetched
 from lab.initramfs import pack
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 MEMORY = "2G"
 TAIL = 60  # lines of the console that go into a report
@@ -63,7 +67,7 @@ class Guest:
         stage2.write_text(self._stage2(command, cwd, env))
         stage2.chmod(0o755)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         if self._interactive:
             self._qemu = subprocess.Popen([*self._words(), "-serial", "mon:stdio"])
             return self

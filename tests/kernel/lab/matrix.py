@@ -1,8 +1,9 @@
 """Reads matrix.toml: which kernels the scenarios run on."""
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from dropwatch.names import toml
 
 MATRIX = Path(__file__).parent.parent / "matrix.toml"
 
@@ -23,7 +24,7 @@ def kernels(wanted: str = "") -> tuple[Kernel, ...]:
     """
     known = {
         entry["label"]: Kernel(entry["label"], tuple(entry["suites"]), frozenset(entry["lacks"]))
-        for entry in tomllib.loads(MATRIX.read_text())["kernel"]
+        for entry in toml.loads(MATRIX.read_text())["kernel"]
     }
     labels = wanted.replace(",", " ").split()
     for label in labels:

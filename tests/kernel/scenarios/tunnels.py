@@ -7,10 +7,14 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING
 
 from scenarios.namespaces import Lab, Namespace
 from scenarios.traffic import family_of, open_socket
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 KEYS: list[str] = []  # all that were ever made: none of them may be shown
@@ -80,7 +84,7 @@ class Way:
             made.bind((self.inner[1], self.port))
             yield Reader(made)
 
-    def but(self, **changes: object) -> Self:
+    def but(self, **changes: object) -> "Self":
         """The same way with something else about it, to be configured at one of the ends."""
         return replace(self, **changes)  # type: ignore[arg-type]
 

@@ -13,10 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any
 
 import json_lines
 from scenarios.waiting import eventually
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 WHYDROP = Path(__file__).parents[3] / ".venv" / "bin" / "whydrop"
 PATIENCE = 300.0  # seconds; under emulation on a busy host everything takes its time
@@ -58,7 +62,7 @@ class Whydrop:
         self._changed = threading.Condition()
         self._stdout_ended = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         self._home = tempfile.TemporaryDirectory(prefix="whydrop-run-")
         ready = Path(self._home.name, "ready")
         words = [str(WHYDROP), *self._options, "--json", "--ready-file", str(ready)]

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from dropwatch.aggregate.difference import difference
 from dropwatch.errors import WhydropError
 from dropwatch.recording.anonymize import Editor
-from dropwatch.recording.members import opening, pack
+from dropwatch.recording.members import gzipped, opening, pack
 from dropwatch.recording.recording import Recorded, Recording
 from dropwatch.render.difference import difference_json, difference_text
 from dropwatch.render.layout import Layout
@@ -127,8 +126,8 @@ def test_any_file_is_read_as_far_as_it_goes(data: bytes) -> None:
 
 @given(changed(LINES))
 def test_any_line_is_an_item_or_refused(line: bytes) -> None:
-    start = zlib.compress(LINES[1] + b"\n", 6, 16 + zlib.MAX_WBITS)
-    assert len(read(opening("1") + start + zlib.compress(line + b"\n", 6, 16 + zlib.MAX_WBITS))) <= 2
+    start = gzipped(LINES[1] + b"\n", 6)
+    assert len(read(opening("1") + start + gzipped(line + b"\n", 6))) <= 2
 
 
 @st.composite

@@ -4,9 +4,13 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
 from dropwatch.host import netlink
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 ERROR, DONE = 2, 3
 MULTI, DUMP_INTR, CAPPED, ACK_TLVS = 0x2, 0x10, 0x100, 0x200
@@ -72,7 +76,7 @@ class FakeSocket:
         self.most_seen = b""
         self.closed = False
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(

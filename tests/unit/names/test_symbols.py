@@ -1,14 +1,13 @@
 """The words of symbols/*.toml: complete for every kernel we have seen, consistent, and free of numbers."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dropwatch.names import symbols
+from dropwatch.names import symbols, toml
 from dropwatch.resources import resource_dir
 
 CAPTURED = sorted((Path(__file__).parents[1] / "data").glob("reasons-*.txt"))
@@ -135,7 +134,7 @@ def test_symbols_hold_no_numbers() -> None:
             )
 
     for path in resource_dir("symbols").glob("*.toml"):
-        found = list(values(tomllib.loads(path.read_text(encoding="utf-8"))))
+        found = list(values(toml.loads(path.read_text(encoding="utf-8"))))
         assert found
         assert {type(value) for value in found} <= {str, bool}, path.name
 
@@ -144,6 +143,6 @@ def test_symbols_hold_no_numbers() -> None:
     ("file", "table"), [("reasons", symbols.reasons()), ("functions", symbols.functions())]
 )
 def test_every_table_of_a_file_is_found_by_itself(file: str, table: dict[str, Any]) -> None:
-    whole = tomllib.loads((resource_dir("symbols") / f"{file}.toml").read_text(encoding="utf-8"))
+    whole = toml.loads((resource_dir("symbols") / f"{file}.toml").read_text(encoding="utf-8"))
     assert list(table) == list(whole)
     assert [words.text for words in table.values()] == [entry["text"] for entry in whole.values()]

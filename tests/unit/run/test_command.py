@@ -101,7 +101,7 @@ def test_one_that_refuses_to_end_is_killed_and_impatience_shortens_the_wait(
         f"import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write({writing}, b'x')"
     )
     command = Command((sys.executable, "-c", f"{script}; time.sleep(60)"))
-    command._process = subprocess.Popen(command._argv, pass_fds=(writing,), process_group=0)
+    command._process = subprocess.Popen(command._argv, pass_fds=(writing,), start_new_session=True)
     os.close(writing)
     assert os.read(reading, 1) == b"x"
     os.close(reading)

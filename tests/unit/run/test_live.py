@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +29,9 @@ from dropwatch.run.stop import Stop
 from dropwatch.wire.near import RawNear
 from tests.unit.aggregate.test_journeys import udp
 from tests.unit.told_host import ToldHost
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Symbols:
@@ -59,7 +62,7 @@ class Probes:
         self.calls: list[str] = []
         made.append(self)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
+from dropwatch.names import toml
 from dropwatch.resources import resource_dir
 
 PLUGIN = "dropwatch.testing.pytest_plugin"
@@ -105,5 +105,5 @@ def test_it():
 
 
 def test_pytest_finds_it_by_itself() -> None:
-    project = tomllib.loads((resource_dir("bpf").parent / "pyproject.toml").read_text())["project"]
+    project = toml.loads((resource_dir("bpf").parent / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {PLUGIN: PLUGIN}

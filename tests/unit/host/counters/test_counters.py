@@ -2,7 +2,6 @@
 
 import socket
 import struct
-import tomllib
 
 import pytest
 
@@ -12,7 +11,7 @@ from dropwatch.host.netlink import attribute
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.model.drop import Netns
 from dropwatch.model.summary import Counter, Outside
-from dropwatch.names import symbols
+from dropwatch.names import symbols, toml
 from dropwatch.resources import resource_dir
 
 SNMP = """Ip: Forwarding DefaultTTL InHdrErrors
@@ -168,7 +167,7 @@ def test_what_cannot_be_read_is_a_blind_spot_and_one_that_is_gone_is_not() -> No
 
 
 def test_every_counter_has_words() -> None:
-    known = tomllib.loads((resource_dir("symbols") / "counters.toml").read_text())
+    known = toml.loads((resource_dir("symbols") / "counters.toml").read_text())
     assert known.keys() == {"softnet", "nic", "qdisc", "protocol"}
     for kind in known:
         for name, entry in symbols.counters(kind).items():

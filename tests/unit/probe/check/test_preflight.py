@@ -1,6 +1,5 @@
 """The self-test: the first obstacle is the one to remove first, and no answer is a guess."""
 
-import ctypes
 import errno
 import os
 import subprocess
@@ -32,7 +31,7 @@ def furnished_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled programs, bcc, libbpf and BTF are there, whatever this machine has; a test says what is not."""
     monkeypatch.setattr(preflight, "carried", lambda text: text)
     monkeypatch.setattr(preflight, "find_bcc", lambda: BccPackage("0.26.0"))
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: None)
+    monkeypatch.setattr(preflight, "find_libbpf", lambda: ("libbpf.so.1", None))
     monkeypatch.setattr(preflight, "lockdown_mode", lambda: "none")
     text = join((), "findings")
     monkeypatch.setattr(numbers, "build", lambda families: Program(text, {}, {}, families, {}))
@@ -156,11 +155,11 @@ def test_without_btf_or_libbpf_nothing_can_be_read(
     def no_btf(families: tuple[Family, ...]) -> None:
         raise CannotRunHere("this kernel carries no BTF", "run another")
 
-    def no_library(name: str) -> None:
-        raise OSError(f"{name}: cannot open shared object file")
+    def no_library() -> None:
+        raise CannotRunHere("libbpf cannot be loaded: libbpf.so.1: cannot open", "install it")
 
     monkeypatch.setattr(numbers, "build", no_btf)
-    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    monkeypatch.setattr(preflight, "find_libbpf", no_library)
     found = failing(ROOT)
     assert (found["BTF"].text, found["BTF"].todo) == ("this kernel carries no BTF", "run another")
     assert "libbpf.so.1: cannot open" in found["libbpf"].text

@@ -65,7 +65,7 @@ def test_what_the_cpus_counted_is_added(loaded: Loader) -> None:
 
 def test_every_element_of_a_hash_comes_once(loaded: Loader) -> None:
     assert list(loaded.items("flows")) == []
-    wanted = {number.to_bytes(12): number << 40 for number in range(9)}
+    wanted = {number.to_bytes(12, "big"): number << 40 for number in range(9)}
     for key, value in wanted.items():
         put(loaded, "flows", key, [value])
     found = list(loaded.items("flows"))
