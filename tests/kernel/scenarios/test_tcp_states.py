@@ -94,7 +94,7 @@ def test_a_syn_that_ends_what_it_begins(lab: Lab, whydrop: Whydrop, reasons: Non
         before = counted(lab.b, "TcpOutSegs")
         caller.send(traffic.SYN | traffic.FIN, count=COUNT)
         for line in died(whydrop, lab, "tcp.flags-invalid", "TCP_FLAGS"):
-            assert line["packet"]["tcp_flags"] == "SF", told(line)
+            assert line["packet"]["tcp_flags"] == "FS", told(line)
         assert counted(lab.b, "TcpOutSegs") == before
 
 
