@@ -10,7 +10,10 @@ from dropwatch.causes.cause import Cause
 
 _SCENARIOS = Path(__file__).parents[2] / "kernel" / "scenarios"
 _WHOLE = frozenset(
-    {"bpf", "fragment", "malformed", "neighbour", "queueing", "routing", "send", "socket", "tcp", "tunnel"}
+    {
+        *("benign", "bpf", "device", "fragment", "ipsec", "ipv6", "malformed", "neighbour", "netfilter"),
+        *("queueing", "routing", "send", "socket", "tcp", "tunnel"),
+    }
 )
 
 
