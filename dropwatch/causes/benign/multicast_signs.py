@@ -82,8 +82,10 @@ def _is_for_this_host(drop: Drop, host: Host) -> bool:
 
 
 def _something_went(drop: Drop, host: Host) -> bool:
-    """Who asks whether an address is free, or joins before he has one, waits for no reply."""
-    return not _is_from_nobody(drop.packet) and pinned.changed_since(drop, host, "departures")
+    """Of what waits for this host. What manages groups is for routers, and who asks whether an address is free waits
+    for no reply.
+    """
+    return not _comes_again(drop.packet) and pinned.changed_since(drop, host, "departures")
 
 
 def message_of_switches(drop: Drop, host: Host) -> Verdict | None:
