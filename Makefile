@@ -1,4 +1,4 @@
-# make setup | test | demo | bench | growth | soak | recordings | screens | shell | run | docs | site | programs | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+# make setup | test | demo | bench | growth | soak | recordings | screens | shell | run | docs | site | programs | dist | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
 # What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
 KERNELS ?=
@@ -22,7 +22,7 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint
+.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint dist
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
@@ -37,6 +37,7 @@ help:
 	@echo 'make programs               bpf/programs.MACHINE, after a change in bpf/: compiled once for every kernel'
 	@echo 'make docs                   what is generated: docs/causes/, docs/whydrop.1, docs/json.md, packaging/completion/, ...'
 	@echo 'make site                   site/: a page for each cause, with a search, to be opened or put on any web server'
+	@echo 'make dist                   dist/: wheel and sdist, built twice and equal, tried in a plain virtual environment'
 	@echo 'make lint                   ruff, mypy, clang-format'
 
 packages:
@@ -111,6 +112,10 @@ site: setup
 
 programs: setup
 	@$(PYTHON) -m dropwatch.probe.programs.release
+
+dist: setup
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dist]'
+	@PYTHON=$(PYTHON) packaging/dist.sh
 
 lint: setup
 	@$(PYTHON) -m ruff check --quiet .
