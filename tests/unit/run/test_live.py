@@ -55,7 +55,7 @@ class Probes:
 
     blind_spots = ("probe x: not attached: none",)
 
-    def __init__(self, event: Event, made: list[Self], *asked: Any, **wishes: Any) -> None:
+    def __init__(self, event: Event, made: "list[Self]", *asked: Any, **wishes: Any) -> None:
         self.events = [replace(event, monotonic_ns=event.monotonic_ns + n) for n in range(3)]
         self.wishes = wishes
         self.read_until_ns = 1 << 62
