@@ -28,6 +28,7 @@ BAD_OPTIONS = {
     "longer than the header": b"\xfd\xff" + bytes(18),
 }
 NO_COOKIE = 0x202  # net.ipv4.tcp_fastopen: for servers, and no cookie is asked for
+CLOSED = "TcpExtTCPToZeroWindowAdv"
 FAMILIES = (4, 6)
 
 
@@ -175,8 +176,7 @@ def test_a_fast_open_that_is_not_finished(lab: Lab, whydrop: Whydrop, reasons: N
 def test_the_program_does_not_read(lab: Lab, whydrop: Whydrop, reasons: None, family: int) -> None:
     with connected(lab, family) as (client, there):
         client.setblocking(False)
-        fill(client)
-        eventually(lambda: counted(lab.b, "TcpExtTCPToZeroWindowAdv"), "the window is closed")
+        eventually(lambda: is_full(client) and counted(lab.b, CLOSED), "the window is closed")
         expected, sent = numbers(there)
         ends = (lab.a.v4, lab.b.v4) if family == 4 else (lab.a.v6, lab.b.v6)
         ports = client.getsockname()[1], REAL
@@ -199,13 +199,13 @@ def length(family: int, data: int) -> int:
     return (20 if family == 4 else 40) + 20 + data
 
 
-def fill(client: socket.socket) -> None:
-    """Until nothing more can be sent."""
+def is_full(client: socket.socket) -> bool:
+    """When nothing more can be sent for the moment."""
     try:
         while True:
             client.send(bytes(1 << 16))
     except BlockingIOError:
-        return
+        return True
 
 
 @pytest.mark.parametrize("family", FAMILIES)
