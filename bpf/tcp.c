@@ -69,13 +69,21 @@ int on_tcp_limit(struct pt_regs *ctx)
 	return 0;
 }
 
+/* A time-wait socket has it in hand, which is no tcp_sock. */
+inline_always int is_for_time_wait(u64 skb)
+{
+	struct tcp_visit *visit = current_tcp_visit();
+
+	return visit && visit->skb == skb && visit->note == NOTE_TIME_WAIT;
+}
+
 /* True: another of its kind has been answered within half a second. */
 int on_tcp_limit_return(struct pt_regs *ctx)
 {
 	int zero = 0;
 	struct call *call = take_call(limit_calls.lookup(&zero), ctx);
 
-	if (call && (u8)PT_REGS_RC(ctx))
+	if (call && (u8)PT_REGS_RC(ctx) && !is_for_time_wait(call->second))
 		note_old(call->noted, call->second);
 	return 0;
 }

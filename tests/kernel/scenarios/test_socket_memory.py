@@ -19,7 +19,7 @@ from scenarios.blame import deaths
 from scenarios.namespaces import LIBC, Lab
 from scenarios.test_resent import counted
 from scenarios.test_sockets import PORT as UDP_PORT
-from scenarios.test_sockets import died_here, unread
+from scenarios.test_sockets import socket_memory, unread
 from scenarios.test_tcp_numbers import numbers
 from scenarios.test_tcp_states import FAMILIES, PORT, serving, taken
 from scenarios.waiting import eventually
@@ -51,9 +51,10 @@ def test_the_memory_of_udp_is_used_up(lab: Lab, whydrop: Whydrop, family: int) -
         with traffic.open_socket(lab.a, traffic.family_of(address), socket.SOCK_DGRAM) as sender:
             for _ in range(SENT):
                 sender.sendto(bytes(1400), (address, UDP_PORT))
-        (first, *_) = whydrop.wait_for(lambda line: died_here(line, lab.b))
+        traffic.datagrams(lab.a, address, [UDP_PORT + 1])  # what comes before it has come
+        deaths(whydrop, lab.b, 1, UDP_PORT + 1)
         inode = os.fstat(reader.fileno()).st_ino
-        lost = SENT - first["object"]["datagrams"]
+        lost = socket_memory(lab.b)["d"]
         found = deaths(whydrop, lab.b, lost, UDP_PORT)
     assert 0 < lost < SENT
     for line in found:

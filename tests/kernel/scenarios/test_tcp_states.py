@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,13 @@ from scenarios.namespaces import Lab, Namespace
 from scenarios.tallies import died_in
 from scenarios.test_resent import PORT as REAL
 from scenarios.test_resent import connected, counted
-from scenarios.test_tcp_numbers import numbers
+from scenarios.test_tcp_numbers import TCP_REPAIR, numbers
 from scenarios.tunnels import SO_RCVBUFFORCE
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop, told
 
 PORT, COUNT = 5890, 3
+TCP_REPAIR_WINDOW = 29  # linux/tcp.h
 STAMP = 5_000_000
 MD5 = b"\x13\x12" + bytes(16)  # RFC 2385
 BAD_OPTIONS = {
@@ -175,8 +177,7 @@ def test_a_fast_open_that_is_not_finished(lab: Lab, whydrop: Whydrop, reasons: N
 def test_the_program_does_not_read(lab: Lab, whydrop: Whydrop, reasons: None, family: int) -> None:
     with connected(lab, family) as (client, there):
         client.setblocking(False)
-        fill(client)
-        eventually(lambda: counted(lab.b, "TcpExtTCPToZeroWindowAdv"), "the window is closed")
+        eventually(lambda: is_full(client) and not window(there), "the window is closed")
         expected, sent = numbers(there)
         ends = (lab.a.v4, lab.b.v4) if family == 4 else (lab.a.v6, lab.b.v6)
         ports = client.getsockname()[1], REAL
@@ -199,13 +200,22 @@ def length(family: int, data: int) -> int:
     return (20 if family == 4 else 40) + 20 + data
 
 
-def fill(client: socket.socket) -> None:
-    """Until nothing more can be sent."""
+def window(of: socket.socket) -> int:
+    """What it is ready to take: of struct tcp_repair_window rcv_wnd, from rcv_wup on."""
+    expected, _ = numbers(of)
+    of.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    *_, offered, since = struct.unpack("=5I", of.getsockopt(socket.IPPROTO_TCP, TCP_REPAIR_WINDOW, 20))
+    of.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, -1)
+    return int(since + offered - expected) % (1 << 32)
+
+
+def is_full(client: socket.socket) -> bool:
+    """When nothing more can be sent for the moment."""
     try:
         while True:
             client.send(bytes(1 << 16))
     except BlockingIOError:
-        return
+        return True
 
 
 @pytest.mark.parametrize("family", FAMILIES)
