@@ -2,7 +2,8 @@
  * over at the same place and with the same reason as much else, and have answered it as they should
  * (net/ipv4/tcp_minisocks.c). Likewise keepalives: until there was the reason TCP_OLD_SEQUENCE they were refused with that
  * of segments beyond the window. Resets: an attempt to connect to a port where nobody listens. Likewise a reset by which the
- * other end gives up before the connection is open (a scan, a program that ends): it is freed without a reason. */
+ * other end gives up before the connection is open (a scan, a program that ends), and a SYN that comes again while it is
+ * half open: they are freed without a reason. */
 
 struct tcp_visit {
 	u64 skb; /* what has just been dealt with on this CPU and is to be freed next; 0: nothing */
@@ -119,6 +120,18 @@ int on_request_drop(struct pt_regs *ctx)
 	if (visit && visit->for_half_open) {
 		visit->skb = visit->for_half_open;
 		visit->note = NOTE_ENDED_HALF_OPEN;
+	}
+	return 0;
+}
+
+/* tcp_rtx_synack: tcp_check_req answers a SYN that has come again. The timer sends as well, and has nothing in hand. */
+int on_synack_again(struct pt_regs *ctx)
+{
+	struct tcp_visit *visit = current_tcp_visit();
+
+	if (visit && visit->for_half_open) {
+		visit->skb = visit->for_half_open;
+		visit->note = NOTE_ANSWERED;
 	}
 	return 0;
 }

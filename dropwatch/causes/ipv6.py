@@ -3,7 +3,7 @@
 from dropwatch.causes import discovery, kernel_word, pinned
 from dropwatch.causes.cause import Cause
 from dropwatch.causes.family import Family, in_order
-from dropwatch.causes.when import when
+from dropwatch.causes.when import NONE_GIVEN, when
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 
@@ -147,7 +147,7 @@ IPV6 = Family(
         (
             "ipv6.unspecified-source",
             when(
-                reasons=("IP_INADDRERRORS",),
+                reasons=("IP_INADDRERRORS", NONE_GIVEN),
                 at=("ip6_forward",),
                 packet=lambda packet: packet.saddr is not None and packet.saddr.is_unspecified,
                 confidence="likely",

@@ -4,13 +4,13 @@ import socket
 import sys
 
 from dropwatch.host import netlink
-from dropwatch.host.links import GETLINK, LINK, NEWLINK
+from dropwatch.host.links import GETLINK, LINK, NEWLINK, about
 from dropwatch.host.netns.enter import entered
 from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign, raw_name
 
 # linux/if_link.h, linux/if.h
-_IFNAME, _MTU, _OPERSTATE = 3, 4, 16  # IFLA_*
+_ADDRESS, _IFNAME, _MTU, _OPERSTATE = 1, 3, 4, 16  # IFLA_*
 _UP, _LOWER_UP = 0x1, 0x10000  # IFF_*
 # As ip shows them: IF_OPER_* of linux/if.h
 _STATES = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMANT", "UP")
@@ -18,13 +18,18 @@ _STATES = ("UNKNOWN", "NOTPRESENT", "DOWN", "LOWERLAYERDOWN", "TESTING", "DORMAN
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`up` is what `ip link set up` does, `runs`: it has a carrier as well. `state` as ip shows it (RFC 2863)."""
+    """`up` is what `ip link set up` does, `runs`: it has a carrier as well. `state` as ip shows it (RFC 2863).
+
+    `kind` is the word of `ip link` (`tun`, `veth`), `mac` its hardware address; both may be empty.
+    """
 
     name: str
     mtu: int
     state: str
     up: bool
     runs: bool
+    kind: str = ""
+    mac: str = ""
 
 
 def read_link(netns_inode: int, which: int | str) -> Link | None:
@@ -50,4 +55,6 @@ def link_of(message: memoryview | bytes) -> Link:
         _STATES[state] if state < len(_STATES) else str(state),
         bool(flags & _UP),
         flags & (_UP | _LOWER_UP) == _UP | _LOWER_UP,
+        about(found).kind,
+        found.get(_ADDRESS, b"").hex(":"),
     )

@@ -7,7 +7,7 @@ from dropwatch.model.dataclass import dataclass
 
 # linux/if_link.h
 _MAC, _LINK, _LINK_NETNSID = 1, 5, 37  # IFLA_*
-_MODE = 1  # IFLA_MACVLAN_MODE
+_MODE, _QUEUE = 1, 8  # IFLA_MACVLAN_MODE, _BC_QUEUE_LEN_USED
 _KINDS = ("macvlan", "macvtap", "ipvlan", "ipvtap")
 _SOURCE = 16  # MACVLAN_MODE_SOURCE
 _UP = 1  # IFF_UP
@@ -15,13 +15,17 @@ _UP = 1  # IFF_UP
 
 @dataclass(frozen=True, slots=True)
 class Stacked:
-    """`kind` is the word of `ip link`. `by_source`: it gets copies by the sender's address (mode source)."""
+    """`kind` is the word of `ip link`. `by_source`: it gets copies by the sender's address (mode source).
+
+    `queue` is how many broadcasts wait at most for all of macvlan on this parent; 0 where the kernel does not say.
+    """
 
     name: str
     kind: str
     up: bool
     mac: str
     by_source: bool = False
+    queue: int = 0
 
 
 def read_stacked(netns_inode: int, parent: int) -> tuple[Stacked, ...]:
@@ -44,4 +48,5 @@ def stacked_of(parent: int, flags: int, link: dict[int, bytes]) -> Stacked | Non
         bool(flags & _UP),
         link.get(_MAC, b"").hex(":"),
         kind.startswith("macv") and mode == _SOURCE,
+        number(its.data.get(_QUEUE)) if kind.startswith("macv") else 0,
     )

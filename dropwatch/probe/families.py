@@ -98,6 +98,7 @@ TCP = Family(
         *entries("on_tcp_send_reset", "tcp_v4_send_reset", "tcp_v6_send_reset"),
         Hook("tcp_check_req", "on_tcp_check_request", "on_tcp_check_request_return"),
         Hook("inet_csk_reqsk_queue_drop", "on_request_drop"),
+        Hook("tcp_rtx_synack", "on_synack_again"),
     ),
 )
 

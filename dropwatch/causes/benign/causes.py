@@ -286,11 +286,11 @@ $ ss -tan state fin-wait-2
     ),
     Cause(
         id="benign.tcp-handshake-done",
-        title="a leftover of a completed TCP handshake",
+        title="a TCP handshake's segment that has come before",
         why="""
-During a handshake the same segment can arrive twice (a SYN that was sent again because the answer was late),
-or find that another CPU has just completed the connection. It has been answered, and is freed. whydrop does
-not yet tell this from a segment that was really refused, and shows those as unknown.
+During a handshake the same segment can arrive twice: a SYN that was sent again because the answer was late. It is
+answered again (seen by a probe), and freed. A segment that finds that another CPU has just completed the
+connection is freed as well; whydrop does not tell that from one that was really refused, and shows it as unknown.
 """,
         confirm="""
 $ nstat -az TcpExtTCPSynRetrans TcpExtTCPDeferAcceptDrop TcpExtTCPACKSkippedSynRecv

@@ -230,6 +230,16 @@ def late_reset(drop: Drop, host: Host) -> Verdict | None:
     return None
 
 
+def handshake_done(drop: Drop, host: Host) -> Verdict | None:
+    """A SYN that was sent again because the answer to the first was late: it is answered again, and freed."""
+    flags = drop.packet.tcp_flags or ""
+    is_syn = "S" in flags and "A" not in flags and kernel_word.place(drop) in {"tcp_v4_rcv", "tcp_v6_rcv"}
+    if is_syn and "answered" in drop.event.notes and kernel_word.gave_no_reason(drop):
+        fact = "a SYN that has come before: the connection is half open, and the answer was sent again"
+        return kernel_word.certain(drop, Evidence("probe tcp_rtx_synack", fact))
+    return None
+
+
 def ack_consumed(drop: Drop, host: Host) -> Verdict | None:
     """A pure ACK that says nothing new: a keepalive or a duplicate. It is answered and freed.
 

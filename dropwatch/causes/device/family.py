@@ -1,6 +1,6 @@
 """The judge of devices and bridges."""
 
-from dropwatch.causes.device import bridge_output, bridge_signs, stacked_signs, unhandled
+from dropwatch.causes.device import bridge_output, bridge_signs, stacked_signs, unhandled, virtual_signs
 from dropwatch.causes.device.bridge import BRIDGE
 from dropwatch.causes.device.interfaces import INTERFACES
 from dropwatch.causes.family import Family, Judgement, in_order
@@ -31,6 +31,8 @@ _ENTERING = in_order(
     ("device.unhandled-protocol", unhandled.unhandled_protocol),
     ("device.bridge-vlan-filter", bridge_signs.not_for_the_host),
     ("device.macvlan-no-match", stacked_signs.passthru_down),
+    ("device.macvlan-broadcast-full", virtual_signs.broadcasts_of_macvlan),
+    ("device.ipvlan-multicast-full", virtual_signs.groups_of_ipvlan),
     ("device.bridge-pause-frame", bridge_signs.pause_frame),
     ("device.mac-source-invalid", bridge_signs.no_sender),
     ("device.bridge-locked", bridge_signs.locked),
@@ -38,6 +40,8 @@ _ENTERING = in_order(
     ("device.bridge-vlan-filter", bridge_signs.vlan_refused),
 )
 _LEAVING = in_order(
+    ("device.veth-peer-down", virtual_signs.peer_down),
+    ("device.too-big-for-peer", virtual_signs.peer_too_small),
     ("device.too-big-for-port", bridge_output.too_big),
     ("device.bridge-vlan-filter", bridge_output.vlan_egress),
     ("device.bridge-no-port", bridge_output.no_port),

@@ -15,6 +15,10 @@ _MODULES = {
     "hsr": (0x892F, 0x88FB),
 }
 
+QUEUE_OF_MACVLAN = (
+    Fix("allow a longer queue", "ip link set MACVLAN type macvlan bcqueuelen 10000"),
+    Fix("see the limit of each", "ip -d link show type macvlan"),
+)
 INTERFACES = (
     Cause(
         id="device.down",
@@ -81,10 +85,10 @@ $ ip -s link show dev DEV
     ),
     Cause(
         id="device.tun-no-reader",
-        title="no program has the tun or tap device open",
+        title="no program is attached to the tun or tap device",
         why="""
 The device exists (made persistent, "ip tuntap add"), routes or a bridge send packets to it, but no program is
-attached to its queue: the VPN daemon or the virtual machine has ended, or was not started.
+attached to its queue: the VPN daemon or the virtual machine has ended, was not started, or has detached its queues.
 """,
         confirm="""
 $ ip tuntap show
@@ -96,8 +100,8 @@ $ lsof /dev/net/tun
             Fix("start the program that the device is for"),
             Fix("or delete the device, if nothing needs it", "ip link del DEV"),
         ),
-        seen_as=("DEV_READY",),
-        seen_at=("tun_net_xmit",),
+        seen_as=("DEV_READY", "QDISC_DROP", "NOT_SPECIFIED"),
+        seen_at=("tun_net_xmit", "__dev_queue_xmit"),
     ),
     Cause(
         id="device.tun-filter",
@@ -245,11 +249,9 @@ a limit (bcqueuelen, 1000), and it is reached: much broadcast traffic, very many
 $ ip -d link show type macvlan
 $ ip -s link show DEV
 """,
-        fix=(
-            Fix("allow a longer queue", "ip link set MACVLAN type macvlan bcqueuelen 10000"),
-            Fix("see the limit of each", "ip -d link show type macvlan"),
-        ),
+        fix=QUEUE_OF_MACVLAN,
         reasons=("MACVLAN_BROADCAST_BACKLOG",),
+        seen_as=("NOT_SPECIFIED",),
         seen_at=("macvlan_broadcast_enqueue", "macvlan_handle_frame"),
     ),
     Cause(
@@ -266,6 +268,7 @@ $ tcpdump -eni DEV ether multicast
 """,
         fix=(Fix("find out who sends so many broadcasts", "tcpdump -eni DEV ether multicast"),),
         reasons=("IPVLAN_MULTICAST_BACKLOG",),
+        seen_as=("NOT_SPECIFIED",),
         seen_at=("ipvlan_multicast_enqueue", "ipvlan_queue_xmit", "ipvlan_handle_frame"),
     ),
     Cause(
@@ -292,8 +295,8 @@ $ tcpdump -eni DEV 'ether[6] & 1 != 0 or ether src 00:00:00:00:00:00'
         title="the other end of the veth pair is down or gone",
         why="""
 A veth pair is a cable with two ends. What is sent into one end dies when the other end is set down, has been
-deleted with its container, or cannot take it (its XDP queue is full). The end in the container is often up
-only once its network is set up.
+deleted with its container. For a moment, a second at most, the first end still sends; then it has no carrier
+(queueing.noqueue-down). The end in the container is often up only once its network is set up.
 """,
         confirm="""
 The number behind "@if" is the index of the other end:
@@ -308,6 +311,30 @@ $ ip -all netns exec ip link show type veth
             ),
         ),
         seen_as=("NOT_SPECIFIED",),
-        seen_at=("veth_xmit",),
+        seen_at=("__dev_forward_skb", "__dev_forward_skb2", "veth_xmit"),
+    ),
+    Cause(
+        id="device.too-big-for-peer",
+        title="the packet is too big for the other end of the veth pair",
+        why="""
+The two ends of a veth pair have different MTUs, and the packet is larger than the far one's. A pair does not
+fragment and sends no "packet too big": what does not fit is dropped without a word to the sender. Small packets
+pass, so that a ping and the start of a connection work, and then it stands still. Usually the MTU was changed
+on one end alone: by a container network for jumbo frames or a tunnel, or in the container.
+""",
+        confirm="""
+The MTU of this end; the number behind "@if" is the index of the other one:
+$ ip -d link show DEV
+$ ip -all netns exec ip link show type veth
+""",
+        fix=(
+            Fix(
+                "give both ends the same MTU: see what the other one has",
+                "ip -d link show DEV; ip -all netns exec ip link show type veth",
+            ),
+            Fix("or lower the MTU of this end to that", "ip link set dev DEV mtu MTU"),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("__dev_forward_skb", "__dev_forward_skb2"),
     ),
 )

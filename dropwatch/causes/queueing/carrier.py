@@ -2,24 +2,48 @@
 
 from dataclasses import replace
 
-from dropwatch.causes import interface, kernel_word
+from dropwatch.causes import interface, kernel_word, pinned
 from dropwatch.causes.advice import of_catalogue
+from dropwatch.causes.family import Judgement
 from dropwatch.causes.places import SENDING, is_off
 from dropwatch.causes.queueing.control import BRING_UP, CARRIER
 from dropwatch.host.host import Host
+from dropwatch.host.link import Link
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 from dropwatch.names.foreign import quoted
 
+_SEEN = Evidence("interface at the drop", "the interface was down or had no carrier")
 
-def device_is_off(drop: Drop, host: Host) -> Verdict | None:
+
+def device_is_off(drop: Drop, host: Host) -> Judgement | None:
     if kernel_word.place(drop) not in SENDING or not is_off(drop):
         return None
-    seen = Evidence("interface at the drop", "the interface was down or had no carrier")
     link = interface.link(drop, host, drop.event.ifindex)
+    if link is not None and link.kind == "tun" and link.up and not link.runs:
+        return "device.tun-no-reader", _without_a_reader(drop, host, link)
+    return "queueing.noqueue-down", _off(drop, host, link)
+
+
+def _without_a_reader(drop: Drop, host: Host, link: Link) -> Verdict:
+    """It loses its carrier when the last program closes it (__tun_detach in drivers/net/tun.c)."""
+    fact = (
+        f"after the drop: the tun or tap device {link.name} is up and has no carrier, which it has while a program has "
+        "it open; such a program may also have switched it off (TUNSETCARRIER)"
+    )
+    said = kernel_word.likely(
+        drop,
+        _SEEN,
+        Evidence("netlink link", fact, "proof"),
+        *pinned.doubts(drop, host, pinned.Source("links", None)),
+    )
+    return replace(said, culprit=interface.down(link))
+
+
+def _off(drop: Drop, host: Host, link: Link | None) -> Verdict:
     if link is not None and link.runs:
-        said = kernel_word.certain(drop, seen, Evidence("netlink link", "after the drop: it is up by now"))
+        said = kernel_word.certain(drop, _SEEN, Evidence("netlink link", "after the drop: it is up by now"))
     else:
-        said = kernel_word.certain(drop, seen)
+        said = kernel_word.certain(drop, _SEEN)
     culprit = interface.down(link) if link is not None and not link.runs else None
     return replace(said, culprit=culprit, fix=_bring_up_what_is_below(drop, host))
 

@@ -13,7 +13,7 @@ from dropwatch.model.drop import Drop
 def _judge(drop: Drop, host: Host) -> Judgement | None:
     off = device_is_off(drop, host)
     if off is not None:
-        return "queueing.noqueue-down", off
+        return off
     full = cpu_backlog(drop, host)
     if full is not None:
         return "queueing.cpu-backlog", full

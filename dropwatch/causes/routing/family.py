@@ -1,6 +1,6 @@
 """The judge of routing."""
 
-from dropwatch.causes.device import stacked_signs
+from dropwatch.causes.device import stacked_signs, virtual_signs
 from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.routing import signs, way_back
 from dropwatch.causes.routing.addresses import ADDRESSES
@@ -20,6 +20,7 @@ _OTHERS = in_order(
     ("routing.reverse-path", way_back.reverse_path),
     ("routing.source-route", way_back.source_route),
     ("device.macvlan-no-match", stacked_signs.down),
+    ("device.vlan-unknown", virtual_signs.tag_of_nobody),
     (
         "routing.not-for-us",
         when(

@@ -92,6 +92,7 @@ KERNEL_6_1_AND_LATER = [
     ("IP_INADDRERRORS", ("ip6_forward",), {"saddr": "fd00::1"}, ("routing.forwarding-off", "certain")),
     ("IP_INADDRERRORS", ("ip6_forward",), {"saddr": "fe80::1"}, ("unknown", "unknown")),
     ("IP_INADDRERRORS", ("ip6_forward",), {"saddr": "::"}, ("ipv6.unspecified-source", "likely")),
+    ("NOT_SPECIFIED", ("ip6_forward",), {"saddr": "::"}, ("ipv6.unspecified-source", "likely")),
     (
         "IP_INADDRERRORS",
         ("ip6_protocol_deliver_rcu",),

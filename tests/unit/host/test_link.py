@@ -16,6 +16,14 @@ def answer(flags: int, state: int) -> bytes:
     return body + netlink.attribute(4, struct.pack("=I", 1400)) + netlink.attribute(16, bytes([state]))
 
 
+def test_what_it_is() -> None:
+    more = netlink.attribute(1, bytes.fromhex("020000000001")) + netlink.attribute(
+        18, netlink.attribute(1, b"tun\0")
+    )
+    found = link_of(answer(UP, 2) + more)
+    assert (found.kind, found.mac) == ("tun", "02:00:00:00:00:01")
+
+
 @pytest.mark.parametrize(
     ("flags", "state", "expected"),
     [

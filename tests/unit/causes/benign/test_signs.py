@@ -408,6 +408,17 @@ def test_what_time_wait_has_refused_is_one(died: Callable[..., Drop]) -> None:
     assert verdict.confidence == "likely", "it may repeat what was received before"
 
 
+@pytest.mark.parametrize("place", ["tcp_v4_rcv", "tcp_v6_rcv"])
+@pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED"])
+def test_a_syn_that_was_answered_again_is_no_loss(
+    died: Callable[..., Drop], place: str, reason: str | None
+) -> None:
+    answered = frozenset({"answered"})
+    assert judged(died(place, reason=reason, data=tcp(SYN), notes=answered)) == "benign.tcp-handshake-done"
+    other = judged(died(place, reason=reason, data=tcp(SYN | ACK), notes=answered))
+    assert other != "benign.tcp-handshake-done"
+
+
 def test_the_same_segments_without_the_note_are_not_explained(died: Callable[..., Drop]) -> None:
     for flags in (FIN_ACK, ACK, SYN, RST):
         assert judged(died("tcp_v4_rcv", reason="NOT_SPECIFIED", data=tcp(flags))) == "unknown"

@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from dropwatch.causes.diagnose import diagnose
+from dropwatch.host.link import Link
 from dropwatch.host.lower import Lower
 from dropwatch.model.drop import Drop, Frame, Interface, Where
+from dropwatch.model.forwarding import Device
 from tests.unit.told_host import ToldHost
 
 
@@ -39,3 +41,27 @@ def test_its_other_end_is_down(off: Drop) -> None:
 def test_its_other_end_is_in_another_namespace(off: Drop) -> None:
     first = commands(off, Lower(None))[0]
     assert first == "ip netns exec b ip -d link show x0; ip -all netns exec ip link show"
+
+
+CHANGED = 1 << 62  # after every drop
+
+
+@pytest.mark.parametrize(
+    ("link", "cause"),
+    [
+        (Link("t0", 1500, "DOWN", True, False, "tun"), "device.tun-no-reader"),
+        (Link("t0", 1500, "DOWN", False, False, "tun"), "queueing.noqueue-down"),
+        (Link("t0", 1500, "UP", True, True, "tun"), "queueing.noqueue-down"),
+        (Link("t0", 1500, "DOWN", True, False, "veth"), "queueing.noqueue-down"),
+    ],
+)
+def test_a_device_that_no_program_has_open(off: Drop, link: Link, cause: str) -> None:
+    found, verdict = diagnose(off, ToldHost(link=link))
+    assert found is not None
+    assert (found.id, verdict.confidence == "certain") == (cause, cause == "queueing.noqueue-down")
+    if cause == "device.tun-no-reader":
+        assert isinstance(verdict.culprit, Device)
+        assert verdict.culprit.interface == "t0"
+        assert "TUNSETCARRIER" in verdict.evidence[1].text
+        _, later = diagnose(off, ToldHost(link=link, last_change=CHANGED))
+        assert "the interfaces of this namespace changed" in str(later.evidence)

@@ -247,6 +247,7 @@ PARAMETERS = {
     "tcp_v4_send_reset": {"skb": 2},
     "tcp_check_req": {"skb": 2},
     "inet_csk_reqsk_queue_drop": {},
+    "tcp_rtx_synack": {},
     "tcp_v6_send_reset": {"skb": 2},
     "raw_rcv": {"skb": 2},
     "rawv6_rcv": {"skb": 2},
