@@ -9,7 +9,12 @@ from dropwatch.causes import CATALOGUE
 from dropwatch.causes.cause import Cause
 
 _SCENARIOS = Path(__file__).parents[2] / "kernel" / "scenarios"
-_WHOLE = frozenset({"bpf", "fragment", "malformed", "neighbour", "queueing", "routing", "tunnel"})
+_WHOLE = frozenset(
+    {
+        *("benign", "bpf", "device", "fragment", "ipsec", "ipv6", "malformed", "neighbour", "netfilter"),
+        *("queueing", "routing", "tunnel"),
+    }
+)
 
 
 @cache
