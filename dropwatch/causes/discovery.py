@@ -231,6 +231,8 @@ def _rests_on(message: Message) -> tuple[Change, ...]:
     """What must not have changed since for the message to be harmless by what was read."""
     if message.kind == SOLICITATION:
         return ("departures",)
+    if message.kind == ADVERTISEMENT and message.is_solicited:  # no setting refuses it
+        return ()
     return ("sysctls", "routes") if message.kind == REDIRECT else ("sysctls", "departures")
 
 

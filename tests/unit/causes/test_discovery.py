@@ -302,7 +302,7 @@ def last(what: Change, time: int) -> Callable[..., int]:
         (message(NS, to=GROUP, target=OTHER), {}, "departures"),
         (SOUND[RA], {}, "sysctls"),
         (SOUND[RA], {"forwarding": 1}, "sysctls"),
-        (SOUND[NA], {}, "departures"),
+        (message(NA, to=ALL, target=PEER, flags=0x20), {}, "sysctls"),
         (SOUND[REDIRECT], {}, "routes"),
     ],
 )
@@ -320,6 +320,11 @@ def test_what_was_read_proves_nothing_where_it_changed_since(
         other = replace(drop, reason="IPV6_NDISC_NS_OTHERHOST")
         if what == "departures" and drop.packet.icmp_type == NS:
             assert judged(other, asked)[0].startswith("benign.") == is_hidden
+
+
+def test_a_reply_to_a_solicitation_is_refused_by_no_setting(freed: Callable[..., Drop]) -> None:
+    asked = ToldHost(ipv6=host().ipv6(1, "eth0", 0), last_change=1 << 62)
+    assert judged(freed(SOUND[NA]), asked) == HARMLESS
 
 
 @pytest.mark.parametrize("place", ["ip6_mc_input", "ip6_pkt_discard"])
