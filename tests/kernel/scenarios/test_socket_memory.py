@@ -18,8 +18,6 @@ from scenarios import traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import LIBC, Lab
 from scenarios.test_resent import counted
-from scenarios.test_sockets import PORT as UDP_PORT
-from scenarios.test_sockets import socket_memory, unread
 from scenarios.test_tcp_numbers import numbers
 from scenarios.test_tcp_states import FAMILIES, PORT, serving, taken
 from scenarios.waiting import eventually
@@ -41,27 +39,6 @@ def little_memory(proto: str) -> Iterator[None]:
         yield
     finally:
         limits.write_text(before)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_memory_of_udp_is_used_up(lab: Lab, whydrop: Whydrop, family: int) -> None:
-    address = lab.b.v4 if family == 4 else lab.b.v6
-    with unread(lab.b, family, LARGE) as reader, little_memory("udp"):
-        lab.a.run(f"ping -c 1 -W 60 {address}")
-        with traffic.open_socket(lab.a, traffic.family_of(address), socket.SOCK_DGRAM) as sender:
-            for _ in range(SENT):
-                sender.sendto(bytes(1400), (address, UDP_PORT))
-        traffic.datagrams(lab.a, address, [UDP_PORT + 1])  # what comes before it has come
-        deaths(whydrop, lab.b, 1, UDP_PORT + 1)
-        inode = os.fstat(reader.fileno()).st_ino
-        lost = socket_memory(lab.b)["d"]
-        found = deaths(whydrop, lab.b, lost, UDP_PORT)
-    assert 0 < lost < SENT
-    for line in found:
-        assert line["cause"]["id"] == "socket.memory-pressure", told(line)
-        assert line["object"]["inode"] == inode, told(line)
-        assert line["object"]["queued"] < line["object"]["limit"], told(line)
-        assert line["process"]["pid"] == os.getpid(), told(line)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
