@@ -153,7 +153,7 @@ def is_for_a_guest_that_went(line: Line) -> bool:
     """The bridge asks whether a guest's address is still there, at the MAC address that it had: lost, rightly told."""
     packet, cause = line["packet"], line["cause"]["id"]
     is_probe = packet["icmp_type"] == 135 and packet["daddr"] == GUEST6
-    return cause == "routing.not-for-us" and is_probe and packet["saddr"] != GUEST6
+    return bool(cause == "routing.not-for-us" and is_probe and packet["saddr"] != GUEST6)
 
 
 def is_for_a_port_that_does_not_forward(line: Line) -> bool:
