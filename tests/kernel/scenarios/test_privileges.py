@@ -40,6 +40,7 @@ def test_what_is_not_needed_is_given_up_and_nothing_is_lost(lab: Lab) -> None:
     assert not [spot for spot in done.end["blind_spots"] if "CAP_" in spot or "permitted" in spot]
 
 
+@pytest.mark.once
 def test_the_command_may_what_the_caller_may() -> None:
     done = subprocess.run(
         [
@@ -82,6 +83,7 @@ WITHOUT = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("words", "missing"),
     [*WITHOUT, *([BY_A_USER] if others_may_start(WHYDROP.parent / "python3") else [])],
