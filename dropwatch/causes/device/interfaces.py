@@ -253,6 +253,8 @@ $ ip -s link show DEV
         reasons=("MACVLAN_BROADCAST_BACKLOG",),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("macvlan_broadcast_enqueue", "macvlan_handle_frame"),
+        scenario="A thousand broadcasts have to come before the worker that copies them runs once, which no "
+        "scenario can promise.",
     ),
     Cause(
         id="device.ipvlan-multicast-full",
@@ -270,6 +272,8 @@ $ tcpdump -eni DEV ether multicast
         reasons=("IPVLAN_MULTICAST_BACKLOG",),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ipvlan_multicast_enqueue", "ipvlan_queue_xmit", "ipvlan_handle_frame"),
+        scenario="A thousand broadcasts have to come before the worker that copies them runs once, which no "
+        "scenario can promise.",
     ),
     Cause(
         id="device.mac-source-invalid",

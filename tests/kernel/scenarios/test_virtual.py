@@ -7,7 +7,6 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,12 @@ from scenarios import team, traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
 from scenarios.test_discovery import IFF_NO_PI, IFF_TUN, TUNSETIFF
-from scenarios.traffic import BROADCAST, ETH_P_ARP, ETH_P_IP
+from scenarios.traffic import ETH_P_IP
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop, told
 
 SENT = 3
 PORT = 5896
-QUEUED = 1000  # what waits at most in macvlan and in ipvlan
 # linux/if_tun.h
 IFF_TAP, IFF_MULTI_QUEUE, IFF_DETACH_QUEUE = 0x0002, 0x0100, 0x0400
 TUNSETPERSIST, TUNSETTXFILTER, TUNSETQUEUE = 0x400454CB, 0x400454D1, 0x400454D9
@@ -161,34 +159,6 @@ def test_a_team_port_that_is_not_enabled(lab: Lab, whydrop: Whydrop) -> None:
         assert judged(line) == ("device.team-inactive", "likely"), told(line)
         blamed = {key: line["object"][key] for key in ("kind", "interface", "master")}
         assert blamed == {"kind": "bond-port", "interface": lab.b.iface, "master": "team0"}, told(line)
-
-
-def is_question_at(end: Namespace, line: Line) -> bool:
-    """Not a copy, which may die later, as there are so many of them."""
-    is_drop = line["type"] == "drop" and (line["netns"] or {}).get("name") == end.name
-    return bool(
-        is_drop and line["packet"]["proto"] == "arp" and (line["iface"] or {}).get("name") == end.iface
-    )
-
-
-@pytest.mark.parametrize("kind", ["macvlan", "ipvlan"])
-def test_more_broadcasts_than_can_wait(lab: Lab, whydrop: Whydrop, kind: str) -> None:
-    """They are copied in the background, which has no time; on another CPU it may have some."""
-    mode = {"macvlan": "bridge", "ipvlan": "l2"}[kind]
-    lab.b.set("net/ipv6/conf/default/disable_ipv6", 1)
-    for number in range(2):
-        name = f"g{number}"
-        lab.b.configure(f"link add {name} link {lab.b.iface} type {kind} mode {mode}", f"link set {name} up")
-    body = traffic.arp_request(lab.a.v4, "10.66.66.66", traffic.hardware_address(lab.a, lab.a.iface))
-    with before_all_others():
-        traffic.frames(lab.a, "va", to=BROADCAST, kind=ETH_P_ARP, body=body, count=3 * QUEUED)
-    cause = {"macvlan": "device.macvlan-broadcast-full", "ipvlan": "device.ipvlan-multicast-full"}[kind]
-    for line in whydrop.wait_for(partial(is_question_at, lab.b)):
-        said = kind == "ipvlan" or line["reason"] not in (None, "NOT_SPECIFIED")
-        assert judged(line) == (cause, "certain" if said else "likely"), told(line)
-        if kind == "macvlan" and line["object"] is not None:
-            assert line["object"]["setting"] == f"bcqueuelen {QUEUED}", told(line)
-            assert "bcqueuelen 10000" in line["fix"][0]["command"], line["fix"]
 
 
 def in_packet(lab: Lab, family: int, port: int) -> bytes:
