@@ -246,15 +246,13 @@ Broadcast and multicast frames are copied to each macvlan interface in the backg
 a limit (bcqueuelen, 1000), and it is reached: much broadcast traffic, very many interfaces, or both.
 """,
         confirm="""
-$ ip -d link show type macvlan
-$ ip -s link show DEV
+$ ip -s -d link show type macvlan
 """,
         fix=QUEUE_OF_MACVLAN,
         reasons=("MACVLAN_BROADCAST_BACKLOG",),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("macvlan_broadcast_enqueue", "macvlan_handle_frame"),
-        scenario="A thousand broadcasts have to come before the worker that copies them runs once, which no "
-        "scenario can promise.",
+        scenario="A thousand frames have to come before the worker that copies them runs, which none can promise.",
     ),
     Cause(
         id="device.ipvlan-multicast-full",
@@ -264,16 +262,14 @@ Broadcast and multicast frames are copied to each ipvlan interface in the backgr
 is full: much broadcast traffic, very many interfaces, or both. The limit is fixed in the kernel.
 """,
         confirm="""
-$ ip -d link show type ipvlan
-$ ip -s link show DEV
+$ ip -s -d link show type ipvlan
 $ tcpdump -eni DEV ether multicast
 """,
         fix=(Fix("find out who sends so many broadcasts", "tcpdump -eni DEV ether multicast"),),
         reasons=("IPVLAN_MULTICAST_BACKLOG",),
         seen_as=("NOT_SPECIFIED",),
         seen_at=("ipvlan_multicast_enqueue", "ipvlan_queue_xmit", "ipvlan_handle_frame"),
-        scenario="A thousand broadcasts have to come before the worker that copies them runs once, which no "
-        "scenario can promise.",
+        scenario="A thousand frames have to come before the worker that copies them runs, which none can promise.",
     ),
     Cause(
         id="device.mac-source-invalid",
