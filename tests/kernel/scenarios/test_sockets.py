@@ -364,6 +364,7 @@ def test_a_raw_socket_that_is_bound_elsewhere(lab: Lab, whydrop: Whydrop, family
             line = deaths(whydrop, lab.b, count, wanted=is_unhandled)[-1]
             found = (line["cause"]["id"], line["cause"]["confidence"])
             if line["reason"] is None and found[0] == "unknown":
+                assert line["object"] is None, line
                 continue
             if line["reason"] is None:
                 confidence = "likely"
