@@ -141,9 +141,9 @@ inline_always void keep(const struct near *near, struct near_looks *looks)
 
 	if (!kept || !other)
 		return;
-	if (other->packets ? is_same(other, near) : kept->packets && !is_same(kept, near))
+	if (other->packets && is_same(other, near))
 		kept = other;
-	else if (!is_same(kept, near) && is_nearer(kept, other))
+	else if (kept->packets && !is_same(kept, near) && is_nearer(kept, other))
 		kept = other;
 	if (kept->packets && is_same(kept, near)) {
 		kept->packets++;

@@ -121,6 +121,7 @@ def test_an_error_that_quotes_the_flow(lab: Lab, whydrop: Whydrop) -> None:
     assert {line["packet"]["proto"] for line in found} == {"udp", "icmp"}
 
 
+@pytest.mark.once
 def test_a_summary_counts_what_fits(lab: Lab) -> None:
     with Whydrop("summary", "udp dst port 5000 and not src port 5001", "--interval", "3600") as counting:
         datagrams(lab.a, lab.b.v4, [PORT] * 4 + [5002] * 3)
@@ -131,6 +132,7 @@ def test_a_summary_counts_what_fits(lab: Lab) -> None:
     assert done.end["drops_matched"] == 4
 
 
+@pytest.mark.once
 def test_a_trace_follows_what_fits(lab: Lab) -> None:
     with Whydrop("trace", "udp dst port 5000 and not src port 5001", "--count", "1") as following:
         datagrams(lab.a, lab.b.v4, [5002])

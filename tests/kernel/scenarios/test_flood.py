@@ -66,6 +66,7 @@ def test_equal_drops_are_told_together(lab: Lab) -> None:
         blame([line for line in done.lines if line["packet"]["dport"] == port], rule)
 
 
+@pytest.mark.once
 def test_equal_drops_by_a_legacy_table_are_told_together(lab: Lab) -> None:
     """The rule is searched for before the packet is counted."""
     rules = f"-A odd -j DROP\n-A INPUT -p udp --dport {EVEN} -j DROP\n-A INPUT -p udp --dport {ODD} -j odd"

@@ -96,6 +96,7 @@ def printed(*words: str) -> str:
     return done.stdout.decode() + done.stderr.decode()
 
 
+@pytest.mark.once
 def test_names_that_are_no_text(odd: list[bytes], tmp_path: Path) -> None:
     """Through every output: none has a line or a character more, and a command is one line that a shell reads."""
     recording, capture, other = (str(tmp_path / name) for name in ("x.whydrop", "x.pcapng", "y.whydrop"))
@@ -187,6 +188,7 @@ def slow_to_judge(home: Path) -> Iterator[None]:
         process.wait()
 
 
+@pytest.mark.once
 def test_nobody_waits_for_a_configuration_that_is_slow_to_judge(lab: Lab, tmp_path: Path) -> None:
     subprocess.run(["modprobe", "iptable_filter"], check=True)
     tmp_path.parent.chmod(0o755)
@@ -217,6 +219,7 @@ while True:
 """
 
 
+@pytest.mark.once
 def test_a_storm_of_namespaces_and_processes(lab: Lab) -> None:
     """By one user who is not root."""
     with Whydrop() as running:

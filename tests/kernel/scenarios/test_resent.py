@@ -22,6 +22,8 @@ from scenarios.whydrop_process import Finished, Line, Whydrop, replayed
 PORT = 5870
 Pair = tuple[socket.socket, socket.socket]
 SERVICE = "10.96.5.1", 80
+OWN = {4: "10.88.7.1/24", 6: "fd88:7::1/64"}
+NOBODY = {4: "10.88.7.9", 6: "fd88:7::9"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -112,28 +114,30 @@ def finding_of(lost: dict[str, Any], lines: list[Line]) -> Line:
     return line
 
 
-@pytest.mark.parametrize("family", [4, 6])
-def test_a_segment_that_died_is_sent_again(lab: Lab, family: int, tmp_path: Path) -> None:
+def test_a_segment_that_died_is_sent_again(lab: Lab, tmp_path: Path) -> None:
     recording = tmp_path / "x.whydrop"
-    with connected(lab, family) as (client, taken):
+    with connected(lab, 4) as (client, taken), connected(lab, 6) as (client6, taken6):
         with Whydrop("--port", str(PORT), "--write", str(recording)) as whydrop:
-            lose(lab.b, "input", f"tcp dport {PORT}", client, 3, lab.a)
-            read(taken, 1000)
-            acknowledged(client)
+            refuse(lab.b, "input", f"tcp dport {PORT}")
+            for end in client, client6:
+                end.sendall(b"x" * 1000)
+            eventually(lambda: sent_again(lab.a) >= 6, "they are sent again, three times each")
+            allow(lab.b)
+            for reader, sender in (taken, client), (taken6, client6):
+                read(reader, 1000)
+                acknowledged(sender)
             done = whydrop.finish()
             found = resent(done)
         assert found["segments"] == sent_again(lab.a, lab.b) == found["lost_here"], found
         assert found["failed"] == counted(lab.a, "TcpExtTCPRetransFail") == 0
-        (lost,) = found["connections"]
-        assert (lost["saddr"], lost["sport"], lost["dport"]) == (*client.getsockname()[:2], PORT), lost
-        assert (lost["died"], lost["cause"], lost["netns"]["name"]) == (
-            "segment",
-            "netfilter.nft-rule",
-            lab.a.name,
-        )
-        assert lost["segments"] == found["segments"]
-        assert finding_of(lost, done.lines)["cause"]["id"] == "netfilter.nft-rule"
-        assert lost["sent_again_ns"] > lost["died_ns"]
+        ends = {(*client.getsockname()[:2], PORT), (*client6.getsockname()[:2], PORT)}
+        assert {(lost["saddr"], lost["sport"], lost["dport"]) for lost in found["connections"]} == ends
+        for lost in found["connections"]:
+            told = lost["died"], lost["cause"], lost["netns"]["name"]
+            assert told == ("segment", "netfilter.nft-rule", lab.a.name)
+            assert finding_of(lost, done.lines)["cause"]["id"] == "netfilter.nft-rule"
+            assert lost["sent_again_ns"] > lost["died_ns"]
+        assert sum(lost["segments"] for lost in found["connections"]) == found["segments"]
     again = replayed(recording)[-1]["retransmissions"]
     assert again == found
 
@@ -213,11 +217,11 @@ def test_an_ack_that_died_before_its_translation_is_joined(lab: Lab) -> None:
 @contextmanager
 def calling_nobody(lab: Lab, family: int) -> Iterator[socket.socket]:
     """A SYN that leaves through an interface behind which nobody is."""
-    net, other = ("10.88.7.1/24", "10.88.7.9") if family == 4 else ("fd88:7::1/64", "fd88:7::9")
+    net, away, other = OWN[family], f"away{family}", NOBODY[family]
     lab.a.configure(
-        "link add away type dummy",
-        f"address add {net} dev away{' nodad' if family == 6 else ''}",
-        "link set away up",
+        f"link add {away} type dummy",
+        f"address add {net} dev {away}{' nodad' if family == 6 else ''}",
+        f"link set {away} up",
     )
     with traffic.open_socket(lab.a, traffic.family_of(other), socket.SOCK_STREAM) as caller:
         caller.setblocking(False)
@@ -225,13 +229,12 @@ def calling_nobody(lab: Lab, family: int) -> Iterator[socket.socket]:
         yield caller
 
 
-@pytest.mark.parametrize("family", [4, 6])
-def test_what_others_lose_is_not_lost_here(lab: Lab, family: int) -> None:
-    other = "10.88.7.9" if family == 4 else "fd88:7::9"
-    with Whydrop("--host", other) as whydrop, calling_nobody(lab, family):
-        eventually(lambda: sent_again(lab.a) >= 2, "the SYN is sent again twice")
+def test_what_others_lose_is_not_lost_here(lab: Lab) -> None:
+    hosts = "--host", NOBODY[4], "--host", NOBODY[6]
+    with Whydrop(*hosts) as whydrop, calling_nobody(lab, 4), calling_nobody(lab, 6):
+        eventually(lambda: sent_again(lab.a) >= 4, "the SYNs are sent again twice")
         found = resent(whydrop.finish())
-    assert 2 <= found["segments"] <= sent_again(lab.a), found
+    assert 4 <= found["segments"] <= sent_again(lab.a), found
     assert (found["failed"], found["lost_here"], found["unclear"]) == (0, 0, 0), found
     assert found["connections"] == []
     unseen = [
@@ -242,7 +245,7 @@ def test_what_others_lose_is_not_lost_here(lab: Lab, family: int) -> None:
 
 @pytest.mark.once(needs="reasons")
 def test_a_person_is_told_that_this_host_is_innocent(lab: Lab, tmp_path: Path) -> None:
-    with watched(tmp_path, "--host", "10.88.7.9") as innocent, calling_nobody(lab, 4):
+    with watched(tmp_path, "--host", NOBODY[4]) as innocent, calling_nobody(lab, 4):
         eventually(lambda: sent_again(lab.a) >= 2, "the SYN is sent again twice")
     words = innocent.words.partition("sent again: ")[2]
     told_so = (

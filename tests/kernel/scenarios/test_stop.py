@@ -188,7 +188,7 @@ def told_under_a_flood(
         started.process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, once(signal.SIGHUP)])
+@pytest.mark.parametrize("number", [once(signal.SIGTERM), once(signal.SIGHUP)])
 def test_what_came_before_a_signal_is_told_to_the_last(lab: Lab, number: signal.Signals) -> None:
     """Also of a namespace and with the hooks of a module that are gone when it is judged."""
     subprocess.run(["modprobe", "arp_tables"], check=True)

@@ -240,6 +240,7 @@ def test_fragments_are_one_packet(road: Road, trace: Whydrop) -> None:
     assert names == {road.a.name, road.b.name, road.c.name}
 
 
+@pytest.mark.once
 def test_many_at_once_have_each_their_own_journey(road: Road, trace: Whydrop) -> None:
     """More than whydrop reads of the ring at once; buffers are used again before their deaths are read."""
     ends = {DNAT_PORT: "delivered", DROPPED_PORT: "dropped", UNHEARD_PORT: "dropped"}
