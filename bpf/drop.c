@@ -123,7 +123,8 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 	if (!death)
 		return 0;
 	row = &death->row;
-	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver, &death->origin, 0, scratch);
+	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver ? receiver : death->sock, &death->origin, 0,
+			   scratch);
 	if (fits == NOT_WANTED)
 		return 0;
 	if (HAS_PAST)

@@ -24,7 +24,10 @@ _BY_THE_KERNEL = (
     ("socket.udp-no-listener", signs.udp_no_listener),
     ("socket.tcp-no-listener", signs.tcp_no_listener),
 )
-_LOOKUPS = frozenset({"ip_protocol_deliver_rcu", "ip6_protocol_deliver_rcu"})
+# Where handlers are looked up; the last two are callers that compilers put it into (Debian's 5.10).
+_LOOKUPS = frozenset(
+    {"ip_protocol_deliver_rcu", "ip6_protocol_deliver_rcu", "ip_local_deliver_finish", "ip6_input"}
+)
 _HANDLED = frozenset({"tcp", "udp", "udplite", "icmp", "icmp6", "igmp"})
 _UNHANDLED = "what no handler takes dies here, and what a policy of IPsec refuses"
 _SOURCE = "netlink sock_diag"

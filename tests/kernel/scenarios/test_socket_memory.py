@@ -15,9 +15,11 @@ from termios import TIOCOUTQ as SIOCOUTQ  # linux/sockios.h: the same number
 
 import pytest
 from scenarios import traffic
-from scenarios.blame import packets
+from scenarios.blame import deaths, packets
 from scenarios.namespaces import LIBC, Lab
 from scenarios.test_resent import counted
+from scenarios.test_sockets import PORT as UDP_PORT
+from scenarios.test_sockets import socket_memory, unread
 from scenarios.test_tcp_numbers import numbers
 from scenarios.test_tcp_states import FAMILIES, PORT, serving, taken
 from scenarios.waiting import eventually
@@ -50,6 +52,28 @@ def since_now(whydrop: Whydrop, reason: str) -> Callable[[], list[Line]]:
         return [line for line in drops if (line["reason"], line["packet"]["dport"]) == (reason, PORT)]
 
     return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_memory_of_udp_is_used_up(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    """A datagram that was to be queued has lost its device, and so its namespace: the socket has it."""
+    address = lab.b.v4 if family == 4 else lab.b.v6
+    with unread(lab.b, family, LARGE) as reader, little_memory("udp"):
+        lab.a.run(f"ping -c 1 -W 60 {address}")
+        with traffic.open_socket(lab.a, traffic.family_of(address), socket.SOCK_DGRAM) as sender:
+            for _ in range(SENT):
+                sender.sendto(bytes(1400), (address, UDP_PORT))
+        traffic.datagrams(lab.a, address, [UDP_PORT + 1])  # what comes before it has come
+        deaths(whydrop, lab.b, 1, UDP_PORT + 1)
+        lost = socket_memory(lab.b)["d"]
+        assert 0 < lost < SENT
+        inode = os.fstat(reader.fileno()).st_ino
+        found = deaths(whydrop, lab.b, lost, UDP_PORT)
+    for line in found:
+        assert line["cause"]["id"] == "socket.memory-pressure", told(line)
+        assert line["object"]["inode"] == inode, told(line)
+        assert line["object"]["queued"] < line["object"]["limit"], told(line)
+        assert line["process"]["pid"] == os.getpid(), told(line)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
