@@ -111,20 +111,20 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 {
 	struct bpf_raw_tracepoint_args *arguments = ctx;
 	u64 location = arguments->args[1];
-	u64 receiver = KFREE_SKB_SOCKET_ARGUMENT ? arguments->args[3] : 0;
 	struct death *death = current_death();
 	struct drop_record *record;
 	struct place place = {};
 	struct row *row;
+	u64 receiver;
 	u64 now;
 	int fits;
 	int counted;
 
 	if (!death)
 		return 0;
+	receiver = KFREE_SKB_SOCKET_ARGUMENT ? arguments->args[3] : death->sock;
 	row = &death->row;
-	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver ? receiver : death->sock, &death->origin, 0,
-			   scratch);
+	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver, &death->origin, 0, scratch);
 	if (fits == NOT_WANTED)
 		return 0;
 	if (HAS_PAST)
