@@ -31,6 +31,7 @@ from dropwatch.host.ping_sockets import read_ping_sockets
 from dropwatch.host.ports import Port, read_port
 from dropwatch.host.question import lasting_question, question
 from dropwatch.host.route import Route, read_route, read_route_of_send, read_route_programs
+from dropwatch.host.routers.questions import RouterQuestions
 from dropwatch.host.rules import Rules, read_refusing_rules, read_rules
 from dropwatch.host.socket_options import SocketOptions, read_options
 from dropwatch.host.sockets import PortSockets, SocketReader
@@ -44,7 +45,7 @@ from dropwatch.model.drop import Address, Process
 _CGROUPS = 1024  # that are remembered
 
 
-class Host(BpfQuestions, IpsecQuestions, NetfilterQuestions, TcQuestions, TunnelQuestions):
+class Host(BpfQuestions, IpsecQuestions, NetfilterQuestions, RouterQuestions, TcQuestions, TunnelQuestions):
     """Reads on demand: a run that meets no IPsec packet never asks for the IPsec configuration.
 
     An answer is given again only for drops that are older than its reading, so none is ever older than the drop,

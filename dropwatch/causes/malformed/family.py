@@ -3,6 +3,7 @@
 from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.malformed.catalogue import CAUSES, EXTENSIONS
 from dropwatch.causes.malformed.headers import cut_quote, wrong_header
+from dropwatch.causes.malformed.sctp import SCTP, wrong_sctp_sum
 from dropwatch.causes.malformed.sums import udp_without_checksum, wrong_sum
 from dropwatch.causes.when import when
 from dropwatch.host.host import Host
@@ -10,6 +11,7 @@ from dropwatch.model.drop import Drop
 
 _other_signs = in_order(
     ("malformed.udp-zero-checksum", udp_without_checksum),
+    ("malformed.sctp-checksum", wrong_sctp_sum),
     ("malformed.truncated", cut_quote),
     (
         "malformed.ip-header",
@@ -31,4 +33,4 @@ def _judge(drop: Drop, host: Host) -> Judgement | None:
     return wrong_header(drop) or wrong_sum(drop, host) or _other_signs(drop, host)
 
 
-MALFORMED = Family("malformed", CAUSES, _judge)
+MALFORMED = Family("malformed", (*CAUSES, SCTP), _judge)

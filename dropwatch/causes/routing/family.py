@@ -2,12 +2,15 @@
 
 from dropwatch.causes.device import stacked_signs, virtual_signs
 from dropwatch.causes.family import Family, Judgement, in_order
-from dropwatch.causes.routing import signs, way_back
+from dropwatch.causes.routing import mpls, multicast, segments, signs, way_back
 from dropwatch.causes.routing.addresses import ADDRESSES
 from dropwatch.causes.routing.localnet import LOCALNET, route_localnet
+from dropwatch.causes.routing.mpls import MPLS
+from dropwatch.causes.routing.multicast import MULTICAST
 from dropwatch.causes.routing.not_local import not_local
 from dropwatch.causes.routing.paths import PATHS
 from dropwatch.causes.routing.refused import refused
+from dropwatch.causes.routing.segments import SEGMENTS
 from dropwatch.causes.routing.too_big import not_cut, too_big
 from dropwatch.causes.when import NONE_GIVEN, when
 from dropwatch.host.host import Host
@@ -18,6 +21,7 @@ _OTHERS = in_order(
     ("routing.martian-source", signs.martian_source),
     ("routing.martian-destination", signs.martian_destination),
     ("routing.reverse-path", way_back.reverse_path),
+    ("routing.source-route", segments.not_accepted),
     ("routing.source-route", way_back.source_route),
     ("device.macvlan-no-match", stacked_signs.down),
     ("device.vlan-unknown", virtual_signs.tag_of_nobody),
@@ -77,6 +81,15 @@ _OTHERS = in_order(
     ("routing.ttl-expired", signs.ttl_expired),
     ("routing.too-big", too_big),
     ("routing.too-big", not_cut),
+    ("routing.mpls-input-off", mpls.input_off),
+    ("routing.mpls-no-route", mpls.no_route),
+    ("routing.mpls-not-sent", mpls.not_sent),
+    ("routing.multicast-unresolved", multicast.unresolved),
+    ("routing.multicast-not-routed-here", multicast.not_routed_here),
+    ("routing.multicast-wrong-interface", multicast.wrong_interface),
+    ("routing.multicast-no-output", multicast.no_output),
+    ("routing.srv6-action", segments.other_action),
+    ("routing.srv6-no-vrf", segments.no_vrf),
 )
 
 
@@ -84,4 +97,4 @@ def _judge(drop: Drop, host: Host) -> Judgement | None:
     return not_local(drop, host) or refused(drop, host) or _OTHERS(drop, host)
 
 
-ROUTING = Family("routing", (*ADDRESSES, *PATHS, LOCALNET), _judge)
+ROUTING = Family("routing", (*ADDRESSES, *PATHS, LOCALNET, *MPLS, *MULTICAST, *SEGMENTS), _judge)

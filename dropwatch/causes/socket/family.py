@@ -1,10 +1,11 @@
 """The judge of sockets."""
 
 from dropwatch.causes.family import Family, Judgement, in_order
-from dropwatch.causes.socket import filtered, listener, memory, security, signs
+from dropwatch.causes.socket import filtered, listener, memory, sctp, security, signs
 from dropwatch.causes.socket.access import ACCESS
 from dropwatch.causes.socket.connection import connection_elsewhere
 from dropwatch.causes.socket.queues import QUEUES
+from dropwatch.causes.socket.sctp import SCTP
 from dropwatch.causes.socket.unclaimed import no_raw_socket, no_socket
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop
@@ -21,6 +22,7 @@ _OTHERS = in_order(
     ("socket.filter", filtered.refused_by_filter),
     ("socket.security-module", security.refused),
     ("socket.min-ttl", filtered.below_min_ttl),
+    ("socket.sctp-no-association", sctp.no_association),
 )
 
 
@@ -34,4 +36,4 @@ def _judge(drop: Drop, host: Host) -> Judgement | None:
     )
 
 
-SOCKET = Family("socket", (*ACCESS, *QUEUES), _judge)
+SOCKET = Family("socket", (*ACCESS, *QUEUES, SCTP), _judge)

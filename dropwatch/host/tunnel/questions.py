@@ -2,6 +2,7 @@
 
 from dropwatch.host.question import Asked, question
 from dropwatch.host.tunnel.ip import Tunnel, read_tunnels
+from dropwatch.host.tunnel.l2tp import L2tpSession, read_l2tp_sessions
 from dropwatch.host.tunnel.vxlan import Remote, Vxlan, read_remotes, read_vnis, read_vxlans
 from dropwatch.host.tunnel.wireguard import Wireguard, read_wireguard
 
@@ -33,3 +34,8 @@ class TunnelQuestions(Asked):
     def wireguard(self, inode: int, ifindex: int) -> Wireguard | None:
         """The one of this index, with its peers."""
         return read_wireguard(inode, ifindex)
+
+    @question("L2TP sessions", sparing=10)
+    def l2tp_sessions(self, inode: int) -> tuple[L2tpSession, ...]:
+        """Those of the namespace."""
+        return read_l2tp_sessions(inode)

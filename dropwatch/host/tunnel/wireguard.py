@@ -54,13 +54,7 @@ def read_wireguard(netns_inode: int, ifindex: int) -> Wireguard | None:
     """The interface of this index, None where it is no WireGuard interface. Raises OSError."""
     with entered(netns_inode):
         try:
-            family = netlink.get(
-                netlink.GENERIC,
-                _CONTROL,
-                _GENERIC.pack(_GET_FAMILY, 1, 0) + netlink.attribute(_FAMILY_NAME, b"wireguard\0"),
-                _CONTROL,
-                family_of,
-            )
+            family = ask_family(b"wireguard")
             body = _GENERIC.pack(0, _VERSION, 0)  # WG_CMD_GET_DEVICE
             body += netlink.attribute(_IFINDEX, struct.pack("=I", ifindex))
             parts = netlink.dump(
@@ -71,8 +65,14 @@ def read_wireguard(netns_inode: int, ifindex: int) -> Wireguard | None:
     return joined(parts)
 
 
+def ask_family(name: bytes) -> int:
+    """The number of a family of generic netlink, in the namespace of this thread. Raises OSError where it has none."""
+    body = _GENERIC.pack(_GET_FAMILY, 1, 0) + netlink.attribute(_FAMILY_NAME, name + b"\0")
+    return netlink.get(netlink.GENERIC, _CONTROL, body, _CONTROL, family_of)
+
+
 def family_of(message: memoryview | bytes) -> int:
-    """The number that the kernel gave WireGuard. Raises LookupError."""
+    """The number that the kernel gave it. Raises LookupError."""
     return number(attributes(message[_GENERIC.size :])[_FAMILY_ID])
 
 

@@ -1,4 +1,4 @@
-"""Drops that died in netfilter, and a host whose firewall answers as told."""
+"""Drops that died in netfilter or with given bytes, and a host whose firewall answers as told."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -14,6 +14,7 @@ from dropwatch.host.nfqueue import Queue
 from dropwatch.host.route import Route
 from dropwatch.model.drop import Drop, Event, Frame, Interface, Netns, Packet, Where
 from dropwatch.model.netfilter import NetfilterNote
+from dropwatch.packet.parse import parse_event
 from tests.unit.causes.verdicts import Judged
 from tests.unit.told_host import ToldHost
 
@@ -50,6 +51,29 @@ def refused(
             process=process,
             task=task,
             iface=iface if iface is not None else drop.iface,
+        )
+
+    return build
+
+
+@pytest.fixture
+def died(make_drop: Callable[..., Drop], make_event: Callable[..., Event]) -> Callable[..., Drop]:
+    """A drop with these bytes at `place`, the first of `way`, outwards; parsed as a run does it."""
+
+    def build(
+        place: str,
+        packet: bytes,
+        *way: str,
+        reason: str | None = "NOT_SPECIFIED",
+        ifindex: int = 2,
+        link: bytes = b"",
+        protocol: int = 0x0800,
+    ) -> Drop:
+        event = make_event(packet=packet, length=len(packet), ifindex=ifindex, link=link, protocol=protocol)
+        frames = tuple(Frame(name, 1, None, 0) for name in (place, *way))
+        drop = make_drop(event=event, reason=reason, iface=Interface(ifindex, "eth0"))
+        return replace(
+            drop, packet=parse_event(drop.event), where=Where(frames[0], "tunnel", "in"), stack=frames
         )
 
     return build

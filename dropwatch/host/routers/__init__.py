@@ -1,0 +1,1 @@
+"""What decides where a router sends what is not plain unicast of IP: labels, multicast groups, segments."""

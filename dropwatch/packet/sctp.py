@@ -1,0 +1,46 @@
+"""What a judge needs of an SCTP packet: its first chunk, and whether its checksum is right (RFC 9260)."""
+
+from typing import NamedTuple
+
+from dropwatch.model.drop import Drop
+from dropwatch.packet.payload import transport
+
+_HEADER, _SUM_AT = 12, 8
+_POLYNOMIAL = 0x82F63B78  # of CRC32c, its bits the other way round
+
+
+class Sctp(NamedTuple):
+    """`chunk` is the type of the first one, None where it was not captured. `right` is what the checksum should be,
+    None where the packet was not captured whole.
+    """
+
+    chunk: int | None
+    stands: int
+    right: int | None
+
+
+def sctp(drop: Drop) -> Sctp | None:
+    """None for a fragment, and for what is no complete header."""
+    header = transport(drop, "sctp")
+    if header is None or header.room < _HEADER:
+        return None
+    length = drop.packet.length - header.at
+    data = header.bytes(0, length)
+    right = None
+    if length == len(data):
+        right = crc32c(data[:_SUM_AT] + bytes(4) + data[_HEADER:])
+    return Sctp(
+        data[_HEADER] if len(data) > _HEADER else None,
+        int.from_bytes(data[_SUM_AT:_HEADER], "little"),
+        right,
+    )
+
+
+def crc32c(data: bytes) -> int:
+    """The sum as SCTP has it, which writes its lowest byte first."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (_POLYNOMIAL if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
