@@ -127,7 +127,8 @@ def _bars(row: Kept, found: Last) -> str:
     for minute, packets in counts.items():
         if begin <= minute < end:
             history[minute - begin] += packets
-    return sparkline(history, min(_SPARK, len(history)))
+    each = -(-len(history) // _SPARK)
+    return sparkline(history, -(-len(history) // each))
 
 
 def _notes(found: Last) -> Iterator[str]:
@@ -135,7 +136,8 @@ def _notes(found: Last) -> Iterator[str]:
     if not found.watched:
         yield f"nobody watched in this time, as far as {found.source} knows"
     elif found.seconds < whole - 1:
-        yield f"watched for {duration(found.seconds)} of {duration(whole)}: {_stretches(found)}"
+        missing = duration(whole - found.seconds)
+        yield f"not watched for {missing} of {duration(whole)}; watched: {_stretches(found)}"
     if found.killed:
         yield (
             "a recorder was killed or lost its power: what it saw in its last second is missing, and how many events "

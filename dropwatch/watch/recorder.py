@@ -3,12 +3,13 @@
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from dropwatch import __version__
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.kernel.kallsyms import Kallsyms
-from dropwatch.model.drop import Finding, Totals
+from dropwatch.model.drop import Drop, Event, Finding, Totals
 from dropwatch.model.resent import Lost
 from dropwatch.names.foreign import foreign, printable
 from dropwatch.probe.check.preflight import first_obstacle
@@ -17,7 +18,7 @@ from dropwatch.render.closing import closing
 from dropwatch.render.layout import Layout, layout_for
 from dropwatch.render.opening import watching
 from dropwatch.render.screen import Screen
-from dropwatch.run.mode import Mode
+from dropwatch.run.mode import Mode, Probes
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 from dropwatch.watch.notify import notify
@@ -50,6 +51,17 @@ class Keeping:
     def end(self, totals: Totals, now: float) -> str:
         self._store.end(None if totals.lost is None else sum(totals.lost.values()))
         return ""
+
+
+class Recording(Mode):
+    """Plain findings, for the store."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(Keeping(store), first_of_a_sort=1)  # the others only count
+        self._store = store
+
+    def begin(self, probes: Probes, named: Callable[[Event], Drop]) -> None:
+        self._store.begin()
 
 
 class Told:
@@ -91,7 +103,7 @@ def record(options: Options, path: Path, bounds: Bounds, screen: Screen, stop: S
     store = Store(path, who, bounds, face.say, wall=time.time, clock=time.monotonic)
 
     def mode_of(symbols: Kallsyms, listener: Listener) -> Mode:
-        return Mode(Keeping(store), first_of_a_sort=1)
+        return Recording(store)
 
     run = Live(options, mode_of, face, stop)
     try:
@@ -102,4 +114,4 @@ def record(options: Options, path: Path, bounds: Bounds, screen: Screen, stop: S
         if run.is_over:
             screen.say(closing(run.totals, layout, () if options.quiet else run.told))
         else:
-            store.flush()
+            store.end(None)

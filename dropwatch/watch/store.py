@@ -90,6 +90,11 @@ class Store:
         except sqlite3.DatabaseError as error:
             self._begin_anew(error)
 
+    def begin(self) -> None:
+        """From now on it is watched."""
+        self._began = self._wall()
+        self.flush(("UPDATE run SET began = ? WHERE id = ?", (self._began, self._run)))
+
     def add(self, finding: Finding) -> None:
         """Counted at once, on disk with the next flush()."""
         self._pending.add(finding)
@@ -260,7 +265,9 @@ class Store:
         """Where it was set, nothing is deleted by age for an hour: it may have been set wrong."""
         ahead = self._wall() - self._clock()
         if abs(ahead - self._ahead) > _STEP_SECONDS:
-            self._say(f"the clock was set by {ahead - self._ahead:+.0f} s: minutes are those of the new time")
+            self._say(
+                f"the clock was set, or the host slept: {ahead - self._ahead:+.0f} s; minutes are by the new time"
+            )
             self._steady_from = self._clock() + _WAIT_AFTER_STEP
         self._ahead = ahead
 

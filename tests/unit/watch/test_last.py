@@ -175,7 +175,7 @@ def test_one_that_was_killed(open_store: Open, find: Find, clocks: Clocks, last:
     open_store().end(0)
     code, out, err = last("--no-color")
     assert (code, "3 packets" in out) == (0, True)
-    assert "watched for 1 min 0 s of 30 min 0 s" in err
+    assert "not watched for 29 min 0 s of 30 min 0 s" in " ".join(err.split())
     assert "was killed" in err
 
 
@@ -282,3 +282,13 @@ def test_names_are_data(open_store: Open, find: Find, clocks: Clocks, last: Last
     for words in ((), ("-v",), ("--json",)):
         out = last(*words)[1]
         assert not {"\x1b", "\u202e"} & set(out)
+
+
+@pytest.mark.parametrize(("minutes", "columns"), [(5, 5), (30, 30), (31, 16), (61, 21)])
+@pytest.mark.usefixtures("kept")
+def test_the_bars_are_the_whole_window(minutes: int, columns: int, last: Last) -> None:
+    until = f"2026-11-20T{21 + minutes // 60}:{minutes % 60:02}:00Z"
+    _, out, _ = last("--since", DAY[1], "--until", until)
+    (bars, *_) = [line.strip() for line in out.splitlines() if line.strip().startswith("|")]
+    assert len(bars) == columns + 2
+    assert bars[1] != " "
