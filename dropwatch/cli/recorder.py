@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +48,6 @@ def _watch(store: str | None, keep: str, size: str, **given: Any) -> None:
         raise WrongUsage(f"--size {size}: too small for an hour of a storm", "--size 16M is the least")
     nothing = {param.name: () for param in arguments.filters()} | {"ipv4": False, "ipv6": False}
     options = parse({**nothing, "json": False, "stack": False, "count": None, **given})
-    if click.get_current_context().obj:
-        raise WrongUsage("whydrop watch runs no command", "leave out `--` and what follows")
     with Stop() as stop:
         from dropwatch.watch.recorder import record
 
@@ -79,7 +76,7 @@ def _last(
 
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
         path = place.DEFAULT if store is None else Path(store)
-        show_last(path, begin, end, replace(options, asked=""), fits, screen, now)
+        show_last(path, begin, end, options, fits, screen, now)
 
 
 watch = Plain("watch", callback=_watch, params=arguments.watch_options(), help=_watch.__doc__)

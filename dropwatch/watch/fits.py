@@ -24,6 +24,12 @@ class Fits:
             _refuse(kind)
         self._wanted, self._but = wanted, but
         self._names, self._not_names = sorted_out(netns)
+        for text in (*self._names, *self._not_names):
+            if text.isdecimal() or "/" in text or text.startswith("net:["):
+                raise WrongUsage(
+                    f"--netns {text}: the store knows network namespaces by their names",
+                    "whydrop last shows them",
+                )
         self._asks_flow = wanted.names_flow or but.names_flow
         bare = replace(wanted, causes=frozenset(), not_causes=frozenset(), owner=None)
         self._matcher = FlowMatcher(bare, lambda drop, wanted: None, lambda inode, index: None)

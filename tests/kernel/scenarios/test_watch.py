@@ -75,7 +75,9 @@ def test_counts_are_those_of_what_was_sent_also_over_a_sigkill(lab: Lab, tmp_pat
     *died, window = last(store, lab.b.name)
     assert by_port(died) == {REFUSED: 18, CLOSED: 10}
     causes = {line["finding"]["packet"]["dport"]: line["finding"]["cause"]["id"] for line in died}
-    assert causes[REFUSED].startswith("netfilter."), causes
+    assert causes[REFUSED] in ("unknown", "netfilter.nft-rule"), (
+        causes
+    )  # --light: the first of a layer has no rule
     assert causes[CLOSED] == "socket.udp-no-listener", causes
     assert window["killed"]
     assert len(window["watched"]) == 2

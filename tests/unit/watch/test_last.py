@@ -140,7 +140,9 @@ def test_filters(words: tuple[str, ...], packets: int, last: Last) -> None:
     assert lines_of(out)[-1]["packets"] == packets
 
 
-@pytest.mark.parametrize("words", [("--mark", "1"), ("--reason", "NO_SOCKET"), ("--pid", "812")])
+@pytest.mark.parametrize(
+    "words", [("--mark", "1"), ("--reason", "NO_SOCKET"), ("--pid", "812"), ("--netns", "4026532234")]
+)
 @pytest.mark.usefixtures("kept")
 def test_what_a_sort_does_not_know(words: tuple[str, ...], last: Last) -> None:
     code, out, err = last(*words)
