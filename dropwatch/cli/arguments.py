@@ -80,7 +80,8 @@ def _option(*names: str, text: str, **settings: Any) -> SectionOption:
     return SectionOption(*names, section="OPTIONS", help=text, **settings)
 
 
-def _filters() -> list[click.Parameter]:
+def filters() -> list[click.Parameter]:
+    """FILTER."""
     return [
         SectionOption("-4", "ipv4", section="FILTER", is_flag=True, help="IPv4 only."),
         SectionOption("-6", "ipv6", section="FILTER", is_flag=True, help="IPv6 only."),
@@ -133,7 +134,7 @@ def _filters() -> list[click.Parameter]:
 def filter_and_options() -> list[click.Parameter]:
     """Fresh parameters for one command; every value is still the text that was typed."""
     return [
-        *_filters(),
+        *filters(),
         _option("-j", "--json", is_flag=True, text="One JSON object a line on standard output."),
         _option("--stack", is_flag=True, text="The kernel's stack with every finding."),
         _option("-v", "--verbose", "verbosity", count=True, text="More of a finding; -vv: the stack, too."),
@@ -204,6 +205,42 @@ def diff_options() -> list[click.Parameter]:
     """For `whydrop diff`."""
     without = {"stack", "every_packet", "count"}
     return [param for param in replay_options() if param.name not in without]
+
+
+def _store_option() -> click.Parameter:
+    text = "The database: /var/lib/whydrop/drops.sqlite."
+    return _option("--store", metavar="FILE", text=text)
+
+
+def watch_options() -> list[click.Parameter]:
+    """For `whydrop watch`."""
+    kept = {"quiet", "duration", "all", "ready_file", "no_color", "debug"}
+    return [
+        _store_option(),
+        _option("--keep", metavar="TIME", default="7d", text="How long minutes are kept: 7d."),
+        _option("--size", metavar="SIZE", default="256M", text="How large the database may become: 256M."),
+        _option(
+            "--light/--no-light",
+            default=True,
+            text="No cost for accepted packets (default); or every probe attached all the time.",
+        ),
+        *(param for param in filter_and_options() if param.name in kept),
+    ]
+
+
+def last_options() -> list[click.Parameter]:
+    """For `whydrop last`."""
+    without = {"stack", "quiet", "numeric", "all", "every_packet", "duration", "light", "ready_file", "time"}
+    found = [param for param in filter_and_options() if param.name not in without | {"count"}]
+    at = next(number for number, param in enumerate(found) if param.name == "json")
+    return [
+        *found[:at],
+        _store_option(),
+        _option("--since", metavar="TIME", text="From when: 2h (ago), 14:00, 2026-11-28T14:00."),
+        _option("--until", metavar="TIME", text="Until when; the default is now."),
+        _option("-c", "--count", metavar="N", text="Show N rows at most.", aliases=("--limit",)),
+        *found[at:],
+    ]
 
 
 def folded_option() -> click.Parameter:

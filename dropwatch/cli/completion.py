@@ -129,6 +129,7 @@ _WORDS: dict[str, Callable[[str], Words]] = {
     "netns": _namespaces,
     "proto": _protocols,
     "ready_file": _files,
+    "store": _files,
     "reason": _reasons,
     "words": _pages,
     "write": _files,

@@ -37,5 +37,5 @@ def word_hint(words: Sequence[str], commands: Collection[str], options: Collecti
     first = words[0]
     if f"--{first}" in options:
         return f"did you mean --{' '.join(words[:2])}?"
-    close = difflib.get_close_matches(first, commands, n=1)
+    close = difflib.get_close_matches(first, commands, n=1, cutoff=0.7)
     return f"did you mean whydrop {close[0]}?" if close else None

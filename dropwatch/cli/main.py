@@ -18,6 +18,7 @@ from dropwatch.cli.expression import LIVE, Live, begins_expression
 from dropwatch.cli.files import TYPED, diff, report
 from dropwatch.cli.habits import option_hint, word_hint
 from dropwatch.cli.overview import ABOUT, COMMANDS, EXAMPLES, EXIT_CODES, USAGE
+from dropwatch.cli.recorder import last, watch
 from dropwatch.errors import WhydropError, WrongUsage
 from dropwatch.names.cause_address import refuse_bad_address
 from dropwatch.names.foreign import foreign, printable, quoted
@@ -252,7 +253,7 @@ whydrop.add_command(
 )
 
 
-for _command in (report, diff, explain, check, schema, help_, version):
+for _command in (report, diff, watch, last, explain, check, schema, help_, version):
     whydrop.add_command(_command)
 for _word, _about in COMMANDS:
     whydrop.commands[_word.split()[0]].short_help = _about

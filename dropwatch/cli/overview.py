@@ -7,6 +7,8 @@ USAGE = """whydrop [EXPRESSION] [FILTER] [OPTIONS] [-- CMD...]
        whydrop replay FILE [EXPRESSION] [FILTER] [OPTIONS]
        whydrop report FILE [EXPRESSION] [FILTER] [OPTIONS]
        whydrop diff A B [EXPRESSION] [FILTER] [OPTIONS]
+       whydrop watch [OPTIONS]
+       whydrop last [WINDOW] [FILTER] [OPTIONS]
        whydrop explain [WORDS]
        whydrop check
        whydrop schema"""
@@ -20,6 +22,8 @@ COMMANDS = (
     ("replay FILE", "The same findings from a recording that --write made; needs no root."),
     ("report FILE", "One HTML page from a recording, for a ticket."),
     ("diff A B", "What two recordings differ in; exit code 1: something is new."),
+    ("watch", "The flight recorder: keeps on disk what died, for weeks."),
+    ("last [WINDOW]", "What died in that time, from the recorder's store: 1h, 14:00..14:05."),
     ("explain [WORDS]", "What a cause, a drop reason, a function or a counter means; search."),
     ("check", "What this host can and cannot do, and what to do about it."),
     ("schema", "The JSON Schema of every line that --json prints."),

@@ -17,6 +17,7 @@ BY_NAME = {str(path.relative_to(PACKAGE)): path for path in MODULES}
 # Top to bottom. A room imports itself and what stands below it; those on one line are strangers to each other.
 LAYERS = (
     {"cli", "testing"},
+    {"watch"},
     {"run"},
     {"probe", "match", "causes", "explain", "recording", "render"},
     {"enrich", "aggregate"},

@@ -8,11 +8,23 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from dropwatch.render.lines.difference import Change, Difference
 from dropwatch.render.lines.drop import Drop, End
 from dropwatch.render.lines.journey import Journey
+from dropwatch.render.lines.last import Died, Window
 from dropwatch.render.lines.machine import Check, Function
 from dropwatch.render.lines.summary import Summary
 from dropwatch.render.lines.write import constants, is_object, keys
 
-LINES: tuple[type[Any], ...] = (Drop, End, Summary, Journey, Change, Difference, Check, Function)
+LINES: tuple[type[Any], ...] = (
+    Drop,
+    End,
+    Summary,
+    Journey,
+    Change,
+    Difference,
+    Died,
+    Window,
+    Check,
+    Function,
+)
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 _DESCRIPTION = (

@@ -36,7 +36,8 @@ def test_every_key_and_every_object_is_described() -> None:
 def test_type_and_kind_tell_what_an_object_is() -> None:
     found = schema()["$defs"]
     assert [found[line.__name__]["properties"]["type"]["const"] for line in LINES] == [
-        "drop", "end", "summary", "journey", "change", "difference", "check", "function",
+        "drop", "end", "summary", "journey", "change", "difference", "died", "window", "check",
+        "function",
     ]  # fmt: skip
     kinds = [found[one.__name__]["properties"]["kind"]["const"] for one in get_args(Culprit)]
     assert kinds == [one.kind for one in get_args(Culprit)]
