@@ -31,7 +31,6 @@ CHOICE = (
         "net/test_vxlan_vnifiltering",
         "net/traceroute",
         "net/udpgro_fwd",
-        "net/unicast_extensions",
         "net/veth",
     ),
     *("net/vrf-xfrm-tests", "net/vrf_route_leaking", "net/vrf_strict_mode_test", "net/xfrm_policy"),
@@ -96,7 +95,9 @@ def run(names: tuple[str, ...]) -> list[Ran]:
             found.append(Ran(name, done.returncode, time.monotonic() - began, lines))
             print(f"{name}: exit {done.returncode}, {len(lines)} findings", file=sys.stderr, flush=True)
         done_at_last = whydrop.finish()
-    assert done_at_last.end is not None
+    if done_at_last.end is None:  # some end whoever is in their namespace at that moment
+        print(f"whydrop was killed (exit {done_at_last.status}): what came after it had nobody beside it")
+        return found
     print(
         {key: done_at_last.end[key] for key in ("drops_seen", "drops_matched", "events_lost", "suppressed")}
     )
