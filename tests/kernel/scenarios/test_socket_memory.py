@@ -54,7 +54,7 @@ def since_now(whydrop: Whydrop, reason: str) -> Callable[[], list[Line]]:
     return found
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [4, pytest.param(6, marks=pytest.mark.once)])
 def test_the_memory_of_udp_is_used_up(lab: Lab, whydrop: Whydrop, family: int) -> None:
     """A datagram that was to be queued has lost its device, and so its namespace: the socket has it."""
     address = lab.b.v4 if family == 4 else lab.b.v6
@@ -66,7 +66,7 @@ def test_the_memory_of_udp_is_used_up(lab: Lab, whydrop: Whydrop, family: int) -
         traffic.datagrams(lab.a, address, [UDP_PORT + 1])  # what comes before it has come
         deaths(whydrop, lab.b, 1, UDP_PORT + 1)
         lost = socket_memory(lab.b)["d"]
-        assert 0 < lost < SENT
+        assert 0 < lost <= SENT
         inode = os.fstat(reader.fileno()).st_ino
         found = deaths(whydrop, lab.b, lost, UDP_PORT)
     for line in found:
