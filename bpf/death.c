@@ -43,6 +43,7 @@ struct death {
 	u32 is_again; /* on_kfree_skb has begun with this death before, and is called again */
 	u32 pad;
 	u64 sock; /* struct sock that refused it, 0: none is known */
+	u64 receiver; /* the one that the tracepoint names; where it names none (before 6.11) the one that refused it */
 	u64 cgroup_refuser; /* the one by whose cgroup it was refused, 0: it was not */
 	u64 owner; /* struct sock that it was for, or that sent it */
 	u64 cgroup; /* the owner's */

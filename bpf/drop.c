@@ -22,7 +22,7 @@ inline_always void put_buffer(struct drop_record *record, const struct buffer *b
 /* 1: it matches, 2: it may carry what was asked for, 3: it matches by addresses that it had before or was to get, 0: none
  * of it, but it is on a journey. Finds its flow and its place, and notes what is so there. `origin` is as in struct death. `asked`: the caller needs the flow. */
 inline_always int drop_wanted(struct flow *flow, struct place *place, u32 *notes, const struct buffer *buffer,
-			      u64 network, u64 receiver, const u64 *origin, int asked, union scratch *scratch)
+			      u64 network, const u64 *receiver, const u64 *origin, int asked, union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
 	int journey = is_followed(buffer->address);
@@ -39,7 +39,9 @@ inline_always int drop_wanted(struct flow *flow, struct place *place, u32 *notes
 		fits = wanted->asks_expression ? 2 : 3;
 	if (!fits && !journey)
 		return NOT_WANTED;
-	find_place(place, notes, buffer, receiver, wanted->netns_operations, scratch);
+	find_place(place, notes, buffer, 0, wanted->netns_operations, scratch);
+	if (!place->netns)
+		place->netns = socket_netns(*receiver, wanted->netns_operations, scratch);
 	forget(place, sizeof(*place));
 	forget(&fits, sizeof(fits));
 	if (!journey && (!netns_wanted(wanted, place->netns) ||
@@ -115,16 +117,14 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 	struct drop_record *record;
 	struct place place = {};
 	struct row *row;
-	u64 receiver;
 	u64 now;
 	int fits;
 	int counted;
 
 	if (!death)
 		return 0;
-	receiver = KFREE_SKB_SOCKET_ARGUMENT ? arguments->args[3] : death->sock;
 	row = &death->row;
-	fits = drop_wanted(flow, &place, &notes, buffer, network, receiver, &death->origin, 0, scratch);
+	fits = drop_wanted(flow, &place, &notes, buffer, network, &death->receiver, &death->origin, 0, scratch);
 	if (fits == NOT_WANTED)
 		return 0;
 	if (HAS_PAST)
@@ -145,7 +145,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 		row->is_carrier = fits == 2;
 		if (FOLDS)
 			row->callers = sum_of_callers(ctx, death) + (HAS_PAST ? death->origin : 0);
-		if (!count_drop(death, buffer, flow, receiver, now, scratch))
+		if (!count_drop(death, buffer, flow, death->receiver, now, scratch))
 			return 0;
 	}
 	forget(&counted, sizeof(counted));
@@ -153,7 +153,7 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 		send_notes(buffer, now, scratch);
 	if (!SUMMARY) {
 		death->link_length = put_frame_header(death->link, buffer, network, scratch);
-		death->owner = owner_of(death, buffer, receiver);
+		death->owner = owner_of(death, buffer, death->receiver);
 		death->cgroup = HAS_CGROUP ? socket_cgroup(death->owner, scratch) : 0;
 	}
 	record = events.ringbuf_reserve(sizeof(*record));

@@ -48,6 +48,7 @@ inline_always void begin_death(u64 skb, u64 location, u64 receiver, s64 reason, 
 	death->cgroup_refuser = HAS_CGROUP_FILTER ? refused_in_cgroup_of(skb) : 0;
 	if (!death->sock)
 		death->sock = death->cgroup_refuser;
+	death->receiver = KFREE_SKB_SOCKET_ARGUMENT ? receiver : death->sock;
 }
 
 /* What did it, as far as it is known without a search, beside the record that follows. */

@@ -54,7 +54,7 @@ inline_always int send_refused(struct pt_regs *ctx, u64 skb, struct refused *dea
 	if (entry)
 		origin = origin_of(skb, entry, scratch);
 	forget(&origin, sizeof(origin));
-	fits = drop_wanted(flow, place, &notes, buffer, network, death->sock, &origin, 1, scratch);
+	fits = drop_wanted(flow, place, &notes, buffer, network, &death->sock, &origin, 1, scratch);
 	forget(&fits, sizeof(fits));
 	forget(&notes, sizeof(notes));
 	if (entry && !is_its_own(entry, flow, scratch)) {
