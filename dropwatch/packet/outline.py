@@ -10,6 +10,7 @@ from dropwatch.packet.transport import neighbour_options
 from dropwatch.packet.walk import Walk
 
 _LINK_LAYER_OR_PREFIX = frozenset({1, 2, 3})  # options of neighbour discovery (RFC 4861, 4.6)
+_CHUNK_HEADER = 4  # type, flags and length (RFC 9260)
 _MOBILITY_FIXED = 8  # behind it are options, with addresses at places of their own
 # Where in a header its checksum is: over the header and all behind it, for the second kind over the addresses too.
 _OVER_ALL = {"icmp": 2, "igmp": 2}
@@ -62,8 +63,10 @@ def outline(walked: Walk) -> Outline:
 
 
 def _kept(layer: Layer) -> list[Span]:
-    """The header, and in neighbour discovery the options with addresses, of others what they are."""
+    """The header, in neighbour discovery options with addresses, of others what they are, in SCTP the first chunk."""
     end = min(layer.end, layer.at + _MOBILITY_FIXED) if layer.kind == "mobility" else layer.end
+    if layer.kind == "sctp":
+        end = min(layer.end + _CHUNK_HEADER, layer.limit)
     spans = [(layer.at, end)]
     for at, kind, length in neighbour_options(layer.bytes(0, layer.room)) if layer.kind == "icmp6" else ():
         start = layer.at + at

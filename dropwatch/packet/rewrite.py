@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from dropwatch.packet import sctp
 from dropwatch.packet.checksum import remainder
 from dropwatch.packet.layer import Span
 from dropwatch.packet.outline import Checksum, outline
@@ -23,6 +24,9 @@ def rewritten(walked: Walk, *, payload: bool, rename: Rename | None = None) -> b
     if rename is not None:
         for start, end in found.addresses:
             new[start:end] = rename(data[start:end])
+    for layer in walked.layers:
+        if layer.kind == "sctp":
+            _follow_sctp((layer.at, layer.limit), data, new)
     for checksum in found.checksums:
         _follow(checksum, data, new)
     return bytes(new)
@@ -43,6 +47,16 @@ def _follow(checksum: Checksum, old: bytes, new: bytearray) -> None:
         at = checksum.at
         value = (int.from_bytes(new[at : at + 2], "big") - risen) % 0xFFFF
         new[at : at + 2] = (value or 0xFFFF).to_bytes(2, "big")
+
+
+def _follow_sctp(covers: Span, old: bytes, new: bytearray) -> None:
+    """A CRC is linear: what changes in the bytes changes in it, whether it was right or not. 0: none was made."""
+    at, end = covers
+    field = slice(at + sctp.SUM_AT, at + sctp.HEADER)
+    stands = int.from_bytes(old[field], "little")
+    if end - at >= sctp.HEADER and stands:
+        risen = sctp.sum_of(old[at:end]) ^ sctp.sum_of(new[at:end])
+        new[field] = (stands ^ risen).to_bytes(4, "little")
 
 
 def _stands(data: bytes, checksum: Checksum) -> int:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from dropwatch.model.drop import Drop
 from dropwatch.packet.payload import transport
 
-_HEADER, _SUM_AT = 12, 8
+HEADER, SUM_AT = 12, 8  # bytes: the common header, and where in it the checksum is
 _POLYNOMIAL = 0x82F63B78  # of CRC32c, its bits the other way round
 
 
@@ -22,21 +22,26 @@ class Sctp(NamedTuple):
 def sctp(drop: Drop) -> Sctp | None:
     """None for a fragment, and for what is no complete header."""
     header = transport(drop, "sctp")
-    if header is None or header.room < _HEADER:
+    if header is None or header.room < HEADER:
         return None
     length = drop.packet.length - header.at
     data = header.bytes(0, length)
     right = None
     if length == len(data):
-        right = crc32c(data[:_SUM_AT] + bytes(4) + data[_HEADER:])
+        right = sum_of(data)
     return Sctp(
-        data[_HEADER] if len(data) > _HEADER else None,
-        int.from_bytes(data[_SUM_AT:_HEADER], "little"),
+        data[HEADER] if len(data) > HEADER else None,
+        int.from_bytes(data[SUM_AT:HEADER], "little"),
         right,
     )
 
 
-def crc32c(data: bytes) -> int:
+def sum_of(data: bytes | bytearray) -> int:
+    """What should stand in the header of this packet."""
+    return crc32c(data[:SUM_AT] + bytes(HEADER - SUM_AT) + data[HEADER:])
+
+
+def crc32c(data: bytes | bytearray) -> int:
     """The sum as SCTP has it, which writes its lowest byte first."""
     crc = 0xFFFFFFFF
     for byte in data:
