@@ -18,6 +18,13 @@ class Sctp(NamedTuple):
     stands: int
     right: int | None
 
+    @property
+    def instead(self) -> int | None:
+        """What should stand where another sum does. 0: the sender left it to a card (CHECKSUM_PARTIAL), and SCTP does
+        not look at it.
+        """
+        return None if self.right is None or self.stands in (0, self.right) else self.right
+
 
 def sctp(drop: Drop) -> Sctp | None:
     """None for a fragment, and for what is no complete header."""

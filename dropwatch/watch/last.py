@@ -21,7 +21,7 @@ from dropwatch.run.options import Options
 from dropwatch.watch.fits import Fits
 from dropwatch.watch.place import why_untrusted
 from dropwatch.watch.read import Reader, Run
-from dropwatch.watch.sorts import MANY_FLOWS, ONE_CAUSE
+from dropwatch.watch.sorts import MANY_FLOWS, ONE_CAUSE, ONE_FLOW
 
 _KILLED_AFTER_SECONDS = 120.0  # without a sign of life; one is given twice a minute
 
@@ -132,7 +132,7 @@ def _row(parts: list[tuple[Finding, _Sort]]) -> Kept:
     for _, sort in parts:
         minutes.update(sort.minutes)
     main, _ = max(parts, key=lambda part: part[1].packets)
-    many = any(sort.level != 0 for _, sort in parts)
+    many = any(sort.level != ONE_FLOW for _, sort in parts)
     return Kept(
         finding=main,
         packets=sum(sort.packets for _, sort in parts),

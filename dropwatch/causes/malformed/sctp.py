@@ -32,12 +32,11 @@ $ ethtool -k DEV | grep sctp
 
 
 def wrong_sctp_sum(drop: Drop, host: Host) -> Verdict | None:
-    """0: the sender left it to a card (CHECKSUM_PARTIAL), and SCTP does not look at it."""
     del host
     if not kernel_word.gave_no_reason(drop) or kernel_word.place(drop) != "sctp_rcv":
         return None
     found = sctp(drop)
-    if found is None or found.right is None or found.stands in (0, found.right):
+    if found is None or found.instead is None:
         return None
-    fact = f"its checksum is {found.stands:#010x}, and {found.right:#010x} would be right"
+    fact = f"its checksum is {found.stands:#010x}, and {found.instead:#010x} would be right"
     return kernel_word.certain(drop, Evidence("packet", fact, "proof"))

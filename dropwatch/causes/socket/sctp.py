@@ -42,9 +42,7 @@ def no_association(drop: Drop, host: Host) -> Verdict | None:
     if not kernel_word.gave_no_reason(drop) or kernel_word.place(drop) != "sctp_rcv":
         return None
     found = sctp(drop)
-    if found is None or found.chunk not in _NEVER_ANSWERED:
-        return None
-    if found.right is not None and found.stands not in (0, found.right):
+    if found is None or found.chunk not in _NEVER_ANSWERED or found.instead is not None:
         return None
     fact = (
         f"its first chunk is {_NEVER_ANSWERED[found.chunk]}, which is dropped where there is no association"
