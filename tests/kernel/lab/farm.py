@@ -131,7 +131,8 @@ class Farm:
             self._changed.notify_all()
 
     def _count(self, label: str) -> str:
-        outcomes = [outcome.outcome for (on, _), outcome in list(self._outcomes.items()) if on == label]
+        with self._changed:
+            outcomes = [outcome.outcome for (on, _), outcome in self._outcomes.items() if on == label]
         words = (
             f"{outcomes.count(word)} {word}" for word in ("passed", "failed", "skipped") if word in outcomes
         )
