@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from dropwatch.model.drop import Event, Finding
@@ -39,7 +40,12 @@ class Output(Protocol):
 
 
 class Watch:
-    """One run over one source. `reported` are the drops shown, `unread` the events left when it was cut short."""
+    """One run over one source. `reported` are the drops shown, `unread` the events left when it was cut short.
+
+    Drops are judged in a thread of its own, while the first one waits: judging enters other network namespaces, and
+    the namespace of a process is that of its first thread. `ip netns pids`, by which scripts find what they kill
+    before they delete a namespace, would name whydrop.
+    """
 
     def __init__(
         self,
@@ -80,34 +86,35 @@ class Watch:
         `is_ready` is called once events are being read, `is_started` after the command has been started. It is not
         started when the run is to end already.
         """
-        try:
-            self._read(0)
-            is_ready()
-            if self._command is not None and not self._stop.asked:
-                self._command.start()
-            is_started()
-            self._end = self._clock() + (self._options.duration or float("inf"))
-            quiet = not self._pending
-            yield from self._take()
-            while not self._over(quiet=quiet):
-                if not self._pending:
-                    self._read(self._patience_ms())
-                    quiet = not self._pending
-                yield from self._take()
-            self._source.detach()
-        finally:
-            if self._command is not None:
-                self._command.stop(impatient=self._impatient)
-        # What was in the ring when the probes went. A ring that nobody fills is empty after a few reads.
-        while not self._output.reader_left:
-            if not self._pending:
+        with ThreadPoolExecutor(1, "judge") as self._judging:
+            try:
                 self._read(0)
-            if not self._pending:
-                break
-            yield from self._take()
-        last = list(self._tell_due(None))
-        self._output.show("".join(text for _, text in last))
-        yield from (finding for finding, _ in last)
+                is_ready()
+                if self._command is not None and not self._stop.asked:
+                    self._command.start()
+                is_started()
+                self._end = self._clock() + (self._options.duration or float("inf"))
+                quiet = not self._pending
+                yield from self._take()
+                while not self._over(quiet=quiet):
+                    if not self._pending:
+                        self._read(self._patience_ms())
+                        quiet = not self._pending
+                    yield from self._take()
+                self._source.detach()
+            finally:
+                if self._command is not None:
+                    self._command.stop(impatient=self._impatient)
+            # What was in the ring when the probes went. A ring that nobody fills is empty after a few reads.
+            while not self._output.reader_left:
+                if not self._pending:
+                    self._read(0)
+                if not self._pending:
+                    break
+                yield from self._take()
+            last = self._judging.submit(lambda: list(self._tell_due(None))).result()
+            self._output.show("".join(text for _, text in last))
+            yield from (finding for finding, _ in last)
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
@@ -129,6 +136,9 @@ class Watch:
         self._pending.extend(self._source.read(timeout_ms))
 
     def _take(self) -> list[Finding]:
+        return self._judging.submit(self._judge_some).result()
+
+    def _judge_some(self) -> list[Finding]:
         """Judge and show some; what comes after the last finding that was asked for stays unread."""
         texts, found = [], []
         until = self._clock() + _SHOW_EVERY_SECONDS

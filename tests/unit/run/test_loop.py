@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,19 @@ def test_it_ends_after_the_count_and_says_what_it_left(clock: Clock, lines: Line
     assert (run.reported, run.unread) == (3, 4)
     assert run.blind_spots == ("4 events that had come were not looked at: --count 3 was reached",)
     assert not ring.attached
+
+
+def test_the_first_thread_stays_in_its_namespace(clock: Clock, lines: Lines) -> None:
+    """`ip netns pids` names a process by its first thread; judging enters other namespaces."""
+    threads: set[threading.Thread] = set()
+
+    def judge(event: Any) -> Any:
+        threads.add(threading.current_thread())
+        return event
+
+    list(watch(Ring(clock, [["a"], ["b"]]), lines, Options(count=2), judge=judge).run(lambda: None))
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
 
 
 def test_only_findings_count(clock: Clock, lines: Lines) -> None:
