@@ -41,7 +41,7 @@ struct death {
 	u64 object; /* what was found */
 	u64 origin; /* what its past has in common with that of equal drops, see bpf/past.c; 0: it has none */
 	u32 is_again; /* on_kfree_skb has begun with this death before, and is called again */
-	u32 pad;
+	u32 not_own; /* NOTE_NOT_OWN or 0 */
 	u64 sock; /* struct sock that refused it, 0: none is known */
 	u64 receiver; /* the one that the tracepoint names; where it names none (before 6.11) the one that refused it */
 	u64 cgroup_refuser; /* the one by whose cgroup it was refused, 0: it was not */

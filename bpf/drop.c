@@ -151,11 +151,14 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 	forget(&counted, sizeof(counted));
 	if (network)
 		send_notes(buffer, now, scratch);
+	/* All that can be known before the record is reserved: before 6.3 the verifier takes no two ways for one from there on. */
 	if (!SUMMARY) {
 		death->link_length = put_frame_header(death->link, buffer, network, scratch);
 		death->owner = owner_of(death, buffer, death->receiver);
 		death->cgroup = HAS_CGROUP ? socket_cgroup(death->owner, scratch) : 0;
 	}
+	/* in a summary there is no room on the stack to look */
+	death->not_own = SUMMARY || !is_own(death->owner, scratch) ? NOTE_NOT_OWN : 0;
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		if (SUMMARY || (counted && fold(row))) /* in a summary it was a sample, and has been counted */
@@ -174,19 +177,13 @@ inline_always u64 send_drop(void *ctx, const struct buffer *buffer, u64 network,
 	record->reason = reason;
 	record->has_reason = reason >= 0;
 	record->is_carrier = fits == 2;
-	record->notes = notes;
+	record->notes = notes | death->not_own;
 	record->detail = death->detail;
 	put_place(record, &place);
 	put_buffer(record, buffer, network, flow);
 	put_link(record, death_level(), death->link, SUMMARY ? 0 : death->link_length);
-	/* in a summary there is no room on the stack to look */
-	if (SUMMARY) {
-		record->notes |= NOTE_NOT_OWN;
-	} else {
+	if (!SUMMARY)
 		record->cgroup = death->cgroup;
-		if (!is_own(death->owner, scratch))
-			record->notes |= NOTE_NOT_OWN;
-	}
 	events.ringbuf_submit(record, 0);
 	return now;
 }

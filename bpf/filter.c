@@ -1,30 +1,32 @@
 /* Decides whether a packet is one that the user asked for. User space repeats the decision with more knowledge:
  * here a packet is refused only when no reading of it can match. */
 
-inline_always int in_prefix(const u32 *address, const struct prefix *prefix)
+inline_always u64 in_prefix(const u32 *address, const struct prefix *prefix)
 {
-	return !(((address[0] ^ prefix->address[0]) & prefix->mask[0]) |
-		 ((address[1] ^ prefix->address[1]) & prefix->mask[1]) |
-		 ((address[2] ^ prefix->address[2]) & prefix->mask[2]) |
-		 ((address[3] ^ prefix->address[3]) & prefix->mask[3]));
+	return 1 ^ is_not_zero(((address[0] ^ prefix->address[0]) & prefix->mask[0]) |
+			       ((address[1] ^ prefix->address[1]) & prefix->mask[1]) |
+			       ((address[2] ^ prefix->address[2]) & prefix->mask[2]) |
+			       ((address[3] ^ prefix->address[3]) & prefix->mask[3]));
 }
 
-inline_always int in_any_prefix(const u32 *address, const struct prefix *prefixes, u32 count)
+inline_always u64 in_any_prefix(const u32 *address, const struct prefix *prefixes, u32 count)
 {
+	u64 fits = 0;
+
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < ALTERNATIVES; i++)
-		if (i < count && in_prefix(address, &prefixes[i]))
-			return 1;
-	return 0;
+		fits |= is_less(i, count) & in_prefix(address, &prefixes[i]);
+	return fits;
 }
 
-inline_always int in_any_range(u16 port, const struct port_range *ranges, u32 count)
+inline_always u64 in_any_range(u16 port, const struct port_range *ranges, u32 count)
 {
+	u64 fits = 0;
+
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < ALTERNATIVES; i++)
-		if (i < count && port >= ranges[i].first && port <= ranges[i].last)
-			return 1;
-	return 0;
+		fits |= is_less(i, count) & (1 ^ (is_less(port, ranges[i].first) | is_less(ranges[i].last, port)));
+	return fits;
 }
 
 /* What stands in struct settings three times: for the source, the destination, and for either of them. */
@@ -35,16 +37,19 @@ inline_always int in_any_range(u16 port, const struct port_range *ranges, u32 co
 
 inline_always int addresses_match(const struct flow *flow, const struct settings *wanted)
 {
-	u32 fits = 0;
+	u64 fits = 0;
 
+	if (!wanted->saddrs && !wanted->daddrs && !wanted->hosts)
+		return 1;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < 4; i++) {
 		u32 kind = i < 3 ? i : 2;
 		u32 count = *(const u32 *)OF_THREE(wanted, saddrs, sizeof(u32), kind);
 
-		if (!count || in_any_prefix(i & 1 ? flow->daddr : flow->saddr,
-					    OF_THREE(wanted, saddr, sizeof(wanted->saddr), kind), count))
-			fits |= 1 << i;
+		u64 here = in_any_prefix(i & 1 ? flow->daddr : flow->saddr,
+					 OF_THREE(wanted, saddr, sizeof(wanted->saddr), kind), count);
+
+		fits |= (here | (1 ^ is_not_zero(count))) << i;
 		end_of_body(i);
 	}
 	return ENDS_FIT(fits);
@@ -96,37 +101,37 @@ inline_always int flow_wanted(struct flow *flow, const struct settings *wanted, 
 
 inline_always int netns_wanted(const struct settings *wanted, u32 inode)
 {
-	if (!wanted->netnses)
-		return 1;
+	u64 fits = 1 ^ is_not_zero(wanted->netnses);
+
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < ALTERNATIVES; i++)
-		if (i < wanted->netnses && wanted->netns[i] == inode)
-			return 1;
-	return 0;
+		fits |= is_less(i, wanted->netnses) & (1 ^ is_not_zero(wanted->netns[i] ^ inode));
+	return !!fits;
 }
 
 inline_always int mark_wanted(const struct settings *wanted, u32 mark)
 {
-	if (!wanted->marks)
-		return 1;
+	u64 fits = 1 ^ is_not_zero(wanted->marks);
+
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < ALTERNATIVES; i++)
-		if (i < wanted->marks && (mark & wanted->mark[i].mask) == wanted->mark[i].value)
-			return 1;
-	return 0;
+		fits |= is_less(i, wanted->marks) &
+			(1 ^ is_not_zero((mark & wanted->mark[i].mask) ^ wanted->mark[i].value));
+	return !!fits;
 }
 
 /* A packet without a device, or without its name, or one that came in through another, is left to user space. */
 inline_always int iface_wanted(const struct settings *wanted, const char *name, u32 ifindex, u32 skb_iif)
 {
+	u64 fits = 0;
+
 	if (!wanted->ifaces || !ifindex || !name[0] || (skb_iif && skb_iif != ifindex))
 		return 1;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < ALTERNATIVES; i++) {
 		const u64 *asked = (const u64 *)wanted->iface[i];
 		const u64 *have = (const u64 *)name;
-		if (i < wanted->ifaces && asked[0] == have[0] && asked[1] == have[1])
-			return 1;
+		fits |= is_less(i, wanted->ifaces) & (1 ^ is_not_zero((asked[0] ^ have[0]) | (asked[1] ^ have[1])));
 	}
-	return 0;
+	return !!fits;
 }

@@ -74,7 +74,7 @@ inline_always void read_hooks(struct hook_functions *found, u64 net, u32 offset,
 		found[hook].pad = 0;
 #pragma clang loop unroll(disable)
 		for (u32 i = 0; i < HOOK_FUNCTIONS; i++) {
-			found[hook].function[i] = i < registered ? read_pointer(scratch, at) : 0;
+			found[hook].function[i] = read_pointer(scratch, at) & -is_less(i, registered);
 			at += SIZE_nf_hook_entry;
 			end_of_body(i);
 		}

@@ -30,6 +30,25 @@ union scratch {
 #define end_of_body(index) asm volatile("%0 = %0" : "+r"(index))
 #endif
 
+/* 1 or 0, without a branch: the verifier follows both ways of each, and in a loop each turn of it doubles them. If the
+ * compiler saw what is meant, it would make branches of these two. */
+inline_always u64 is_not_zero(u64 value)
+{
+	u64 negative = -value;
+
+	asm volatile("" : "+r"(negative));
+	return (value | negative) >> 63;
+}
+
+/* Likewise. They are less than 2^63 apart. */
+inline_always u64 is_less(u64 one, u64 other)
+{
+	u64 difference = one - other;
+
+	asm volatile("" : "+r"(difference));
+	return difference >> 63;
+}
+
 inline_always u64 read_pointer(union scratch *scratch, u64 from)
 {
 	read_bytes(&scratch->address, sizeof(scratch->address), from);

@@ -60,9 +60,10 @@ inline_always int take_note(u64 sock, s32 error, u32 *mtu)
 #define NOTED 1
 #define TOLD 2 /* by a function; more: by a policy */
 
-inline_always int is_in(const struct code_range *range, u64 address)
+/* 1 or 0 */
+inline_always u64 is_in(const struct code_range *range, u64 address)
 {
-	return address >= range->start && address < range->end;
+	return (1 ^ is_less(address, range->start)) & is_less(address, range->end);
 }
 
 /* Where in the probed function it is. `callers`: NEAREST addresses. `is_send` becomes whether
@@ -74,6 +75,9 @@ inline_always u64 find_place_of_send(u64 *callers, void *ctx, u32 source, int *i
 	u32 probed = source - SOURCE_IP_ROUTE_OUTPUT_FLOW;
 	u64 place = 0;
 	u64 caller = 0;
+	u64 was_found = 0;
+	u64 was_last = 0;
+	u64 sends = 0;
 
 	*is_send = 0;
 	if (!code || probed >= SENDS_PROBED)
@@ -82,10 +86,12 @@ inline_always u64 find_place_of_send(u64 *callers, void *ctx, u32 source, int *i
 	bpf_get_stack(ctx, callers, NEAREST * sizeof(*callers), 0);
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < NEAREST; i++) {
-		if (place && !caller)
-			caller = callers[i];
-		if (!place && is_in(&code->probed[probed], callers[i]))
-			place = callers[i];
+		u64 is_place = is_in(&code->probed[probed], callers[i]) & (1 ^ was_found);
+
+		caller |= callers[i] & -was_last;
+		place |= callers[i] & -is_place;
+		was_found |= is_place;
+		was_last = is_place;
 		end_of_body(i);
 	}
 	if (!place) { /* the trampoline of newer kernels leaves the probed function out */
@@ -94,10 +100,10 @@ inline_always u64 find_place_of_send(u64 *callers, void *ctx, u32 source, int *i
 	}
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < SENDS_CALLERS; i++) {
-		if (is_in(&code->caller[i], caller))
-			*is_send = 1;
+		sends |= is_in(&code->caller[i], caller);
 		end_of_body(i);
 	}
+	*is_send = !!sends;
 	return place;
 }
 
@@ -113,7 +119,7 @@ struct failed_send {
 	u32 ifindex;
 	u32 netns;
 	u32 hook; /* see struct send_record */
-	u32 pad;
+	u32 notes; /* enum note */
 };
 
 /* In bpf/refused.c. */
@@ -145,15 +151,18 @@ inline_always int send_is_wanted(const struct flow *flow, const struct failed_se
 	       (!wanted->asks_flow || flow_matches(flow, wanted));
 }
 
-inline_always void tell_send(void *ctx, struct flow *flow, const struct failed_send *send, union scratch *scratch)
+inline_always void tell_send(void *ctx, struct flow *flow, struct failed_send *send, union scratch *scratch)
 {
 	struct settings *wanted = current_settings();
 	struct drop_record *record;
 	struct row row = {};
 	u64 now = bpf_ktime_get_ns();
 	u64 key = (u64)ctx; /* there is no packet: the place on this task's stack tells its records from others */
+	u64 cgroup = 0;
 
 	forget(&key, sizeof(key)); /* it is a number */
+	forget(flow, sizeof(*flow));
+	forget(send, sizeof(*send));
 	count_seen(send->source);
 	if (!wanted || !send_is_wanted(flow, send, wanted))
 		return;
@@ -169,6 +178,12 @@ inline_always void tell_send(void *ctx, struct flow *flow, const struct failed_s
 			return;
 	}
 	put_send(send, now, key);
+	send->notes = is_on_task_stack(key, scratch) ? NOTE_TASK_STACK : 0;
+	if (!is_own(send->sock, scratch))
+		send->notes |= NOTE_NOT_OWN;
+	if (HAS_CGROUP)
+		cgroup = socket_cgroup(send->sock, scratch);
+	forget(&send->notes, sizeof(send->notes));
 	record = events.ringbuf_reserve(sizeof(*record));
 	if (!record) {
 		if (!SUMMARY && !(row.location && fold(&row)))
@@ -183,11 +198,8 @@ inline_always void tell_send(void *ctx, struct flow *flow, const struct failed_s
 	record->ifindex = send->ifindex;
 	record->netns = send->netns;
 	record->protocol = flow->family == 4 ? ETH_P_IP : ETH_P_IPV6;
-	record->notes = is_on_task_stack(key, scratch) ? NOTE_TASK_STACK : 0;
-	if (!is_own(send->sock, scratch))
-		record->notes |= NOTE_NOT_OWN;
-	if (HAS_CGROUP)
-		record->cgroup = socket_cgroup(send->sock, scratch);
+	record->notes = send->notes;
+	record->cgroup = cgroup;
 	record->packet_length = put_header(record->packet, flow);
 	events.ringbuf_submit(record, 0);
 }

@@ -32,7 +32,7 @@ inline_always u64 risen_counters(const struct xfrm_counters *counters, union scr
 		return 0;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < number; i++)
-		if (read_pointer(scratch, counters->address + i * sizeof(u64)) != counters->before[i])
-			risen |= 1ULL << i;
+		risen |= is_not_zero(read_pointer(scratch, counters->address + i * sizeof(u64)) ^ counters->before[i])
+			 << i;
 	return risen;
 }

@@ -29,13 +29,12 @@ inline_always struct xfrm_record *begin_xfrm_record(u64 skb, u64 now, enum recor
 }
 
 inline_always void put_notes(struct xfrm_record *record, const struct xfrm_visit *visit, const struct xfrm_check *check,
-			     const struct xfrm_refusal *refusal, union scratch *scratch)
+			     const struct xfrm_refusal *refusal)
 {
 	if (visit) {
 		record->audit = visit->audit;
 		__builtin_memcpy(record->spi_seen, visit->spi, sizeof(visit->spi));
 		__builtin_memcpy(record->seq_seen, visit->seq, sizeof(visit->seq));
-		record->counters = risen_counters(&visit->counters, scratch);
 	}
 	if (check) {
 		record->is_refused = 1;
@@ -65,16 +64,19 @@ inline_always void send_xfrm(const struct buffer *buffer, u64 now, union scratch
 	int blackholed = is_blackhole(buffer->dst, scratch);
 	int came_in = is_there(visit) || is_there(check);
 	struct xfrm_record *record;
+	u64 counters;
 
 	/* the SA of its route only counts once it is beyond what it came through */
 	if (came_in)
 		through = 0;
 	if (!state && !came_in && !is_there(refusal) && !through && !blackholed)
 		return;
+	counters = visit ? risen_counters(&visit->counters, scratch) : 0;
 	record = begin_xfrm_record(buffer->address, now, RECORD_XFRM);
 	if (!record)
 		return;
-	put_notes(record, visit, check, refusal, scratch);
+	record->counters = counters;
+	put_notes(record, visit, check, refusal);
 	record->is_blackholed = blackholed;
 	if (through) {
 		record->is_outbound = 1;
