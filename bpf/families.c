@@ -35,6 +35,8 @@ inline_always void begin_death(u64 skb, u64 location, u64 receiver, s64 reason, 
 	death->search = SEARCH_NONE;
 	death->origin = 0;
 	death->is_again = 0;
+	if (HAS_XFRM)
+		begin_xfrm_death(skb, scratch);
 	if (is_killer(layout, KILLER_HOOK_SLOW, location) || is_killer(layout, KILLER_DO_CHAIN, location) ||
 	    is_killer(layout, KILLER_BRIDGE, location) || is_killer(layout, KILLER_REINJECT, location))
 		death->detail = netfilter_detail(skb, location, layout);

@@ -11,6 +11,7 @@ struct xfrm_visit {
 	u8 spi[4];
 	u8 seq[4];
 	u32 pad;
+	u64 risen; /* counters, when the packet dies */
 	struct xfrm_counters counters;
 };
 
@@ -123,6 +124,14 @@ inline_always struct xfrm_visit *visit_of(u64 skb)
 	struct xfrm_visit *visit = current_visit();
 
 	return visit && visit->skb == skb ? visit : NULL;
+}
+
+inline_always void begin_xfrm_death(u64 skb, union scratch *scratch)
+{
+	struct xfrm_visit *visit = visit_of(skb);
+
+	if (visit)
+		visit->risen = risen_counters(&visit->counters, scratch);
 }
 
 /* The policy check that refused this packet; NULL: none did. */

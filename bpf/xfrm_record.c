@@ -35,6 +35,7 @@ inline_always void put_notes(struct xfrm_record *record, const struct xfrm_visit
 		record->audit = visit->audit;
 		__builtin_memcpy(record->spi_seen, visit->spi, sizeof(visit->spi));
 		__builtin_memcpy(record->seq_seen, visit->seq, sizeof(visit->seq));
+		record->counters = visit->risen;
 	}
 	if (check) {
 		record->is_refused = 1;
@@ -64,18 +65,15 @@ inline_always void send_xfrm(const struct buffer *buffer, u64 now, union scratch
 	int blackholed = is_blackhole(buffer->dst, scratch);
 	int came_in = is_there(visit) || is_there(check);
 	struct xfrm_record *record;
-	u64 counters;
 
 	/* the SA of its route only counts once it is beyond what it came through */
 	if (came_in)
 		through = 0;
 	if (!state && !came_in && !is_there(refusal) && !through && !blackholed)
 		return;
-	counters = visit ? risen_counters(&visit->counters, scratch) : 0;
 	record = begin_xfrm_record(buffer->address, now, RECORD_XFRM);
 	if (!record)
 		return;
-	record->counters = counters;
 	put_notes(record, visit, check, refusal);
 	record->is_blackholed = blackholed;
 	if (through) {
@@ -97,7 +95,7 @@ inline_always void count_xfrm(struct row *row, const struct buffer *buffer, unio
 	struct xfrm_refusal *refusal = refusal_of(buffer->address);
 
 	if (visit) {
-		row->bits = risen_counters(&visit->counters, scratch);
+		row->bits = visit->risen;
 		row->notes |= visit->audit << 28;
 	}
 	if (check)
