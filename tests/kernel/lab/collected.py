@@ -1,7 +1,8 @@
 """Which scenarios there are: asked of pytest, which this is a plugin of, in a process of its own.
 
 The mark `once` is for what does not depend on the kernel, and takes long: such a scenario runs on one of the wanted
-kernels, chosen by its name, so that all have a like share of them. With `needs` it is one that has this feature.
+kernels, chosen by its name, so that all have a like share of them. `twice` is for what depends on it little: it runs on
+an older and a newer one. With `needs` they are kernels that have this feature.
 """
 
 import json
@@ -21,13 +22,14 @@ from lab.report import PREFIX
 
 REPO = Path(__file__).parents[3]
 _LIST = "LAB_COLLECTED"  # the file to write to
+_FEW = {"once": 1, "twice": 2}  # marks, and on how many kernels such a scenario runs
 
 
 class Scenario(NamedTuple):
-    """`name` is the node id below the directory of the scenarios."""
+    """`name` is the node id below the directory of the scenarios, `kernels` on how many it runs; None: on all."""
 
     name: str
-    once: bool
+    kernels: int | None = None
     needs: str | None = None
 
 
@@ -70,14 +72,15 @@ def pairs(kernels: Sequence[Kernel], found: Sequence[Scenario]) -> list[tuple[Ke
         (kernel, scenario.name)
         for number, kernel in enumerate(kernels)
         for scenario in found
-        if not scenario.once or number == _chosen(kernels, scenario)
+        if scenario.kernels is None or number in _chosen(kernels, scenario, scenario.kernels)
     ]
 
 
-def _chosen(kernels: Sequence[Kernel], scenario: Scenario) -> int | None:
-    """The place of the one kernel that it runs on; None where all lack what it needs."""
+def _chosen(kernels: Sequence[Kernel], scenario: Scenario, count: int) -> list[int]:
+    """The places of the kernels that it runs on, as far apart as there are; none where all lack what it needs."""
     able = [number for number, kernel in enumerate(kernels) if scenario.needs not in kernel.lacks]
-    return able[crc32(scenario.name.encode()) % len(able)] if able else None
+    first = crc32(scenario.name.encode())
+    return [able[(first + turn * len(able) // count) % len(able)] for turn in range(count)] if able else []
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -86,6 +89,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def _scenario(item: pytest.Item) -> Scenario:
-    once = item.get_closest_marker("once")
-    needs = once.kwargs.get("needs") if once is not None else None
-    return Scenario(item.nodeid.removeprefix(PREFIX), once is not None, needs)
+    name = item.nodeid.removeprefix(PREFIX)
+    for word, kernels in _FEW.items():
+        mark = item.get_closest_marker(word)
+        if mark is not None:
+            return Scenario(name, kernels, mark.kwargs.get("needs"))
+    return Scenario(name)

@@ -204,6 +204,7 @@ def test_an_xdp_program(lab: Lab, whydrop: Whydrop, mode: str, cause: str) -> No
         assert thing["attached_to"] == f"interface {lab.b.iface} {mode}", shown
 
 
+@pytest.mark.twice
 def test_what_a_driver_drops_before_there_is_a_packet(lab: Lab) -> None:
     """The last line names interface and program, and has what the driver counted."""
     with Whydrop("--netns", lab.b.name) as own:

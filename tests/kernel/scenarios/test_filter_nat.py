@@ -65,6 +65,7 @@ def by_nat(found: list[Line], *words: str) -> None:
         assert all(word in line["match_why"] for word in words), told(line)
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("version", ["v4", "v6"])
 def test_what_dnat_has_sent_to_another_port(lab: Lab, service: Whydrop, version: str) -> None:
     address = getattr(lab.b, version)
@@ -177,6 +178,7 @@ def test_summary_stack_and_trace_follow_as_well(lab: Lab, tmp_path: Path) -> Non
             running.wait_for(lambda line: "netfilter.nft-rule" in str(line))
 
 
+@pytest.mark.twice
 def test_a_connection_that_a_translated_listener_refuses(lab: Lab, service: Whydrop) -> None:
     """TCP has taken the entry off the SYN by then: it is the one that conntrack gave it."""
     nft(

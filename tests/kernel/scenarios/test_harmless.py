@@ -54,6 +54,7 @@ def freed(openly: Whydrop, cause: str, count: int, wanted: Callable[[Line], bool
     return found
 
 
+@pytest.mark.twice
 def test_a_socket_is_closed_with_datagrams_in_it(lab: Lab, openly: Whydrop) -> None:
     with traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_DGRAM) as reader:
         reader.bind((lab.b.v4, PORT))
@@ -77,6 +78,7 @@ def test_a_sniffer_is_closed_with_copies_in_it(lab: Lab, openly: Whydrop) -> Non
     freed(openly, "benign.tap-copy", SENT, lambda line: line["packet"]["dport"] == PORT + 1)
 
 
+@pytest.mark.twice
 def test_messages_between_programs_are_counted(lab: Lab) -> None:
     with Whydrop("--netns", lab.b.name) as own:
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)

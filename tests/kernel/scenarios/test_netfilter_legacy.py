@@ -108,6 +108,7 @@ def blamed(end: Namespace, port: int, chain: str, version: int = 4) -> Rule:
     return ([rule for rule in own if f" {port} " in rule.text.replace(",", " ")] or own)[-1]
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("port", PLACES)
 @pytest.mark.parametrize("version", VERSIONS)
 def test_rule(ruled: Lab, whydrop: Whydrop, version: int, port: int) -> None:

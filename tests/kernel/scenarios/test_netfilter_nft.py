@@ -140,6 +140,7 @@ def counted(end: Namespace, comment: str, count: int) -> None:
     eventually(lambda: the_rule(nft_rules(end), needle).packets == count, f"{comment} counts {count}")
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("name", WAYS)
 def test_ways_to_a_rule(ways: Lab, whydrop: Whydrop, name: str) -> None:
     port, chains = WAYS[name]
@@ -159,6 +160,7 @@ def test_ways_to_a_rule(ways: Lab, whydrop: Whydrop, name: str) -> None:
     blame(found, rule, cause, way=("entrance", *chains))
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("hook", HOOKS)
 @pytest.mark.parametrize(("family", "version"), [("ip", 4), ("ip6", 6), ("inet", 4), ("inet", 6)])
 def test_every_hook(hooked: Lab, whydrop: Whydrop, family: str, version: int, hook: str) -> None:

@@ -70,6 +70,7 @@ def in_nf_tables(end: Namespace, family: str, own: Rule) -> Rule:
     return same[own.number - 1]
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("port", WAYS)
 @pytest.mark.parametrize("tool", TOOLS)
 def test_rule_of_iptables_nft(

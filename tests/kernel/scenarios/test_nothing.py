@@ -42,6 +42,7 @@ def watched(home: Path, *options: str) -> Iterator[Told]:
     assert process.returncode == 0, told.words
 
 
+@pytest.mark.twice
 def test_the_nearest_drops_are_those_that_were_sent(lab: Lab, tmp_path: Path) -> None:
     with watched(tmp_path, "--dport", str(ASKED), "--saddr", lab.a.v4) as told:
         traffic.datagrams(lab.a, lab.b.v4, [BESIDE] * TO_BESIDE)

@@ -24,6 +24,7 @@ def capabilities(pid: int) -> dict[str, int]:
     return {name: int(lines[name], 16) for name in ("CapPrm", "CapEff", "CapBnd", "NoNewPrivs")}
 
 
+@pytest.mark.twice
 def test_what_is_not_needed_is_given_up_and_nothing_is_lost(lab: Lab) -> None:
     """In another namespace, by a rule that a tool lists: as with all capabilities."""
     nft(lab.b, f"table inet t {{ chain c {{ type filter hook input priority 0; udp dport {PORT} drop }} }}")

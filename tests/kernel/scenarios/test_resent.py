@@ -142,6 +142,7 @@ def test_a_segment_that_died_is_sent_again(lab: Lab, tmp_path: Path) -> None:
     assert again == found
 
 
+@pytest.mark.twice
 def test_an_ack_that_died_has_its_data_sent_again(lab: Lab) -> None:
     """What arrives twice is discarded, too: that is no loss."""
     with connected(lab, 4) as (client, taken):
@@ -174,6 +175,7 @@ def test_what_does_not_leave_the_host_counts(lab: Lab) -> None:
         assert found["failed"] == counted(lab.a, "TcpExtTCPRetransFail") >= 2, found
 
 
+@pytest.mark.twice
 def test_syns_that_a_listener_refuses_are_sent_again(lab: Lab) -> None:
     """They pass no kfree_skb."""
     address = (lab.b.v4, LISTENER)
@@ -194,6 +196,7 @@ def test_syns_that_a_listener_refuses_are_sent_again(lab: Lab) -> None:
         assert lost["function"] == "tcp_conn_request", lost
 
 
+@pytest.mark.twice
 def test_an_ack_that_died_before_its_translation_is_joined(lab: Lab) -> None:
     """Its socket has the address of the service; it dies with that of the server."""
     rule = f"ip daddr {SERVICE[0]} tcp dport {SERVICE[1]} dnat to {lab.b.v4}:{PORT}"
@@ -229,6 +232,7 @@ def calling_nobody(lab: Lab, family: int) -> Iterator[socket.socket]:
         yield caller
 
 
+@pytest.mark.twice
 def test_what_others_lose_is_not_lost_here(lab: Lab) -> None:
     hosts = "--host", NOBODY[4], "--host", NOBODY[6]
     with Whydrop(*hosts) as whydrop, calling_nobody(lab, 4), calling_nobody(lab, 6):

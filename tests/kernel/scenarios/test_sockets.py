@@ -269,6 +269,7 @@ def to_many(how: Elsewhere) -> bool:
     return how.to in (HOSTS, HOSTS6, ALL, "{all}")
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize("how", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_a_socket_is_bound_elsewhere(lab: Lab, whydrop: Whydrop, how: Elsewhere) -> None:
     """Likely at first; the socket that was seen then was there before the second drop."""

@@ -146,6 +146,7 @@ def test_killed_while_it_starts(tmp_path: Path, grows: str | None) -> None:
         started.process.wait()
 
 
+@pytest.mark.twice
 @pytest.mark.parametrize(
     ("mode", "command"),
     [
