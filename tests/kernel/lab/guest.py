@@ -147,11 +147,9 @@ class Guest:
         # no_timer_check: the kernel's test of its timer panics when the host is too busy to deliver ticks in time
         # norandmaps: QEMU translates a program anew for each address that it runs at; a small one takes a third
         # rcu_expedited: taking off a probe waits for two grace periods, and a trace has 150 probes
-        # clocksource: how fast the TSC counts is measured at boot, on a busy host so wrongly that clocks go four times
-        # too fast (5.10, 6.1), and every patience is a quarter of itself
         append = (
-            "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off no_timer_check clocksource=hpet tsc=nowatchdog"
-            " norandmaps rcupdate.rcu_expedited=1"
+            "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off no_timer_check tsc=nowatchdog norandmaps"
+            " rcupdate.rcu_expedited=1"
         )
         return [
             *QEMU.split(),

@@ -33,5 +33,10 @@ $b mount -t tracefs tracefs /new/sys/kernel/tracing
 $b mount -t debugfs debugfs /new/sys/kernel/debug
 $b mount -t bpf bpf /new/sys/fs/bpf
 $b mount -t cgroup2 cgroup2 /new/sys/fs/cgroup
+# On a busy host a kernel may take its TSC for four times slower than it is, and then its clocks go four times too fast.
+# This one is always right, and costs a tenth of all time.
+if $b dmesg | $b grep -q 'PIT calibration deviates'; then
+    echo hpet >/new/sys/devices/system/clocksource/clocksource0/current_clocksource
+fi
 $b umount /proc
 exec $b switch_root /new /run/lab/stage2
