@@ -33,6 +33,7 @@ _LASTING: dict[str, tuple[str, ...]] = {
     "bridge-port": ("interface", "bridge", "setting"),
     "interface": ("interface", "setting"),
     "wireguard-peer": ("interface", "public_key"),
+    "ipvs-service": ("protocol", "address", "port", "fwmark"),
 }
 _OF_ONE_RUN: dict[str, tuple[str, ...]] = {
     "nft-rule": ("handle",),

@@ -7,6 +7,7 @@ from dropwatch.causes.family import Family
 from dropwatch.causes.fragment.family import FRAGMENT
 from dropwatch.causes.ipsec.family import IPSEC
 from dropwatch.causes.ipv6 import IPV6
+from dropwatch.causes.ipvs import IPVS
 from dropwatch.causes.malformed.family import MALFORMED
 from dropwatch.causes.neighbour.family import NEIGHBOUR
 from dropwatch.causes.netfilter.family import NETFILTER
@@ -22,6 +23,7 @@ FAMILIES: tuple[Family, ...] = (
     BENIGN,  # its evidence is the strictest, and a free that is no loss must not be taken for one
     SEND,  # there was no packet, and no other family knows of it
     IPSEC,  # IPsec, netfilter and programs of BPF have probes of their own, which saw who refused this very packet
+    IPVS,  # which is a function at netfilter's hooks
     NETFILTER,
     BPF,
     ROUTING,  # from here on the place, the packet and the kernel's reason tell

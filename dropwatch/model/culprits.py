@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.forwarding import BondPort, BridgePort, Device, Neighbour, Qdisc, Route, TcFilter
-from dropwatch.model.tunnel import WireguardPeer
+from dropwatch.model.tunnel import IpvsService, WireguardPeer
 from dropwatch.model.word import WORD, Text
 
 
@@ -298,4 +298,5 @@ Culprit = (
     | BridgePort
     | Device
     | WireguardPeer
+    | IpvsService
 )

@@ -23,6 +23,7 @@ _OWNERS = {
     "br_nf_": ("br_netfilter, which passes bridged frames to the IP rules", "sysctl -a --pattern net.bridge"),
     "nf_flow_offload": ("a flowtable", "nft list flowtables"),
 }
+_REFUSED = "it returned drop for this packet"
 _SYNPROXY_HOOKS = frozenset({"ipv4_synproxy_hook", "ipv6_synproxy_hook"})
 
 
@@ -31,9 +32,7 @@ def synproxy_hook(drop: Drop, host: Host) -> Verdict | None:
     hook = _hook(drop)
     if hook is None or hook.function not in _SYNPROXY_HOOKS:
         return None
-    return Verdict(
-        "certain", evidence=(Evidence(f"probe {hook.function}", "it returned drop for this packet"),)
-    )
+    return Verdict("certain", evidence=(Evidence(f"probe {hook.function}", _REFUSED),))
 
 
 def hook_other(drop: Drop, host: Host) -> Verdict | None:
@@ -44,11 +43,20 @@ def hook_other(drop: Drop, host: Host) -> Verdict | None:
     if hook is not None and hook.function == "nf_hook_run_bpf":
         return _bpf(hook, drop, host)
     if hook is not None and is_other(hook.function):
-        return _other(hook.function, "certain", "it returned drop for this packet")
+        return _other(hook.function, "certain", _REFUSED)
     function = _freed_by(drop) if hook is None else None
     if function is not None:
-        return _other(function, "likely", f"{function} freed the packet, as a function at a netfilter hook")
+        return _other(function, "likely", _freed(function))
     return None
+
+
+def refusal(drop: Drop) -> tuple[str, Evidence] | None:
+    """The function at the hook that answered drop, or freed the packet itself."""
+    hook = _hook(drop)
+    if hook is not None:
+        return hook.function, Evidence(f"probe {hook.function}", _REFUSED)
+    function = _freed_by(drop)
+    return (function, Evidence("stack", _freed(function))) if function is not None else None
 
 
 def _hook(drop: Drop) -> HookNote | None:
@@ -137,6 +145,10 @@ def hook_fixes(function: str) -> tuple[Fix, ...]:
         )
     )
     return (*ask, see)
+
+
+def _freed(function: str) -> str:
+    return f"{function} freed the packet, as a function at a netfilter hook"
 
 
 def _freed_by(drop: Drop) -> str | None:

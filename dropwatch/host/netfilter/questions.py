@@ -5,6 +5,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dropwatch.host.conntrack import ConntrackTable, read_table
+from dropwatch.host.ipvs import Service, read_ipvs
 from dropwatch.host.listed_rule import ChangingRules, ListedRule
 from dropwatch.host.nfqueue import Queue, read_queues
 from dropwatch.host.question import Asked, lasting_question, plain_question, question
@@ -71,6 +72,11 @@ class NetfilterQuestions(Asked):
     def conntrack(self, inode: int) -> ConntrackTable | None:
         """How full the connection tracking table is."""
         return read_table(inode)
+
+    @question("services of IPVS", sparing=10)
+    def ipvs_services(self, inode: int) -> tuple[Service, ...]:
+        """Those of the namespace, with their servers."""
+        return read_ipvs(inode)
 
     @question("packet queues", tells_age=True)
     def queues(self, inode: int) -> tuple[Queue, ...]:

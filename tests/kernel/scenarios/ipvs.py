@@ -4,6 +4,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST
 from pyroute2.netlink.generic import ipvs
@@ -22,20 +23,31 @@ def service_without_servers(end: Namespace, port: int) -> Iterator[None]:
 
 
 @contextmanager
-def service_by_nat(end: Namespace, address: str, port: int, server: tuple[str, int]) -> Iterator[None]:
-    """Datagrams to this address and port of the namespace go to that server, and get its address and port."""
+def service_by_nat(
+    end: Namespace, address: str, port: int, server: tuple[str, int], *, weight: int = 1, most: int = 0
+) -> Iterator[None]:
+    """Datagrams to this address and port of the namespace go to that server, and get its address and port. With
+    weight 0, or with `most` connections, it gets no new ones."""
     with _service(end, address, port) as service:
         real = [
             ("IPVS_DEST_ATTR_ADDR_FAMILY", family_of(address)),
             ("IPVS_DEST_ATTR_ADDR", server[0]),
             ("IPVS_DEST_ATTR_PORT", server[1]),
             ("IPVS_DEST_ATTR_FWD_METHOD", 0),  # IP_VS_CONN_F_MASQ
-            ("IPVS_DEST_ATTR_WEIGHT", 1),
-            ("IPVS_DEST_ATTR_U_THRESH", 0),
+            ("IPVS_DEST_ATTR_WEIGHT", weight),
+            ("IPVS_DEST_ATTR_U_THRESH", most),
             ("IPVS_DEST_ATTR_L_THRESH", 0),
         ]
         _ask(end, ipvs.IPVS_CMD_NEW_DEST, service, real)
         yield
+
+
+def connections(end: Namespace) -> int:
+    """That the namespace's services have."""
+    with end.entered():
+        return (
+            len(Path("/proc/thread-self/net/ip_vs_conn").read_text().splitlines()) - 1
+        )  # without the heading
 
 
 def load_modules() -> None:

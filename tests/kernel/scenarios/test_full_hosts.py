@@ -311,7 +311,7 @@ def test_a_director_of_ipvs(watching: Whydrop) -> None:
             watching,
             net,
             [
-                Loss(hub, "netfilter.hook-other", 3, {"kind": None}),  # IPVS has no object
+                Loss(hub, "ipvs.no-server", 3, {"kind": "ipvs-service", "address": hub.v4, "port": EMPTY}),
                 Loss(other, "socket.udp-no-listener", 2, {}),
                 by_the_rule(hub, 4),
             ],

@@ -17,7 +17,7 @@ from scenarios.namespaces import Lab, Namespace
 from scenarios.outgoing import probed
 from scenarios.roads import bridge, through_the_bridge
 from scenarios.waiting import eventually
-from scenarios.whydrop_process import Line, Whydrop
+from scenarios.whydrop_process import Line, Whydrop, told
 
 from dropwatch.causes.diagnose import diagnose
 from dropwatch.enrich.answers import live_answers
@@ -366,7 +366,9 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
         legacy(lab.b, "*filter\n-A INPUT -p udp -m udp --dport 9 -j DROP")
         traffic.datagrams(lab.a, lab.b.v4, [5821] * 5)
         for port in (5820, 5821):
-            explained(deaths(whydrop, lab.b, 5, port), "netfilter.hook-other", "IPVS", "ip_vs_")
+            for line in deaths(whydrop, lab.b, 5, port):
+                assert (line["cause"]["id"], line["object"]["port"]) == ("ipvs.no-server", port), told(line)
+                assert "ip_vs_" in line["evidence"][1]["source"], told(line)
         events: list[Event] = []
         while len(events) < 10:
             batch = second.read(60_000)
