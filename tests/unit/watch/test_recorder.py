@@ -12,6 +12,7 @@ from dropwatch.model.drop import Finding, Totals
 from dropwatch.render.layout import Layout
 from dropwatch.render.screen import Screen
 from dropwatch.watch import recorder
+from dropwatch.watch.metrics import Metrics
 from dropwatch.watch.recorder import Recording, Told
 from dropwatch.watch.store import Store
 from tests.unit.watch.clocks import NOON, Clocks
@@ -35,7 +36,8 @@ def test_findings_end_in_the_store(
 ) -> None:
     told: list[str] = []
     monkeypatch.setattr(recorder, "notify", told.append)
-    mode = Recording(open_store())
+    counted = Metrics("0.0", clock=lambda: clocks.since_boot)
+    mode = Recording(open_store(), counted, lambda: TOTALS)
     clocks.step(3)
     mode.begin(None, lambda event: find().drop)  # type: ignore[arg-type]
     assert mode.finding(find(count=9), 1.0) == ""
@@ -47,6 +49,10 @@ def test_findings_end_in_the_store(
         assert database.execute("SELECT packets FROM minute").fetchall() == [(9,)]
         assert database.execute("SELECT began, ended, lost FROM run").fetchall() == [(NOON + 3, NOON + 33, 4)]
     assert told == ["WATCHDOG=1"] * 3
+    found = counted.registry()
+    labels = {"cause": "ipsec.auth-failed", "direction": "in", "confidence": "certain"}
+    assert found.get_sample_value("whydrop_drops_total", labels) == 9
+    assert found.get_sample_value("whydrop_lost_total") == 4
 
 
 def test_systemd_is_told_when_it_is_ready(
@@ -55,10 +61,11 @@ def test_systemd_is_told_when_it_is_ready(
     told: list[str] = []
     monkeypatch.setattr(recorder, "notify", told.append)
     for quiet in (True, False):
-        face = Told(Screen(sys.stdout, sys.stderr), Layout(), Path("/x/drops.sqlite"), quiet=quiet)
+        screen, path = Screen(sys.stdout, sys.stderr), Path("/x/drops.sqlite")
+        face = Told(screen, Layout(), path, lambda: told.append("answers"), quiet=quiet)
         face.ready("dropped", ())
     face.say("a name\x1b[31m")
     out, err = capsys.readouterr()
-    assert (out, told) == ("", ["READY=1"] * 2)
+    assert (out, told) == ("", ["answers", "READY=1"] * 2)
     assert err.count("watching: ") == 1
     assert "\x1b" not in err
