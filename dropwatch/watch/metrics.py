@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.registry import Collector
 
 from dropwatch.aggregate.sort import did_it, lasting
+from dropwatch.model.culprits import Socket
 from dropwatch.model.drop import Finding, Process, Totals
 from dropwatch.names.foreign import printable
 from dropwatch.watch.bounded import Bounded
@@ -21,6 +22,7 @@ _AT_ONCE = 60  # of objects, of owners
 _LONGEST = 120  # characters of a label
 _SAMPLED_EVERY_SECONDS = 1.0
 _ALIVE_SECONDS = 60.0
+_FIRST_OF_CLIENTS = 32768  # net.ipv4.ip_local_port_range
 _OTHER, _NONE, _UNKNOWN = "other", "none", "unknown"
 
 Pair = tuple[str, str]  # kind and name
@@ -135,6 +137,9 @@ def _object(finding: Finding) -> Pair:
     if finding.culprit is None or not did_it(finding):
         return _NONE, _NONE
     kind, *parts = lasting(finding.culprit)
+    if isinstance(finding.culprit, Socket):  # not one for each client
+        socket = finding.culprit
+        parts = [socket.proto, socket.address, socket.port if socket.port < _FIRST_OF_CLIENTS else "*"]
     return str(kind), _label(" ".join(str(part) for part in parts if part is not None))
 
 

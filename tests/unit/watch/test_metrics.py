@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
-from dropwatch.model.culprits import NftRule, Sysctl
+from dropwatch.model.culprits import NftRule, Socket, Sysctl
 from dropwatch.model.drop import Finding, Process, Totals
 from dropwatch.watch.metrics import MOST_SERIES, Metrics
 from tests.unit.watch.clocks import NOON, Clocks
@@ -80,6 +80,15 @@ def test_a_reload_that_changes_handles_changes_no_series(metrics: Metrics, find:
     metrics.add(find(culprit=replace(RULE, handle=99, number=4)))
     metrics.add(find(culprit=RULE))
     assert set(samples(metrics.registry())) == before
+
+
+def test_a_socket_is_one_whoever_it_is_connected_to(metrics: Metrics, find: Find) -> None:
+    server = Socket("socket", "tcp", "10.9.0.2", 443, "10.9.0.1", 40000, None, 7)
+    for peer in range(40000, 40009):
+        metrics.add(find(culprit=replace(server, peer_port=peer)))
+        metrics.add(find(culprit=replace(server, port=peer, peer_port=53)))
+    for name in ("tcp 10.9.0.2 443", "tcp 10.9.0.2 *"):
+        assert value(metrics, "whydrop_object_drops_total", kind="socket", object=name) == 9
 
 
 def test_the_kernels_own_counts_are_there_from_the_first_tick(metrics: Metrics, clocks: Clocks) -> None:
