@@ -1,5 +1,6 @@
 """Over a real socket: what Prometheus, a health check and somebody who means no good get."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -142,13 +143,9 @@ def test_what_is_no_request_harms_nobody(
     request_: bytes, listen: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = listen()
-    with connected(port) as one:
+    with contextlib.suppress(ConnectionError), connected(port) as one:
         one.sendall(request_)
-        one.shutdown(socket.SHUT_WR)
-        try:
-            while one.recv(4096):
-                pass
-        except ConnectionResetError:
+        while one.recv(4096):
             pass
     assert get(port, "/metrics")[0] == 200
     assert capsys.readouterr() == ("", "")

@@ -144,12 +144,16 @@ def test_there_are_a_thousand_series_at_most_whoever_chooses_names(metrics: Metr
     for finding in attack(find):
         metrics.add(finding)
         sent += finding.count
+    for number in range(200):  # and some that are large enough for every place that is left
+        finding = find(culprit=replace(RULE, text=f"large {number}"), owner=Process(1, f"large {number}"))
+        metrics.add(replace(finding, count=sent // 50))
+        sent += sent // 50
     crowd = {f"{number}": 1 for number in range(5000)}
     metrics.take(replace(TOTALS, seen_by=crowd, suppressed=crowd, lost=crowd, blind_spots=tuple(crowd)))
-    assert 600 < len(samples(metrics.registry())) <= MOST_SERIES
+    assert 800 < len(samples(metrics.registry())) <= MOST_SERIES
     for name in ("drops", "object_drops", "owner_drops"):
         assert total(metrics, name) == sent
-    assert (value(metrics, "whydrop_object_drops_total", kind="other", object="other") or 0) > 0.99 * sent
+    assert (value(metrics, "whydrop_object_drops_total", kind="other", object="other") or 0) > 0.2 * sent
 
 
 def test_who_is_large_gets_a_series_after_the_attack(metrics: Metrics, find: Find) -> None:
