@@ -220,6 +220,9 @@ def watch_options() -> list[click.Parameter]:
         _option("--keep", metavar="TIME", default="7d", text="How long minutes are kept: 7d."),
         _option("--size", metavar="SIZE", default="256M", text="How large the database may become: 256M."),
         _option(
+            "--listen", metavar="ADDR:PORT", text="Metrics for Prometheus there: 127.0.0.1:9720, [::1]:9720."
+        ),
+        _option(
             "--light/--no-light",
             default=True,
             text="No cost for accepted packets (default); or every probe attached all the time.",

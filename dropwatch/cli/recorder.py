@@ -31,7 +31,7 @@ class OfWindow(Plain):
     words = "[WINDOW] [FILTER] [OPTIONS]"
 
 
-def _watch(store: str | None, keep: str, size: str, **given: Any) -> None:
+def _watch(store: str | None, keep: str, size: str, listen: str | None, **given: Any) -> None:
     """The flight recorder: runs until it is told to end, and keeps in a small database what died: exact counts a
     minute, and of each sort the first finding of each hour in full. whydrop last shows it.
 
@@ -41,18 +41,20 @@ def _watch(store: str | None, keep: str, size: str, **given: Any) -> None:
     from dropwatch.run.wanted import values
     from dropwatch.watch import place
     from dropwatch.watch import store as stores
+    from dropwatch.watch.address import address
     from dropwatch.watch.window import size as bytes_of
 
     bounds = stores.Bounds(values.seconds("--keep", keep), bytes_of("--size", size))
     if bounds.size < stores.LEAST_SIZE:
         raise WrongUsage(f"--size {size}: too small for an hour of a storm", "--size 16M is the least")
+    heard_at = None if listen is None else address(listen)
     nothing = {param.name: () for param in arguments.filters()} | {"ipv4": False, "ipv6": False}
     options = parse({**nothing, "json": False, "stack": False, "count": None, **given})
     with Stop() as stop:
         from dropwatch.watch.recorder import record
 
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
-        record(options, place.DEFAULT if store is None else Path(store), bounds, screen, stop)
+        record(options, place.DEFAULT if store is None else Path(store), bounds, heard_at, screen, stop)
 
 
 def _last(

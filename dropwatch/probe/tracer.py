@@ -117,6 +117,7 @@ class Tracer(KernelRows):
         self._table_changes: mmap.mmap | None = None
         self._change_times: mmap.mmap | None = None
         self._missed: dict[str, int] = {}
+        self._bare = 0  # findings without their detail, when counts() was last asked
         self.read_until_ns = 0  # what was sent before then, on the monotonic clock, has been read
         notes = [note for family in FAMILIES for note in family.notes]
         names = kernel_names(symbols, lambda function, at: self._families.watched(function, at))
@@ -124,7 +125,9 @@ class Tracer(KernelRows):
 
     @property
     def blind_spots(self) -> tuple[str, ...]:
-        return tuple(self._blind_spots)
+        if not self._bare:
+            return tuple(self._blind_spots)
+        return (*self._blind_spots, f"{self._bare} findings without their detail: the ring buffer was full")
 
     def __enter__(self) -> "Self":
         try:
@@ -225,7 +228,7 @@ class Tracer(KernelRows):
         self._missed = self._loader.recursion_misses()
 
     def counts(self) -> Counts:
-        """Exact once detached."""
+        """Exact once detached; may be asked before, as often as one likes."""
         seen = {name: self._loader.sum("seen", n) for n, name in enumerate(SOURCES)}
         missed = self._missed.get("on_kfree_skb", 0)
         if missed:
@@ -237,9 +240,7 @@ class Tracer(KernelRows):
             "steps, ring buffer full": self._loader.sum("unsent", LOSS_STEPS),
             "interrupted probe": missed,
         }
-        detail = self._loader.sum("unsent", LOSS_DETAIL)
-        if detail:
-            self._note(f"{detail} findings without their detail: the ring buffer was full")
+        self._bare = self._loader.sum("unsent", LOSS_DETAIL)
         return Counts(
             seen, {why: n for why, n in lost.items() if n}, self._loader.sum("unsent", NOT_A_PACKET)
         )

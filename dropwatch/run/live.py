@@ -27,7 +27,7 @@ from dropwatch.privilege.capabilities import CAP_KILL, KEPT
 from dropwatch.privilege.root import keep_only
 from dropwatch.probe.check.lacking import lacking
 from dropwatch.probe.check.preflight import first_obstacle, read_user
-from dropwatch.probe.tracer import Tracer
+from dropwatch.probe.tracer import Counts, Tracer
 from dropwatch.recording.listener import Listener
 from dropwatch.run import ready
 from dropwatch.run.command import Command
@@ -142,28 +142,38 @@ class Live(Run):
         yield from watch.run(self._ready, self._settle)
         last = self._again(time.monotonic()) + self._mode.finish()
         counts = self._tracer.counts()
-        totals = Totals(
+        by_drivers = self._native.end(self._tracer.xdp_errors())
+        totals = self._counted(counts, watch.reported, by_drivers, watch.blind_spots)
+        totals = replace(totals, resent=self._resent())
+        totals, now = self._mode.totals(totals), time.monotonic()
+        self._tell_nothing(totals)
+        self._listener.end(totals, counts.not_packets, now)
+        self._totals, self.last_words = totals, last + self._mode.end(totals, now)
+
+    def so_far(self) -> Totals:
+        """What has been counted until now; to be asked in the mode's tick(), where drops are judged."""
+        return self._counted(self._tracer.counts(), self._stages.matched)
+
+    def _counted(
+        self, counts: Counts, reported: int, by_drivers: tuple[str, ...] = (), unread: tuple[str, ...] = ()
+    ) -> Totals:
+        return Totals(
             seen_by=counts.seen_by,
             matched=self._stages.matched,
-            reported=watch.reported,
+            reported=reported,
             lost=counts.lost,
             suppressed=dict(self._stages.suppressed + Counter({NOT_PACKETS: counts.not_packets})),
             blind_spots=(
                 *self._absent,
                 *self._tracer.blind_spots,
-                *self._native.end(self._tracer.xdp_errors()),
+                *by_drivers,
                 *self._host.blind_spots,
                 *self._stages.blind_spots,
                 *_not_judged(self._not_judged, self._why_not),
-                *watch.blind_spots,
+                *unread,
             ),
             seconds=time.monotonic() - self._began,
-            resent=self._resent(),
         )
-        totals, now = self._mode.totals(totals), time.monotonic()
-        self._tell_nothing(totals)
-        self._listener.end(totals, counts.not_packets, now)
-        self._totals, self.last_words = totals, last + self._mode.end(totals, now)
 
     def finding(self, finding: Finding, now: float) -> str:
         """The text of a finding."""

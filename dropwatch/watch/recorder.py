@@ -21,6 +21,8 @@ from dropwatch.render.screen import Screen
 from dropwatch.run.mode import Mode, Probes
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
+from dropwatch.watch.address import Address
+from dropwatch.watch.measure import Measure, measure
 from dropwatch.watch.notify import notify
 from dropwatch.watch.store import Bounds, Store, Who
 
@@ -28,18 +30,20 @@ _ALIVE_EVERY_SECONDS = 10.0
 
 
 class Keeping:
-    """A renderer without words: what it is given goes to the store."""
+    """A renderer without words: what it is given goes to the store, and to who counts for Prometheus."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, measure: Measure) -> None:
+        self._store, self._measure = store, measure
         self._alive = 0.0
 
     def finding(self, finding: Finding, now: float) -> str:
         self._store.add(finding)
+        self._measure.add(finding)
         return ""
 
     def tick(self, now: float) -> str:
         self._store.tick()
+        self._measure.tick()
         if now - self._alive >= _ALIVE_EVERY_SECONDS:
             self._alive = now
             notify("WATCHDOG=1")
@@ -49,34 +53,40 @@ class Keeping:
         return ""
 
     def end(self, totals: Totals, now: float) -> str:
+        self._measure.take(totals)
         self._store.end(None if totals.lost is None else sum(totals.lost.values()))
         return ""
 
 
 class Recording(Mode):
-    """Plain findings, for the store."""
+    """Plain findings, for the store. `so_far` is what the run has counted, once it has begun."""
 
-    def __init__(self, store: Store) -> None:
-        super().__init__(Keeping(store), first_of_a_sort=1)  # the others only count
-        self._store = store
+    def __init__(self, store: Store, measure: Measure, so_far: Callable[[], Totals]) -> None:
+        super().__init__(Keeping(store, measure), first_of_a_sort=1)  # the others only count
+        self._store, self._measure, self._so_far = store, measure, so_far
 
     def begin(self, probes: Probes, named: Callable[[Event], Drop]) -> None:
         self._store.begin()
+        self._measure.begin(self._so_far)
 
 
 class Told:
-    """The face of the recorder: standard error, and systemd."""
+    """The face of the recorder: standard error, and systemd. `answer` begins to answer Prometheus."""
 
     reader_left = False
     explains = False
 
-    def __init__(self, screen: Screen, layout: Layout, path: Path, *, quiet: bool) -> None:
+    def __init__(
+        self, screen: Screen, layout: Layout, path: Path, answer: Callable[[], None], *, quiet: bool
+    ) -> None:
         self._screen, self._layout, self._path, self._quiet = screen, layout, path, quiet
+        self._answer = answer
 
     def starting(self) -> None:
         """Nobody sits there and waits."""
 
     def ready(self, watched: str, blind_spots: tuple[str, ...]) -> None:
+        self._answer()
         notify("READY=1")
         if not self._quiet:
             words = f"{watched} packets of all network namespaces, kept in {self._path}"
@@ -90,20 +100,23 @@ class Told:
         self._screen.say(f"whydrop: {printable(sentence)}\n")
 
 
-def record(options: Options, path: Path, bounds: Bounds, screen: Screen, stop: Stop) -> None:
+def record(
+    options: Options, path: Path, bounds: Bounds, listen: Address | None, screen: Screen, stop: Stop
+) -> None:
     """Until it is asked to end."""
     from dropwatch.run.live import Live  # slow to import
 
     obstacle = first_obstacle()
     if obstacle is not None:
         raise obstacle
+    measured, answer = measure(listen)
     layout = layout_for(screen.err, options.no_color)
-    face = Told(screen, layout, path, quiet=options.quiet)
+    face = Told(screen, layout, path, answer, quiet=options.quiet)
     who = Who(__version__, foreign(socket.gethostname()), own_inode() or 0)
     store = Store(path, who, bounds, face.say, wall=time.time, clock=time.monotonic)
 
     def mode_of(symbols: Kallsyms, listener: Listener) -> Mode:
-        return Recording(store)
+        return Recording(store, measured, lambda: run.so_far())
 
     run = Live(options, mode_of, face, stop)
     try:

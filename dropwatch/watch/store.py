@@ -172,7 +172,12 @@ class Store:
     def _open(self) -> None:
         """The file that is there, as a run of it."""
         self._close()
-        database = sqlite3.connect(self._path, timeout=_BUSY_MS / 1000, isolation_level=None)
+        database = sqlite3.connect(
+            self._path,
+            timeout=_BUSY_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,  # made in one thread, written to in the one that judges: never in both at once
+        )
         self._database = database
         found = self._path.stat()
         self._file = (found.st_dev, found.st_ino)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import dropwatch
 from dropwatch.errors import CannotRunHere
 from dropwatch.model.change import Change
-from dropwatch.model.drop import Event, Frame
+from dropwatch.model.drop import Event, Frame, Totals
 from dropwatch.model.filter import Filter
 from dropwatch.model.journey import RawStep
 from dropwatch.model.xdp import XdpError
@@ -22,7 +23,9 @@ from dropwatch.probe.tracer import Counts
 from dropwatch.render.screen import Screen
 from dropwatch.run import live as live_module
 from dropwatch.run import pipeline, verdicts
+from dropwatch.run.context import Nobody
 from dropwatch.run.live import absent_reasons, refuse_reasons_without_names
+from dropwatch.run.mode import Mode, Silent
 from dropwatch.run.options import Options, View
 from dropwatch.run.show import show_live
 from dropwatch.run.stop import Stop
@@ -129,6 +132,26 @@ def shown(**options: Any) -> tuple[str, str]:
     out, err = io.StringIO(), io.StringIO()
     show_live(Options(duration=0.01, **options), Screen(out, err), Stop())
     return out.getvalue(), err.getvalue()
+
+
+def test_what_has_been_counted_can_be_asked_for_meanwhile(made: list[Probes]) -> None:
+    asked: list[Totals] = []
+
+    class Asking(Mode):
+        def tick(self, now: float) -> str:
+            asked.append(run.so_far())
+            return ""
+
+    run = live_module.Live(
+        Options(duration=0.01), lambda symbols, listener: Asking(Silent()), Nobody(), Stop()
+    )
+    with run:
+        deque(run, maxlen=0)
+    (probes,) = made
+    assert asked[-1].seen_by == {"kfree_skb": 5}
+    assert (asked[-1].matched, asked[-1].lost) == (3, {})
+    assert asked[-1].suppressed == {pipeline.NOT_PACKETS: 2}
+    assert set(probes.blind_spots) <= set(asked[-1].blind_spots) <= set(run.totals.blind_spots)
 
 
 def test_light_wakes_the_layer_that_a_packet_died_in(made: list[Probes]) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -311,3 +312,15 @@ def test_memory_is_bounded_while_nothing_can_be_written(
     assert isinstance(unstored, int)
     assert packets(path) + unstored == 119
     assert asked(path, "SELECT count(*) FROM minute") == [(16,)]
+
+
+def test_it_is_written_to_in_another_thread_than_it_was_made_in(
+    open_store: Open, find: Find, path: Path, said: list[str]
+) -> None:
+    """As in a run: drops are judged beside the first thread, and the store ends in the first one again."""
+    store = open_store()
+    with ThreadPoolExecutor(1) as judging:
+        judging.submit(store.add, find(count=3)).result()
+        judging.submit(store.flush).result()
+    store.end(0)
+    assert (said, packets(path)) == ([], 3)
