@@ -120,7 +120,7 @@ def test_the_pages_that_alerts_lead_to_are_there() -> None:
 
 def as_grafana_writes_it(dashboard: dict[str, Any]) -> Any:
     """Read by Grafana's own types, and written by them."""
-    reason = "feature grafana-foundation-sdk: there is none for this Python"
+    reason = "feature grafana-foundation-sdk: not installed"
     pytest.importorskip("grafana_foundation_sdk", reason=reason)
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.cog.plugins import register_default_plugins
