@@ -87,6 +87,8 @@ class Store:
             raise WhydropError(
                 f"--store {path}: cannot be opened: {error}", "is there room on that file system?"
             ) from error
+        except sqlite3.ProgrammingError:  # a mistake of ours is no damage
+            raise
         except sqlite3.DatabaseError as error:
             self._begin_anew(error)
 
@@ -128,6 +130,8 @@ class Store:
             self._write(last)
         except (sqlite3.OperationalError, OSError) as error:
             self._wait(error)
+        except sqlite3.ProgrammingError:  # a mistake of ours is no damage
+            raise
         except (sqlite3.DatabaseError, Newer, Foreign) as error:
             self._begin_anew(error)
         else:

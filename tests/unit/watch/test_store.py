@@ -324,3 +324,20 @@ def test_it_is_written_to_in_another_thread_than_it_was_made_in(
         judging.submit(store.flush).result()
     store.end(0)
     assert (said, packets(path)) == ([], 3)
+
+
+def test_a_mistake_of_ours_is_no_damage(
+    open_store: Open, find: Find, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    store.add(find(count=3))
+    store.flush()
+
+    def misuse(last: object) -> None:
+        raise sqlite3.ProgrammingError
+
+    monkeypatch.setattr(store, "_write", misuse)
+    store.add(find(count=1))
+    with pytest.raises(sqlite3.ProgrammingError):
+        store.flush()
+    assert packets(path) == 3
