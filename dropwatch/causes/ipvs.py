@@ -15,7 +15,7 @@ _SHOWN = 3
 _OPTIONS: dict[str | None, str] = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}
 _SEE = Fix("see the service, its servers, their weights and connections", "ipvsadm -Ln")
 
-_PLACES = ("nf_hook_slow", "ip_vs_in_hook", "ip_vs_remote_request4", "ip_vs_remote_request6")
+_PLACES = ("nf_hook_slow", "ip_vs_in_hook")
 
 _NONE = Cause(
     id="ipvs.no-server",

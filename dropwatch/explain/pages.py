@@ -139,8 +139,7 @@ def index() -> Page:
         count = sum(cause.family == name for cause in known)
         entries.append((name, f"{count:>3}  {words}"))
     more = """
-$ whydrop explain ipsec           # the causes of a family
-$ whydrop explain auth-failed     # one cause: ipsec.auth-failed
+$ whydrop explain ipsec           # a family; auth-failed: one cause
 $ whydrop explain ListenDrops     # a counter, a drop reason, a function
 $ whydrop explain receive buffer  # every page that has these words
 """
