@@ -62,7 +62,7 @@ $ ipvsadm -Ln --thresholds
 def _judge(drop: Drop, host: Host) -> Judgement | None:
     """Servers may have come or gone since: no probe sees that."""
     refused = refusal(drop)
-    if refused is None or not refused[0].startswith("ip_vs_"):
+    if refused is None or not refused.function.startswith("ip_vs_"):
         return None
     service = _service(drop, host.ipvs_services(drop.event.netns, drop.event.monotonic_ns) or ())
     if service is None:
@@ -71,7 +71,7 @@ def _judge(drop: Drop, host: Host) -> Judgement | None:
     if any(not _is_full(server) for server in able):
         return None
     cause = _FULL if able else _NONE
-    evidence = Evidence(_SOURCE, f"{_words(service)}: {_why(service, able)}", "proof"), refused[1]
+    evidence = Evidence(_SOURCE, f"{_words(service)}: {_why(service, able)}", "proof"), refused.evidence
     see = Fix(_SEE.text, f"ipvsadm -Ln {_option(service)}")
     return cause.id, Verdict("likely", _culprit(service, len(able)), evidence, (see, *cause.fix[1:]))
 

@@ -1,5 +1,7 @@
 """Signs of the other functions at a netfilter hook: SYNPROXY, IPVS, security modules, BPF programs."""
 
+from typing import NamedTuple
+
 from dropwatch.causes import kernel_word, programs
 from dropwatch.causes.netfilter.responsible_rule import died_in_a_hook
 from dropwatch.host.bpf.programs import Program
@@ -23,40 +25,47 @@ _OWNERS = {
     "br_nf_": ("br_netfilter, which passes bridged frames to the IP rules", "sysctl -a --pattern net.bridge"),
     "nf_flow_offload": ("a flowtable", "nft list flowtables"),
 }
-_REFUSED = "it returned drop for this packet"
 _SYNPROXY_HOOKS = frozenset({"ipv4_synproxy_hook", "ipv6_synproxy_hook"})
 
 
 def synproxy_hook(drop: Drop, host: Host) -> Verdict | None:
     """The hook with which SYNPROXY watches connections that it let through."""
-    hook = _hook(drop)
-    if hook is None or hook.function not in _SYNPROXY_HOOKS:
+    found = refusal(drop)
+    if found is None or found.confidence != "certain" or found.function not in _SYNPROXY_HOOKS:
         return None
-    return Verdict("certain", evidence=(Evidence(f"probe {hook.function}", _REFUSED),))
+    return Verdict("certain", evidence=(found.evidence,))
 
 
 def hook_other(drop: Drop, host: Host) -> Verdict | None:
     """Another function at the hook answered drop, or freed the packet itself."""
     hook = _hook(drop)
-    if hook is not None and hook.function in _SYNPROXY_HOOKS:
-        return None
     if hook is not None and hook.function == "nf_hook_run_bpf":
         return _bpf(hook, drop, host)
-    if hook is not None and is_other(hook.function):
-        return _other(hook.function, "certain", _REFUSED)
-    function = _freed_by(drop) if hook is None else None
-    if function is not None:
-        return _other(function, "likely", _freed(function))
-    return None
+    found = refusal(drop)
+    if found is None or (hook is not None and not is_other(found.function)):
+        return None
+    return _other(found)
 
 
-def refusal(drop: Drop) -> tuple[str, Evidence] | None:
-    """The function at the hook that answered drop, or freed the packet itself."""
+class Refusal(NamedTuple):
+    """Which function at the hook did it, and how that is known."""
+
+    function: str
+    confidence: Confidence
+    evidence: Evidence
+
+
+def refusal(drop: Drop) -> Refusal | None:
+    """It answered drop, or freed the packet itself."""
     hook = _hook(drop)
     if hook is not None:
-        return hook.function, Evidence(f"probe {hook.function}", _REFUSED)
+        said = Evidence(f"probe {hook.function}", "it returned drop for this packet")
+        return Refusal(hook.function, "certain", said)
     function = _freed_by(drop)
-    return (function, Evidence("stack", _freed(function))) if function is not None else None
+    if function is None:
+        return None
+    said = Evidence("stack", f"{function} freed the packet, as a function at a netfilter hook")
+    return Refusal(function, "likely", said)
 
 
 def _hook(drop: Drop) -> HookNote | None:
@@ -106,13 +115,13 @@ def _links() -> Fix:
     )
 
 
-def _other(function: str, confidence: Confidence, said: str) -> Verdict:
-    evidence = [Evidence(f"probe {function}" if confidence == "certain" else "stack", said)]
+def _other(found: Refusal) -> Verdict:
+    function, evidence = found.function, [found.evidence]
     known = owner(function)
     if known is not None:
         evidence.append(Evidence("name of the function", f"it belongs to {known[0]}"))
     fixes = hook_fixes(function)
-    return Verdict(confidence, evidence=tuple(evidence), fix=fixes, title=hook_title(function))
+    return Verdict(found.confidence, evidence=tuple(evidence), fix=fixes, title=hook_title(function))
 
 
 def is_other(function: str) -> bool:
@@ -145,10 +154,6 @@ def hook_fixes(function: str) -> tuple[Fix, ...]:
         )
     )
     return (*ask, see)
-
-
-def _freed(function: str) -> str:
-    return f"{function} freed the packet, as a function at a netfilter hook"
 
 
 def _freed_by(drop: Drop) -> str | None:
