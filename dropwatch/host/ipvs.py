@@ -5,15 +5,14 @@ import struct
 from ipaddress import ip_address
 
 from dropwatch.host import netlink
+from dropwatch.host.generic import HEADER, ask_family
 from dropwatch.host.netlink import attributes, number
 from dropwatch.host.netns.enter import entered
-from dropwatch.host.tunnel.wireguard import ask_family
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
 from dropwatch.names.foreign import foreign
 
 # linux/ip_vs.h
-_GENERIC = struct.Struct("=BBH")  # struct genlmsghdr: command, version, reserved
 _VERSION, _GET_SERVICE, _GET_SERVER = 1, 4, 8  # IPVS_CMD_GET_SERVICE, _GET_DEST
 _SERVICE, _SERVER = 1, 2  # IPVS_CMD_ATTR_SERVICE, _DEST
 _FAMILY, _PROTOCOL, _ADDRESS, _PORT, _MARK, _SCHEDULER = 1, 2, 3, 4, 5, 6  # IPVS_SVC_ATTR_*
@@ -51,7 +50,7 @@ def read_ipvs(netns_inode: int) -> tuple[Service, ...]:
         try:
             family = ask_family(b"IPVS")
             found = netlink.dump(
-                netlink.GENERIC, family, _GENERIC.pack(_GET_SERVICE, _VERSION, 0), family, _which
+                netlink.GENERIC, family, HEADER.pack(_GET_SERVICE, _VERSION, 0), family, _which
             )
             return tuple(_with_servers(family, which) for which in found)
         except netlink.Refused:  # there is no such module
@@ -59,7 +58,7 @@ def read_ipvs(netns_inode: int) -> tuple[Service, ...]:
 
 
 def _which(message: memoryview | bytes) -> bytes:
-    return attributes(message[_GENERIC.size :]).get(_SERVICE, b"")
+    return attributes(message[HEADER.size :]).get(_SERVICE, b"")
 
 
 def _with_servers(family: int, which: bytes) -> Service:
@@ -67,7 +66,7 @@ def _with_servers(family: int, which: bytes) -> Service:
     known = attributes(which)
     names = (_FAMILY, _MARK) if _MARK in known else (_FAMILY, _PROTOCOL, _ADDRESS, _PORT)
     key = b"".join(netlink.attribute(name, bytes(known[name])) for name in names)
-    body = _GENERIC.pack(_GET_SERVER, _VERSION, 0) + netlink.attribute(_SERVICE, key)
+    body = HEADER.pack(_GET_SERVER, _VERSION, 0) + netlink.attribute(_SERVICE, key)
     servers = netlink.dump(netlink.GENERIC, family, body, family, server_of)
     return service_of(which, tuple(servers))
 
@@ -88,7 +87,7 @@ def service_of(which: bytes, servers: tuple[Server, ...] = ()) -> Service:
 
 def server_of(message: memoryview | bytes) -> Server:
     """From one message."""
-    found = attributes(attributes(message[_GENERIC.size :]).get(_SERVER, b""))
+    found = attributes(attributes(message[HEADER.size :]).get(_SERVER, b""))
     counted = (number(found.get(name)) for name in (_ACTIVE, _INACTIVE, _PERSISTENT))
     return Server(
         _address(number(found.get(_OWN_FAMILY)), found.get(_OWN_ADDRESS, b"")),

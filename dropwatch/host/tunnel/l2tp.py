@@ -1,16 +1,13 @@
 """The sessions of L2TP in a namespace, by generic netlink."""
 
-import struct
-
 from dropwatch.host import netlink
+from dropwatch.host.generic import HEADER, ask_family
 from dropwatch.host.netlink import attributes, number
 from dropwatch.host.netns.enter import entered
-from dropwatch.host.tunnel.wireguard import ask_family
 from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 # linux/l2tp.h
-_GENERIC = struct.Struct("=BBH")  # struct genlmsghdr: command, version, reserved
 _VERSION, _SESSION_GET = 1, 8
 _IFNAME, _TUNNEL, _SESSION, _PEER_COOKIE = 8, 9, 11, 16  # L2TP_ATTR_*
 
@@ -32,7 +29,7 @@ def read_l2tp_sessions(netns_inode: int) -> tuple[L2tpSession, ...]:
     with entered(netns_inode):
         try:
             family = ask_family(b"l2tp")
-            body = _GENERIC.pack(_SESSION_GET, _VERSION, 0)
+            body = HEADER.pack(_SESSION_GET, _VERSION, 0)
             return tuple(netlink.dump(netlink.GENERIC, family, body, family, session_of))
         except netlink.Refused:  # there is no such module
             return ()
@@ -40,7 +37,7 @@ def read_l2tp_sessions(netns_inode: int) -> tuple[L2tpSession, ...]:
 
 def session_of(message: memoryview | bytes) -> L2tpSession:
     """From one message."""
-    found = attributes(message[_GENERIC.size :])
+    found = attributes(message[HEADER.size :])
     return L2tpSession(
         number(found.get(_TUNNEL)),
         number(found.get(_SESSION)),

@@ -7,15 +7,13 @@ from functools import partial
 from ipaddress import ip_address, ip_network
 
 from dropwatch.host import netlink
+from dropwatch.host.generic import HEADER, ask_family
 from dropwatch.host.netlink import attributes, number, spans
 from dropwatch.host.netns.enter import entered
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Address
 from dropwatch.names.foreign import foreign
 
-# linux/genetlink.h
-_GENERIC = struct.Struct("=BBH")  # struct genlmsghdr: command, version, reserved
-_CONTROL, _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 16, 3, 1, 2  # GENL_ID_CTRL, CTRL_CMD_GETFAMILY, CTRL_ATTR_*
 # linux/wireguard.h
 _VERSION = 1
 _IFINDEX, _IFNAME, _PORT, _PEERS = 1, 2, 6, 8  # WGDEVICE_A_*
@@ -55,7 +53,7 @@ def read_wireguard(netns_inode: int, ifindex: int) -> Wireguard | None:
     with entered(netns_inode):
         try:
             family = ask_family(b"wireguard")
-            body = _GENERIC.pack(0, _VERSION, 0)  # WG_CMD_GET_DEVICE
+            body = HEADER.pack(0, _VERSION, 0)  # WG_CMD_GET_DEVICE
             body += netlink.attribute(_IFINDEX, struct.pack("=I", ifindex))
             parts = netlink.dump(
                 netlink.GENERIC, family, body, family, partial(wireguard_of, now=int(time.time()))
@@ -63,17 +61,6 @@ def read_wireguard(netns_inode: int, ifindex: int) -> Wireguard | None:
         except netlink.Refused:  # there is no such module, or it is not of this kind
             return None
     return joined(parts)
-
-
-def ask_family(name: bytes) -> int:
-    """The number of a family of generic netlink, in the namespace of this thread. Raises OSError where it has none."""
-    body = _GENERIC.pack(_GET_FAMILY, 1, 0) + netlink.attribute(_FAMILY_NAME, name + b"\0")
-    return netlink.get(netlink.GENERIC, _CONTROL, body, _CONTROL, family_of)
-
-
-def family_of(message: memoryview | bytes) -> int:
-    """The number that the kernel gave it. Raises LookupError."""
-    return number(attributes(message[_GENERIC.size :])[_FAMILY_ID])
 
 
 def joined(parts: list[Wireguard]) -> Wireguard | None:
@@ -97,7 +84,7 @@ def wireguard_of(message: memoryview | bytes, now: int = 0) -> Wireguard:
     """From one message. What it has of private keys is not copied. Raises struct.error, ValueError."""
     name, port = b"", 0
     peers: list[Peer] = []
-    for kind, value in _parts(message[_GENERIC.size :]):
+    for kind, value in _parts(message[HEADER.size :]):
         if kind == _IFNAME:
             name = bytes(value).partition(b"\0")[0]
         elif kind == _PORT:

@@ -4,13 +4,13 @@ import socket
 import struct
 from ipaddress import ip_address
 
+from dropwatch.host.generic import family_of
 from dropwatch.host.netlink import attribute
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.tunnel.wireguard import (
     Endpoint,
     Peer,
     Wireguard,
-    family_of,
     joined,
     read_wireguard,
     wireguard_of,
