@@ -1,12 +1,10 @@
 """Which processes hold sockets, by the inodes that /proc/PID/fd calls them by."""
 
 import errno
-import os
 import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
+from dropwatch.host.open_files import open_files
 from dropwatch.model.drop import Process
 from dropwatch.names.foreign import foreign
 
@@ -25,7 +23,7 @@ def read_holders(inodes: set[int]) -> dict[int, Process]:
     for process in _PROC.iterdir() if wanted else ():
         if not process.name.isdecimal():
             continue
-        for target in _open_files(process):
+        for _, target in open_files(process):
             inode = wanted.get(target)
             if inode is not None and inode not in found:
                 found[inode] = Process(int(process.name), _comm(process))
@@ -34,13 +32,6 @@ def read_holders(inodes: set[int]) -> dict[int, Process]:
         if len(found) == len(wanted):
             break
     return found
-
-
-def _open_files(process: Path) -> Iterator[str]:
-    """What its descriptors are; nothing for a process that has just ended."""
-    with suppress(OSError), os.scandir(process / "fd") as descriptors:
-        for descriptor in descriptors:
-            yield os.readlink(descriptor)  # noqa: PTH115  # not a path: `socket:[812]`
 
 
 def _comm(process: Path) -> str:

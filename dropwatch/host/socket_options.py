@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dropwatch.host.open_files import open_files
 from dropwatch.kernel import system_calls
 from dropwatch.model.dataclass import dataclass
 
@@ -62,11 +63,7 @@ def _filter_length(one: socket.socket) -> int:
 
 def _descriptor(pid: int, inode: int) -> int | None:
     wanted = f"socket:[{inode}]"
-    with suppress(OSError), os.scandir(_PROC / str(pid) / "fd") as descriptors:
-        for one in descriptors:
-            if os.readlink(one) == wanted:  # noqa: PTH115  # not a path
-                return int(one.name)
-    return None
+    return next((int(number) for number, target in open_files(_PROC / str(pid)) if target == wanted), None)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from dropwatch.host.open_files import open_files
 from dropwatch.kernel import system_calls
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Process
@@ -94,15 +95,10 @@ def _processes(program: int, until: float) -> Iterator[Process]:
 
 
 def _has(process: Path, program: int, until: float) -> bool:
-    """Nothing can be seen of a process that has just ended."""
-    with (
-        suppress(FileNotFoundError, ProcessLookupError, PermissionError),
-        os.scandir(process / "fd") as files,
-    ):
-        for one in files:
-            _in_time(until)
-            target = os.readlink(one)  # noqa: PTH115  # not a path: `anon_inode:bpf-prog`
-            if target in _KEPT and program_of((process / "fdinfo" / one.name).read_bytes()) == program:
+    for number, target in open_files(process):
+        _in_time(until)
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # closed meanwhile, or ended
+            if target in _KEPT and program_of((process / "fdinfo" / number).read_bytes()) == program:
                 return True
     return False
 

@@ -9,10 +9,10 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dropwatch.host.open_files import open_files
 from dropwatch.names.foreign import foreign
 
 _DAEMONS = frozenset({b"charon", b"charon-systemd"})
@@ -88,11 +88,8 @@ def read_connections(daemon: Daemon) -> tuple[Connection, ...]:
 def _sockets(pid: int) -> list[Path]:
     """The process's own sockets by the name of vici, below its own root: it may have a directory to itself."""
     process = Path(f"/proc/{pid}")
-    own = set()
+    own = {target for _, target in open_files(process)}
     try:
-        for entry in (process / "fd").iterdir():
-            with suppress(FileNotFoundError):  # closed meanwhile
-                own.add(str(entry.readlink()))
         with (process / "net/unix").open("rb") as file:  # as long as the users of this namespace like
             lines = os.fsdecode(file.read(_MOST_BYTES)).split("\n")[1:]
         rows = [line.split(maxsplit=7) for line in lines]
