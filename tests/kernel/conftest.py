@@ -32,6 +32,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     farm.start()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """An attempt that failed is told, whatever became of the second one."""
+    farm = config.stash.get(FARM, None)
+    for label, scenario, text in farm.unsteady() if farm else ():
+        terminalreporter.section(f"unsteady on {label}: {scenario}")
+        terminalreporter.line(text)
+
+
 @pytest.fixture(scope="session")
 def farm(request: pytest.FixtureRequest) -> Farm:
     return request.config.stash[FARM]

@@ -30,6 +30,8 @@ def breaks_at_once():
 
 def test_passes(): pass
 def test_fails(): print("printed before"); assert 1 == 2
+attempts = []
+def test_passes_at_last(): attempts.append(1); assert len(attempts) == 2
 def test_skips(): pytest.skip("feature reasons: none here")
 def test_teardown(breaks_at_the_end): pass
 def test_setup(breaks_at_once): pass
@@ -50,6 +52,8 @@ def test_the_report_has_the_worst_phase_of_each_test(tmp_path: Path) -> None:
             "-q",
             "-p",
             "lab.report",
+            "--reruns",
+            "1",
             "-c",
             "/dev/null",
             "--rootdir",
@@ -63,11 +67,14 @@ def test_the_report_has_the_worst_phase_of_each_test(tmp_path: Path) -> None:
     assert {name.partition("::")[2]: line["outcome"] for name, line in lines.items()} == {
         "test_passes": "passed",
         "test_fails": "failed",
+        "test_passes_at_last": "passed",
         "test_skips": "skipped",
         "test_teardown": "failed",
         "test_setup": "failed",
         "test_is_expected_to_fail": "skipped",
     }
+    assert lines["test_it.py::test_passes"]["text"] == ""
+    assert "assert 1 == 2" in lines["test_it.py::test_passes_at_last"]["text"]
     assert "printed before" in lines["test_it.py::test_fails"]["text"]
     assert lines["test_it.py::test_skips"]["text"] == "feature reasons: none here"
     assert "teardown broke" in lines["test_it.py::test_teardown"]["text"]
@@ -85,6 +92,16 @@ def test_a_skip_that_the_matrix_does_not_name_is_a_failure(reason: str) -> None:
 def test_a_skip_for_what_the_kernel_lacks_is_a_skip() -> None:
     with pytest.raises(pytest.skip.Exception, match="none here"):
         settle(KERNEL, Outcome("skipped", 0.1, "feature reasons: none here"))
+
+
+def test_a_second_attempt_is_told() -> None:
+    tried = Farm({KERNEL: ["a", "b", "c"]}, print)
+    tried._outcomes = {
+        ("6.1", "a"): Outcome("passed", 0.1, ""),
+        ("6.1", "b"): Outcome("passed", 0.1, "how it failed"),
+        ("6.1", "c"): Outcome("skipped", 0.1, "feature reasons: none here"),
+    }
+    assert tried.unsteady() == [("6.1", "b", "how it failed")]
 
 
 @pytest.mark.parametrize("outcome", ["failed", "error", ""])

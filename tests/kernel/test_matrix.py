@@ -9,6 +9,8 @@ from lab.farm import Farm
 from lab.matrix import Kernel, kernels
 from lab.verdict import COMPLAINTS, settle
 
+MOST_UNSTEADY = 3  # of a kernel's scenarios: more than that is no accident
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "scenario" in metafunc.fixturenames:
@@ -30,6 +32,16 @@ def test_kernel_had_nothing_to_complain_about(kernel: Kernel, farm: Farm) -> Non
         pytest.skip("none of this kernel's scenarios was selected")
     if COMPLAINTS.search(console):
         pytest.fail(console, pytrace=False)
+
+
+def test_kernel_was_steady(kernel: Kernel, farm: Farm) -> None:
+    try:
+        farm.console(kernel.label)  # it has ended
+    except KeyError:
+        pytest.skip("none of this kernel's scenarios was selected")
+    unsteady = [scenario for label, scenario, _ in farm.unsteady() if label == kernel.label]
+    if len(unsteady) > MOST_UNSTEADY:
+        pytest.fail("\n".join([f"{len(unsteady)} passed at the second attempt only:", *unsteady]), False)
 
 
 @cache

@@ -23,7 +23,10 @@ PROGRESS = 30  # seconds between two lines about a guest
 TAIL = 4000  # characters of a guest's output that go into a report
 RECORDINGS = "recordings"  # in the directory that host and guest share
 # Importing hypothesis takes as long as all of pytest.
-WORDS = "-m pytest -p lab.report -p no:cacheprovider -p no:hypothesispytest -q --confcutdir=tests/kernel/scenarios"
+WORDS = (
+    "-m pytest -p lab.report -p no:cacheprovider -p no:hypothesispytest -q --confcutdir=tests/kernel/scenarios"
+    " --reruns 1"  # CONTRIBUTING.md, "Unsteady scenarios"
+)
 PYTEST = (".venv/bin/python", *WORDS.split())
 
 
@@ -64,6 +67,15 @@ class Farm:
         with self._changed:
             self._changed.wait_for(lambda: (label, scenario) in self._outcomes)
             return self._outcomes[label, scenario]
+
+    def unsteady(self) -> list[tuple[str, str, str]]:
+        """Label, scenario and how its first attempt failed, of all that have passed at the second one so far."""
+        with self._changed:
+            return [
+                (label, scenario, outcome.text)
+                for (label, scenario), outcome in self._outcomes.items()
+                if outcome.outcome == "passed" and outcome.text
+            ]
 
     def console(self, label: str) -> str:
         """All that the guest's kernel said; waits until the guest has ended. Raises KeyError if it was never wanted."""

@@ -1,7 +1,8 @@
 """A pytest plugin for the guest: one JSON line for each test, written as the test ends.
 
 Shape: {"scenario": node id below SCENARIOS, "outcome": "passed|failed|skipped", "seconds": float, "text": str};
-`text` is the reason of a skip or the whole report of a failure. The file is what LAB_RESULTS names.
+`text` is the reason of a skip or the whole report of a failure; of one that passed: how its first attempt failed, if
+it had one (pytest-rerunfailures). The file is what LAB_RESULTS names.
 """
 
 import json
@@ -19,20 +20,24 @@ class Reporter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._phases: list[pytest.TestReport] = []
+        self._first: list[pytest.TestReport] = []  # what failed at the first attempt
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._phases.append(report)
-        if report.when == "teardown":
-            self._write(self._phases)
+        if report.when == "setup":
+            self._first += filter(_is_tried_again, self._phases)
             self._phases = []
+        self._phases.append(report)
+        if report.when == "teardown" and not any(map(_is_tried_again, self._phases)):
+            self._write(self._phases, self._first)
+            self._first = []
 
-    def _write(self, phases: list[pytest.TestReport]) -> None:
+    def _write(self, phases: list[pytest.TestReport], first: list[pytest.TestReport]) -> None:
         bad = [phase for phase in phases if phase.failed] or [phase for phase in phases if phase.skipped]
         line = {
             "scenario": phases[0].nodeid.removeprefix(PREFIX),
             "outcome": bad[0].outcome if bad else "passed",
             "seconds": round(sum(phase.duration for phase in phases), 2),
-            "text": "\n".join(_text(phase) for phase in bad),
+            "text": "\n".join(_text(phase) for phase in bad or first),
         }
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -41,6 +46,10 @@ class Reporter:
 def pytest_configure(config: pytest.Config) -> None:
     if path := os.environ.get("LAB_RESULTS"):
         config.pluginmanager.register(Reporter(Path(path)))
+
+
+def _is_tried_again(report: pytest.TestReport) -> bool:
+    return str(report.outcome) == "rerun"  # an outcome that pytest itself does not know
 
 
 def _text(report: pytest.TestReport) -> str:
