@@ -22,7 +22,7 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint dist
+.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint dist deb
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
@@ -118,6 +118,11 @@ programs: setup
 dist: setup
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dist]'
 	@PYTHON=$(PYTHON) packaging/dist.sh
+
+# Needs root, for the bare Debians that it is tried in.
+deb: PACKAGES += debhelper dh-python dpkg-dev fakeroot lintian mmdebstrap
+deb: dist
+	@packaging/deb.sh
 
 lint: setup
 	@$(PYTHON) -m ruff check --quiet .
