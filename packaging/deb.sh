@@ -19,7 +19,11 @@ for time in 1 2; do
         cd "$work/$time/tree"
         python3 -m zipfile -e "$wheel" .
         rm whydrop-*.dist-info/RECORD whydrop-*.dist-info/licenses/LICENSE
-        chmod 0755 whydrop-*.data/scripts/whydrop
+        { # here it is known which Python it is
+            echo '#!/usr/bin/python3 -I'
+            sed "1,/^'''\$/d" whydrop-*.data/scripts/whydrop
+        } >whydrop
+        chmod 0755 whydrop
         git -C "$OLDPWD" archive HEAD packaging/debian packaging/systemd | tar -x
         mv packaging/debian packaging/systemd/whydrop.service .
         mv whydrop.service debian
