@@ -25,8 +25,8 @@ for time in 1 2; do
         } >whydrop
         chmod 0755 whydrop
         git -C "$OLDPWD" archive HEAD packaging/debian packaging/systemd | tar -x
-        mv packaging/debian packaging/systemd/whydrop.service .
-        mv whydrop.service debian
+        mv packaging/debian .
+        mv packaging/systemd/whydrop.service debian
         sed -i "s/@MAINTAINER@/$who/" debian/control
         printf 'whydrop (%s) unstable; urgency=medium\n\n  * CHANGELOG.md has what is new.\n\n -- %s  %s\n' \
             "$version" "$who" "$(date -uRd "@$SOURCE_DATE_EPOCH")" >debian/changelog
@@ -35,22 +35,23 @@ for time in 1 2; do
 done
 made=$(basename "$work"/1/*.deb)
 cmp "$work/1/$made" "$work/2/$made" || { echo 'deb: built twice, and not equal' >&2; exit 1; }
-lintian --fail-on error "$work/1/$made"
+lintian --allow-root --fail-on error "$work/1/$made"
 
 for suite in $suites; do
     root=$work/$suite
     mmdebstrap --quiet --variant=apt --include=systemd "$suite" "$root"
     cp "$work/1/$made" "$root/tmp"
-    inside() { chroot "$root" /usr/bin/env -i LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
-    inside apt-get install -q=2 -y --no-install-recommends "/tmp/$made" >/dev/null
+    inside() { unshare --mount --pid --fork --mount-proc="$root/proc" chroot "$root" /usr/bin/env -i LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
+    inside apt-get update -q=2
+    inside apt-get install -q -y -o Dpkg::Use-Pty=0 --no-install-recommends "/tmp/$made" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
     test "$(inside whydrop --version)" = "whydrop $version"
     cp docs/example.whydrop "$root/tmp"
     inside whydrop replay /tmp/example.whydrop --json | grep -q '"netfilter.nft-rule"'
     inside whydrop explain ipsec.no-state | grep -q 'ip xfrm state'
     test "$(inside systemctl is-enabled whydrop)" = disabled
-    inside systemd-analyze verify whydrop.service
+    inside systemd-analyze verify --man=no whydrop.service
     test "$(inside stat -c '%a %U %G' /var/lib/whydrop)" = '750 root whydrop'
-    inside apt-get purge -q=2 -y whydrop >/dev/null
+    inside apt-get purge -q=2 -y -o Dpkg::Use-Pty=0 whydrop >/dev/null
     left=$(find "$root/usr" "$root/etc" "$root/var" -path "$root/var/cache" -prune -o -iname '*whydrop*' -print -o -name dropwatch -print)
     test -z "$left" || { echo "deb: left after purge in $suite: $left" >&2; exit 1; }
     echo "deb: tried in $suite: $(inside python3 --version)"
