@@ -1,4 +1,4 @@
-# make setup | test | demo | bench | growth | soak | recordings | screens | shell | run | docs | site | programs | dist | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+# make setup | test | demo | bench | growth | soak | recordings | screens | shell | run | docs | site | programs | dist | deb | userlands | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
 # What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
 KERNELS ?=
@@ -22,7 +22,7 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint dist deb
+.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint dist deb selftests userlands
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
@@ -31,6 +31,7 @@ help:
 	@echo 'make bench [KERNEL=6.12]    what whydrop costs a packet, beside bpftrace and dropwatch in the same guest'
 	@echo 'make growth                 is it as quick where 20,000 rules, 5,000 SAs, 1,000 namespaces, ... are?'
 	@echo 'make soak [MINUTES=30]      drops at the highest rate, while rules, SAs, modules, ... come and go: is it flat, is it exact?'
+	@echo 'make userlands              scenarios and unit tests in Debian 13 and sid, on their own kernels'
 	@echo 'make recordings KERNEL=6.12 what its scenarios find, recorded for tests/replay'
 	@echo 'make screens                what a person sees of them, stored in tests/replay/screens'
 	@echo 'make shell KERNEL=6.12      a root shell in one of these kernels; make run CMD=... for one command'
@@ -97,6 +98,12 @@ selftests: PACKAGES += netsniff-ng socat iperf3
 selftests: setup
 	@PYTHONPATH=tests/kernel $(PYTHON) tests/kernel/selftests.py prepare
 	@$(LAB) run --kernel $(KERNEL) --timeout 9000 -- env PYTHONPATH=tests/kernel $(PYTHON) tests/kernel/selftests.py run $(TESTS)
+
+# Other Debians than this one, in a guest and in namespaces: by hand, and for half an hour each.
+userlands: IN_THE_ROOT := $(filter-out clang-format qemu-system-x86,$(PACKAGES)) mount
+userlands: PACKAGES += mmdebstrap
+userlands: setup
+	@PACKAGES='$(IN_THE_ROOT)' PYTHONPATH=tests/kernel $(PYTHON) tests/kernel/userlands.py $(SUITES)
 
 shell: setup
 	@$(LAB) shell --kernel $(KERNEL) || true

@@ -89,11 +89,14 @@ def _command(word: str, command: click.Command, parent: click.Context) -> Iterat
 
 
 def _options(context: click.Context, head: str, known: Iterable[tuple[str, str]] = ()) -> Iterator[str]:
-    """Those of a command that are not `known` already, under their headings, or without `head` without any."""
+    """Those of a command that are not `known` already, under their headings, or without `head` without any.
+
+    Arguments are none: some releases of click have an empty record of theirs.
+    """
     rows: dict[str, list[tuple[str, str]]] = {}
     for param in context.command.get_params(context):
         record = param.get_help_record(context)
-        if record is not None and record not in known and param.name != "debug":
+        if isinstance(param, click.Option) and record and record not in known and param.name != "debug":
             rows.setdefault(getattr(param, "section", "OPTIONS"), []).append(record)
     for heading, records in rows.items():
         if head:

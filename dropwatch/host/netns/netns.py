@@ -149,7 +149,7 @@ def _inode_of(path: Path, text: str) -> int:
             "run whydrop as root, in a container with CAP_SYS_PTRACE",
         ) from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+        reason = error.strerror if isinstance(error, OSError) else "a path has no null byte"
         raise WrongUsage(f"cannot use {text!r} as a network namespace: {reason}", _known_names()) from error
     raise WrongUsage(f"{text!r} is not a network namespace", _known_names())
 

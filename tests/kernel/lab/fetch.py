@@ -45,7 +45,7 @@ def fetch(kernel: Kernel) -> Fetched:
     """The kernel from the cache, downloaded first if it is not there. Raises CannotFetch."""
     home = CACHE / kernel.label
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _locked(CACHE / f"{kernel.label}.lock"):
+    with locked(CACHE / f"{kernel.label}.lock"):
         if not home.is_dir():
             partial = CACHE / f"{kernel.label}.partial"
             shutil.rmtree(partial, ignore_errors=True)
@@ -56,7 +56,7 @@ def fetch(kernel: Kernel) -> Fetched:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -102,7 +102,7 @@ class _PrivateApt:
         self.home = home
         for part in ("lists/partial", "archives/partial", "sources.d", "debs"):
             (home / part).mkdir(parents=True)
-        archives = [(uri, suite) for suite in kernel.suites for uri in _mirrors(suite)]
+        archives = [(uri, suite) for suite in kernel.suites for uri in mirrors(suite)]
         lines = [f"deb [signed-by={KEYRING}] {uri} {suite} main\n" for uri, suite in archives]
         (home / "sources.list").write_text("".join(lines))
         (home / "status").touch()
@@ -179,7 +179,7 @@ class _PrivateApt:
         return done
 
 
-def _mirrors(suite: str) -> list[str]:
+def mirrors(suite: str) -> list[str]:
     """The archives that this machine's own sources name: those with a security suite for security suites, else the
     rest. Somebody else's archive among them does no harm: the keyring does not know its signature.
     """

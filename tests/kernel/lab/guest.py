@@ -39,7 +39,7 @@ class Guest:
 
     The exception is `shared`, a directory of the host that the guest sees as /run/lab. What the command prints goes to
     `stdout` and `stderr` as it comes; the guest's console is kept for reports. With `interactive` the console is
-    this terminal and the command runs on it.
+    this terminal and the command runs on it. `root` is another root file system than this machine's (lab/userland.py).
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Guest:
         stderr: BinaryIO,
         interactive: bool = False,
         cpus: int = 1,
+        root: Path | None = None,
     ) -> None:
         self.kernel = kernel
         self._home = Path(tempfile.mkdtemp(prefix=f"whydrop-{kernel.label}-"))
@@ -62,7 +63,7 @@ class Guest:
         self._interactive = interactive
         self._cpus = cpus
         self._pumps: list[threading.Thread] = []
-        (self._home / "initramfs").write_bytes(pack(kernel))
+        (self._home / "initramfs").write_bytes(pack(kernel, root))
         stage2 = self.shared / "stage2"
         stage2.write_text(self._stage2(command, cwd, env))
         stage2.chmod(0o755)

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from lab.fetch import Fetched
+from lab.userland import VENV
 
 BUSYBOX = Path("/bin/busybox")  # Debian's busybox-static
 INIT = Path(__file__).with_name("init.sh")
@@ -13,9 +14,14 @@ TREE = Path(__file__).resolve().parents[3]
 NEEDED = ("virtio_pci", "virtio_rng", "virtio_console", "9pnet_virtio", "9p", "overlay")
 
 
-def pack(kernel: Fetched) -> bytes:
-    """A cpio archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst)."""
+def pack(kernel: Fetched, root: Path | None = None) -> bytes:
+    """A cpio archive in the kernel's "newc" format (Documentation/driver-api/early-userspace/buffer-format.rst).
+
+    `root` is the root file system that the guest gets, None: this machine's.
+    """
     words = {"release": kernel.release, "modules": str(kernel.modules), "tree": str(TREE)}
+    if root is not None:
+        words |= {"root": str(root), "venv": str(VENV)}
     settings = "".join(f"{name}={shlex.quote(word)}\n" for name, word in words.items())
     archive = [
         _entry(name, stat.S_IFDIR | 0o755) for name in ("dev", "layers", "modules", "new", "proc", "tree")

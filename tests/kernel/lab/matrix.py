@@ -1,4 +1,4 @@
-"""Reads matrix.toml: which kernels the scenarios run on."""
+"""Reads matrix.toml: which kernels the scenarios run on, and which other userlands there are."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,3 +31,10 @@ def kernels(wanted: str = "") -> tuple[Kernel, ...]:
         if label not in known:
             raise ValueError(f"no kernel {label!r} in {MATRIX.name}, which has: {' '.join(known)}")
     return tuple(known[label] for label in known if label in labels or not labels)
+
+
+def userlands() -> dict[str, Kernel]:
+    """The kernel of each suite of Debian, as the matrix pairs them."""
+    return {
+        entry["suite"]: kernels(entry["kernel"])[0] for entry in toml.loads(MATRIX.read_text())["userland"]
+    }

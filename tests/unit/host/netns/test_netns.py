@@ -107,7 +107,7 @@ def test_a_name_of_digits_comes_before_a_pid(names: Path) -> None:
         ("", "there is no network namespace named ''"),
         ("..", "there is no network namespace named '..'"),
         ("a\0b", "there is no network namespace named 'a\\x00b'"),
-        ("/a\0b", "cannot use '/a\\x00b' as a network namespace: embedded null byte"),
+        ("/a\0b", "cannot use '/a\\x00b' as a network namespace: a path has no null byte"),
         ("/no/such", "cannot use '/no/such' as a network namespace: No such file or directory"),
         ("/proc/self/ns/mnt", "'/proc/self/ns/mnt' is not a network namespace"),
         ("/etc/passwd", "'/etc/passwd' is not a network namespace"),
