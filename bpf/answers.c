@@ -1,6 +1,7 @@
 /* ICMP messages that have had what they were for, and whose free looks like a drop all the same: net/ipv6/icmp.c before
  * 6.3 frees what it has answered with kfree_skb, and an echo reply of which a raw socket had a copy finds no other socket.
- * Where the kernel gives no reasons, what this host answers with port unreachable is told from what else dies there. */
+ * Where the kernel gives no reasons, what this host answers with port unreachable is told from what else dies there, and
+ * fragments that came twice from those that overlap others. */
 
 #define ECHO_REPLY 0 /* linux/icmp.h */
 #define DEST_UNREACH 3
@@ -8,10 +9,12 @@
 #define ECHO_REPLY6 129 /* linux/icmpv6.h */
 #define DEST_UNREACH6 1
 #define PORT_UNREACH6 4
+#define IPFRAG_DUP 1 /* net/inet_frag.h */
+#define IPFRAG_OVERLAP 2
 #define ND_TARGET 8 /* bytes into a neighbour solicitation, RFC 4861, 4.3 */
 
 struct answers {
-	u64 request; /* struct sk_buff of what has been answered on this CPU and is to be freed next */
+	u64 request; /* struct sk_buff of what has been answered, or refused, on this CPU and is to be freed next */
 	u64 note; /* how: enum note */
 	u64 target; /* where the target stands in the neighbour solicitation that has been answered */
 	u64 copied; /* head of the echo reply that a raw socket has been given */
@@ -20,6 +23,7 @@ struct answers {
 
 BPF_PERCPU_ARRAY(answers, struct answers, 1);
 BPF_PERCPU_ARRAY(error_calls, struct calls, 1);
+BPF_PERCPU_ARRAY(piece_calls, struct calls, 1);
 
 inline_always struct answers *current_answers(void)
 {
@@ -156,6 +160,27 @@ int on_error_return(struct pt_regs *ctx)
 
 	if (call && now && !(u32)PT_REGS_RC(ctx))
 		answered(now, call->first, NOTE_ANSWERED);
+	return 0;
+}
+
+/* inet_frag_queue_insert(struct inet_frag_queue *, struct sk_buff *, ...): a fragment is put among those of its packet. */
+int on_piece(struct pt_regs *ctx)
+{
+	int zero = 0;
+
+	note_call(piece_calls.lookup(&zero), ctx);
+	return 0;
+}
+
+int on_piece_return(struct pt_regs *ctx)
+{
+	struct answers *now = current_answers();
+	u32 answer = PT_REGS_RC(ctx);
+	int zero = 0;
+	struct call *call = take_call(piece_calls.lookup(&zero), ctx);
+
+	if (call && now && (answer == IPFRAG_DUP || answer == IPFRAG_OVERLAP))
+		answered(now, call->second, answer == IPFRAG_DUP ? NOTE_PIECE_TWICE : NOTE_PIECE_OVERLAPS);
 	return 0;
 }
 

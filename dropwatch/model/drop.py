@@ -64,7 +64,8 @@ class Event:
     device was down or had no carrier), `ended-half-open` (a half-open connection of TCP is gone because of it),
     `asleep-netfilter` and the like (with --light: the probes of that layer were not attached), `not-own` (the current
     task holds neither the socket that sent it nor the one that was to receive it), `cgroup-refused` (a BPF program of
-    its socket's cgroup refused it), `cgroup-unseen` (no probe could see that). `row` is what a summary counts it
+    its socket's cgroup refused it), `cgroup-unseen` (no probe could see that), `piece-twice` (a fragment of which
+    the kernel had all bytes), `piece-overlaps` (of which it had some). `row` is what a summary counts it
     by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a trace
     follows, 0: none. `link` is the header of Ethernet before it, where there is one.
     `cgroup` is the number of the one that its socket was made in: the receiver's where that is known,

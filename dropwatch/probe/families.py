@@ -133,6 +133,7 @@ ANSWERS = Family(
         Hook("icmp6_send", "on_icmp6_send", unless_reason="SKB_DROP_REASON_NO_SOCKET"),
         Hook("icmp_glue_bits", "on_icmp_glue_bits"),
         Hook("icmpv6_getfrag", "on_icmpv6_error"),
+        Hook("inet_frag_queue_insert", "on_piece", "on_piece_return"),
     ),
 )
 

@@ -37,6 +37,8 @@ _NOTES = {
     32768: "unreachable-sent",
     131072: "connecting",
     1048576: "refusal-sent",
+    4194304: "piece-twice",
+    8388608: "piece-overlaps",
     2097152: "cgroup-refused",
 }
 _PAST = 65536  # RECORD_PAST follows

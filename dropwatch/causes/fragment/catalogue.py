@@ -68,7 +68,11 @@ $ nstat -az IpReasmReqds IpReasmOKs
             ),
         ),
         reasons=("DUP_FRAG",),
-        seen_at=("ip_frag_queue", "ip_defrag", "ip6_frag_queue", "ipv6_frag_rcv", "nf_ct_frag6_queue"),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=(
+            *("ip_frag_queue", "ip_defrag", "ip6_frag_queue", "ipv6_frag_rcv", "nf_ct_frag6_gather"),
+            "nf_ct_frag6_queue",
+        ),
     ),
     Cause(
         id="fragment.overlap",
@@ -96,7 +100,10 @@ $ tcpdump -vni DEV 'ip[6:2] & 0x3fff != 0' and host SADDR
             Fix("or have the sender avoid fragmentation"),
         ),
         seen_as=("NOT_SPECIFIED",),
-        seen_at=("ip_frag_queue", "ip_defrag", "ip6_frag_queue", "ipv6_frag_rcv"),
+        seen_at=(
+            *("ip_frag_queue", "ip_defrag", "ip6_frag_queue", "ipv6_frag_rcv", "nf_ct_frag6_gather"),
+            *("nf_ct_frag6_queue", "inet_frag_destroy", "inet_frag_rbtree_purge"),
+        ),
     ),
     Cause(
         id="fragment.too-far",

@@ -9,7 +9,10 @@ FRAGMENT = Family(
     CAUSES,
     in_order(
         ("fragment.timeout", signs.timed_out),
+        ("fragment.duplicate", signs.came_twice),
+        ("fragment.overlap", signs.does_not_fit),
         ("fragment.memory", signs.no_memory),
         ("fragment.overlap", signs.overlapping),
+        ("fragment.overlap", signs.given_up),
     ),
 )

@@ -12,7 +12,14 @@ from dropwatch.model.drop import Drop, Evidence, Packet, Verdict
 
 # The same reason is given to pieces that are thrown away because their network namespace ends, and by IP-TFS.
 _OTHER_ENDS = frozenset({"fqdir_pre_exit", "inet_frag_queue_flush", "iptfs_drop_timer"})
-_QUEUEING = frozenset({"ip_defrag", "ip_frag_queue", "ip6_frag_queue", "ipv6_frag_rcv"})
+_QUEUEING = frozenset(
+    {
+        *("ip_defrag", "ip_frag_queue", "ip6_frag_queue", "ipv6_frag_rcv"),
+        *("nf_ct_frag6_gather", "nf_ct_frag6_queue"),
+    }
+)
+_PURGING = frozenset({"inet_frag_destroy", "inet_frag_rbtree_purge"})
+_INSERTED = "probe inet_frag_queue_insert"
 _SOURCE = "fragments, after the drop"
 _HEADERS = {4: 20, 6: 48}  # of IPv6 with the header of a fragment
 
@@ -68,6 +75,43 @@ def no_memory(drop: Drop, host: Host) -> Verdict | None:
     )
 
 
+def came_twice(drop: Drop, host: Host) -> Verdict | None:
+    """Where the kernel has no reason for it."""
+    del host  # the probe has seen it
+    if "piece-twice" not in drop.event.notes:
+        return None
+    fact = f"{_bytes(drop.packet)}: all of them were there already"
+    return kernel_word.certain(drop, Evidence(_INSERTED, fact, "proof"))
+
+
+def does_not_fit(drop: Drop, host: Host) -> Verdict | None:
+    """The piece that overlaps others."""
+    del host  # the probe has seen it
+    if "piece-overlaps" not in drop.event.notes:
+        return None
+    fact = f"{_bytes(drop.packet)}: some of them were there already, from other pieces"
+    return kernel_word.certain(drop, Evidence(_INSERTED, fact, "proof"))
+
+
+def given_up(drop: Drop, host: Host) -> Verdict | None:
+    """One of those that were there when one came that does not fit. IPv4 gives up pieces for another cause as well."""
+    if kernel_word.place(drop) not in _PURGING or not kernel_word.gave_no_reason(drop):
+        return None
+    if _QUEUEING.isdisjoint(kernel_word.way(drop)):
+        return None
+    if drop.packet.family == 4:
+        known = _known(drop, host)
+        if known is None or not known.overlaps:
+            return None
+    fact = "one that came later overlaps others, or contradicts the length of the packet"
+    return kernel_word.likely(drop, Evidence("stack", f"{_bytes(drop.packet)}: {fact}"))
+
+
+def _bytes(packet: Packet) -> str:
+    end = packet.fragment_offset + max(0, packet.length - _HEADERS.get(packet.family or 4, 0))
+    return f"bytes {packet.fragment_offset:,} to {end:,} of a packet in pieces"
+
+
 def overlapping(drop: Drop, host: Host) -> Verdict | None:
     """IPv4 alone counts them. A kernel that has no reason for a piece that came twice frees it there as well."""
     if kernel_word.place(drop) not in _QUEUEING or not kernel_word.gave_no_reason(drop):
@@ -75,10 +119,8 @@ def overlapping(drop: Drop, host: Host) -> Verdict | None:
     known = _known(drop, host)
     if known is None or not known.overlaps:
         return None
-    packet = drop.packet
-    end = packet.fragment_offset + max(0, packet.length - _HEADERS.get(packet.family or 4, 0))
     facts = (
-        Evidence("packet", f"bytes {packet.fragment_offset:,} to {end:,} of a packet in pieces"),
+        Evidence("packet", _bytes(drop.packet)),
         Evidence(_SOURCE, f"{known.overlaps:,} pieces here have overlapped others (ReasmOverlaps)"),
     )
     return kernel_word.likely(drop, *facts)

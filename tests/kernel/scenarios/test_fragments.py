@@ -5,7 +5,7 @@ import struct
 
 import pytest
 from scenarios import traffic
-from scenarios.blame import deaths
+from scenarios.blame import deaths, packets
 from scenarios.namespaces import Lab
 from scenarios.whydrop_process import Line, Whydrop, told
 
@@ -70,30 +70,30 @@ def test_no_room_for_one_more(lab: Lab, whydrop: Whydrop, family: int) -> None:
         assert thing["count"] > 1, told(line)
 
 
-def test_pieces_that_overlap(lab: Lab, whydrop: Whydrop) -> None:
+@pytest.mark.parametrize("family", [4, 6])
+def test_pieces_that_overlap(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    """What was there goes with the one that overlaps it."""
     for number in range(3):
-        piece(lab, 37 + number, 0, 800)
-        piece(lab, 37 + number, 400, 1200)
-    for line in deaths(whydrop, lab.b, 3, wanted=of_fragments):
-        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("fragment.overlap", "likely"), told(
-            line
-        )
-        assert "ReasmOverlaps" in said(line), told(line)
+        piece(lab, 37 + number, 0, 800, family=family)
+        piece(lab, 37 + number, 400, 1200, family=family)
+    found = deaths(whydrop, lab.b, 6)
+    assert {line["cause"]["id"] for line in found} == {"fragment.overlap"}, [told(line) for line in found]
+    late = [line for line in found if line["packet"]["fragment_offset"]]
+    assert packets(late) == 3
+    for line in late:
+        assert line["cause"]["confidence"] == "certain", told(line)
+        assert "bytes 400 to 1,200 of a packet in pieces: some of them were there already" in said(line)
 
 
-def test_a_piece_that_has_come_already(lab: Lab, whydrop: Whydrop) -> None:
-    """Kernels without a reason for it say nothing false."""
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_piece_that_has_come_already(lab: Lab, whydrop: Whydrop, family: int) -> None:
     for number in range(3):
         for _ in range(2):
-            piece(lab, 47 + number, 0, 800)
-    found = deaths(whydrop, lab.b, 3, PORT)
-    for line in found:
-        if line["reason"] == "DUP_FRAG":
-            assert (line["cause"]["id"], line["cause"]["confidence"]) == ("fragment.duplicate", "certain"), (
-                told(line)
-            )
-        else:
-            assert line["cause"]["id"] == "unknown", told(line)
+            piece(lab, 47 + number, 0, 800, family=family)
+    for line in deaths(whydrop, lab.b, 3):
+        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("fragment.duplicate", "certain"), told(
+            line
+        )
 
 
 def pieces(whydrop: Whydrop, lab: Lab, numbers: range) -> list[Line]:

@@ -261,6 +261,7 @@ PARAMETERS = {
     "__udp6_lib_err": {},
     "icmp_glue_bits": {"from": 1},
     "icmpv6_getfrag": {"from": 1},
+    "inet_frag_queue_insert": {},
     "ndisc_send_na": {"solicited_addr": 3},
     "__icmp_send": {"skb_in": 1, "type": 2, "code": 3},
     "icmp6_send": {"skb": 1, "type": 2, "code": 3},
