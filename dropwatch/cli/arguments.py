@@ -76,7 +76,8 @@ def _filter(*names: str, metavar: str, text: str, aliases: tuple[str, ...] = ())
     )
 
 
-def _option(*names: str, text: str, **settings: Any) -> SectionOption:
+def option(*names: str, text: str, **settings: Any) -> SectionOption:
+    """OPTIONS."""
     return SectionOption(*names, section="OPTIONS", help=text, **settings)
 
 
@@ -135,38 +136,38 @@ def filter_and_options() -> list[click.Parameter]:
     """Fresh parameters for one command; every value is still the text that was typed."""
     return [
         *filters(),
-        _option("-j", "--json", is_flag=True, text="One JSON object a line on standard output."),
-        _option("--stack", is_flag=True, text="The kernel's stack with every finding."),
-        _option("-v", "--verbose", "verbosity", count=True, text="More of a finding; -vv: the stack, too."),
-        _option(
+        option("-j", "--json", is_flag=True, text="One JSON object a line on standard output."),
+        option("--stack", is_flag=True, text="The kernel's stack with every finding."),
+        option("-v", "--verbose", "verbosity", count=True, text="More of a finding; -vv: the stack, too."),
+        option(
             "-q",
             "--quiet",
             is_flag=True,
             text="On standard error only errors, and what it comes to at the end.",
         ),
-        _option("-n", "numeric", is_flag=True, text="No effect: addresses and ports are always numbers."),
-        _option("-c", "--count", metavar="N", text="Stop after N findings.", aliases=("--limit",)),
-        _option("--duration", metavar="TIME", text="Stop after this time: 60, 90s, 5m, 1h30m."),
-        _option("--all", is_flag=True, text="Show harmless drops, too."),
-        _option("--every-packet", is_flag=True, text="Report every packet separately, even equal ones."),
-        _option(
+        option("-n", "numeric", is_flag=True, text="No effect: addresses and ports are always numbers."),
+        option("-c", "--count", metavar="N", text="Stop after N findings.", aliases=("--limit",)),
+        option("--duration", metavar="TIME", text="Stop after this time: 60, 90s, 5m, 1h30m."),
+        option("--all", is_flag=True, text="Show harmless drops, too."),
+        option("--every-packet", is_flag=True, text="Report every packet separately, even equal ones."),
+        option(
             "--light",
             is_flag=True,
             text="No cost for accepted packets; rules are named from the second drop on.",
         ),
-        _option("--ready-file", metavar="PATH", text="Create this file when every probe is attached."),
-        _option(
+        option("--ready-file", metavar="PATH", text="Create this file when every probe is attached."),
+        option(
             "--time",
             type=click.Choice(TIMES),
             text="How times are written: clock (default), date (with the zone), utc, epoch (seconds), none.",
         ),
-        _option(
+        option(
             "--color",
             type=click.Choice(WHEN),
             text="Colours: auto (default: on a terminal; NO_COLOR, FORCE_COLOR), always, never.",
         ),
-        _option("--no-color", is_flag=True, text="The same as --color never."),
-        _option("--debug", is_flag=True, text="Show Python's traceback with an error."),
+        option("--no-color", is_flag=True, text="The same as --color never."),
+        option("--debug", is_flag=True, text="Show Python's traceback with an error."),
     ]
 
 
@@ -179,22 +180,22 @@ def replay_options() -> list[click.Parameter]:
 def writing_options() -> list[click.Parameter]:
     """For commands that can leave a file."""
     return [
-        _option(
+        option(
             "-w",
             "--write",
             metavar="FILE",
             text="A recording for whydrop replay; FILE.pcapng: for Wireshark; FILE.html: a page for a ticket.",
             aliases=("--output",),
         ),
-        _option("--anonymize", is_flag=True, text="Replace the addresses in that file, consistently."),
-        _option("--payload", is_flag=True, text="Keep payload in that file, not only headers."),
+        option("--anonymize", is_flag=True, text="Replace the addresses in that file, consistently."),
+        option("--payload", is_flag=True, text="Keep payload in that file, not only headers."),
     ]
 
 
 def report_options() -> list[click.Parameter]:
     """For `whydrop report`."""
     without = {"json", "stack", "every_packet", "no_color"}
-    where = _option(
+    where = option(
         "-o", "--output", metavar="PAGE", text="Where the page goes: beside FILE; `-`: standard output."
     )
     about = [param for param in writing_options() if param.name != "write"]
@@ -207,54 +208,15 @@ def diff_options() -> list[click.Parameter]:
     return [param for param in replay_options() if param.name not in without]
 
 
-def _store_option() -> click.Parameter:
-    text = "The database: /var/lib/whydrop/drops.sqlite."
-    return _option("--store", metavar="FILE", text=text)
-
-
-def watch_options() -> list[click.Parameter]:
-    """For `whydrop watch`."""
-    kept = {"quiet", "duration", "all", "ready_file", "no_color", "debug"}
-    return [
-        _store_option(),
-        _option("--keep", metavar="TIME", default="7d", text="How long minutes are kept: 7d."),
-        _option("--size", metavar="SIZE", default="256M", text="How large the database may become: 256M."),
-        _option(
-            "--listen", metavar="ADDR:PORT", text="Metrics for Prometheus there: 127.0.0.1:9720, [::1]:9720."
-        ),
-        _option(
-            "--light/--no-light",
-            default=True,
-            text="No cost for accepted packets (default); or every probe attached all the time.",
-        ),
-        *(param for param in filter_and_options() if param.name in kept),
-    ]
-
-
-def last_options() -> list[click.Parameter]:
-    """For `whydrop last`."""
-    without = {"stack", "quiet", "numeric", "all", "every_packet", "duration", "light", "ready_file", "time"}
-    found = [param for param in filter_and_options() if param.name not in without | {"count"}]
-    at = next(number for number, param in enumerate(found) if param.name == "json")
-    return [
-        *found[:at],
-        _store_option(),
-        _option("--since", metavar="TIME", text="From when: 2h (ago), 14:00, 2026-11-28T14:00."),
-        _option("--until", metavar="TIME", text="Until when; the default is now."),
-        _option("-c", "--count", metavar="N", text="Show N rows at most.", aliases=("--limit",)),
-        *found[at:],
-    ]
-
-
 def folded_option() -> click.Parameter:
     """`whydrop stack --folded`."""
     text = "Count stacks instead, for flame graph tools."
-    return _option("--folded", is_flag=True, text=text)
+    return option("--folded", is_flag=True, text=text)
 
 
 def findings_option() -> click.Parameter:
     """`whydrop replay --findings`."""
-    return _option("--findings", is_flag=True, text="Show the drops one by one, whatever the run showed.")
+    return option("--findings", is_flag=True, text="Show the drops one by one, whatever the run showed.")
 
 
 def _instead(left_out: set[str], *added: click.Parameter) -> list[click.Parameter]:
@@ -268,11 +230,9 @@ def summary_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop summary`."""
     return _instead(
         {"count", "every_packet", "stack"},
-        _option(
-            "--interval", metavar="TIME", text="Time between summaries: 1 with the full screen, else 10."
-        ),
-        _option("-c", "--count", metavar="N", text="Stop after N summaries.", aliases=("--limit",)),
-        _option("--stack", is_flag=True, text="With --json: the stack of each row's last sample."),
+        option("--interval", metavar="TIME", text="Time between summaries: 1 with the full screen, else 10."),
+        option("-c", "--count", metavar="N", text="Stop after N summaries.", aliases=("--limit",)),
+        option("--stack", is_flag=True, text="With --json: the stack of each row's last sample."),
     )
 
 
@@ -280,25 +240,25 @@ def trace_options() -> list[click.Parameter]:
     """As filter_and_options(), for `whydrop trace`."""
     return _instead(
         {"count", "every_packet", "light", "all"},
-        _option("--all", is_flag=True, text="No effect: a trace always shows harmless drops."),
-        _option(
+        option("--all", is_flag=True, text="No effect: a trace always shows harmless drops."),
+        option(
             "--functions", metavar="REGEX", text="Also kernel functions that take a packet and match this."
         ),
-        _option("--list-functions", is_flag=True, text="Only list the functions that would be watched."),
-        _option(
+        option("--list-functions", is_flag=True, text="Only list the functions that would be watched."),
+        option(
             "--fields",
             metavar="NAMES",
             multiple=True,
             text="With each step: len, gso_size, gso_segs, mark, ... of struct sk_buff.",
         ),
-        _option("--tree", is_flag=True, text="Show the calls as a tree, with their durations."),
-        _option("-c", "--count", metavar="N", text="Stop after N packets.", aliases=("--limit",)),
+        option("--tree", is_flag=True, text="Show the calls as a tree, with their durations."),
+        option("-c", "--count", metavar="N", text="Stop after N packets.", aliases=("--limit",)),
     )
 
 
 def read_option() -> click.Option:
     """`-r FILE`, as tcpdump has it: whydrop replay FILE."""
-    return _option("-r", "--read", metavar="FILE", text="Show a recording: as whydrop replay FILE.")
+    return option("-r", "--read", metavar="FILE", text="Show a recording: as whydrop replay FILE.")
 
 
 def version_option() -> click.Option:
@@ -309,7 +269,7 @@ def version_option() -> click.Option:
             click.echo(f"whydrop {__version__}")
             context.exit()
 
-    return _option(
+    return option(
         "-V",
         "--version",
         is_flag=True,

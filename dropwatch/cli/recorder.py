@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from dropwatch.cli import arguments
+from dropwatch.cli.recorder_options import last_options, watch_options
 from dropwatch.errors import WrongUsage
 from dropwatch.render.screen import Screen
 from dropwatch.run.stop import Stop
@@ -81,10 +82,10 @@ def _last(
         show_last(path, begin, end, options, fits, screen, now)
 
 
-watch = Plain("watch", callback=_watch, params=arguments.watch_options(), help=_watch.__doc__)
+watch = Plain("watch", callback=_watch, params=watch_options(), help=_watch.__doc__)
 last = OfWindow(
     "last",
     callback=_last,
-    params=[click.Argument(["window"], nargs=-1), *arguments.last_options()],
+    params=[click.Argument(["window"], nargs=-1), *last_options()],
     help=_last.__doc__,
 )
