@@ -127,6 +127,7 @@ _WORDS: dict[str, Callable[[str], Words]] = {
     "file": _files,
     "iface": _interfaces,
     "netns": _namespaces,
+    "otlp_headers": _files,
     "proto": _protocols,
     "ready_file": _files,
     "store": _files,

@@ -32,30 +32,42 @@ class OfWindow(Plain):
     words = "[WINDOW] [FILTER] [OPTIONS]"
 
 
-def _watch(store: str | None, keep: str, size: str, listen: str | None, **given: Any) -> None:
+def _watch(
+    store: str | None,
+    keep: str,
+    size: str,
+    listen: str | None,
+    otlp: str | None,
+    otlp_headers: str | None,
+    **given: Any,
+) -> None:
     """The flight recorder: runs until it is told to end, and keeps in a small database what died: exact counts a
     minute, and of each sort the first finding of each hour in full. whydrop last shows it.
 
     It costs accepted packets nothing (--light) unless told otherwise, goes on when the disk is full, and says what was
-    lost. Deletes what is older than --keep, and the oldest where the database would become larger than --size."""
+    lost. Deletes what is older than --keep, and the oldest where the database would become larger than --size.
+
+    --otlp tells others while it dies: of each sort the first finding, then one a minute with a count."""
     from dropwatch.cli.parse import parse
     from dropwatch.run.wanted import values
     from dropwatch.watch import place
     from dropwatch.watch import store as stores
     from dropwatch.watch.address import address
+    from dropwatch.watch.ways import ways
     from dropwatch.watch.window import size as bytes_of
 
     bounds = stores.Bounds(values.seconds("--keep", keep), bytes_of("--size", size))
     if bounds.size < stores.LEAST_SIZE:
         raise WrongUsage(f"--size {size}: too small for an hour of a storm", "--size 16M is the least")
     heard_at = None if listen is None else address(listen)
+    told = ways(otlp, otlp_headers)
     nothing = {param.name: () for param in arguments.filters()} | {"ipv4": False, "ipv6": False}
     options = parse({**nothing, "json": False, "stack": False, "count": None, **given})
     with Stop() as stop:
         from dropwatch.watch.recorder import record
 
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
-        record(options, place.DEFAULT if store is None else Path(store), bounds, heard_at, screen, stop)
+        record(options, place.DEFAULT if store is None else Path(store), bounds, heard_at, told, screen, stop)
 
 
 def _last(

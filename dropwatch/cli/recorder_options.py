@@ -16,6 +16,14 @@ def watch_options() -> list[click.Parameter]:
             "--listen", metavar="ADDR:PORT", text="Metrics for Prometheus there: 127.0.0.1:9720, [::1]:9720."
         ),
         option(
+            "--otlp", metavar="URL", text="Events for OpenTelemetry to this collector: http://127.0.0.1:4318."
+        ),
+        option(
+            "--otlp-headers",
+            metavar="FILE",
+            text="Lines `Name: value` that the collector asks for, as a token; only you may read the file.",
+        ),
+        option(
             "--light/--no-light",
             default=True,
             text="No cost for accepted packets (default); or every probe attached all the time.",

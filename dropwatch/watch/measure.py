@@ -11,11 +11,13 @@ from dropwatch.watch.address import Address
 
 _LIBRARY = "prometheus_client"
 
+Undelivered = Callable[[], dict[str, int]]  # how many events, by the way they should have gone
+
 
 class Measure(Protocol):
     """Hears what the recorder hears, where drops are judged."""
 
-    def begin(self, so_far: Callable[[], Totals]) -> None: ...
+    def begin(self, so_far: Callable[[], Totals], undelivered: Undelivered) -> None: ...
     def add(self, finding: Finding) -> None: ...
     def tick(self) -> None: ...
     def take(self, totals: Totals) -> None: ...
@@ -24,7 +26,7 @@ class Measure(Protocol):
 class Unasked:
     """Nobody wants to know."""
 
-    def begin(self, so_far: Callable[[], Totals]) -> None:
+    def begin(self, so_far: Callable[[], Totals], undelivered: Undelivered) -> None:
         """Nothing is asked."""
 
     def add(self, finding: Finding) -> None:

@@ -45,12 +45,15 @@ class Metrics(Collector):
             counts.add((_NONE, _NONE), 0)  # has its place, whatever comes first
         self._totals: Totals | None = None
         self._so_far: Callable[[], Totals] | None = None
+        self._undelivered: Callable[[], dict[str, int]] = dict
         self._began = 0.0
         self._sampled = self._ticked = float("-inf")
 
-    def begin(self, so_far: Callable[[], Totals]) -> None:
-        """The probes are attached. `so_far` is what the run has counted, to be asked in tick() only."""
-        self._so_far = so_far
+    def begin(self, so_far: Callable[[], Totals], undelivered: Callable[[], dict[str, int]]) -> None:
+        """The probes are attached. `so_far` is what the run has counted, to be asked in tick() only; `undelivered` how
+        many events did not get to whom they are sent, to be asked by any thread.
+        """
+        self._so_far, self._undelivered = so_far, undelivered
         self._began = self._wall()
 
     def add(self, finding: Finding) -> None:
@@ -91,6 +94,9 @@ class Metrics(Collector):
         yield _counter("whydrop_owner_drops", words, ("kind", "owner"), owners)
         if totals is not None:
             yield from _of_run(totals)
+        words = "Events of --otlp that could not be delivered."
+        undelivered = self._undelivered().items()
+        yield _counter("whydrop_undelivered", words, ("to",), (((to,), count) for to, count in undelivered))
         words = "When it began to watch, in seconds since 1970; 0 before that."
         yield GaugeMetricFamily("whydrop_start_time_seconds", words, self._began)
         yield InfoMetricFamily("whydrop_build", "Which whydrop this is.", {"version": self._version})

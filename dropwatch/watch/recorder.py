@@ -3,7 +3,7 @@
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dropwatch import __version__
@@ -24,26 +24,32 @@ from dropwatch.run.stop import Stop
 from dropwatch.watch.address import Address
 from dropwatch.watch.measure import Measure, measure
 from dropwatch.watch.notify import notify
+from dropwatch.watch.sender import Way
 from dropwatch.watch.store import Bounds, Store, Who
+from dropwatch.watch.teller import Teller
 
 _ALIVE_EVERY_SECONDS = 10.0
 
 
 class Keeping:
-    """A renderer without words: what it is given goes to the store, and to who counts for Prometheus."""
+    """A renderer without words: what it is given goes to the store, to who counts for Prometheus, and to who
+    tells others.
+    """
 
-    def __init__(self, store: Store, measure: Measure) -> None:
-        self._store, self._measure = store, measure
+    def __init__(self, store: Store, measure: Measure, teller: Teller) -> None:
+        self._store, self._measure, self._teller = store, measure, teller
         self._alive = 0.0
 
     def finding(self, finding: Finding, now: float) -> str:
         self._store.add(finding)
         self._measure.add(finding)
+        self._teller.add(finding)
         return ""
 
     def tick(self, now: float) -> str:
         self._store.tick()
         self._measure.tick()
+        self._teller.tick()
         if now - self._alive >= _ALIVE_EVERY_SECONDS:
             self._alive = now
             notify("WATCHDOG=1")
@@ -61,13 +67,14 @@ class Keeping:
 class Recording(Mode):
     """Plain findings, for the store. `so_far` is what the run has counted, once it has begun."""
 
-    def __init__(self, store: Store, measure: Measure, so_far: Callable[[], Totals]) -> None:
-        super().__init__(Keeping(store, measure), first_of_a_sort=1)  # the others only count
-        self._store, self._measure, self._so_far = store, measure, so_far
+    def __init__(self, store: Store, measure: Measure, teller: Teller, so_far: Callable[[], Totals]) -> None:
+        super().__init__(Keeping(store, measure, teller), first_of_a_sort=1)  # the others only count
+        self._store, self._measure, self._teller, self._so_far = store, measure, teller, so_far
 
     def begin(self, probes: Probes, named: Callable[[Event], Drop]) -> None:
         self._store.begin()
-        self._measure.begin(self._so_far)
+        self._measure.begin(self._so_far, self._teller.undelivered)
+        self._teller.start()
 
 
 class Told:
@@ -101,9 +108,15 @@ class Told:
 
 
 def record(
-    options: Options, path: Path, bounds: Bounds, listen: Address | None, screen: Screen, stop: Stop
+    options: Options,
+    path: Path,
+    bounds: Bounds,
+    listen: Address | None,
+    ways: Sequence[Way],
+    screen: Screen,
+    stop: Stop,
 ) -> None:
-    """Until it is asked to end."""
+    """Until it is asked to end. Events go by the `ways`."""
     from dropwatch.run.live import Live  # slow to import
 
     obstacle = first_obstacle()
@@ -113,10 +126,11 @@ def record(
     layout = layout_for(screen.err, options.no_color)
     face = Told(screen, layout, path, answer, quiet=options.quiet)
     who = Who(__version__, foreign(socket.gethostname()), own_inode() or 0)
+    teller = Teller(ways, who.own_netns, face.say)
     store = Store(path, who, bounds, face.say, wall=time.time, clock=time.monotonic)
 
     def mode_of(symbols: Kallsyms, listener: Listener) -> Mode:
-        return Recording(store, measured, lambda: run.so_far())
+        return Recording(store, measured, teller, lambda: run.so_far())
 
     run = Live(options, mode_of, face, stop)
     try:
@@ -124,6 +138,7 @@ def record(
             deque(run, maxlen=0)
     finally:
         notify("STOPPING=1")
+        teller.end(lambda: stop.asked > 1)
         if run.is_over:
             screen.say(closing(run.totals, layout, () if options.quiet else run.told))
         else:

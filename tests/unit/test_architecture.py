@@ -29,7 +29,16 @@ LAYERS = (
     {"errors", "resources"},
 )
 LOOSE = {"__init__.py", "errors.py", "resources.py"}
-DEPENDENCIES = {"bcc", "click", "jinja2", "markupsafe", "prometheus_client", "tomli"}
+DEPENDENCIES = {
+    "bcc",
+    "click",
+    "google",
+    "jinja2",
+    "markupsafe",
+    "opentelemetry",
+    "prometheus_client",
+    "tomli",
+}
 MAY_IMPORT_PYTEST = {"testing"}
 FOR_PROGRAMS = {"errors", "model", "run"}  # what `from dropwatch import ...` gives
 MAY_IMPORT_BCC = {"probe/programs/compiler.py"}

@@ -99,7 +99,7 @@ def test_the_kernels_own_counts_are_there_from_the_first_tick(metrics: Metrics, 
         return TOTALS
 
     assert value(metrics, "whydrop_lost_total") is None
-    metrics.begin(so_far)
+    metrics.begin(so_far, lambda: {"otlp": 3})
     for _ in range(10):
         metrics.tick()
     assert len(asked) == 1
@@ -111,6 +111,7 @@ def test_the_kernels_own_counts_are_there_from_the_first_tick(metrics: Metrics, 
     assert value(metrics, "whydrop_lost_total") == 4
     assert value(metrics, "whydrop_harmless_total", cause="benign.tap-copy") == 7
     assert value(metrics, "whydrop_blind_spots") == 2
+    assert value(metrics, "whydrop_undelivered_total", to="otlp") == 3
     assert value(metrics, "whydrop_start_time_seconds") == NOON
     assert value(metrics, "whydrop_build_info", version="1.2.3") == 1
 

@@ -55,9 +55,11 @@ def expressions(dashboard: dict[str, Any]) -> Iterator[str]:
 @pytest.fixture
 def exposed(find: Callable[..., Finding]) -> set[str]:
     """Names of series that the recorder has."""
+    totals = Totals({"kfree_skb": 1}, 1, 1, {}, {"benign.tap-copy": 1}, ())
     metrics = Metrics("0.0")
+    metrics.begin(lambda: totals, lambda: {"otlp": 1})
     metrics.add(find())
-    metrics.take(Totals({"kfree_skb": 1}, 1, 1, {}, {"benign.tap-copy": 1}, ()))
+    metrics.take(totals)
     return {sample.name for family in metrics.registry().collect() for sample in family.samples}
 
 

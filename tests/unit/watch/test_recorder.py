@@ -17,10 +17,13 @@ from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 from dropwatch.watch import recorder
 from dropwatch.watch.address import Address
+from dropwatch.watch.events import Notice
 from dropwatch.watch.listen import Listener
 from dropwatch.watch.metrics import Metrics
 from dropwatch.watch.recorder import Recording, Told
+from dropwatch.watch.sender import Delivered
 from dropwatch.watch.store import Bounds, Store
+from dropwatch.watch.teller import Teller
 from tests.unit.run import test_live
 from tests.unit.run.test_live import Probes
 from tests.unit.watch.clocks import NOON, Clocks
@@ -47,7 +50,7 @@ def test_findings_end_in_the_store(
     told: list[str] = []
     monkeypatch.setattr(recorder, "notify", told.append)
     counted = Metrics("0.0", clock=lambda: clocks.since_boot)
-    mode = Recording(open_store(), counted, lambda: TOTALS)
+    mode = Recording(open_store(), counted, Teller([], 1, told.append), lambda: TOTALS)
     clocks.step(3)
     mode.begin(None, lambda event: find().drop)  # type: ignore[arg-type]
     assert mode.finding(find(count=9), 1.0) == ""
@@ -81,6 +84,25 @@ def test_systemd_is_told_when_it_is_ready(
     assert "\x1b" not in err
 
 
+def test_what_is_found_is_told_until_it_ends(
+    made: list[Probes], path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hears:
+        name, where, most, patience = "hears", "somewhere", 2, 3600.0
+
+        def deliver(self, notices: list[Notice], seconds: float) -> Delivered:
+            got.extend(notices)
+            return Delivered(1, "no room")
+
+    got: list[Notice] = []
+    monkeypatch.setattr(recorder, "first_obstacle", lambda: None)
+    options = Options(duration=0.01)
+    recorder.record(options, path, Bounds(), None, [Hears()], Screen(sys.stdout, sys.stderr), Stop())
+    assert sum(one.packets for one in got) == 3
+    err = capsys.readouterr().err
+    assert "whydrop: somewhere: 1 event could not be delivered: no room\nwhydrop: 3 dropped packets" in err
+
+
 def test_prometheus_is_answered_while_it_watches(
     made: list[Probes], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +128,7 @@ def test_prometheus_is_answered_while_it_watches(
     monkeypatch.setattr("dropwatch.watch.listen.Listener", Noted)
     monkeypatch.setattr(Probes, "read", read)
     address = Address(socket.AF_INET, "127.0.0.1", 0)
-    recorder.record(Options(), path, Bounds(), address, Screen(sys.stdout, sys.stderr), stop)
+    recorder.record(Options(), path, Bounds(), address, [], Screen(sys.stdout, sys.stderr), stop)
     listeners[0].shutdown()
     listeners[0].server_close()
     metrics, health = pages
