@@ -39,6 +39,7 @@ def _watch(
     listen: str | None,
     otlp: str | None,
     otlp_headers: str | None,
+    journal: bool,
     **given: Any,
 ) -> None:
     """The flight recorder: runs until it is told to end, and keeps in a small database what died: exact counts a
@@ -47,7 +48,7 @@ def _watch(
     It costs accepted packets nothing (--light) unless told otherwise, goes on when the disk is full, and says what was
     lost. Deletes what is older than --keep, and the oldest where the database would become larger than --size.
 
-    --otlp tells others while it dies: of each sort the first finding, then one a minute with a count."""
+    --otlp and --journal tell others while it dies: of each sort the first finding, then one a minute with a count."""
     from dropwatch.cli.parse import parse
     from dropwatch.run.wanted import values
     from dropwatch.watch import place
@@ -60,7 +61,7 @@ def _watch(
     if bounds.size < stores.LEAST_SIZE:
         raise WrongUsage(f"--size {size}: too small for an hour of a storm", "--size 16M is the least")
     heard_at = None if listen is None else address(listen)
-    told = ways(otlp, otlp_headers)
+    told = ways(otlp, otlp_headers, journal=journal)
     nothing = {param.name: () for param in arguments.filters()} | {"ipv4": False, "ipv6": False}
     options = parse({**nothing, "json": False, "stack": False, "count": None, **given})
     with Stop() as stop:

@@ -24,6 +24,9 @@ def watch_options() -> list[click.Parameter]:
             text="Lines `Name: value` that the collector asks for, as a token; only you may read the file.",
         ),
         option(
+            "--journal", is_flag=True, text="Events with their fields to journald: journalctl -t whydrop."
+        ),
+        option(
             "--light/--no-light",
             default=True,
             text="No cost for accepted packets (default); or every probe attached all the time.",

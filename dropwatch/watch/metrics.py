@@ -94,7 +94,7 @@ class Metrics(Collector):
         yield _counter("whydrop_owner_drops", words, ("kind", "owner"), owners)
         if totals is not None:
             yield from _of_run(totals)
-        words = "Events of --otlp that could not be delivered."
+        words = "Events of --otlp and --journal that could not be delivered."
         undelivered = self._undelivered().items()
         yield _counter("whydrop_undelivered", words, ("to",), (((to,), count) for to, count in undelivered))
         words = "When it began to watch, in seconds since 1970; 0 before that."

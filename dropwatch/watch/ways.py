@@ -11,13 +11,17 @@ _LIBRARY = "opentelemetry.proto.logs.v1"
 _HINT = "with pip: 'whydrop[otlp]', or opentelemetry-proto 1.35 or later"
 
 
-def ways(otlp: str | None, otlp_headers: str | None) -> list[Way]:
-    """Raises WrongUsage, and CannotRunHere without the library."""
+def ways(otlp: str | None, otlp_headers: str | None, *, journal: bool) -> list[Way]:
+    """Raises WrongUsage, and CannotRunHere without the library, or without journald."""
     found: list[Way] = []
     if otlp_headers is not None and otlp is None:
         raise WrongUsage("--otlp-headers is for --otlp", "say where the collector is: --otlp URL")
     if otlp is not None:
         found.append(_otlp(otlp, otlp_headers))
+    if journal:
+        from dropwatch.watch.journal import SOCKET, Journal
+
+        found.append(Journal(SOCKET))
     return found
 
 
