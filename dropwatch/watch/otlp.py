@@ -1,9 +1,12 @@
 """Events as log records of OpenTelemetry, over HTTP: a request for each batch, with an end to everything in it."""
 
+import contextlib
 import http.client
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 from google.protobuf.message import DecodeError
@@ -73,20 +76,41 @@ class Otlp:
         return ExportLogsServiceRequest(resource_logs=[of_host])
 
     def _post(self, body: bytes, seconds: float) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = self._connection(seconds)
-        try:
-            sent = {"Content-Type": _PROTOBUF, "User-Agent": f"whydrop/{__version__}", "Connection": "close"}
-            connection.request("POST", self._collector.path, body, sent | dict(self._collector.headers))
-            response = connection.getresponse()
-            return response.status, response.headers, response.read(_LONGEST_ANSWER)
-        finally:
-            connection.close()
+        sent = {"Content-Type": _PROTOBUF, "User-Agent": f"whydrop/{__version__}", "Connection": "close"}
+        with contextlib.closing(self._connection(seconds)) as connection:
+            connection.connect()
+            with _no_longer(seconds, connection.sock):
+                connection.request("POST", self._collector.path, body, sent | dict(self._collector.headers))
+                response = connection.getresponse()
+                return response.status, response.headers, response.read(_LONGEST_ANSWER)
 
     def _connection(self, seconds: float) -> http.client.HTTPConnection:
         host, port = self._collector.host, self._collector.port
         if self._tls is None:
             return http.client.HTTPConnection(host, port, timeout=seconds)
         return http.client.HTTPSConnection(host, port, timeout=seconds, context=self._tls)
+
+
+@contextlib.contextmanager
+def _no_longer(seconds: float, taken: socket.socket) -> Iterator[None]:
+    """Raises TimeoutError: silence between two bytes is not all that takes time."""
+
+    is_over = threading.Event()
+
+    def wake() -> None:
+        is_over.set()
+        with contextlib.suppress(OSError):
+            taken.shutdown(socket.SHUT_RDWR)
+
+    late = threading.Timer(seconds, wake)
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
+        if is_over.is_set():  # whatever came of it
+            raise TimeoutError("timed out")
 
 
 def _record(notice: Notice) -> LogRecord:

@@ -1,9 +1,11 @@
 """Over a real connection: what a collector gets, and what becomes of events when it does not take them."""
 
+import contextlib
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -194,6 +196,26 @@ def test_one_that_goes_in_the_middle_is_asked_again(start: Start, notice: Notice
 def test_one_that_does_not_answer_is_given_up(notice: Notice) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Later, match="timed out"):
         otlp(silent.getsockname()[1]).deliver([notice], 0.2)
+
+
+def test_one_that_answers_byte_by_byte_is_given_up(notice: Notice) -> None:
+    def drip() -> None:
+        taken, _ = slow.accept()
+        with taken, contextlib.suppress(OSError):
+            taken.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not done.wait(0.05):
+                taken.sendall(b"x")
+
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as slow:
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        began = time.monotonic()
+        with pytest.raises(Later, match="timed out"):
+            otlp(slow.getsockname()[1]).deliver([notice], 0.5)
+        assert time.monotonic() - began < PATIENCE_SECONDS / 2
+        done.set()
+        dripping.join(PATIENCE_SECONDS)
 
 
 def test_one_that_goes_away_and_comes_back_gets_everything(start: Start, find: Find) -> None:
