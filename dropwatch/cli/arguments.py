@@ -280,6 +280,11 @@ def version_option() -> click.Option:
     )
 
 
+def shown_name(param: click.Parameter) -> str:
+    """The name of an option that a user is told: the long one, no alias."""
+    return next((name for name in param.opts if name.startswith("--")), param.opts[0])
+
+
 def write_sections(params: list[click.Parameter], context: click.Context, out: click.HelpFormatter) -> None:
     """The options under their headings; those without one come last."""
     rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in SECTIONS}

@@ -17,6 +17,7 @@ from dropwatch.cli.commands import Replaying, Watching
 from dropwatch.cli.expression import LIVE, Live, begins_expression
 from dropwatch.cli.files import TYPED, diff, report
 from dropwatch.cli.habits import option_hint, word_hint
+from dropwatch.cli.mcp import mcp
 from dropwatch.cli.overview import ABOUT, COMMANDS, EXAMPLES, EXIT_CODES, USAGE
 from dropwatch.cli.recorder import last, watch
 from dropwatch.errors import WhydropError, WrongUsage
@@ -104,10 +105,6 @@ def _run(options: "Options") -> None:
         show_live(options, screen, stop)
 
 
-def _shown(param: click.Parameter) -> str:
-    return next((name for name in param.opts if name.startswith("--")), param.opts[0])
-
-
 def _refuse_before_word(context: click.Context) -> None:
     word = context.invoked_subcommand
     for param in context.command.params:
@@ -116,7 +113,7 @@ def _refuse_before_word(context: click.Context) -> None:
         )
         if given and param.name != "debug":
             raise WrongUsage(
-                f"{_shown(param)} means nothing before {word}",
+                f"{arguments.shown_name(param)} means nothing before {word}",
                 f"what {word} understands comes after it: {_NAME} {word} --help",
             )
     if context.obj and word not in _RUNCOMMANDS:
@@ -253,7 +250,7 @@ whydrop.add_command(
 )
 
 
-for _command in (report, diff, watch, last, explain, check, schema, help_, version):
+for _command in (report, diff, watch, last, explain, check, schema, mcp, help_, version):
     whydrop.add_command(_command)
 for _word, _about in COMMANDS:
     whydrop.commands[_word.split()[0]].short_help = _about

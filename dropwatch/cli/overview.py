@@ -11,7 +11,8 @@ USAGE = """whydrop [EXPRESSION] [FILTER] [OPTIONS] [-- CMD...]
        whydrop last [WINDOW] [FILTER] [OPTIONS]
        whydrop explain [WORDS]
        whydrop check
-       whydrop schema"""
+       whydrop schema
+       whydrop mcp"""
 ABOUT = """Says why, where, and by which line of your configuration the Linux kernel dropped a packet:
 one finding for each dropped packet that matches. With `-- CMD...` it starts CMD once it is ready, and ends
 when CMD has ended and its drops were read."""
@@ -27,6 +28,7 @@ COMMANDS = (
     ("explain [WORDS]", "What a cause, a drop reason, a function or a counter means; search."),
     ("check", "What this host can and cannot do, and what to do about it."),
     ("schema", "The JSON Schema of every line that --json prints."),
+    ("mcp", "Tools for agents: the Model Context Protocol on standard input and output."),
 )
 EXAMPLES = """Examples:
   sudo whydrop --dport 5000               why does nothing arrive at port 5000?
