@@ -6,19 +6,21 @@ from dropwatch.causes.tunnel import (
     geneve_signs,
     ip_signs,
     l2tp,
+    netkit,
     route_signs,
     vxlan_signs,
     wireguard_signs,
 )
 from dropwatch.causes.tunnel.encapsulation import ENCAPSULATION
 from dropwatch.causes.tunnel.l2tp import L2TP
+from dropwatch.causes.tunnel.netkit import NETKIT
 from dropwatch.causes.tunnel.overlay import OVERLAY
 from dropwatch.causes.tunnel.wireguard import WIREGUARD
 from dropwatch.causes.when import when
 
 TUNNEL = Family(
     "tunnel",
-    (*OVERLAY, *ENCAPSULATION, *L2TP, *WIREGUARD),
+    (*OVERLAY, *ENCAPSULATION, *L2TP, *NETKIT, *WIREGUARD),
     in_order(
         ("tunnel.no-remote", vxlan_signs.no_remote),
         ("tunnel.no-remote", when(reasons=("NO_TX_TARGET",), at=vxlan_signs.XMIT)),
@@ -42,6 +44,7 @@ TUNNEL = Family(
         ("device.down", l2tp.down),
         ("tunnel.l2tp-unknown-session", l2tp.unknown_session),
         ("tunnel.l2tp-cookie", l2tp.wrong_cookie),
+        ("tunnel.netkit", netkit.not_passed_on),
         ("tunnel.wireguard-allowed-ips", wireguard_signs.source_not_allowed),
         ("tunnel.wireguard-allowed-ips", wireguard_signs.not_allowed),
         ("tunnel.wireguard-no-endpoint", wireguard_signs.no_endpoint),

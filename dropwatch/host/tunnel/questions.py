@@ -1,8 +1,10 @@
 """What judges may ask about tunnels."""
 
+from dropwatch.host.bpf.programs import Program
 from dropwatch.host.question import Asked, question
 from dropwatch.host.tunnel.ip import Tunnel, read_tunnels
 from dropwatch.host.tunnel.l2tp import L2tpSession, read_l2tp_sessions
+from dropwatch.host.tunnel.netkit import Netkit, read_netkit, read_netkit_programs
 from dropwatch.host.tunnel.vxlan import Remote, Vxlan, read_remotes, read_vnis, read_vxlans
 from dropwatch.host.tunnel.wireguard import Wireguard, read_wireguard
 
@@ -39,3 +41,13 @@ class TunnelQuestions(Asked):
     def l2tp_sessions(self, inode: int) -> tuple[L2tpSession, ...]:
         """Those of the namespace."""
         return read_l2tp_sessions(inode)
+
+    @question("netkit interfaces")
+    def netkit(self, inode: int, ifindex: int) -> Netkit | None:
+        """The end of a pair that has this index."""
+        return read_netkit(inode, ifindex)
+
+    @question("BPF programs of netkit")
+    def netkit_programs(self, inode: int, primary: int, of_peer: bool) -> tuple[Program, ...]:
+        """Those for what is sent through the primary of this index, or through its peer."""
+        return read_netkit_programs(inode, primary, of_peer=of_peer)

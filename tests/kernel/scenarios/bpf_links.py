@@ -17,7 +17,7 @@ NAME = "drop_all"
 SYS_BPF = 321  # x86_64
 PROG_LOAD, PROG_ATTACH, RAW_TRACEPOINT_OPEN, LINK_CREATE = 5, 8, 17, 28  # linux/bpf.h
 ALLOW_MULTI = 2  # BPF_F_ALLOW_MULTI
-TCX_INGRESS = 46
+TCX_INGRESS, NETKIT_PRIMARY = 46, 54
 PROG_TYPE_NETFILTER, ATTACH_NETFILTER = 32, 45
 PROG_TYPE_SK_LOOKUP, ATTACH_SK_LOOKUP = 30, 36
 PROG_TYPE_XDP = 6
@@ -129,11 +129,11 @@ def drop_by_tc(end: Namespace) -> int:
 
 
 @contextmanager
-def dropping_at_tcx(end: Namespace) -> Iterator[int]:
-    """What comes in through the interface dies in a program that no filter of tc has; its number. Raises NoSuchLink."""
+def dropping_at_interface(end: Namespace, iface: str, hook: int = TCX_INGRESS) -> Iterator[int]:
+    """What passes this hook dies in a program that no filter of tc has; its number. Raises NoSuchLink."""
     with _loaded(PROG_TYPE_SCHED_CLS, 0, SHOT) as program, end.entered():
         number = _number(program)
-        attribute = struct.pack("=IIII16x", program, socket.if_nametoindex(end.iface), TCX_INGRESS, 0)
+        attribute = struct.pack("=IIII16x", program, socket.if_nametoindex(iface), hook, 0)
         try:
             link = _bpf(LINK_CREATE, bytearray(attribute))
         except AssertionError as why:

@@ -239,7 +239,7 @@ def test_a_program_at_an_interface_that_no_filter_has(lab: Lab, whydrop: Whydrop
     there = traffic.hardware_address(lab.b, lab.b.iface).hex(":")
     lab.a.configure(f"neigh replace {lab.b.v4} lladdr {there} dev va nud permanent")
     try:
-        with bpf_links.dropping_at_tcx(lab.b) as number:
+        with bpf_links.dropping_at_interface(lab.b, lab.b.iface) as number:
             traffic.datagrams(lab.a, lab.b.v4, [PORT] * SENT)
             found = deaths(whydrop, lab.b, SENT, PORT)
     except bpf_links.NoSuchLink as why:

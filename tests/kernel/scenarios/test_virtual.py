@@ -1,4 +1,4 @@
-"""What dies in virtual devices: tun and tap that nobody reads, pairs of veth, team, macvlan, ipvlan, tags of VLANs."""
+"""What dies in virtual devices: tun and tap that nobody reads, pairs of veth and netkit, team, tags of VLANs."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from scenarios import team, traffic
+from scenarios import bpf_links, netkit, team, traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
 from scenarios.test_discovery import IFF_NO_PI, IFF_TUN, TUNSETIFF
@@ -136,6 +136,57 @@ def test_the_other_end_of_a_pair_has_a_smaller_mtu(lab: Lab, whydrop: Whydrop) -
         assert judged(line) == ("device.too-big-for-peer", "certain"), told(line)
         assert f"a packet of {line['packet']['length']} bytes" in line["evidence"][0]["text"], told(line)
         assert "x0 sends up to 9000" in line["evidence"][0]["text"], told(line)
+
+
+def netkit_pair(lab: Lab, other: Namespace, policy: int = netkit.FORWARD) -> None:
+    """x0 in a, whose peer is x1 in `other`, both up."""
+    for end in (lab.a, lab.b):
+        end.set("net/ipv6/conf/default/disable_ipv6", 1)
+    try:
+        netkit.pair(lab.a, other, policy=policy)
+    except netkit.NoSuchLink as why:
+        pytest.skip(f"feature netkit: {why}")
+    lab.a.configure("link set x0 up", "address add 10.99.0.1/24 dev x0")
+    other.configure("link set x1 up")
+    eventually(lambda: "state UP" in lab.a.run("ip link show x0").stdout, "it has its carrier")
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_netkit_pair_whose_policy_is_blackhole(lab: Lab, whydrop: Whydrop, elsewhere: bool) -> None:
+    """The packet is at the peer when it dies. Which programs there are is not known of a primary elsewhere."""
+    there = lab.b if elsewhere else lab.a
+    netkit_pair(lab, there, netkit.BLACKHOLE)
+    traffic.datagrams(lab.a, FAR, [PORT] * SENT)
+    interface, setting = ("x1", "peer policy blackhole") if elsewhere else ("x0", "policy blackhole")
+    said = "which decides where no BPF program is attached" if elsewhere else "no BPF program is attached"
+    for line in deaths(whydrop, there, SENT, PORT):
+        assert judged(line) == ("tunnel.netkit", "likely"), told(line)
+        blamed = {key: line["object"][key] for key in ("interface", "type", "setting")}
+        assert blamed == {"interface": interface, "type": "netkit", "setting": setting}, told(line)
+        assert said in line["evidence"][0]["text"], told(line)
+
+
+def test_a_program_of_a_netkit_pair(lab: Lab, whydrop: Whydrop) -> None:
+    netkit_pair(lab, lab.a)
+    with bpf_links.dropping_at_interface(lab.a, "x0", bpf_links.NETKIT_PRIMARY) as number:
+        traffic.datagrams(lab.a, FAR, [PORT] * SENT)
+        found = deaths(whydrop, lab.a, SENT, PORT)
+    for line in found:
+        thing = line["object"]
+        assert judged(line) == ("tunnel.netkit", "likely"), told(line)
+        assert (thing["kind"], thing["id"], thing["attached_to"]) == ("bpf-program", number, "x0 netkit"), (
+            told(line)
+        )
+
+
+def test_the_peer_of_a_netkit_interface_that_has_just_gone_down(lab: Lab, whydrop: Whydrop) -> None:
+    netkit_pair(lab, lab.b)
+    with traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_DGRAM) as any_socket, before_all_others():
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH22x", b"x1", 0))
+        traffic.datagrams(lab.a, FAR, [PORT] * SENT)
+    for line in deaths(whydrop, lab.a, SENT, PORT):
+        assert judged(line)[0] == "tunnel.netkit", told(line)
+        assert (line["object"]["interface"], line["object"]["setting"]) == ("x0", "peer down"), told(line)
 
 
 def test_a_team_port_that_is_not_enabled(lab: Lab, whydrop: Whydrop) -> None:
