@@ -18,6 +18,7 @@ _ENTERING = in_order(
     ),
     ("device.tun-full", when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame"))),
     ("device.tun-no-reader", when(reasons=("DEV_READY",), at=("tun_net_xmit",))),
+    ("device.virtio-header", when(reasons=("DEV_HDR",), at=("tap_get_user",))),
     (
         "device.queue-gone",
         when(

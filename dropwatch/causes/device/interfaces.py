@@ -1,8 +1,9 @@
-"""Devices: interfaces that are down, queues that a program does not read, frames that nobody takes."""
+"""Devices: interfaces that are down, frames that nobody takes, full queues of virtual ones."""
 
 from dropwatch.causes import fits
 from dropwatch.causes.advice import Step
 from dropwatch.causes.cause import Cause
+from dropwatch.causes.device.tun import TUN
 from dropwatch.model.drop import Fix
 
 # Ethertypes (linux/if_ether.h), by the module that handles them.
@@ -40,85 +41,7 @@ $ journalctl -k | grep -i link
         seen_as=("DEV_READY", "NOT_SPECIFIED"),
         seen_at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv", "net_tx_action"),
     ),
-    Cause(
-        id="device.tun-full",
-        title="the tun, tap or macvtap queue is full: its program does not read",
-        why="""
-Packets that leave through such a device are read by a program: a VPN daemon, a virtual machine, a container
-runtime with networking in user space. The queue between the two (txqueuelen, 500 or 1000 packets) is full,
-because the program is busy, stuck, starved of CPU, or slower than what is sent to it.
-""",
-        confirm="""
-"dropped" under TX rises:
-$ ip -s link show DEV
-$ ip tuntap show
-Who has it open?
-$ lsof /dev/net/tun
-""",
-        fix=(
-            Fix("find the program, and check that it works", "lsof /dev/net/tun"),
-            Fix("lengthen the queue for larger bursts", "ip link set DEV txqueuelen 5000"),
-            Fix("virtual machines: use several queues, or vhost"),
-        ),
-        seen_as=("FULL_RING",),
-        seen_at=("tun_net_xmit", "tap_handle_frame"),
-    ),
-    Cause(
-        id="device.queue-gone",
-        title="a tun or tap device was closed with packets in its queue",
-        why="""
-The program behind a tun or tap device (a VPN, a virtual machine) closed it, or ended, before it had read what the
-kernel queued for it. These packets were routed into the device and went nowhere: the kernel throws the queue away
-when the last program that has the device open closes it.
-""",
-        confirm="""
-The stack shows the device being closed:
-$ whydrop --cause device.queue-gone --stack
-$ ip -s link show dev DEV
-""",
-        fix=(
-            Fix("find out why the program ended", "journalctl -e"),
-            Fix("see who has the device now", "ip -d tuntap show"),
-        ),
-        seen_as=("NOT_SPECIFIED", "QUEUE_PURGE"),
-        seen_at=("tun_queue_purge",),
-    ),
-    Cause(
-        id="device.tun-no-reader",
-        title="no program is attached to the tun or tap device",
-        why="""
-The device exists (made persistent, "ip tuntap add"), routes or a bridge send packets to it, but no program is
-attached to its queue: the VPN daemon or the virtual machine has ended, was not started, or has detached its queues.
-""",
-        confirm="""
-$ ip tuntap show
-$ ip link show DEV
-NO-CARRIER means that nobody has it open.
-$ lsof /dev/net/tun
-""",
-        fix=(
-            Fix("start the program that the device is for"),
-            Fix("or delete the device, if nothing needs it", "ip link del DEV"),
-        ),
-        seen_as=("DEV_READY", "QDISC_DROP", "NOT_SPECIFIED"),
-        seen_at=("tun_net_xmit", "__dev_queue_xmit"),
-    ),
-    Cause(
-        id="device.tun-filter",
-        title="the program's filter on its tun or tap device refuses it",
-        why="""
-The program that owns the device told the kernel which frames it wants: a list of MAC addresses
-(TUNSETTXFILTER) or a BPF program (TUNSETFILTEREBPF). Virtual machine monitors do that to spare the guest what
-is not for it.
-""",
-        confirm="""
-$ ip -d link show DEV
-$ bpftool prog show
-""",
-        fix=(Fix("see the settings of the program that owns the device", "lsof /dev/net/tun"),),
-        reasons=("TAP_FILTER", "TAP_TXFILTER"),
-        seen_at=("tun_net_xmit",),
-    ),
+    *TUN,
     Cause(
         id="device.vlan-unknown",
         title="no interface here has the frame's VLAN tag",

@@ -14,7 +14,7 @@ from scenarios import bpf_links, netkit, team, traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
 from scenarios.test_discovery import IFF_NO_PI, IFF_TUN, TUNSETIFF
-from scenarios.traffic import ETH_P_IP
+from scenarios.traffic import BROADCAST, ETH_P_IP
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop, told
 
@@ -96,6 +96,29 @@ def test_a_tap_device_whose_program_wants_other_frames(lab: Lab, whydrop: Whydro
             if line["reason"] is not None:
                 assert judged(line) == ("device.tun-filter", "certain"), told(line)
                 assert line["iface"]["name"] == "t0", told(line)
+            else:
+                assert line["cause"]["id"] == "unknown", told(line)
+    finally:
+        os.close(device)
+
+
+def test_a_virtio_header_that_cannot_be(lab: Lab, whydrop: Whydrop) -> None:
+    """Of a macvtap device; a frame that tun or tap refuses for it has no protocol yet, and is not told."""
+    index = 4711  # which names the device in /dev, whatever namespace it is in
+    lab.b.configure(
+        f"link add link {lab.b.iface} name m0 index {index} type macvtap mode bridge", "link set m0 up"
+    )
+    frame = BROADCAST + bytes.fromhex(GHOST) + struct.pack("!H", ETH_P_IP)
+    packet = traffic.udp_packet(lab.b.v4, lab.a.v4, PORT)
+    device = os.open(f"/dev/tap{index}", os.O_RDWR)
+    try:
+        for _ in range(SENT):
+            with pytest.raises(OSError, match="Invalid argument"):
+                os.write(device, struct.pack("=BBHHHH", 0, 0x77, 0, 0, 0, 0) + frame + packet)  # gso_type
+        for line in deaths(whydrop, lab.b, SENT, PORT):
+            if line["reason"] is not None:
+                assert judged(line) == ("device.virtio-header", "certain"), told(line)
+                assert line["iface"]["name"] == "m0", told(line)
             else:
                 assert line["cause"]["id"] == "unknown", told(line)
     finally:

@@ -101,3 +101,9 @@ def test_a_tag_that_no_interface_has(died: Died, place: str) -> None:
     assert verdict.culprit == Device(f"v 0 address {OWN}", "v 0", "veth", mtu=9000, state="UP")
     for other in (None, replace(LINK, mac="02:00:00:00:00:5b"), replace(LINK, mac="")):
         assert judged(drop, link=other, stacked=()) == ("routing.not-for-us", "likely")
+
+
+def test_a_virtio_header_is_told_by_the_reason_of_a_tap_device(died: Died) -> None:
+    assert judged(died("tap_get_user", reason="DEV_HDR")) == ("device.virtio-header", "certain")
+    assert judged(died("tap_get_user")) == (None, "unknown")
+    assert judged(died("start_xmit", reason="DEV_HDR")) == (None, "unknown")
