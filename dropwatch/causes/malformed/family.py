@@ -2,7 +2,8 @@
 
 from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.malformed.catalogue import CAUSES, EXTENSIONS
-from dropwatch.causes.malformed.headers import cut_quote, wrong_header
+from dropwatch.causes.malformed.headers import wrong_header
+from dropwatch.causes.malformed.quotes import ICMP_QUOTE, bad_quote, cut_quote
 from dropwatch.causes.malformed.sctp import SCTP, wrong_sctp_sum
 from dropwatch.causes.malformed.sums import udp_without_checksum, wrong_sum
 from dropwatch.causes.when import when
@@ -13,6 +14,7 @@ _other_signs = in_order(
     ("malformed.udp-zero-checksum", udp_without_checksum),
     ("malformed.sctp-checksum", wrong_sctp_sum),
     ("malformed.truncated", cut_quote),
+    ("malformed.icmp-quote", bad_quote),
     (
         "malformed.ip-header",
         when(reasons=("IP_INHDR",), at=("ip_rcv_core", "ip_rcv_finish_core", "ip6_rcv_core")),
@@ -33,4 +35,4 @@ def _judge(drop: Drop, host: Host) -> Judgement | None:
     return wrong_header(drop) or wrong_sum(drop, host) or _other_signs(drop, host)
 
 
-MALFORMED = Family("malformed", (*CAUSES, SCTP), _judge)
+MALFORMED = Family("malformed", (*CAUSES, ICMP_QUOTE, SCTP), _judge)

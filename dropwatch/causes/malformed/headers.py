@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterator
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.family import Judgement
-from dropwatch.host.host import Host
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.drop import Drop, Evidence
 from dropwatch.packet.checksum import folded
 from dropwatch.packet.payload import transport
 
 _HEADER, _SUM, _SHORT = "malformed.ip-header", "malformed.ip-checksum", "malformed.truncated"
 _REASONS = {"IP_INHDR": _HEADER, "UNHANDLED_PROTO": _HEADER, "IP_CSUM": _SUM, "PKT_TOO_SMALL": _SHORT}
-_IPV4, _IPV6, _UDP, _TCP, _ICMP = 20, 40, 8, 20, 8  # bytes of a header without options
-_ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})  # linux/icmp.h
+_IPV4, _IPV6, _UDP, _TCP = 20, 40, 8, 20  # bytes of a header without options
 # The cause, and the field in words.
 Fault = tuple[str, str]
 
@@ -32,21 +30,6 @@ def wrong_header(drop: Drop) -> Judgement | None:
     # routing has looked at nothing else before; UDP and TCP have
     judged = kernel_word.certain if said is not None or place in _AT_THE_ENTRANCE else kernel_word.likely
     return cause_id, judged(drop, Evidence("packet", words, "proof"))
-
-
-def cut_quote(drop: Drop, host: Host) -> Verdict | None:
-    """icmp_unreach and icmp_redirect free an error that quotes less than an IP header, without a reason."""
-    del host
-    packet, header = drop.packet, drop.event.packet
-    if kernel_word.place(drop) != "icmp_rcv" or not kernel_word.gave_no_reason(drop):
-        return None
-    if packet.icmp_type not in _ICMP_ERRORS or not header:
-        return None
-    quoted = packet.length - (header[0] & 0xF) * 4 - _ICMP
-    if quoted >= _IPV4:
-        return None
-    fact = f"an ICMP error that quotes {max(quoted, 0)} bytes: an IP header has {_IPV4}"
-    return kernel_word.certain(drop, Evidence("packet", fact))
 
 
 def _ipv4(drop: Drop) -> Iterator[Fault]:

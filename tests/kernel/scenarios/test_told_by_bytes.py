@@ -10,7 +10,8 @@ from scenarios.namespaces import Lab
 from scenarios.whydrop_process import Line, Whydrop, told
 
 PORT = 5990
-UNREACHABLE, IPV6_ROUTE, UDP = 3, 43, 17
+UNREACHABLE, UNREACHABLE6 = 3, 1
+HOP_BY_HOP, IPV6_ROUTE, UDP = 0, 43, 17
 IPV6_MTU_DISCOVER, PROBE = 23, 3  # linux/in6.h
 
 
@@ -20,16 +21,44 @@ def are(found: list[Line], cause: str, *confidence: str) -> None:
         assert line["cause"]["confidence"] in confidence, told(line)
 
 
-@pytest.mark.parametrize("quoted", [0, 19])
-def test_an_error_that_quotes_less_than_a_header(lab: Lab, whydrop: Whydrop, quoted: int) -> None:
-    body = bytes(quoted + quoted % 2)
-    bare = struct.pack("!BBHI", 3, 1, 0, 0) + body
-    message = bare[:2] + struct.pack("!H", traffic.checksum(bare)) + bare[4 : 8 + quoted]
-    with traffic.open_socket(lab.a, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sender:
+def unreachable(lab: Lab, family: int, quote: bytes) -> None:
+    """Three ICMP errors from a to b, with this quote; of IPv6 the kernel adds the checksum."""
+    kinds = {4: (socket.AF_INET, socket.IPPROTO_ICMP), 6: (socket.AF_INET6, socket.IPPROTO_ICMPV6)}
+    message = struct.pack("!BBHI", UNREACHABLE if family == 4 else UNREACHABLE6, 1, 0, 0) + quote
+    if family == 4:
+        right = traffic.checksum(message + bytes(len(message) % 2))
+        message = message[:2] + struct.pack("!H", right) + message[4:]
+    kind, proto = kinds[family]
+    with traffic.open_socket(lab.a, kind, socket.SOCK_RAW, proto) as sender:
         for _ in range(3):
-            sender.sendto(message, (lab.b.v4, 0))
-    found = deaths(whydrop, lab.b, 3, wanted=lambda line: line["packet"]["icmp_type"] == UNREACHABLE)
+            sender.sendto(message, (lab.b.v4 if family == 4 else lab.b.v6, 0))
+
+
+def errors(whydrop: Whydrop, lab: Lab, family: int) -> list[Line]:
+    wanted = UNREACHABLE if family == 4 else UNREACHABLE6
+    return deaths(whydrop, lab.b, 3, wanted=lambda line: line["packet"]["icmp_type"] == wanted)
+
+
+@pytest.mark.parametrize(("family", "quoted"), [(4, 0), (4, 19), (6, 39)])
+def test_an_error_that_quotes_less_than_a_header(
+    lab: Lab, whydrop: Whydrop, family: int, quoted: int
+) -> None:
+    unreachable(lab, family, bytes((family << 4, *bytes(quoted))[:quoted]))
+    found = errors(whydrop, lab, family)
     are(found, "malformed.truncated", "certain")
+    assert f"an ICMP error that quotes {quoted} bytes" in found[0]["evidence"][0]["text"], told(found[0])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_an_error_that_quotes_a_header_without_sense(lab: Lab, whydrop: Whydrop, family: int) -> None:
+    """A header of 16 bytes; one with an extension header of which there is nothing."""
+    quote = bytes((0x44, *bytes(27))) if family == 4 else struct.pack("!IHBB32x", 6 << 28, 0, HOP_BY_HOP, 64)
+    unreachable(lab, family, quote)
+    found = errors(whydrop, lab, family)
+    if family == 6 and found[0]["reason"] in (None, "NOT_SPECIFIED"):
+        are(found, "malformed.truncated", "certain")
+    else:
+        are(found, "malformed.icmp-quote", "certain")
 
 
 def test_what_a_route_with_a_smaller_mtu_refuses(lab: Lab, whydrop: Whydrop) -> None:
