@@ -21,7 +21,7 @@ MODULES = ("mpls_router", "l2tp_ip", "l2tp_eth", "l2tp_netlink", "sctp", "dummy"
 ETH_P_MPLS, ETH_P_IPV6 = 0x8847, 0x86DD
 L2TP, SCTP, ROUTING = 115, 132, 43
 ABORT, INIT = 6, 1
-GROUP, SEGMENT = "239.1.2.3", "fc00::1"
+GROUP, GROUP6, SEGMENT = "239.1.2.3", "ff15::77", "fc00::1"
 # linux/mroute.h, and mroute6.h
 MRT_INIT, MRT_ADD_VIF, MRT_ADD_MFC = 200, 202, 204
 VIF_BY_INDEX, MOST_VIFS = 8, 32
@@ -81,17 +81,40 @@ def to_group(
     return send
 
 
-def to_group_of_ipv6(lab: Lab, stack: ExitStack) -> None:
-    """A daemon runs, and has given no interface to the kernel."""
-    opened = traffic.open_socket(lab.b, socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-    stack.enter_context(opened).setsockopt(socket.IPPROTO_IPV6, MRT_INIT, 1)
-    with traffic.open_socket(lab.a, socket.AF_INET6, socket.SOCK_DGRAM) as sender:
-        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 8)
-        with lab.a.entered():
-            index = socket.if_nametoindex(lab.a.iface)
-        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-        for _ in range(SENT):
-            sender.sendto(b"datagram", ("ff15::77", PORT))
+@contextmanager
+def multicast_router6(
+    lab: Lab, interfaces: tuple[str, ...], parent: int, outputs: int | None
+) -> Iterator[None]:
+    """The same of IPv6. `outputs` is a bit for each interface; None: no route."""
+    with traffic.open_socket(lab.b, socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as daemon:
+        daemon.setsockopt(socket.IPPROTO_IPV6, MRT_INIT, 1)
+        with lab.b.entered():
+            for number, name in enumerate(interfaces):
+                mif = struct.pack("=HBBH2xI", number, 0, 1, socket.if_nametoindex(name), 0)
+                daemon.setsockopt(socket.IPPROTO_IPV6, MRT_ADD_VIF, mif)
+        if outputs is not None:
+            packed = (socket.inet_pton(socket.AF_INET6, end) for end in (lab.a.v6, GROUP6))
+            ends = b"".join(struct.pack("=H6x16sI", socket.AF_INET6, each, 0) for each in packed)
+            route = ends + struct.pack("=H2xI28x", parent, outputs)
+            daemon.setsockopt(socket.IPPROTO_IPV6, MRT_ADD_MFC, route)
+        yield
+
+
+def to_group6(
+    *interfaces: str, parent: int = 0, outputs: int | None = None
+) -> Callable[[Lab, ExitStack], None]:
+    def send(lab: Lab, stack: ExitStack) -> None:
+        stack.enter_context(multicast_router6(lab, interfaces, parent, outputs))
+        with traffic.open_socket(lab.a, socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+            sender.bind((lab.a.v6, 0))
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 8)
+            with lab.a.entered():
+                index = socket.if_nametoindex(lab.a.iface)
+            sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            for _ in range(SENT):
+                sender.sendto(b"datagram", (GROUP6, PORT))
+
+    return send
 
 
 def daemon_ends(lab: Lab, stack: ExitStack) -> None:
@@ -149,6 +172,7 @@ def crc32c(data: bytes) -> int:
 LABELS, TAKES_MPLS = "net/mpls/platform_labels=1000", "net/mpls/conf/vb/input=1"
 ROUTER = ("net/ipv4/conf/all/forwarding=1", "link add d0 type dummy", "link set d0 up")
 SIX = "net/ipv6/conf/all/forwarding=1"
+ROUTER6 = (SIX, *ROUTER[1:])
 TUNNEL = "l2tp add tunnel tunnel_id 10 peer_tunnel_id 20 encap ip local {b} remote {a}"
 SESSION = "l2tp add session name l0 tunnel_id 10 session_id 30 peer_session_id 40"
 COOKIE = "0102030405060708"
@@ -218,9 +242,26 @@ LOSSES = {
         certain=False,
         words=("no outgoing interface",),
     ),
+    "multicast: wrong interface, IPv6": Loss(
+        "routing.multicast-wrong-interface",
+        to_group6("vb", "d0", parent=1, outputs=1),
+        ROUTER6,
+        seen="udp",
+        certain=False,
+        object={"kind": "route", "type": "multicast", "destination": GROUP6},
+        words=("must come in through d0; it came in through vb",),
+    ),
+    "multicast: nobody wants it, IPv6": Loss(
+        "routing.multicast-no-output",
+        to_group6("vb", "d0", outputs=0),
+        ROUTER6,
+        seen="udp",
+        certain=False,
+        words=("no outgoing interface",),
+    ),
     "multicast: not on this interface": Loss(
         "routing.multicast-not-routed-here",
-        to_group_of_ipv6,
+        to_group6(),  # a daemon runs, and has given no interface to the kernel
         (SIX,),
         seen="udp",
         certain=False,
