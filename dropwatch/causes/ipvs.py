@@ -65,18 +65,29 @@ def _judge(drop: Drop, host: Host) -> Judgement | None:
     if refused is None or not refused.function.startswith("ip_vs_"):
         return None
     service = _service(drop, host.ipvs_services(drop.event.netns, drop.event.monotonic_ns) or ())
-    if service is None:
+    servers = _servers(drop, host, service) if service is not None else None
+    if service is None or servers is None:
         return None
-    able = [server for server in service.servers if server.weight > 0]
+    able = [server for server in servers if server.weight > 0]
     if any(not _is_full(server) for server in able):
         return None
     cause = _FULL if able else _NONE
-    evidence = Evidence(_SOURCE, f"{_words(service)}: {_why(service, able)}", "proof"), refused.evidence
+    evidence = Evidence(_SOURCE, f"{_words(service)}: {_why(servers, able)}", "proof"), refused.evidence
     see = Fix(_SEE.text, f"ipvsadm -Ln {_option(service)}")
-    return cause.id, Verdict("likely", _culprit(service, len(able)), evidence, (see, *cause.fix[1:]))
+    return cause.id, Verdict(
+        "likely", _culprit(service, len(servers), len(able)), evidence, (see, *cause.fix[1:])
+    )
 
 
-def _culprit(service: Service, weighted: int) -> IpvsService:
+def _servers(drop: Drop, host: Host, service: Service) -> tuple[Server, ...] | None:
+    """None where they could not be read."""
+    if service.servers is not None:
+        return service.servers
+    key = (service.family, service.mark, service.protocol, service.address, service.port)
+    return host.ipvs_servers(drop.event.netns, *key, drop.event.monotonic_ns)
+
+
+def _culprit(service: Service, servers: int, weighted: int) -> IpvsService:
     return IpvsService(
         f"{_words(service)} {service.scheduler}",
         service.protocol,
@@ -84,18 +95,18 @@ def _culprit(service: Service, weighted: int) -> IpvsService:
         service.port,
         service.mark or None,
         service.scheduler,
-        len(service.servers),
+        servers,
         weighted,
     )
 
 
-def _why(service: Service, able: Sequence[Server]) -> str:
+def _why(servers: Sequence[Server], able: Sequence[Server]) -> str:
     if able:
         return "connections: " + _some(
             [f"{_at(one)} has {one.connections:,} of {one.limit:,}" for one in able]
         )
-    if service.servers:
-        return "each server has weight 0: " + _some([_at(one) for one in service.servers])
+    if servers:
+        return "each server has weight 0: " + _some([_at(one) for one in servers])
     return "it has no server"
 
 
@@ -107,7 +118,9 @@ def _some(words: Sequence[str]) -> str:
 def _service(drop: Drop, services: Sequence[Service]) -> Service | None:
     """As the kernel looks for it (ip_vs_service_find): by the mark, by the port, then the one for all ports."""
     packet = drop.packet
-    of_mark = [one for one in services if one.mark and one.mark == packet.mark]
+    of_mark = [
+        one for one in services if one.mark and one.mark == packet.mark and one.family in (0, packet.family)
+    ]
     of_address = [
         one
         for one in services

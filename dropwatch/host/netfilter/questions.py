@@ -5,10 +5,11 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dropwatch.host.conntrack import ConntrackTable, read_table
-from dropwatch.host.ipvs import Service, read_ipvs
+from dropwatch.host.ipvs import Server, Service, read_ipvs, read_ipvs_servers, service_key
 from dropwatch.host.listed_rule import ChangingRules, ListedRule
 from dropwatch.host.nfqueue import Queue, read_queues
 from dropwatch.host.question import Asked, lasting_question, plain_question, question
+from dropwatch.model.drop import Address
 from dropwatch.model.netfilter import EbtNote, NftNote, XtNote
 
 if TYPE_CHECKING:
@@ -75,8 +76,15 @@ class NetfilterQuestions(Asked):
 
     @question("services of IPVS", sparing=10)
     def ipvs_services(self, inode: int) -> tuple[Service, ...]:
-        """Those of the namespace, with their servers."""
+        """Those of the namespace."""
         return read_ipvs(inode)
+
+    @question("servers of IPVS services")
+    def ipvs_servers(
+        self, inode: int, family: int, mark: int, protocol: str | None, address: Address | None, port: int
+    ) -> tuple[Server, ...]:
+        """Those of the service that these name."""
+        return read_ipvs_servers(inode, service_key(family, mark, protocol, address, port))
 
     @question("packet queues", tells_age=True)
     def queues(self, inode: int) -> tuple[Queue, ...]:

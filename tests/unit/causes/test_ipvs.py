@@ -85,3 +85,28 @@ def test_who_is_not_ipvs(refused: Refused, service: Service) -> None:
     assert judged(refused(hook=HookNote("selinux_ip_forward")), ipvs_services=(service,))[0] == (
         "netfilter.hook-other"
     )
+
+
+def test_only_the_service_that_it_is_for_is_asked_for_its_servers(drop: Drop, service: Service) -> None:
+    apart = replace(service, servers=None, family=4)
+    others = (replace(apart, port=1), replace(apart, protocol="sctp"))
+    asked = []
+
+    def servers(*arguments: object) -> tuple[Server, ...]:
+        asked.append(arguments[1:-1])
+        return (ZERO,)
+
+    found, verdict = verdict_of(drop, ipvs_services=(*others, apart), ipvs_servers=servers)
+    assert (found, getattr(verdict.culprit, "servers", None)) == ("ipvs.no-server", 1)
+    assert asked == [(4, 0, apart.protocol, apart.address, apart.port)]
+    unreadable = {"ipvs_services": (apart,), "ipvs_servers": lambda *_: None}
+    assert judged(drop, **unreadable) == ("netfilter.hook-other", "certain")
+
+
+def test_a_mark_is_of_one_family(drop: Drop) -> None:
+    drop = replace(drop, packet=replace(drop.packet, mark=7))
+    of_six, of_four = (
+        Service(None, None, 0, 7, name, (), family) for name, family in (("wlc", 6), ("rr", 4))
+    )
+    _, verdict = verdict_of(drop, ipvs_services=(of_six, of_four))
+    assert getattr(verdict.culprit, "text", None) == "fwmark 7 rr"
