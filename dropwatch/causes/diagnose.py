@@ -46,7 +46,9 @@ def diagnose(drop: Drop, host: Host) -> tuple[Cause | None, Verdict]:
 
 def _led(verdict: Verdict, cause: Cause | None, drop: Drop, host: Host) -> Verdict:
     found = led_by(drop, host, cause.id if cause is not None else None, verdict)
-    return replace(verdict, led_by=(*verdict.led_by, *found))
+    to_do = found if verdict.fix else ()  # of what is harmless there is nothing
+    fix = advise((one.fix for one in to_do if one.fix is not None), drop, host)
+    return replace(verdict, led_by=(*verdict.led_by, *found), fix=(*verdict.fix, *fix))
 
 
 def _complete(cause: Cause, verdict: Verdict, drop: Drop, host: Host) -> Verdict:

@@ -248,13 +248,15 @@ class Fix:
 class Decision:
     """An earlier decision about the packet, without which it would not have died: a translation, a mark, a route.
 
-    `text` is one line (`was 10.96.0.10:53 until DNAT by this rule`), `culprit` who decided, where that is known.
+    `text` is one line (`was 10.96.0.10:53 until DNAT by this rule`), `culprit` who decided, where that is known. `fix`
+    has it decided anew.
     """
 
     text: str
     confidence: Confidence
     culprit: Culprit | None = None
     evidence: tuple[str, ...] = ()
+    fix: Fix | None = None
 
 
 @dataclass(frozen=True, slots=True)

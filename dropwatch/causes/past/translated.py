@@ -6,11 +6,12 @@ from dropwatch.causes.past import rule_words
 from dropwatch.causes.past.rule_words import ChangingRule
 from dropwatch.host.host import Host
 from dropwatch.host.listed_rule import ChangingRules
-from dropwatch.model.drop import Decision, Drop, Verdict
+from dropwatch.model.drop import Decision, Drop, Fix, Verdict
 from dropwatch.model.past import Connection, Ends
 from dropwatch.packet.connection import destination_changed, is_translated, source_changed, turned
 
 _MESSAGES = frozenset({"icmp", "icmp6"})
+_PORTS = frozenset({"tcp", "udp", "udplite", "sctp", "dccp"})
 _SHOWN = 3
 _IPVS = "probe ip_vs_nat_xmit, which had this packet before"
 _SEEN = "conntrack entry of the packet, at the drop"
@@ -71,9 +72,19 @@ def _decision(drop: Drop, host: Host, connection: Connection, text: str, does: D
         return Decision(f"{text} by one of {len(found)} rules", "likely", None, (*evidence, *listed))
     if not known.complete:
         return Decision(text, "certain", None, (*evidence, "not all rules could be read"))
-    return Decision(
-        f"{text}; no current rule does so: the connection is older than the rules", "likely", None, evidence
-    )
+    older = f"{text}; no current rule does so: the connection is older than the rules"
+    return Decision(older, "likely", None, evidence, _forget(connection))
+
+
+def _forget(connection: Connection) -> Fix:
+    came = connection.original
+    words = ["conntrack -D", *(["-f ipv6"] if came.saddr.version == 6 else []), f"-p {connection.proto}"]
+    words += [f"-s {came.saddr} -d {came.daddr}"]
+    if connection.proto in _PORTS:
+        words.append(f"--sport {came.sport} --dport {came.dport}")
+    words += [f"-w {connection.zone}"] if connection.zone else []
+    text = "if its translation is not wanted any more, delete the old entry: the next packet meets the rules of today"
+    return Fix(text, " ".join(words))
 
 
 def _candidates(known: ChangingRules, connection: Connection, does: Does) -> list[ChangingRule]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dropwatch.causes.diagnose import diagnose
 from dropwatch.causes.past.decisions import led_by
 from dropwatch.host.listed_rule import ChangingRules
 from dropwatch.host.sysctls import SysctlValue
@@ -86,6 +87,28 @@ def test_a_connection_that_is_older_than_the_rules(of_connection: Callable[..., 
     found = the_one(of_connection(to_a_service(state="established")), rules(TO_ELSEWHERE))
     assert found.text.endswith("; no current rule does so: the connection is older than the rules")
     assert (found.confidence, found.culprit) == ("likely", None)
+    assert found.fix is not None
+    assert found.fix.command == "conntrack -D -p udp -s 10.9.0.1 -d 10.96.0.10 --sport 40000 --dport 53"
+
+
+def test_what_deletes_an_old_entry_names_its_family_and_zone(of_connection: Callable[..., Drop]) -> None:
+    asked = Ends(ip_address("fd00::1"), ip_address("fd00::9"))
+    back = Ends(ip_address("fd00::2"), ip_address("fd00::1"))
+    to_fd00 = to_a_service(proto="gre", original=asked, reply=back, zone=7)
+    drop = of_connection(to_fd00)
+    packet = replace(
+        drop.packet, saddr=asked.saddr, daddr=back.saddr, proto="gre", sport=None, dport=None, family=6
+    )
+    found = the_one(replace(drop, packet=packet), rules(TO_ELSEWHERE))
+    assert found.fix is not None
+    assert found.fix.command == "conntrack -D -f ipv6 -p gre -s fd00::1 -d fd00::9 -w 7"
+
+
+def test_the_fix_of_a_decision_stands_among_those_of_the_finding(of_connection: Callable[..., Drop]) -> None:
+    _, verdict = diagnose(of_connection(to_a_service()), rules(TO_ELSEWHERE))
+    assert "conntrack -D -p udp" in (verdict.fix[-1].command or "")
+    _, verdict = diagnose(of_connection(to_a_service()), rules(DNAT))
+    assert not any("conntrack -D" in (fix.command or "") for fix in verdict.fix)
 
 
 @pytest.mark.parametrize("host", [ToldHost(), rules(TO_ELSEWHERE, complete=False)])
