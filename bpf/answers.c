@@ -18,6 +18,8 @@ struct answers {
 	u64 note; /* how: enum note */
 	u64 target; /* where the target stands in the neighbour solicitation that has been answered */
 	u64 copied; /* head of the echo reply that a raw socket has been given */
+	u64 given_up; /* struct inet_frag_queue of the last packet of which fragments overlap */
+	u64 purging; /* its fragments are being thrown away */
 	u64 message; /* struct sk_buff of the last message of neighbour discovery */
 };
 
@@ -181,6 +183,27 @@ int on_piece_return(struct pt_regs *ctx)
 
 	if (call && now && (answer == IPFRAG_DUP || answer == IPFRAG_OVERLAP))
 		answered(now, call->second, answer == IPFRAG_DUP ? NOTE_PIECE_TWICE : NOTE_PIECE_OVERLAPS);
+	if (call && now && answer == IPFRAG_OVERLAP)
+		now->given_up = call->first;
+	return 0;
+}
+
+/* inet_frag_rbtree_purge(struct rb_root *, ...): the fragments of a packet are thrown away. */
+int on_purge(struct pt_regs *ctx)
+{
+	struct answers *now = current_answers();
+
+	if (now)
+		now->purging = now->given_up && PT_REGS_PARM1(ctx) == now->given_up + OFF_inet_frag_queue__rb_fragments;
+	return 0;
+}
+
+int on_purge_return(struct pt_regs *ctx)
+{
+	struct answers *now = current_answers();
+
+	if (now)
+		now->purging = 0;
 	return 0;
 }
 
@@ -204,5 +227,7 @@ inline_always u32 answer_notes(u64 skb, union scratch *scratch)
 		now->copied = 0;
 		notes |= NOTE_COPIED;
 	}
+	if (now->purging)
+		notes |= NOTE_PIECE_OVERLAPS;
 	return notes;
 }

@@ -134,6 +134,13 @@ ANSWERS = Family(
         Hook("icmp_glue_bits", "on_icmp_glue_bits"),
         Hook("icmpv6_getfrag", "on_icmpv6_error"),
         Hook("inet_frag_queue_insert", "on_piece", "on_piece_return"),
+        # later ones consume them
+        Hook(
+            "inet_frag_rbtree_purge",
+            "on_purge",
+            "on_purge_return",
+            unless_reason="SKB_DROP_REASON_FRAG_REASM_TIMEOUT",
+        ),
     ),
 )
 

@@ -13,6 +13,5 @@ FRAGMENT = Family(
         ("fragment.overlap", signs.does_not_fit),
         ("fragment.memory", signs.no_memory),
         ("fragment.overlap", signs.overlapping),
-        ("fragment.overlap", signs.given_up),
     ),
 )

@@ -85,26 +85,14 @@ def came_twice(drop: Drop, host: Host) -> Verdict | None:
 
 
 def does_not_fit(drop: Drop, host: Host) -> Verdict | None:
-    """The piece that overlaps others."""
+    """The piece that overlaps others, and those that are given up because of it."""
     del host  # the probe has seen it
     if "piece-overlaps" not in drop.event.notes:
         return None
-    fact = f"{_bytes(drop.packet)}: some of them were there already, from other pieces"
-    return kernel_word.certain(drop, Evidence(_INSERTED, fact, "proof"))
-
-
-def given_up(drop: Drop, host: Host) -> Verdict | None:
-    """One of those that were there when one came that does not fit. IPv4 gives up pieces for another cause as well."""
-    if kernel_word.place(drop) not in _PURGING or not kernel_word.gave_no_reason(drop):
-        return None
-    if _QUEUEING.isdisjoint(kernel_word.way(drop)):
-        return None
-    if drop.packet.family == 4:
-        known = _known(drop, host)
-        if known is None or not known.overlaps:
-            return None
-    fact = "one that came later overlaps others, or contradicts the length of the packet"
-    return kernel_word.likely(drop, Evidence("stack", f"{_bytes(drop.packet)}: {fact}"))
+    fact = "some of them were there already, from other pieces"
+    if kernel_word.place(drop) in _PURGING:
+        fact = "one that came later overlaps pieces of this packet"
+    return kernel_word.certain(drop, Evidence(_INSERTED, f"{_bytes(drop.packet)}: {fact}", "proof"))
 
 
 def _bytes(packet: Packet) -> str:

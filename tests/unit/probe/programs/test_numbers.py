@@ -262,6 +262,7 @@ PARAMETERS = {
     "icmp_glue_bits": {"from": 1},
     "icmpv6_getfrag": {"from": 1},
     "inet_frag_queue_insert": {},
+    "inet_frag_rbtree_purge": {"root": 1},
     "ndisc_send_na": {"solicited_addr": 3},
     "__icmp_send": {"skb_in": 1, "type": 2, "code": 3},
     "icmp6_send": {"skb": 1, "type": 2, "code": 3},
