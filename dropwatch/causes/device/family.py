@@ -13,7 +13,16 @@ _ENTERING = in_order(
         "device.down",
         when(
             reasons=("DEV_READY",),
-            at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv"),
+            at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vlan_do_receive", "vxlan_rcv"),
+        ),
+    ),
+    (
+        "device.down",
+        when(
+            reasons=(NONE_GIVEN,),
+            at=("vlan_do_receive",),
+            confidence="likely",
+            fact="the interface of this VLAN is down: for nothing else but a lack of memory this function drops",
         ),
     ),
     ("device.tun-full", when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame"))),

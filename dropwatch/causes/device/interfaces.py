@@ -39,7 +39,10 @@ $ journalctl -k | grep -i link
             Fix("see what changes it", "ip -ts monitor link"),
         ),
         seen_as=("DEV_READY", "NOT_SPECIFIED"),
-        seen_at=("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv", "net_tx_action"),
+        seen_at=(
+            *("enqueue_to_backlog", "flush_backlog", "tun_get_user", "vxlan_rcv", "net_tx_action"),
+            "vlan_do_receive",
+        ),
     ),
     *TUN,
     Cause(

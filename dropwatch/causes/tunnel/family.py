@@ -36,6 +36,7 @@ TUNNEL = Family(
         ("device.down", ip_signs.down),
         ("tunnel.gre-key-mismatch", ip_signs.other_key),
         ("tunnel.unknown-peer", ip_signs.unknown_peer),
+        ("tunnel.unknown-peer", ip_signs.taken_by_nobody),
         ("tunnel.gre-options", ip_signs.options),
         ("tunnel.gre-options", ip_signs.out_of_order),
         ("tunnel.ecn", ecn_signs.contradicting),

@@ -10,7 +10,7 @@ from dropwatch.causes.tunnel.facts import blamed, described, died_silent_at, dou
 from dropwatch.causes.tunnel.overlay import BRING_UP
 from dropwatch.host.host import Host
 from dropwatch.host.tunnel.ip import Tunnel
-from dropwatch.model.drop import Drop, Verdict
+from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.packet.payload import Gre, gre
 
 # Where a packet is freed for which no interface is found, and the kinds of interfaces that are searched.
@@ -78,6 +78,17 @@ def unknown_peer(drop: Drop, host: Host) -> Verdict | None:
     page = OTHER_KIND if nearest in case.others else peer(nearest.kind)
     said = kernel_word.certain(drop, proof(f"{fact}; nearest is {described(nearest)}: {setting} differs"))
     return blamed(said, drop, host, nearest, setting, page)
+
+
+def taken_by_nobody(drop: Drop, host: Host) -> Verdict | None:
+    """Of interfaces that could not be read, since their namespace is gone, this is all that is known."""
+    place = _handler(drop)
+    if place is None or drop.packet.saddr is None or drop.packet.fragment_offset:
+        return None
+    if (place == "gre_rcv" and not _is_known(gre(drop))) or tunnels_of(drop, host) is not None:
+        return None
+    fact = f"from {drop.packet.saddr} to {drop.packet.daddr}: no interface took it; which there were cannot be read"
+    return replace(kernel_word.likely(drop, Evidence("place", fact)), fix=of_catalogue(PEER, drop))
 
 
 def down(drop: Drop, host: Host) -> Verdict | None:

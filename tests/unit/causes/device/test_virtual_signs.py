@@ -44,6 +44,14 @@ def judged(drop: Drop, **told: object) -> tuple[str | None, str]:
     return cause.id if cause is not None else None, verdict.confidence
 
 
+@pytest.mark.parametrize(
+    ("reason", "confidence"), [(None, "likely"), ("NOT_SPECIFIED", "likely"), ("DEV_READY", "certain")]
+)
+def test_a_vlan_interface_that_is_down(died: Died, reason: str | None, confidence: str) -> None:
+    assert judged(died("vlan_do_receive", reason=reason)) == ("device.down", confidence)
+    assert judged(died("vlan_do_receive", reason="NOMEM"))[0] != "device.down"
+
+
 @pytest.mark.parametrize("place", ["__dev_forward_skb", "__dev_forward_skb2"])
 @pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED"])
 def test_the_other_end_of_a_pair(died: Died, place: str, reason: str | None) -> None:

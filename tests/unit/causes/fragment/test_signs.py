@@ -71,6 +71,24 @@ def test_pieces_that_overlap(died: Died) -> None:
     assert verdict.evidence[0].text == "bytes 400 to 1,200 of a packet in pieces"
 
 
+@pytest.mark.parametrize(
+    ("note", "place", "cause", "words"),
+    [
+        ("piece-twice", "ip_defrag", "fragment.duplicate", "all of them were there already"),
+        ("piece-twice", "nf_ct_frag6_gather", "fragment.duplicate", "all of them were there already"),
+        ("piece-overlaps", "ipv6_frag_rcv", "fragment.overlap", "some of them were there already"),
+        ("piece-overlaps", "inet_frag_rbtree_purge", "fragment.overlap", "one that came later overlaps"),
+    ],
+)
+def test_what_reassembly_answered(died: Died, note: str, place: str, cause: str, words: str) -> None:
+    drop = died("NOT_SPECIFIED", place, fragment_offset=400, more_fragments=True)
+    noted = replace(drop, event=replace(drop.event, notes=frozenset({note})))
+    found, verdict = judged(noted, None)
+    assert (found, verdict.confidence) == (cause, "certain")
+    assert verdict.evidence[0].text.startswith("bytes 400 to 1,200 of a packet in pieces: " + words)
+    assert judged(drop, None)[0] is None
+
+
 def test_nothing_is_said_where_nothing_was_counted(died: Died) -> None:
     drop = died("NOT_SPECIFIED", "ip_defrag")
     assert judged(drop)[0] is None

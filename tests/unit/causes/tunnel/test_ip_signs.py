@@ -104,12 +104,19 @@ def test_one_that_is_down(died: Died) -> None:
         (replace(FALLBACK, up=True),),
         (replace(FALLBACK, up=True, external=True),),
         (replace(GRE, local=None, remote=None), replace(GRE, key=9)),
-        None,
     ],
-    ids=["fits", "takes all", "external", "any peer", "not read"],
+    ids=["fits", "takes all", "external", "any peer"],
 )
-def test_what_dies_of_something_else(died: Died, there: tuple[Tunnel, ...] | None) -> None:
+def test_what_dies_of_something_else(died: Died, there: tuple[Tunnel, ...]) -> None:
     assert judged(died("gre_rcv", gre()), tunnels=there) == UNKNOWN
+
+
+def test_interfaces_that_cannot_be_read(died: Died) -> None:
+    cause, verdict = verdict_of(died("gre_rcv", gre(7)), tunnels=None)
+    assert (cause, verdict.confidence, verdict.culprit) == ("tunnel.unknown-peer", "likely", None)
+    assert "from 10.9.0.1 to 10.9.0.2: no interface took it" in said(verdict)
+    erspan = packets.ipv4(47, packets.gre(0x88BE, bytes(8), bytes(4), 0x1000))
+    assert judged(died("gre_rcv", erspan), tunnels=None) == UNKNOWN
 
 
 def test_what_is_no_gre_that_is_known(died: Died) -> None:
