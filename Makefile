@@ -15,7 +15,7 @@ CLOCK ?=
 # strongSwan is for the guests, of Prometheus the tests want promtool: their services are masked, so that installing them starts no daemon here.
 # bcc is the distribution's (PyPI's package of that name is something else), so is the Python that it is built for.
 PACKAGES := arptables bpftool busybox-static charon-systemd clang-format conntrack ebtables ethtool gcc iproute2 iptables iputils-arping iputils-ping \
-            ipvsadm jq kmod libc6-dev lsof nftables procps python3-bpfcc python3-venv qemu-system-x86 strongswan-swanctl sysstat tcpdump traceroute tshark \
+            ipvsadm jq kmod libc6-dev lsof nftables procps python3-bpfcc python3-venv qemu-system-x86 strongswan-swanctl systemd sysstat tcpdump traceroute tshark \
             wireguard-tools
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python

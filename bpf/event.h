@@ -97,8 +97,7 @@ enum note {
 	NOTE_REFUSAL_SENT = 1048576, /* and no limit of the rate of errors kept that back */
 	NOTE_CGROUP_REFUSED = 2097152, /* a BPF program of its socket's cgroup refused it */
 	NOTE_PIECE_TWICE = 4194304, /* a fragment of which the kernel has all bytes already */
-	NOTE_PIECE_OVERLAPS =
-		8388608, /* a fragment of which it has some, or which it has, and the packet is given up */
+	NOTE_PIECE_OVERLAPS = 8388608, /* a fragment of a packet that is given up since one overlaps others */
 	NOTE_NO_HEADER = 2048, /* it had no IP header yet: the one in the record is made of what its socket has */
 };
 
