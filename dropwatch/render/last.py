@@ -136,8 +136,7 @@ def _notes(found: Last) -> Iterator[str]:
     if not found.watched:
         yield f"nobody watched in this time, as far as {found.source} knows"
     elif found.seconds < whole - 1:
-        missing = duration(whole - found.seconds)
-        yield f"not watched for {missing} of {duration(whole)}; watched: {_stretches(found)}"
+        yield f"watched for {duration(found.seconds)} of {duration(whole)} only: {_stretches(found)}"
     if found.killed:
         yield (
             "a recorder was killed or lost its power: what it saw in its last second is missing, and how many events "
