@@ -1,4 +1,4 @@
-# make setup | test | demo | bench | growth | soak | recordings | screens | shell | run | docs | site | programs | dist | deb | userlands | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
+# make setup | test | demo | bench | growth | soak | recordings | screens | shell | run | docs | site | programs | dist | deb | image | userlands | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
 # What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
 KERNELS ?=
@@ -22,7 +22,7 @@ PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
 
 .DEFAULT_GOAL := help
-.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint dist deb selftests userlands
+.PHONY: help packages setup test demo bench growth soak recordings screens shell run docs site programs lint dist deb image selftests userlands
 
 help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
@@ -39,6 +39,7 @@ help:
 	@echo 'make docs                   what is generated: docs/causes/, docs/whydrop.1, docs/json.md, packaging/completion/, ...'
 	@echo 'make site                   site/: a page for each cause, with a search, to be opened or put on any web server'
 	@echo 'make dist                   dist/: wheel and sdist, built twice and equal, tried in a plain virtual environment'
+	@echo 'make deb, make image        of that a package for Debian 12 and 13, and of that a container image'
 	@echo 'make lint                   ruff, mypy, clang-format'
 
 packages:
@@ -130,6 +131,11 @@ dist: setup
 deb: PACKAGES += debhelper dh-python dpkg-dev fakeroot lintian mmdebstrap
 deb: dist
 	@packaging/deb.sh
+
+# Needs root, and the package.
+image: PACKAGES += buildah mmdebstrap
+image: deb
+	@packaging/image.sh
 
 lint: setup
 	@$(PYTHON) -m ruff check --quiet .
