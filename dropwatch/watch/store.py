@@ -183,6 +183,13 @@ class Store:
             check_same_thread=False,  # made in one thread, written to in the one that judges: never in both at once
         )
         self._database = database
+        try:
+            self._set_up(database)
+        except BaseException:
+            self._close()
+            raise
+
+    def _set_up(self, database: sqlite3.Connection) -> None:
         found = self._path.stat()
         self._file = (found.st_dev, found.st_ino)
         database.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")

@@ -82,7 +82,6 @@ MISUNDERSTOOD = {
     "bridge": {255},
     "conntrack": {2},
     "ethtool": {1},
-    "grep": {2},
     "ip": {255},
     "ip6tables-legacy-save": {1, 2},
     "iptables": {2},

@@ -1,6 +1,6 @@
 """A store with its clocks in the test's hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_store(path: Path, clocks: Clocks, said: list[str]) -> Callable[..., Store]:
+def open_store(path: Path, clocks: Clocks, said: list[str]) -> Iterator[Callable[..., Store]]:
+    """One that is not ended is as one that was killed."""
+    made: list[Store] = []
+
     def build(**bounds: Any) -> Store:
-        return Store(
+        store = Store(
             path,
             WHO,
             Bounds(**bounds),
@@ -38,8 +41,12 @@ def open_store(path: Path, clocks: Clocks, said: list[str]) -> Callable[..., Sto
             wall=lambda: clocks.wall,
             clock=lambda: clocks.since_boot,
         )
+        made.append(store)
+        return store
 
-    return build
+    yield build
+    for store in made:
+        store._close()
 
 
 @pytest.fixture
