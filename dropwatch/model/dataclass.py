@@ -24,7 +24,7 @@ else:
         def define(kind: type) -> type:
             values = _values(kind, kw_only)
             own = dict(vars(kind))
-            for name in own.get("__annotations__", {}).keys() & values.keys():
+            for name in kind.__annotations__.keys() & values.keys():
                 default = values[name].default
                 if slots or default is MISSING:
                     own.pop(name, None)
@@ -58,11 +58,13 @@ class _Value(NamedTuple):
 
 
 def _values(kind: type, kw_only: bool) -> dict[str, _Value]:
-    """By name, those of the classes that it leans on first."""
+    """By name, those of the classes that it leans on first. A class has only its own `__annotations__`, and from Python
+    3.14 on they are not among its vars().
+    """
     found: dict[str, _Value] = {}
     for base in kind.__mro__[:0:-1]:
         found |= vars(base).get("__values__", {})
-    for name, declared in vars(kind).get("__annotations__", {}).items():
+    for name, declared in kind.__annotations__.items():
         if declared is ClassVar or getattr(declared, "__origin__", None) is ClassVar:
             continue
         given = vars(kind).get(name, MISSING)

@@ -49,7 +49,8 @@ def build(suite: str, packages: list[str]) -> Path:
 
 def _unpack(suite: str, packages: list[str], root: Path) -> None:
     wanted = ",".join(sorted({*packages, *PYTHON}))
-    words = ["mmdebstrap", "--quiet", "--mode=root", "--variant=apt", f"--include={wanted}", suite, str(root)]
+    words = ["mmdebstrap", "--quiet", "--mode=root", "--variant=apt", f"--include={wanted}"]
+    words += ["--aptopt=Acquire::Check-Valid-Until false", suite, str(root)]  # a mirror of sid may lag behind
     done = subprocess.run([*words, *mirrors(suite)], capture_output=True, text=True, env=_environment())
     if done.returncode != 0:
         raise CannotFetch(f"mmdebstrap made no {suite}:\n{done.stderr.strip()}")
