@@ -51,6 +51,7 @@ def compiled(directory: Path, text: str, numbers: Mapping[str, int] | None = Non
     known = {**dict.fromkeys(sorted(names), 256), **_SET, **(numbers or {})}
     command = [
         "cc",
+        "-std=gnu17",
         *_FLAGS,
         f"-I{BPF}",
         f"-I{BPF / 'include'}",

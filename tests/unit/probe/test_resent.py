@@ -98,7 +98,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     names = set(re.findall(r"\b(?:OFF|SIZE)_\w+\b", (BPF / "read.h").read_text()))
     flags = [*(f"-D{name}=256" for name in names), "-D__KERNEL__", "-Dbpf_ntohs=__builtin_bswap16"]
     flags += [f"-I{BPF}", f"-I{BPF / 'include'}"]
-    command = ["cc", "-shared", "-fPIC", "-O1", "-w", *flags, "-o", str(binary), str(source)]
+    command = ["cc", "-std=gnu17", "-shared", "-fPIC", "-O1", "-w", *flags, "-o", str(binary), str(source)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     return ctypes.CDLL(str(binary))
