@@ -181,20 +181,24 @@ int on_piece_return(struct pt_regs *ctx)
 	int zero = 0;
 	struct call *call = take_call(piece_calls.lookup(&zero), ctx);
 
-	if (call && now && (answer == IPFRAG_DUP || answer == IPFRAG_OVERLAP))
+	if (!call || !now)
+		return 0;
+	if (answer == IPFRAG_DUP || answer == IPFRAG_OVERLAP)
 		answered(now, call->second, answer == IPFRAG_DUP ? NOTE_PIECE_TWICE : NOTE_PIECE_OVERLAPS);
-	if (call && now && answer == IPFRAG_OVERLAP)
-		now->given_up = call->first;
+	now->given_up = answer == IPFRAG_OVERLAP ? call->first : 0;
 	return 0;
 }
 
-/* inet_frag_rbtree_purge(struct rb_root *, ...): the fragments of a packet are thrown away. */
+/* inet_frag_rbtree_purge(struct rb_root *, ...): the fragments of a packet are thrown away. Those of one that has been
+ * given up come next: another packet may have its address later. */
 int on_purge(struct pt_regs *ctx)
 {
 	struct answers *now = current_answers();
 
-	if (now)
-		now->purging = now->given_up && PT_REGS_PARM1(ctx) == now->given_up + OFF_inet_frag_queue__rb_fragments;
+	if (!now)
+		return 0;
+	now->purging = now->given_up && PT_REGS_PARM1(ctx) == now->given_up + OFF_inet_frag_queue__rb_fragments;
+	now->given_up = 0;
 	return 0;
 }
 
