@@ -26,22 +26,23 @@ def test_kernel(kernel: Kernel, scenario: str, farm: Farm) -> None:
 
 
 def test_kernel_had_nothing_to_complain_about(kernel: Kernel, farm: Farm) -> None:
-    try:
-        console = farm.console(kernel.label)
-    except KeyError:
-        pytest.skip("none of this kernel's scenarios was selected")
+    console = _console(kernel, farm)
     if COMPLAINTS.search(console):
         pytest.fail(console, pytrace=False)
 
 
 def test_kernel_was_steady(kernel: Kernel, farm: Farm) -> None:
-    try:
-        farm.console(kernel.label)  # it has ended
-    except KeyError:
-        pytest.skip("none of this kernel's scenarios was selected")
+    _console(kernel, farm)  # its guest has ended
     unsteady = [scenario for label, scenario, _ in farm.unsteady() if label == kernel.label]
     if len(unsteady) > MOST_UNSTEADY:
         pytest.fail("\n".join([f"{len(unsteady)} passed at the second attempt only:", *unsteady]), False)
+
+
+def _console(kernel: Kernel, farm: Farm) -> str:
+    try:
+        return farm.console(kernel.label)
+    except KeyError:
+        pytest.skip("none of this kernel's scenarios was selected")
 
 
 @cache
