@@ -12,7 +12,11 @@
 #define GROUP_IPV6_ROUTE 11
 #define GROUP_IPV6_RULE 19
 #define GROUP_NEXTHOP 32
-#define MESSAGE_DELADDR 21 /* RTM_DELADDR of linux/rtnetlink.h */
+#define MESSAGE_DELLINK 17 /* RTM_DELLINK of linux/rtnetlink.h */
+#define MESSAGE_DELADDR 21
+#define LINK_INDEX (16 + 4) /* struct nlmsghdr; offset of ifi_index in struct ifinfomsg */
+#define FIRST_ATTRIBUTE (16 + 8) /* struct nlmsghdr, struct ifaddrmsg */
+#define ATTRIBUTE_DATA 4 /* struct rtattr */
 #define MESSAGE_UPDSA 0x1a /* XFRM_MSG_UPDSA of linux/xfrm.h: it keeps its age, and may get another if_id */
 #define MESSAGE_NEWAE 0x1e /* XFRM_MSG_NEWAE: only counters of an SA moved */
 
@@ -60,6 +64,53 @@ inline_always u32 maker(u64 net, union scratch *scratch)
 	return user;
 }
 
+/* When an address, a joined group or an interface went, of each namespace: by a sum of both, whose last bits are the place,
+ * and again one that goes counts for all that share it. */
+BPF_F_TABLE("array", int, u64, departure_times, CHANGE_PLACES, 1 << 10);
+
+struct departed {
+	u32 address[4]; /* of IPv6; ::ffff:a.b.c.d, or the number of an interface alone */
+};
+
+#define MAPPED bpf_htonl(0xffff)
+
+inline_always void note_departure(u64 net, const struct departed *what)
+{
+	struct settings *wanted = current_settings();
+	union scratch scratch;
+	u32 inode = wanted ? netns_inode(net, wanted->netns_operations, &scratch) : 0;
+	u32 sum = inode;
+	u64 *time;
+	int at;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 4; i++)
+		sum = (sum ^ what->address[i]) * 0x9e3779b1;
+	at = sum >> 20;
+	time = departure_times.lookup(&at);
+	if (inode && time)
+		*time = bpf_ktime_get_ns();
+}
+
+/* IFA_LOCAL is one of the first two attributes, IFA_ADDRESS the other one, if there is (inet_fill_ifaddr in
+ * net/ipv4/devinet.c, inet6_fill_ifaddr in net/ipv6/addrconf.c, which writes the own address first). */
+inline_always void note_address_left(u64 net, u64 message, u32 group, union scratch *scratch)
+{
+	u64 first = message + FIRST_ATTRIBUTE + ATTRIBUTE_DATA;
+	struct departed left = {};
+
+	if (group == GROUP_IPV6_ADDRESS) {
+		read_bytes(left.address, sizeof(left.address), first);
+		note_departure(net, &left);
+		return;
+	}
+	left.address[2] = MAPPED;
+	left.address[3] = read_u32(scratch, first);
+	note_departure(net, &left);
+	left.address[3] = read_u32(scratch, first + sizeof(u32) + ATTRIBUTE_DATA);
+	note_departure(net, &left);
+}
+
 inline_always void note_user(u64 net)
 {
 	struct settings *wanted = current_settings();
@@ -87,6 +138,7 @@ int on_netlink_notify(struct pt_regs *ctx)
 	u64 sock = PT_REGS_PARM1(ctx);
 	u64 message = read_pointer(&scratch, PT_REGS_PARM2(ctx) + OFF_sk_buff__data);
 	u32 group = PT_REGS_PARM4(ctx);
+	u16 kind = read_u16(&scratch, message + NLMSG_TYPE);
 	u64 net;
 
 	if (read_u16(&scratch, sock + OFF_sock__sk_protocol) != NETLINK_ROUTE)
@@ -98,34 +150,40 @@ int on_netlink_notify(struct pt_regs *ctx)
 	    group == GROUP_IPV4_ROUTE || group == GROUP_IPV6_ROUTE || group == GROUP_IPV4_RULE ||
 	    group == GROUP_IPV6_RULE || group == GROUP_NEXTHOP)
 		note_change_in(net, CHANGE_ROUTES);
-	if ((group == GROUP_IPV4_ADDRESS || group == GROUP_IPV6_ADDRESS) &&
-	    read_u16(&scratch, message + NLMSG_TYPE) == MESSAGE_DELADDR)
-		note_change_in(net, CHANGE_DEPARTURES);
+	if (group == GROUP_LINK && kind == MESSAGE_DELLINK) { /* with the groups that were joined on it */
+		struct departed left = {.address = {0, 0, 0, read_u32(&scratch, message + LINK_INDEX)}};
+		note_departure(net, &left);
+	}
+	if ((group == GROUP_IPV4_ADDRESS || group == GROUP_IPV6_ADDRESS) && kind == MESSAGE_DELADDR)
+		note_address_left(net, message, group, &scratch);
 	return 0;
 }
 
-inline_always void note_group_left(u64 device)
+inline_always void note_group_left(u64 device, const struct departed *left)
 {
 	union scratch scratch;
 
-	note_change_in(read_pointer(&scratch, device + OFF_net_device__nd_net), CHANGE_DEPARTURES);
+	note_departure(read_pointer(&scratch, device + OFF_net_device__nd_net), left);
 }
 
 /* __ip_mc_dec_group(in_dev, addr, gfp): a group is left, or only somebody less is in it */
 int on_group_left(struct pt_regs *ctx)
 {
+	struct departed left = {.address = {0, 0, MAPPED, PT_REGS_PARM2(ctx)}};
 	union scratch scratch;
 
-	note_group_left(read_pointer(&scratch, PT_REGS_PARM1(ctx) + OFF_in_device__dev));
+	note_group_left(read_pointer(&scratch, PT_REGS_PARM1(ctx) + OFF_in_device__dev), &left);
 	return 0;
 }
 
 /* __ipv6_dev_mc_dec(idev, addr) */
 int on_group6_left(struct pt_regs *ctx)
 {
+	struct departed left = {};
 	union scratch scratch;
 
-	note_group_left(read_pointer(&scratch, PT_REGS_PARM1(ctx) + OFF_inet6_dev__dev));
+	read_bytes(left.address, sizeof(left.address), PT_REGS_PARM2(ctx));
+	note_group_left(read_pointer(&scratch, PT_REGS_PARM1(ctx) + OFF_inet6_dev__dev), &left);
 	return 0;
 }
 

@@ -134,8 +134,8 @@ inline_always void put_packet(struct step_record *record, const struct buffer *b
 	struct place route = {};
 
 	if (wanted && buffer->dst)
-		use_device(&route, NULL, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev),
-			   wanted->netns_operations, scratch);
+		use_device(&route, read_pointer(scratch, buffer->dst + OFF_dst_entry__dev), wanted->netns_operations,
+			   scratch);
 	record->netns = place->netns;
 	record->ifindex = place->ifindex;
 	record->route_ifindex = route.ifindex;

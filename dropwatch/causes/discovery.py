@@ -10,7 +10,6 @@ from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.advice import Step, of_catalogue
 from dropwatch.host.host import Host
 from dropwatch.host.ipv6 import Ipv6Interface
-from dropwatch.model.change import Change
 from dropwatch.model.culprits import Sysctl
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
 from dropwatch.packet.discovery import (
@@ -30,7 +29,7 @@ _OF_PROXIES = frozenset({"neigh_proxy_process", "pndisc_redo"})
 def answered(drop: Drop, host: Host) -> Verdict | None:
     """A message that has done its work, or that asks or tells nothing of this host."""
     if drop.reason == "IPV6_NDISC_NS_OTHERHOST":
-        if _is_asked_in_vain(drop, host) or pinned.changed_since(drop, host, "departures"):
+        if _is_asked_in_vain(drop, host) or went_since(drop, host):
             return None
         return kernel_word.certain(
             drop, Evidence("packet", "a solicitation for an address that this host does not have")
@@ -50,7 +49,7 @@ def answered(drop: Drop, host: Host) -> Verdict | None:
         fact = _answer_to_us(message, drop)
     else:
         accepted = _not_accepted(message, here) is None and not _is_not_followed(message, drop, host)
-        may_be_another = pinned.changed_since(drop, host, *_rests_on(message))
+        may_be_another = _changed_since(message, drop, host)
         fact = _why_harmless(message, here) if accepted and not may_be_another else None
     return None if fact is None else kernel_word.certain(drop, Evidence("packet", fact))
 
@@ -65,7 +64,7 @@ def _followed(drop: Drop, host: Host) -> Verdict | None:
     message = Message(ROUTER_ADVERTISEMENT, False, None, False, None)
     if here is None or _not_accepted(message, here) is not None:
         return None
-    if pinned.changed_since(drop, host, *_rests_on(message)):
+    if _changed_since(message, drop, host):
         return None
     fact = "a router advertisement: it is sound, and this host took its prefixes"
     return kernel_word.certain(drop, Evidence("probe addrconf_prefix_rcv", fact))
@@ -78,7 +77,7 @@ def ignored_by_router(drop: Drop, host: Host) -> Verdict | None:
         return None
     here = _here(drop, host)
     is_router = here is not None and here.forwarding and here.accept_ra == 1
-    if is_router and not pinned.changed_since(drop, host, *_rests_on(message)):
+    if is_router and not _changed_since(message, drop, host):
         fact = "this interface forwards, so it accepts no router advertisement"
         return kernel_word.certain(drop, Evidence("sysctl", fact))
     return None
@@ -227,13 +226,22 @@ def _here(drop: Drop, host: Host) -> Ipv6Interface | None:
     return host.ipv6(drop.event.netns, drop.iface.name, drop.event.monotonic_ns)
 
 
-def _rests_on(message: Message) -> tuple[Change, ...]:
-    """What must not have changed since for the message to be harmless by what was read."""
+def _changed_since(message: Message, drop: Drop, host: Host) -> bool:
+    """Whether something has changed since that must not have for the message to be harmless by what was read."""
     if message.kind == SOLICITATION:
-        return ("departures",)
+        return went_since(drop, host)
     if message.kind == ADVERTISEMENT and message.is_solicited:  # no setting refuses it
-        return ()
-    return ("sysctls", "routes") if message.kind == REDIRECT else ("sysctls", "departures")
+        return False
+    if message.kind == REDIRECT:
+        return pinned.changed_since(drop, host, "sysctls", "routes")
+    return pinned.changed_since(drop, host, "sysctls") or went_since(drop, host)
+
+
+def went_since(drop: Drop, host: Host) -> bool:
+    """Whether the address or group that it came to, or the address that it is about, has gone from here since."""
+    message = discovery_message(drop)
+    asked = message.target if message is not None else None
+    return any(pinned.went_since(drop, host, to) for to in (drop.packet.daddr, asked) if to is not None)
 
 
 def _own(here: Ipv6Interface) -> frozenset[IPv6Address]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dropwatch.host.host import Host
 from dropwatch.model.change import Change
-from dropwatch.model.drop import Drop, Evidence, Verdict
+from dropwatch.model.drop import Address, Drop, Evidence, Verdict
 
 _PROBES: dict[Change, str] = {
     "namespace": "loopback_net_init",
@@ -17,7 +17,6 @@ _PROBES: dict[Change, str] = {
     "tc": "rtnetlink_rcv_msg",
     "SA updates": "km_state_notify",
     "programs": "cgroup_bpf_prog_attach",
-    "departures": "nlmsg_notify",
 }
 _WORDS: dict[Change, str] = {
     "namespace": "another namespace got the inode of this one",
@@ -29,7 +28,6 @@ _WORDS: dict[Change, str] = {
     "tc": "traffic control of this namespace changed",
     "SA updates": "an SA of this namespace was updated",
     "programs": "BPF programs of cgroups or interfaces changed",
-    "departures": "an address or a group of this namespace went",
 }
 
 
@@ -54,6 +52,12 @@ def changed_since(drop: Drop, host: Host, *kinds: Change) -> bool:
     """Whether a change of one of these was seen after the drop, until now. Where no probe could see one, no."""
     times = (host.last_change(drop.event.netns, kind, None) for kind in kinds)
     return any(time is not None and time > drop.event.monotonic_ns for time in times)
+
+
+def went_since(drop: Drop, host: Host, address: Address) -> bool:
+    """Whether this address or group, or the packet's interface, went from its namespace after the drop. Likewise."""
+    time = host.last_departure(drop.event.netns, address, drop.event.ifindex)
+    return time is not None and time > drop.event.monotonic_ns
 
 
 def doubted(verdict: Verdict, why: tuple[Evidence, ...]) -> Verdict:

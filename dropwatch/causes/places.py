@@ -10,9 +10,14 @@ SENDING = frozenset({"__dev_queue_xmit", "br_dev_queue_push_xmit", "dev_queue_xm
 
 def is_off(drop: Drop) -> bool:
     """The device was down or had no carrier, and the reason does not say that something else refused the packet."""
-    return "no-carrier" in drop.event.notes and drop.reason in {
-        "QDISC_DROP",
-        "DEV_READY",
-        "NOT_SPECIFIED",
-        None,
-    }
+    return "no-carrier" in drop.event.notes and _says_no_more(drop)
+
+
+def is_not_active(drop: Drop) -> bool:
+    """The device was up, with a carrier, but had the qdisc noop: it had just come up, or got another one."""
+    notes = drop.event.notes
+    return "no-queue" in notes and "no-carrier" not in notes and _says_no_more(drop)
+
+
+def _says_no_more(drop: Drop) -> bool:
+    return drop.reason in {"QDISC_DROP", "DEV_READY", "NOT_SPECIFIED", None}

@@ -179,6 +179,18 @@ class Host(BpfQuestions, IpsecQuestions, NetfilterQuestions, RouterQuestions, Tc
         return known
 
     @lasting_question
+    def last_departure(self, inode: int, address: Address, ifindex: int) -> int | None:
+        """When an address or joined group, or else the interface of this number, went last, as is known now.
+
+        0: not since the start. None where nobody knows, also in a recording that does not tell.
+        """
+        self.freshness.ends(time.monotonic_ns())
+        both = [self.seen.last_departure(inode, what) for what in (address, ifindex)]
+        known = [one for one in both if one is not None]
+        self.freshness.changes(max(known, default=0))
+        return max(known, default=None)
+
+    @lasting_question
     def cgroup(self, number: int) -> str | None:
         """The path of the cgroup of this number, which no other ever has; None: it was gone when asked for first."""
         if number not in self._cgroups:

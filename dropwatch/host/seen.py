@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from dropwatch.model.change import Change
+from dropwatch.model.drop import Address
 from dropwatch.model.ipsec import GoneState
 
 
@@ -19,6 +20,9 @@ class Seen(Protocol):
     def last_change(self, kind: Change, inode: int) -> int | None:
         """When it was changed last in a namespace, 0: not since the start; None: nobody knows."""
 
+    def last_departure(self, inode: int, what: Address | int) -> int | None:
+        """Likewise when an address, a joined group or the interface of this number went there."""
+
 
 class NothingSeen:
     """There are no probes, or not yet."""
@@ -30,4 +34,7 @@ class NothingSeen:
         return ()
 
     def last_change(self, kind: Change, inode: int) -> int | None:
+        return None
+
+    def last_departure(self, inode: int, what: Address | int) -> int | None:
         return None

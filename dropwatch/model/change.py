@@ -12,5 +12,4 @@ Change = Literal[
     "tc",
     "SA updates",
     "programs",
-    "departures",
 ]

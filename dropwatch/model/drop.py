@@ -65,7 +65,8 @@ class Event:
     `asleep-netfilter` and the like (with --light: the probes of that layer were not attached), `not-own` (the current
     task holds neither the socket that sent it nor the one that was to receive it), `cgroup-refused` (a BPF program of
     its socket's cgroup refused it), `cgroup-unseen` (no probe could see that), `piece-twice` (a fragment of which
-    the kernel had all bytes), `piece-overlaps` (of which it had some). `row` is what a summary counts it
+    the kernel had all bytes), `piece-overlaps` (of which it had some), `no-queue` (its device's queue had the qdisc
+    that drops all). `row` is what a summary counts it
     by: opaque, equal for drops of one sort, empty without a summary. `journey` is the number of the packet that a trace
     follows, 0: none. `link` is the header of Ethernet before it, where there is one.
     `cgroup` is the number of the one that its socket was made in: the receiver's where that is known,

@@ -13,7 +13,7 @@ from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.memory import Memory
 from dropwatch.model.change import Change
 from dropwatch.model.dataclass import dataclass
-from dropwatch.model.drop import Event
+from dropwatch.model.drop import Address, Event
 from dropwatch.model.filter import Filter
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import RawStep
@@ -39,7 +39,7 @@ from dropwatch.probe.resent import DEATHS, RawResent, ResentProbes
 from dropwatch.probe.rows import KernelRows
 from dropwatch.probe.settings import is_whole, settings
 from dropwatch.probe.xdp import attach_xdp, read_xdp
-from dropwatch.wire.changes import CHANGES_BYTES, last_change
+from dropwatch.wire.changes import CHANGES_BYTES, DEPARTURES_BYTES, last_change, last_departure
 from dropwatch.wire.decoder import (
     INTERRUPTING,
     LOSS_DETAIL,
@@ -116,6 +116,7 @@ class Tracer(KernelRows):
         self._ring: Ring
         self._table_changes: mmap.mmap | None = None
         self._change_times: mmap.mmap | None = None
+        self._departure_times: mmap.mmap | None = None
         self._missed: dict[str, int] = {}
         self._bare = 0  # findings without their detail, when counts() was last asked
         self.read_until_ns = 0  # what was sent before then, on the monotonic clock, has been read
@@ -209,6 +210,12 @@ class Tracer(KernelRows):
             return None
         return last_change(self._change_times, kind, inode)
 
+    def last_departure(self, inode: int, what: Address | int) -> int | None:
+        """When an address, group or interface went; 0: not since the start; None where not all changes are seen."""
+        if self._departure_times is None or not self._families.is_whole(CHANGES):
+            return None
+        return last_departure(self._departure_times, inode, what)
+
     def gone_states(self) -> Iterable[GoneState]:
         """SAs that were deleted since the start, in the order of their end; of very many the last."""
         return self._decoder.gone_states
@@ -246,7 +253,7 @@ class Tracer(KernelRows):
         )
 
     def close(self) -> None:
-        self._table_changes = self._change_times = None
+        self._table_changes = self._change_times = self._departure_times = None
         self._open.close()
 
     def _start_with_what_is_accepted(self) -> None:
@@ -289,6 +296,7 @@ class Tracer(KernelRows):
         self._loader.write("configuration", 0, wanted)
         self._table_changes = self._mapped("xt_changes", mmap.PAGESIZE)
         self._change_times = self._mapped("change_times", CHANGES_BYTES)
+        self._departure_times = self._mapped("departure_times", DEPARTURES_BYTES)
         self._ring = Ring(self._loader.map("events"), self._take)
         self._open.callback(self._ring.close)
         probes = Probes(self._loader, self._symbols)

@@ -39,6 +39,7 @@ _NOTES = {
     1048576: "refusal-sent",
     4194304: "piece-twice",
     8388608: "piece-overlaps",
+    16777216: "no-queue",
     2097152: "cgroup-refused",
 }
 _PAST = 65536  # RECORD_PAST follows

@@ -2,11 +2,11 @@
 
 from ipaddress import IPv4Network, IPv6Network
 
-from dropwatch.causes import kernel_word, pinned
+from dropwatch.causes import kernel_word
 from dropwatch.causes.device.unhandled import RECEIVING
-from dropwatch.causes.discovery import asked_for_an_address_aside
+from dropwatch.causes.discovery import asked_for_an_address_aside, went_since
 from dropwatch.causes.membership import is_joined
-from dropwatch.causes.places import SENDING, UDP_ENTRANCES, is_off
+from dropwatch.causes.places import SENDING, UDP_ENTRANCES, is_not_active, is_off
 from dropwatch.causes.socket.lookup import came_in
 from dropwatch.host.host import Host
 from dropwatch.host.sockets import PortSocket
@@ -53,8 +53,9 @@ def multicast_noise(drop: Drop, host: Host) -> Verdict | None:
     packet, place = drop.packet, kernel_word.place(drop)
     if packet.daddr is None or not packet.daddr.is_multicast:
         return None
-    if place in SENDING and is_off(drop) and not drop.event.skb_iif and _comes_again(packet):
-        fact = "the interface has no carrier yet; the kernel sends this again, or sends it when a router asks"
+    not_ready = is_off(drop) or is_not_active(drop)
+    if place in SENDING and not_ready and not drop.event.skb_iif and _comes_again(packet):
+        fact = "the interface is not ready yet; the kernel sends this again, or sends it when a router asks"
         return kernel_word.certain(drop, Evidence("interface at the drop", fact))
     # IP_INNOROUTES: an interface that has just come up has no route for groups yet
     unread = kernel_word.gave_no_reason(drop) or drop.reason in {"NO_TX_TARGET", "IP_INNOROUTES"}
@@ -85,7 +86,7 @@ def _something_went(drop: Drop, host: Host) -> bool:
     """Of what waits for this host. What manages groups is for routers, and who asks whether an address is free waits
     for no reply.
     """
-    return not _comes_again(drop.packet) and pinned.changed_since(drop, host, "departures")
+    return not _comes_again(drop.packet) and went_since(drop, host)
 
 
 def message_of_switches(drop: Drop, host: Host) -> Verdict | None:

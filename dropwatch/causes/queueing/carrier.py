@@ -1,11 +1,11 @@
-"""A device that was down or had no carrier while something was sent through it."""
+"""A device that was down, had no carrier or no active queue while something was sent through it."""
 
 from dataclasses import replace
 
 from dropwatch.causes import interface, kernel_word, pinned
 from dropwatch.causes.advice import of_catalogue
 from dropwatch.causes.family import Judgement
-from dropwatch.causes.places import SENDING, is_off
+from dropwatch.causes.places import SENDING, is_not_active, is_off
 from dropwatch.causes.queueing.control import BRING_UP, CARRIER
 from dropwatch.host.host import Host
 from dropwatch.host.link import Link
@@ -16,7 +16,12 @@ _SEEN = Evidence("interface at the drop", "the interface was down or had no carr
 
 
 def device_is_off(drop: Drop, host: Host) -> Judgement | None:
-    if kernel_word.place(drop) not in SENDING or not is_off(drop):
+    if kernel_word.place(drop) not in SENDING:
+        return None
+    if is_not_active(drop):
+        fact = "it was up and had a carrier, but its queue still had, or had again, the qdisc noop, which drops all"
+        return "queueing.not-active", kernel_word.certain(drop, Evidence("interface at the drop", fact))
+    if not is_off(drop):
         return None
     link = interface.link(drop, host, drop.event.ifindex)
     if link is not None and link.kind == "tun" and link.up and not link.runs:

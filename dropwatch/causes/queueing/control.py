@@ -166,4 +166,28 @@ $ ethtool DEV | grep 'Link detected'
         seen_as=("NOT_SPECIFIED",),
         seen_at=("__dev_queue_xmit", "__dev_direct_xmit", "__rtnl_unlock"),
     ),
+    Cause(
+        id="queueing.not-active",
+        title="sent while the interface's queue is not active",
+        why="""
+The interface is up and has a carrier, but its queue still has the qdisc noop, which drops everything. The kernel
+puts it there when an interface goes down or loses its carrier, and takes it away a moment after both are back (up
+to a second if the carrier comes and goes often). It is there also while another qdisc is attached with `tc`.
+""",
+        confirm="""
+$ ip -ts monitor link
+$ tc qdisc show dev DEV
+$ cat /sys/class/net/DEV/carrier_changes
+""",
+        fix=(
+            Fix(
+                "find out what changes the interface: its carrier, or a program that replaces its qdisc",
+                "ip -ts monitor link; tc monitor",
+            ),
+            Fix("if the carrier comes and goes: check the cable, the switch port or the peer", "ethtool DEV"),
+            Fix("nothing, if it has only just come up: what is sent now is sent"),
+        ),
+        seen_as=("QDISC_DROP", "NOT_SPECIFIED"),
+        seen_at=("__dev_queue_xmit",),
+    ),
 )

@@ -11,7 +11,7 @@ from scenarios import traffic
 from scenarios.blame import deaths
 from scenarios.namespaces import Lab, Namespace
 from scenarios.test_sockets import datagram
-from scenarios.whydrop_process import Line, Whydrop
+from scenarios.whydrop_process import Line, Whydrop, stopped
 
 PORT, DONE = 5880, 5881
 MDNS, HOSTS = "224.0.0.251", "224.0.0.1"
@@ -19,6 +19,7 @@ ROUTER_ALERT = b"\x94\x04\0\0"
 IGMP, QUERY, REPORT = socket.IPPROTO_IGMP, 0x11, 0x16
 IP_ADD_SOURCE_MEMBERSHIP, MCAST_JOIN_SOURCE_GROUP = 39, 46  # linux/in.h
 SOURCE_WANTED = "fd09::99"
+VRRP = 112
 V6 = socket.AF_INET6
 
 
@@ -88,6 +89,26 @@ def test_a_message_to_a_joined_group_from_our_own_address(lab: Lab, whydrop: Why
         for line in deaths(whydrop, lab.b, 3, PORT):
             assert not line["cause"]["id"].startswith("benign."), line
             assert line["cause"]["id"] != "routing.multicast-not-joined", line
+
+
+def test_a_message_to_a_group_that_was_left_before_anybody_looked(lab: Lab, whydrop: Whydrop) -> None:
+    """As above: that no program has joined it now does not make the loss harmless."""
+    payload = struct.pack("!HHHH", PORT, PORT, 16, 0) + b"datagram"
+    with stopped(whydrop), joined(lab.b, MDNS):
+        to_group(lab, lab.b.v4, MDNS, payload, socket.IPPROTO_UDP)
+    for line in deaths(whydrop, lab.b, 3, PORT):
+        assert not line["cause"]["id"].startswith("benign."), line
+
+
+def test_what_routers_tell_one_another_while_other_addresses_and_groups_go(
+    lab: Lab, whydrop: Whydrop
+) -> None:
+    """They are none of those that it was for, nor is the interface that goes the one that it came in by."""
+    lab.b.configure("link add dummy0 type dummy", "link set dummy0 up", "address add 10.98.0.1/24 dev dummy0")
+    with stopped(whydrop), joined(lab.b, MDNS):
+        to_group(lab, lab.a.v4, "224.0.0.18", bytes(20), VRRP)
+        lab.b.configure("address delete 10.98.0.1/24 dev dummy0", "link delete dummy0")
+    nothing_of(whydrop, lab, lab.b, "vrrp")
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from scenarios.blame import deaths
 from scenarios.first_fix import spoil
 from scenarios.namespaces import Lab, Namespace
 from scenarios.test_drops import in_namespace, kernel_gives_reasons
+from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop, told
 
 PORT = 5881
@@ -304,3 +306,43 @@ def test_the_input_queue_of_a_cpu(lab: Lab, whydrop: Whydrop) -> None:
             assert "CPU 0 has dropped" in line["evidence"][0]["text"], told(line)
     finally:
         limit.write_text(before)
+
+
+def test_a_queue_that_is_not_active(lab: Lab, whydrop: Whydrop) -> None:
+    """While another qdisc is attached, the interface has none that sends."""
+    there = traffic.hardware_address(lab.b, lab.b.iface).hex(":")
+    lab.a.configure(f"neigh replace {lab.b.v4} lladdr {there} dev va nud permanent")
+    is_told = threading.Event()
+
+    def send() -> None:
+        with traffic.open_socket(lab.a, socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not is_told.is_set():
+                with contextlib.suppress(OSError):
+                    sender.sendto(bytes(8), (lab.b.v4, PORT))
+                time.sleep(0.001)
+
+    def lost() -> list[Line]:
+        """The others arrive, where nobody listens."""
+        return [
+            line
+            for line in whydrop.lines()
+            if line["type"] == "drop" and in_namespace(lab.a, line) and line["packet"]["dport"] == PORT
+        ]
+
+    def found_one() -> bool:
+        for kind in ("bfifo", "pfifo"):
+            lab.a.run(f"tc qdisc replace dev va root {kind}")
+        return bool(lost())
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    try:
+        eventually(found_one, "a packet meets the qdisc noop")
+    finally:
+        is_told.set()
+        sending.join()
+    for line in lost():
+        assert line["cause"] == line["cause"] | {"id": "queueing.not-active", "confidence": "certain"}, told(
+            line
+        )
+        assert line["iface"]["name"] == "va", told(line)

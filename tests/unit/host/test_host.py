@@ -2,6 +2,7 @@
 
 import errno
 import time
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from dropwatch.host.listed_rule import ListedRule
 from dropwatch.host.netfilter.questions import Firewalls
 from dropwatch.model.change import Change
 from dropwatch.model.culprits import NftRule
+from dropwatch.model.drop import Address
 from tests.unit.host.clock import Clock
 
 LISTED = ListedRule(NftRule("drop", "inet", "f"), "nft", "nft -a list ruleset")
@@ -56,6 +58,9 @@ class ThreeChanges:
 
     def last_change(self, kind: Change, inode: int) -> int:
         return self.changed.get((kind, inode), 0)
+
+    def last_departure(self, inode: int, what: Address | int) -> int:
+        return 7 if what == 2 else 0
 
 
 def host_with(listings: Listings) -> Host:
@@ -234,3 +239,9 @@ def test_the_last_change_is_asked_for_after_the_reading(monkeypatch: pytest.Monk
     assert host.last_change(5, "policies", 990) == 0, "of the same reading"
     assert host.last_change(5, "policies", 1900) == 1500
     assert host.last_change(5, "policies", None) == 1500
+
+
+def test_an_address_goes_with_its_interface() -> None:
+    host = Host(ThreeChanges())
+    assert host.last_departure(1, IPv4Address("224.0.0.18"), 3) == 0
+    assert host.last_departure(1, IPv4Address("224.0.0.18"), 2) == 7

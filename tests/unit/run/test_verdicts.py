@@ -11,7 +11,7 @@ from dropwatch.causes.cause import Cause
 from dropwatch.host.host import Host
 from dropwatch.host.question import plain_question, question
 from dropwatch.model.change import Change
-from dropwatch.model.drop import Drop, Verdict
+from dropwatch.model.drop import Address, Drop, Verdict
 from dropwatch.model.ipsec import GoneState, XfrmNote
 from dropwatch.packet import payload
 from dropwatch.run.verdicts import Verdicts
@@ -38,6 +38,9 @@ class Changes:
 
     def last_change(self, kind: Change, inode: int) -> int | None:
         return self.at.get((kind, inode), 0)
+
+    def last_departure(self, inode: int, what: Address | int) -> int | None:
+        return 0
 
 
 class Neighbourhood(Host):

@@ -329,6 +329,8 @@ def test_what_ipv6_sends_again_by_itself_is_no_loss(died: Callable[..., Drop]) -
         drop = died("__dev_queue_xmit", **off, **message | sent)
         drop = replace(drop, event=replace(drop.event, skb_iif=0))
         assert judged(drop) == "benign.multicast-noise"
+        just_up = replace(drop, event=replace(drop.event, notes=frozenset({"no-queue"})))
+        assert judged(just_up) == "benign.multicast-noise"
         full = replace(drop, event=replace(drop.event, notes=frozenset()))
         assert judged(full) == "unknown", "its qdisc may be full"
         forwarded = replace(drop, event=replace(drop.event, skb_iif=3))

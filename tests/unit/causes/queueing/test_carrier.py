@@ -43,6 +43,26 @@ def test_its_other_end_is_in_another_namespace(off: Drop) -> None:
     assert first == "ip netns exec b ip -d link show x0; ip -all netns exec ip link show"
 
 
+@pytest.mark.parametrize(
+    ("notes", "reason", "cause"),
+    [
+        ({"no-queue"}, "QDISC_DROP", "queueing.not-active"),
+        ({"no-queue"}, None, "queueing.not-active"),
+        ({"no-queue", "no-carrier"}, "QDISC_DROP", "queueing.noqueue-down"),
+        ({"no-queue"}, "TC_EGRESS", "queueing.tc-egress"),
+    ],
+)
+def test_an_interface_without_an_active_queue(
+    off: Drop, notes: set[str], reason: str | None, cause: str
+) -> None:
+    """Where the kernel says something else, that it is."""
+    found, verdict = diagnose(
+        replace(off, reason=reason, event=replace(off.event, notes=frozenset(notes))), ToldHost()
+    )
+    assert found is not None
+    assert (found.id, verdict.confidence) == (cause, "certain")
+
+
 CHANGED = 1 << 62  # after every drop
 
 
