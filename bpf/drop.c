@@ -314,7 +314,11 @@ int on_kfree_skb(struct bpf_raw_tracepoint_args *ctx)
 		forget_no_mark(&buffer, &scratch);
 		if (is_headless(&buffer) && is_of_network(buffer.sock, &scratch))
 			tell_segment(ctx, notes);
-		network = !is_headless(&buffer) || send_all() ? network_header(&buffer, &scratch) : 0;
+		network = HAS_WRITTEN ? header_as_written(&buffer, ctx->args[1], reason_of(ctx), &scratch) : 0;
+		if (network)
+			notes |= NOTE_AS_WRITTEN;
+		else if (!is_headless(&buffer) || send_all())
+			network = network_header(&buffer, &scratch);
 		if (network)
 			sent = send_drop(ctx, &buffer, network, &flow, reason_of(ctx), notes, &scratch);
 		else

@@ -96,9 +96,10 @@ enum note {
 	NOTE_PAST = 65536, /* it says itself where it came from: RECORD_PAST follows the DROP record */
 	NOTE_REFUSAL_SENT = 1048576, /* and no limit of the rate of errors kept that back */
 	NOTE_CGROUP_REFUSED = 2097152, /* a BPF program of its socket's cgroup refused it */
-	NOTE_NO_QUEUE = 16777216, /* the qdisc of its device's queue was the one that drops all */
+	NOTE_NO_QUEUE = 67108864, /* the qdisc of its device's queue was the one that drops all */
 	NOTE_PIECE_TWICE = 4194304, /* a fragment of which the kernel has all bytes already */
 	NOTE_PIECE_OVERLAPS = 8388608, /* a fragment of a packet that is given up since one overlaps others */
+	NOTE_AS_WRITTEN = 16777216, /* as a program wrote it to a tun or tap device, which has refused it */
 	NOTE_NO_HEADER = 2048, /* it had no IP header yet: the one in the record is made of what its socket has */
 };
 

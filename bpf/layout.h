@@ -37,6 +37,17 @@ struct send_code {
 	struct code_range connecting[SENDS_CONNECTING]; /* connect() of a datagram socket */
 };
 
+#define TUN_WRITERS 2 /* tun_get_user; tun_xdp_one, or what it is inlined in */
+
+/* Of the module tun (bpf/written.c). */
+struct tun_layout {
+	struct code_range writer[TUN_WRITERS];
+	__u32 tun; /* struct tun_file */
+	__u32 flags; /* struct tun_struct */
+	__u32 device; /* 0: nothing of this is known */
+	__u32 pad;
+};
+
 struct netfilter_layout {
 	struct code_range killers[KILLERS];
 	/* struct nft_chain */

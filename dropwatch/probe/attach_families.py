@@ -9,6 +9,7 @@ from dropwatch.probe.family import Family
 from dropwatch.probe.netfilter_families import probed_for
 from dropwatch.probe.netfilter_layout import read_layout
 from dropwatch.probe.send_code import read_send_code
+from dropwatch.probe.tun_layout import read_tun_layout
 
 _QUIET_NS = 60_000_000_000
 
@@ -103,6 +104,7 @@ class FamilyProbes:
     def _write_layout(self) -> None:
         self._probes.write("netfilter_layout", 0, read_layout(self._symbols))
         self._probes.write("send_code", 0, read_send_code(self._symbols))
+        self._probes.write("tun_layout", 0, read_tun_layout(self._symbols))
 
     def _attach_all(self, family: Family) -> None:
         for at, hook in enumerate(family.hooks):

@@ -224,6 +224,9 @@ IPVS = Family(
     comes_and_goes=True,
 )
 
+# What tun and tap devices refuse of what is written to them. Read at a death only.
+WRITTEN = Family(name="writes to tun", files=("written.c",), flag="HAS_WRITTEN")
+
 # What a packet says itself. It is asked before the packet is counted, and told after its DROP record.
 PAST = Family(
     name="past of a packet",
@@ -305,6 +308,7 @@ FAMILIES = (
     AT_HOOKS,
     SOLICIT,
     IPVS,
+    WRITTEN,
     PAST,
     RESENT,
     XDP,

@@ -19,7 +19,7 @@ from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import RawStep
 from dropwatch.model.resent import ResentSegment
 from dropwatch.model.xdp import XdpError
-from dropwatch.probe import kernel_numbers, netfilter_layout
+from dropwatch.probe import kernel_numbers, netfilter_layout, tun_layout
 from dropwatch.probe.attach import Probes
 from dropwatch.probe.attach_drop import attach_drop
 from dropwatch.probe.attach_families import FamilyProbes
@@ -285,7 +285,9 @@ class Tracer(KernelRows):
         self._loader = Loader(programs(built.text), built.numbers, built.entries, self._called)
         self._open.callback(self._loader.close)
         hooks = (hook.function for family in built.families for hook in family.hooks)
-        self._symbols.look_up((*hooks, *kernel_numbers.SYMBOLS, *netfilter_layout.SYMBOLS))
+        self._symbols.look_up(
+            (*hooks, *kernel_numbers.SYMBOLS, *netfilter_layout.SYMBOLS, *tun_layout.SYMBOLS)
+        )
         with Memory() as memory:
             kernel = kernel_numbers.find(self._symbols.address, memory, self._loader.map("seen"))
         for sentence in kernel.blind_spots:

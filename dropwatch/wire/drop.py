@@ -39,8 +39,9 @@ _NOTES = {
     1048576: "refusal-sent",
     4194304: "piece-twice",
     8388608: "piece-overlaps",
-    16777216: "no-queue",
+    67108864: "no-queue",
     2097152: "cgroup-refused",
+    16777216: "as-written",
 }
 _PAST = 65536  # RECORD_PAST follows
 _NO_REASON = 0xFFFFFFFF  # in a row

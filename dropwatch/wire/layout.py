@@ -1,9 +1,10 @@
-"""Where the structs of netfilter's modules have their members: the typed mirror of bpf/layout.h."""
+"""Where the structs of netfilter's modules and of tun have their members: the typed mirror of bpf/layout.h."""
 
 import ctypes
 from ctypes import c_uint32, c_uint64
 
 KILLERS = 4
+TUN_WRITERS = 2
 
 
 class XtEntryLayout(ctypes.Structure):
@@ -12,6 +13,16 @@ class XtEntryLayout(ctypes.Structure):
 
 class CodeRange(ctypes.Structure):
     _fields_ = (("start", c_uint64), ("end", c_uint64))
+
+
+class TunLayout(ctypes.Structure):
+    _fields_ = (
+        ("writer", CodeRange * TUN_WRITERS),
+        ("tun", c_uint32),
+        ("flags", c_uint32),
+        ("device", c_uint32),
+        ("pad", c_uint32),
+    )
 
 
 class NetfilterLayout(ctypes.Structure):

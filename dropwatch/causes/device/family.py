@@ -1,6 +1,13 @@
 """The judge of devices and bridges."""
 
-from dropwatch.causes.device import bridge_output, bridge_signs, stacked_signs, unhandled, virtual_signs
+from dropwatch.causes.device import (
+    bridge_output,
+    bridge_signs,
+    stacked_signs,
+    unhandled,
+    virtual_signs,
+    written_signs,
+)
 from dropwatch.causes.device.bridge import BRIDGE
 from dropwatch.causes.device.interfaces import INTERFACES
 from dropwatch.causes.family import Family, Judgement, in_order
@@ -28,6 +35,8 @@ _ENTERING = in_order(
     ("device.tun-full", when(reasons=("FULL_RING",), at=("tun_net_xmit", "tap_handle_frame"))),
     ("device.tun-no-reader", when(reasons=("DEV_READY",), at=("tun_net_xmit",))),
     ("device.virtio-header", when(reasons=("DEV_HDR",), at=("tap_get_user",))),
+    ("device.tun-not-ip", written_signs.not_ip),
+    ("device.virtio-header", written_signs.virtio_header),
     (
         "device.queue-gone",
         when(

@@ -3,6 +3,8 @@
 from dropwatch.causes.cause import Cause
 from dropwatch.model.drop import Fix
 
+WRITING = ("tun_get_user", "tun_xdp_one", "tun_sendmsg")
+
 TUN = (
     Cause(
         id="device.tun-full",
@@ -31,24 +33,50 @@ $ lsof /dev/net/tun
         id="device.virtio-header",
         title="a program wrote a packet with an invalid virtio-net header",
         why="""
-A virtual machine monitor writes each packet into its macvtap or ipvtap device behind a header (struct virtio_net_hdr),
-which says where the checksum is to be put and how the packet is to be segmented. This one cannot be: gso_type is of no
-type, gso_size is 0, csum_start or csum_offset lies behind the end, or gso_type is of TCP or UDP and the packet is not.
-The fault is in the program or in the driver of its guest. The header is gone when the packet dies, so the field is not
-told.
+A virtual machine monitor writes each packet into its tap, macvtap or ipvtap device behind a header (struct
+virtio_net_hdr), and so does a VPN that has its tun device segment packets. The header says where the checksum is to be
+put and how the packet is to be segmented. This one cannot be: gso_type is of no type, gso_size is 0, csum_start or
+csum_offset lies behind the end, or gso_type is of TCP or UDP and the packet is not. The fault is in the program or in
+the driver of its guest. The header is gone when the packet dies, so the field is not
+told. Where hdr_len is longer than the packet there is none yet: the write fails, and nothing is dropped.
 """,
         confirm="""
 Which program has the device open, and does its write fail with EINVAL?
 $ ip -d link show DEV
-$ lsof /dev/tap*
+$ lsof /dev/net/tun /dev/tap*
+tun and tap count it:
+$ ip -s -s link show DEV
 """,
         fix=(
-            Fix("find the program that has the device open", "lsof /dev/tap*"),
+            Fix("find the program that has the device open", "lsof /dev/net/tun /dev/tap*"),
             Fix("update the guest's driver of its network card, or the virtual machine monitor"),
             Fix("until then disable segmentation and checksum offload in the guest (ethtool -K, tx off)"),
         ),
-        seen_as=("DEV_HDR",),
-        seen_at=("tap_get_user",),
+        seen_as=("DEV_HDR", "NOT_SPECIFIED"),
+        seen_at=("tap_get_user", *WRITING),
+    ),
+    Cause(
+        id="device.tun-not-ip",
+        title="a program wrote a packet that is neither IPv4 nor IPv6 to a tun device",
+        why="""
+A tun device takes packets of IP. Its program opened it with IFF_NO_PI, so that the first byte it writes has to be
+that of the packet, with version 4 or 6, and it is neither. Often program and device do not agree on what comes before
+the packet: four bytes of struct tun_pi without IFF_NO_PI, a virtio-net header with IFF_VNET_HDR, or a whole frame of
+Ethernet, which a tap device takes. The write fails with EINVAL.
+""",
+        confirm="""
+Flags of the device (no_pi, vnet_hdr), and who has it open:
+$ ip -d tuntap show
+$ lsof /dev/net/tun
+Where the program checks it, its write fails with EINVAL. The device counts it as "dropped" under RX:
+$ ip -s link show DEV
+""",
+        fix=(
+            Fix("find the program that has the device open", "lsof /dev/net/tun"),
+            Fix("see the flags of the device: the program must write what they say", "ip -d tuntap show"),
+        ),
+        seen_as=("NOT_SPECIFIED",),
+        seen_at=("tun_get_user",),
     ),
     Cause(
         id="device.queue-gone",

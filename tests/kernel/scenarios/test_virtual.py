@@ -22,6 +22,7 @@ SENT = 3
 PORT = 5896
 # linux/if_tun.h
 IFF_TAP, IFF_MULTI_QUEUE, IFF_DETACH_QUEUE = 0x0002, 0x0100, 0x0400
+IFF_VNET_HDR = 0x4000
 TUNSETPERSIST, TUNSETTXFILTER, TUNSETQUEUE = 0x400454CB, 0x400454D1, 0x400454D9
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # linux/sockios.h, linux/if.h
 FAR, STATION, GHOST = "10.99.0.2", "02:00:00:00:00:07", "020000009999"
@@ -103,7 +104,7 @@ def test_a_tap_device_whose_program_wants_other_frames(lab: Lab, whydrop: Whydro
 
 
 def test_a_virtio_header_that_cannot_be(lab: Lab, whydrop: Whydrop) -> None:
-    """Of a macvtap device; a frame that tun or tap refuses for it has no protocol yet, and is not told."""
+    """Of a macvtap device."""
     index = 4711  # which names the device in /dev, whatever namespace it is in
     lab.b.configure(
         f"link add link {lab.b.iface} name m0 index {index} type macvtap mode bridge", "link set m0 up"
@@ -123,6 +124,45 @@ def test_a_virtio_header_that_cannot_be(lab: Lab, whydrop: Whydrop) -> None:
                 assert line["cause"]["id"] == "unknown", told(line)
     finally:
         os.close(device)
+
+
+@pytest.mark.parametrize("kind", [IFF_TUN, IFF_TAP])
+def test_a_virtio_header_that_tun_and_tap_refuse(lab: Lab, whydrop: Whydrop, kind: int) -> None:
+    """It has no protocol, no network header and no device yet."""
+    device = opened(lab.b, kind | IFF_VNET_HDR)
+    frame = BROADCAST + bytes.fromhex(GHOST) + struct.pack("!H", ETH_P_IP) if kind == IFF_TAP else b""
+    wrong = struct.pack("=BBHHHH", 0, 0x77, 0, 0, 0, 0)  # gso_type
+    beyond = struct.pack("=BBHHHH", 1, 0, 0, 0, 9000, 0)  # csum_start: refused before it is a packet
+    unsized = struct.pack("=BBHHHH", 0, 3, 0, 0, 0, 0)  # UDP fragmentation, gso_size 0
+    try:
+        for at, header in enumerate((wrong, unsized)):
+            packet = traffic.udp_packet(FAR, "10.99.0.1", PORT + at)
+            for _ in range(SENT):
+                for each in (header, beyond):
+                    with pytest.raises(OSError, match="Invalid argument"):
+                        os.write(device, each + frame + packet)
+            for line in deaths(whydrop, lab.b, SENT, PORT + at):
+                sure = "certain" if line["reason"] is not None else "likely"
+                assert judged(line) == ("device.virtio-header", sure), told(line)
+                assert line["iface"]["name"] == "t0", told(line)
+                assert line["packet"]["saddr"] == FAR, told(line)
+    finally:
+        os.close(device)
+
+
+def test_what_is_no_packet_of_ip(lab: Lab, whydrop: Whydrop) -> None:
+    """A program that writes four bytes before the packet (struct tun_pi), as it would without IFF_NO_PI."""
+    device = opened(lab.b, IFF_TUN)
+    packet = traffic.udp_packet(FAR, "10.99.0.1", PORT)
+    try:
+        for _ in range(SENT):
+            with pytest.raises(OSError, match="Invalid argument"):
+                os.write(device, struct.pack("!HH", 0, ETH_P_IP) + packet)
+    finally:
+        os.close(device)
+    for line in deaths(whydrop, lab.b, SENT, wanted=lambda line: line["where"]["function"] == "tun_get_user"):
+        assert judged(line) == ("device.tun-not-ip", "likely"), told(line)
+        assert line["iface"]["name"] == "t0", told(line)
 
 
 def pair(lab: Lab, mtu: int = 1500) -> None:

@@ -54,6 +54,7 @@ MIRROR: dict[str, type[ctypes.Structure]] = {
     "code_range": layout.CodeRange,
     "xt_entry_layout": layout.XtEntryLayout,
     "netfilter_layout": layout.NetfilterLayout,
+    "tun_layout": layout.TunLayout,
     "step_record": trace.StepRecord,
     "step_field": trace.StepField,
     "socket_record": socket.SocketRecord,

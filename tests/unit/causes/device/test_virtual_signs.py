@@ -115,3 +115,34 @@ def test_a_virtio_header_is_told_by_the_reason_of_a_tap_device(died: Died) -> No
     assert judged(died("tap_get_user", reason="DEV_HDR")) == ("device.virtio-header", "certain")
     assert judged(died("tap_get_user")) == (None, "unknown")
     assert judged(died("start_xmit", reason="DEV_HDR")) == (None, "unknown")
+
+
+@pytest.mark.parametrize("place", ["tun_get_user", "tun_xdp_one", "tun_sendmsg"])
+@pytest.mark.parametrize(("reason", "confidence"), [("NOT_SPECIFIED", "certain"), (None, "likely")])
+def test_a_virtio_header_that_tun_refuses(
+    died: Died, place: str, reason: str | None, confidence: str
+) -> None:
+    """What the device had taken already died of something else."""
+    written = frozenset({"as-written"})
+    assert judged(died(place, reason=reason, notes=written)) == ("device.virtio-header", confidence)
+    assert judged(died(place, reason=reason)) == (None, "unknown")
+    assert judged(died(place, reason="SKB_UCOPY_FAULT", notes=written))[0] != "device.virtio-header"
+    assert judged(died("tun_net_xmit", reason=reason, notes=written))[0] != "device.virtio-header"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "packet", "expected"),
+    [
+        (0, "00000800", ("device.tun-not-ip", "likely")),
+        (0, "4500", ("device.virtio-header", "certain")),
+        (0, "6000", ("device.virtio-header", "certain")),
+        (0x0806, "0001", ("device.virtio-header", "certain")),
+        (0, "", ("device.virtio-header", "certain")),
+    ],
+)
+def test_what_is_written_to_tun_and_is_no_ip(
+    died: Died, protocol: int, packet: str, expected: tuple[str, str]
+) -> None:
+    drop = died("tun_get_user", notes=frozenset({"as-written"}), protocol=protocol)
+    drop = replace(drop, event=replace(drop.event, packet=bytes.fromhex(packet)))
+    assert judged(drop) == expected
