@@ -158,6 +158,18 @@ int on_answer_return(struct pt_regs *ctx)
 	return 0;
 }
 
+/* nf_nat_icmp_reply_translation, nf_nat_icmpv6_reply_translation(skb, ...): 0 where NAT refuses the message. */
+int on_icmp_translation_return(struct pt_regs *ctx)
+{
+	int zero = 0;
+	struct call *call = take_call(answer_calls.lookup(&zero), ctx);
+	union scratch scratch;
+
+	if (call && !(u32)PT_REGS_RC(ctx))
+		note_refuser(call, &scratch);
+	return 0;
+}
+
 /* TCP takes its entry off a packet before a listening socket has it. */
 int on_conntrack_return(struct pt_regs *ctx)
 {

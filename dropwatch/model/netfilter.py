@@ -113,12 +113,16 @@ class EbtNote:
     generation: int
 
 
+ICMP_TRANSLATION = frozenset({"nf_nat_icmp_reply_translation", "nf_nat_icmpv6_reply_translation"})
+
+
 @dataclass(frozen=True, slots=True)
 class ConntrackNote:
     """What connection tracking said of the packet.
 
     `refused` is the function whose answer was NF_DROP: `nf_conntrack_in`, `__nf_conntrack_confirm`,
-    `nf_nat_inet_fn`; None when it let the packet pass. `table_full` when no entry could be allocated.
+    `nf_nat_inet_fn`, or of a message of ICMP `nf_nat_icmp_reply_translation` or `nf_nat_icmpv6_reply_translation`;
+    None when it let the packet pass. `table_full` when no entry could be allocated.
     `words` are the kernel's own reason why the packet is INVALID (`invalid packet ignored in state ...`,
     `bad checksum`), None when it gave none. `invalid` when the packet left nf_conntrack_in without a
     connection and not untracked; None when not seen. `nat` when the connection's addresses or ports were to

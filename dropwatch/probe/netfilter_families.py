@@ -91,6 +91,12 @@ ENGINES = Family(
         Hook("nf_ct_l4proto_log_invalid", "on_ct_log_invalid"),
         Hook("nf_l4proto_log_invalid", "on_log_invalid"),
         *both("on_hook_answer", "on_answer_return", *_HOOK_FUNCTIONS),
+        *both(
+            "on_answer",
+            "on_icmp_translation_return",
+            "nf_nat_icmp_reply_translation",
+            "nf_nat_icmpv6_reply_translation",
+        ),
         Hook("nf_queue", "on_nf_queue"),
         Hook("nfqnl_enqueue_packet", back="on_enqueue_return"),
     ),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from dropwatch.model.drop import Event
 from dropwatch.model.netfilter import (
     FAMILIES,
+    ICMP_TRANSLATION,
     ConntrackNote,
     EbtNote,
     FunctionsAtHook,
@@ -44,7 +45,7 @@ HOOK_FUNCTIONS = 16
 _NAME_BYTES = 16
 _NFT_RULE = 1
 _XT_FAMILIES: tuple[XtFamily, ...] = ("ip", "ip6", "arp")
-_CONNTRACK = frozenset({"nf_conntrack_in", "__nf_conntrack_confirm"})
+_CONNTRACK = frozenset({"nf_conntrack_in", "__nf_conntrack_confirm", *ICMP_TRANSLATION})
 _BPF_HOOK = "nf_hook_run_bpf"
 _BRIDGE = 7  # NFPROTO_BRIDGE
 

@@ -10,7 +10,9 @@ from dropwatch.host.conntrack import ConntrackTable
 from dropwatch.host.host import Host
 from dropwatch.model.culprits import Sysctl
 from dropwatch.model.drop import Drop, Evidence, Fix, Verdict
-from dropwatch.model.netfilter import ConntrackNote
+from dropwatch.model.netfilter import ICMP_TRANSLATION, ConntrackNote
+
+_LIST = Fix("list the translated connections", "conntrack -L --any-nat")
 
 
 def conntrack_full(drop: Drop, host: Host) -> Verdict | None:
@@ -117,6 +119,23 @@ def conntrack_clash(drop: Drop, host: Host) -> Verdict | None:
         said += "; NAT found no free port, or another packet of the flow was faster"
         title = "no free port for NAT, or two packets clashed"
     return Verdict("certain", evidence=(Evidence("probe __nf_conntrack_confirm", said),), title=title)
+
+
+_REDIRECTS = {"icmp": 5, "icmp6": 137}
+
+
+def icmp_not_translated(drop: Drop, host: Host) -> Verdict | None:
+    """Of a translated connection NAT refuses redirects, and what it cannot rewrite (nf_nat_icmp_reply_translation)."""
+    note = _refused(drop)
+    if note is None or note.refused not in ICMP_TRANSLATION:
+        return None
+    source = f"probe {note.refused}"
+    if drop.packet.icmp_type == _REDIRECTS.get(drop.packet.proto or "") and note.nat:
+        fact = "NAT refused the redirect: the connection that it quotes is translated"
+        return Verdict("certain", evidence=(Evidence(source, fact),))
+    fact = "NAT refused the message: its checksum is wrong, or it is a redirect, or what it quotes cannot be rewritten"
+    title = "NAT refuses an ICMP message about a connection"
+    return Verdict("likely", evidence=(Evidence(source, fact),), fix=(_LIST,), title=title)
 
 
 def _refused(drop: Drop) -> ConntrackNote | None:

@@ -100,6 +100,32 @@ $ conntrack -L --src-nat | wc -l
         seen_at=("nf_hook_slow", "__nf_conntrack_confirm", "nf_nat_inet_fn"),
     ),
     Cause(
+        id="netfilter.nat-icmp",
+        title="NAT refuses an ICMP redirect about a translated connection",
+        why="""
+A router on the network of this host sent a redirect: packets to that destination should go to another router.
+The packet that it quotes belongs to a connection whose addresses this host translates, so that the redirect was
+meant for this host and not for the host behind it. NAT drops it and passes it on to nobody. The connection goes
+on through the router that sent the redirect; each of its packets takes one step more than it has to.
+""",
+        confirm="""
+The redirect names the better router:
+$ tcpdump -eni DEV 'icmp[0] = 5 or icmp6[0] = 137'
+$ conntrack -L --any-nat
+""",
+        fix=(
+            Fix("add a route through the router that the redirect names", "ip route add DADDR via GATEWAY"),
+            Step(
+                "or have the router that sends redirects send none",
+                "sysctl -w net.ipv4.conf.all.send_redirects=0",
+                fits=fits.ipv4,
+                elsewhere=True,
+            ),
+        ),
+        seen_as=_SEEN_AS,
+        seen_at=("nf_hook_slow", "nf_nat_icmp_reply_translation", "nf_nat_icmpv6_reply_translation"),
+    ),
+    Cause(
         id="netfilter.queue-unheard",
         title="NFQUEUE: no program is bound, or the queue is full",
         why="""

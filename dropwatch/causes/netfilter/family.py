@@ -14,6 +14,7 @@ _BESIDE_THE_RULES = (
     ("netfilter.conntrack-invalid", conntrack_signs.conntrack_refused),
     ("netfilter.conntrack-invalid", conntrack_signs.not_translated),
     ("netfilter.conntrack-clash", conntrack_signs.conntrack_clash),
+    ("netfilter.nat-icmp", conntrack_signs.icmp_not_translated),
     ("netfilter.queue-unheard", queue_signs.queue_unheard),
     ("netfilter.queue-verdict", queue_signs.queue_verdict),
     ("netfilter.synproxy", hook_signs.synproxy_hook),

@@ -383,3 +383,24 @@ def test_ipvs_without_a_server(lab: Lab, whydrop: Whydrop, monkeypatch: pytest.M
         assert isinstance(verdict.culprit, HookFunction), event.netfilter
         assert verdict.culprit.function in ipvs.REQUEST_HOOKS
         assert verdict.culprit.module == "ip_vs"
+
+
+def test_nat_passes_no_redirect_on(lab: Lab, whydrop: Whydrop) -> None:
+    """About a connection that this host translates; about another one the kernel takes it."""
+    other = lab.b.v4.rsplit(".", 1)[0] + ".77"
+    lab.b.configure(f"address add {other}/24 dev {lab.b.iface}", f"route add 198.51.100.0/24 via {lab.a.v4}")
+    post = "type nat hook postrouting priority srcnat;\nudp dport 5731 snat to " + other
+    nft(lab.b, f"table ip t {{ chain c {{ {post}\n}} }}")
+    traffic.datagrams(lab.b, "198.51.100.9", [5731, 5732], sport=40000)
+    with traffic.open_socket(lab.a, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as router:
+        for source, port in ((other, 5731), (lab.b.v4, 5732)):
+            datagram = traffic.udp_packet(source, "198.51.100.9", port)
+            message = struct.pack("!BBH4s", 5, 1, 0, socket.inet_aton(lab.a.v4)) + datagram[:28]
+            message = message[:2] + struct.pack("!H", traffic.checksum(message)) + message[4:]
+            for _ in range(3):
+                router.sendto(message, (source, 0))
+    for line in deaths(whydrop, lab.b, 3, wanted=by_netfilter):
+        assert line["packet"]["proto"] == "icmp", told(line)
+        assert (line["cause"]["id"], line["cause"]["confidence"]) == ("netfilter.nat-icmp", "certain"), told(
+            line
+        )

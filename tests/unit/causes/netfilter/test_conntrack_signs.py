@@ -97,6 +97,35 @@ def test_clashes(
     assert words in verdict.title
 
 
+@pytest.mark.parametrize(
+    ("family", "proto", "kind", "nat", "confidence"),
+    [
+        (4, "icmp", 5, True, "certain"),
+        (4, "icmp", 5, False, "likely"),
+        (4, "icmp", 3, True, "likely"),
+        (6, "icmp6", 137, True, "certain"),
+        (6, "icmp6", 5, True, "likely"),
+    ],
+)
+def test_a_message_of_icmp_that_nat_refuses(
+    refused: Callable[..., Drop],
+    firewall: Callable[..., ToldHost],
+    judged: Judged,
+    family: int,
+    proto: str,
+    kind: int,
+    nat: bool,
+    confidence: str,
+) -> None:
+    function = f"nf_nat_icmp{'v6' if family == 6 else ''}_reply_translation"
+    drop = refused(conntrack=ConntrackNote(refused=function, nat=nat))
+    drop = replace(drop, packet=replace(drop.packet, family=family, proto=proto, icmp_type=kind))
+    cause, verdict = judged(drop, firewall())
+    assert (cause, verdict.confidence) == ("netfilter.nat-icmp", confidence)
+    assert f"probe {function}" in {one.source for one in verdict.evidence}
+    assert (verdict.title is None) == (confidence == "certain")
+
+
 def test_conntrack_that_let_it_pass_is_not_blamed(
     refused: Callable[..., Drop], firewall: Callable[..., ToldHost], judged: Judged
 ) -> None:
