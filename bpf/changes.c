@@ -11,6 +11,7 @@
 #define GROUP_IPV6_ADDRESS 9
 #define GROUP_IPV6_ROUTE 11
 #define GROUP_IPV6_RULE 19
+#define GROUP_MPLS_ROUTE 27
 #define GROUP_NEXTHOP 32
 #define MESSAGE_DELLINK 17 /* RTM_DELLINK of linux/rtnetlink.h */
 #define MESSAGE_DELADDR 21
@@ -148,7 +149,7 @@ int on_netlink_notify(struct pt_regs *ctx)
 		note_change_in(net, CHANGE_LINKS);
 	if (group == GROUP_LINK || group == GROUP_IPV4_ADDRESS || group == GROUP_IPV6_ADDRESS ||
 	    group == GROUP_IPV4_ROUTE || group == GROUP_IPV6_ROUTE || group == GROUP_IPV4_RULE ||
-	    group == GROUP_IPV6_RULE || group == GROUP_NEXTHOP)
+	    group == GROUP_IPV6_RULE || group == GROUP_MPLS_ROUTE || group == GROUP_NEXTHOP)
 		note_change_in(net, CHANGE_ROUTES);
 	if (group == GROUP_LINK && kind == MESSAGE_DELLINK) { /* with the groups that were joined on it */
 		struct departed left = {.address = {0, 0, 0, read_u32(&scratch, message + LINK_INDEX)}};

@@ -110,6 +110,19 @@ inline_always int expression_fits(const struct settings *wanted, const struct bu
 	return !!CALL_EXPRESSION(frame);
 }
 
+#define ETH_P_MPLS 0x8847
+#define LABEL_BYTES 4
+
+/* The header of a frame whose first label of MPLS has been taken off, with that label. Its length, or 0. */
+inline_always u32 put_label(u8 *to, const struct buffer *buffer, u64 network, union scratch *scratch)
+{
+	u64 link = buffer->head + read_u16(scratch, buffer->address + OFF_sk_buff__mac_header);
+
+	if (buffer->protocol != ETH_P_MPLS || link + LINK_BYTES + LABEL_BYTES != network)
+		return 0;
+	return read_bytes(to, LINK_BYTES + LABEL_BYTES, link) ? 0 : LINK_BYTES + LABEL_BYTES;
+}
+
 /* The header that a bridge goes by, of a packet that has one. Its length, or 0. */
 inline_always u32 put_frame_header(u8 *to, const struct buffer *buffer, u64 network, union scratch *scratch)
 {
@@ -117,7 +130,7 @@ inline_always u32 put_frame_header(u8 *to, const struct buffer *buffer, u64 netw
 	u32 tag;
 
 	if (!put_addresses(to, buffer, network, scratch))
-		return 0;
+		return put_label(to, buffer, network, scratch);
 	tag = tag_of(buffer->address, scratch);
 	if (tag) {
 		put_tag(to + ADDRESS_BYTES, tag);

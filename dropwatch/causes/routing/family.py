@@ -83,6 +83,8 @@ _OTHERS = in_order(
     ("routing.too-big", not_cut),
     ("routing.mpls-input-off", mpls.input_off),
     ("routing.mpls-no-route", mpls.no_route),
+    ("routing.mpls-ttl-expired", mpls.ttl_expired),
+    ("routing.mpls-too-big", mpls.too_big),
     ("routing.mpls-not-sent", mpls.not_sent),
     ("routing.multicast-unresolved", multicast.unresolved),
     ("routing.multicast-not-routed-here", multicast.not_routed_here),

@@ -40,9 +40,10 @@ class Loss(NamedTuple):
     needs: str = ""
 
 
-def labelled(label: int, *, ttl: int = 64) -> Callable[[Lab, ExitStack], None]:
+def labelled(label: int, *, ttl: int = 64, data: int = 8) -> Callable[[Lab, ExitStack], None]:
     def send(lab: Lab, stack: ExitStack) -> None:
-        body = struct.pack("!I", label << 12 | 0x100 | ttl) + traffic.udp_packet(lab.a.v4, "10.77.0.9", PORT)
+        packet = traffic.udp_packet(lab.a.v4, "10.77.0.9", PORT, data=bytes(data))
+        body = struct.pack("!I", label << 12 | 0x100 | ttl) + packet
         to = traffic.hardware_address(lab.b, lab.b.iface)
         traffic.frames(lab.a, lab.a.iface, to=to, kind=ETH_P_MPLS, body=body, count=SENT)
 
@@ -202,14 +203,23 @@ LOSSES = {
         "routing.mpls-no-route",
         labelled(100),
         (TAKES_MPLS, LABELS, "-f mpls route add 101 as 200 via inet {a} dev vb"),
-        certain=False,
         words=("no route for label 100",),
     ),
     "MPLS: TTL": Loss(
-        "routing.mpls-not-sent",
+        "routing.mpls-ttl-expired",
         labelled(101, ttl=1),
         (TAKES_MPLS, LABELS, "-f mpls route add 101 as 200 via inet {a} dev vb"),
+        words=("label 101 has been taken off, and its TTL is 1",),
+    ),
+    "MPLS: too big": Loss(
+        "routing.mpls-too-big",
+        labelled(101, data=1000),
+        (
+            *(TAKES_MPLS, LABELS, "link add d0 mtu 600 type dummy", "link set d0 up"),
+            *("address add 10.66.0.2/24 dev d0", "-f mpls route add 101 as 200 via inet 10.66.0.1 dev d0"),
+        ),
         certain=False,
+        words=("label 101 has been taken off, its TTL is 64, and 1,028 bytes are left",),
     ),
     "multicast: no answer": Loss(
         "routing.multicast-unresolved", to_group("vb", "d0", waiting=4), ROUTER, seen="udp"
