@@ -12,7 +12,7 @@ COUNTED = re.compile(r"counter packets (\d+) bytes")
 MODULES = (
     "nf_tables nft_reject_inet nft_reject_ipv4 nft_reject_ipv6 nft_reject_bridge nft_compat nft_synproxy nft_queue"
     " nft_chain_nat nf_conntrack nfnetlink_queue ip_tables ip6_tables ebtables ipt_REJECT ip6t_REJECT"
-    " ipt_SYNPROXY xt_NFQUEUE"
+    " ipt_SYNPROXY xt_NFQUEUE tun"
 )
 SAVED = re.compile(r"\[(\d+):\d+\] -A (\S+) .*")
 
