@@ -69,7 +69,7 @@ def _notes(one: Report, other: Report) -> Iterator[str]:
             yield f"in {name} packets of some sorts were counted together: these numbers are not exact"
     if _question(one.asked) != _question(other.asked):
         yield f"they were not asked for the same: A `whydrop {one.asked}`, B `whydrop {other.asked}`"
-    if one.kernel != other.kernel:
+    if one.kernel != other.kernel and one.kernel and other.kernel:
         yield f"the kernels differ: A {one.kernel}, B {other.kernel}"
     yield from _seen_by_one(one, other)
 

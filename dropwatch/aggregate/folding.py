@@ -8,11 +8,14 @@ from dropwatch.aggregate.sort import NO_FLOW, Sort, sort_of
 from dropwatch.aggregate.timeline import Stretches
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Confidence, Finding
+from dropwatch.model.kept import Window
 from dropwatch.model.report import Folded, Timeline
 from dropwatch.model.summary import Summary, SummaryRow
 
 MOST_SORTS = 4096  # each takes some 10 KiB
 _LATEST = float(1 << 35)  # seconds since 1970
+_ANY_FLOW = "of more flows than the recorder tells apart: this is one of them"
+_MIXED = "of more sorts than the recorder tells apart: only the cause is that of all"
 _SUREST_FIRST: tuple[Confidence, ...] = get_args(Confidence)
 
 
@@ -53,6 +56,23 @@ class Folding:
             if row.new:
                 self._stretches.add(row.cause_id, summary.time, row.new)
             self._take_row(row)
+
+    def take_window(self, window: Window) -> None:
+        """What the recorder counted: of many flows, or of a cause, where more came than it tells apart."""
+        for row in window.rows:
+            for minute, packets in row.minutes:
+                self._stretches.add(row.finding.cause_id, minute * 60.0, packets)
+            sort = self._key(row.finding)
+            if not row.flows:
+                sort = sort._replace(flow=NO_FLOW)
+            if row.mixed:
+                sort = sort._replace(culprit=None, place=(), direction=None, iface=None, netns=None)
+            held = self._hold(sort, row.finding, row.packets, _sane(row.first), _sane(row.last))
+            if held is None or row.flows:
+                continue
+            held.one_flow = False
+            held.exact = held.exact and not row.mixed
+            held.notes[_MIXED if row.mixed else _ANY_FLOW] = None
 
     @property
     def sorts(self) -> dict[Sort, Folded]:

@@ -192,6 +192,11 @@ def writing_options() -> list[click.Parameter]:
     ]
 
 
+def store_option() -> click.Parameter:
+    """`--store FILE`, of the recorder."""
+    return option("--store", metavar="FILE", text="The database: /var/lib/whydrop/drops.sqlite.")
+
+
 def report_options() -> list[click.Parameter]:
     """For `whydrop report`."""
     without = {"json", "stack", "every_packet", "no_color"}
@@ -199,13 +204,18 @@ def report_options() -> list[click.Parameter]:
         "-o", "--output", metavar="PAGE", text="Where the page goes: beside FILE; `-`: standard output."
     )
     about = [param for param in writing_options() if param.name != "write"]
-    return [*(param for param in replay_options() if param.name not in without), where, *about]
+    return [
+        *(param for param in replay_options() if param.name not in without),
+        where,
+        *about,
+        store_option(),
+    ]
 
 
 def diff_options() -> list[click.Parameter]:
     """For `whydrop diff`."""
     without = {"stack", "every_packet", "count"}
-    return [param for param in replay_options() if param.name not in without]
+    return [*(param for param in replay_options() if param.name not in without), store_option()]
 
 
 def folded_option() -> click.Parameter:

@@ -123,6 +123,8 @@ def _listed(directory: Path) -> Iterator[str]:
 
 
 _WORDS: dict[str, Callable[[str], Words]] = {
+    "a": _files,
+    "b": _files,
     "cause": _causes,
     "file": _files,
     "iface": _interfaces,

@@ -5,7 +5,7 @@ USAGE = """whydrop [EXPRESSION] [FILTER] [OPTIONS] [-- CMD...]
        whydrop stack [EXPRESSION] [FILTER] [OPTIONS] [-- CMD...]
        whydrop trace [EXPRESSION] [FILTER] [OPTIONS] [-- CMD...]
        whydrop replay FILE [EXPRESSION] [FILTER] [OPTIONS]
-       whydrop report FILE [EXPRESSION] [FILTER] [OPTIONS]
+       whydrop report FILE|WINDOW [EXPRESSION] [FILTER] [OPTIONS]
        whydrop diff A B [EXPRESSION] [FILTER] [OPTIONS]
        whydrop watch [OPTIONS]
        whydrop last [WINDOW] [FILTER] [OPTIONS]
@@ -21,8 +21,8 @@ COMMANDS = (
     ("stack", "The next matching drop in full: packet, whole stack, evidence."),
     ("trace", "The journey of matching packets: each step, to the end."),
     ("replay FILE", "The same findings from a recording that --write made; needs no root."),
-    ("report FILE", "One HTML page from a recording, for a ticket."),
-    ("diff A B", "What two recordings differ in; exit code 1: something is new."),
+    ("report FILE", "One HTML page from a recording or the recorder's store, for a ticket."),
+    ("diff A B", "What two recordings or windows differ in; exit code 1: something is new."),
     ("watch", "The flight recorder: keeps on disk what died, for weeks."),
     ("last [WINDOW]", "What died in that time, from the recorder's store: 1h, 14:00..14:05."),
     ("explain [WORDS]", "What a cause, a drop reason, a function or a counter means; search."),

@@ -2,12 +2,14 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dropwatch.cli import arguments
+from dropwatch.cli.files import TYPED
 from dropwatch.cli.recorder_options import last_options, watch_options
 from dropwatch.errors import WrongUsage
 from dropwatch.render.screen import Screen
@@ -84,15 +86,16 @@ def _last(
     from dropwatch.watch.window import window as window_of
 
     options = parse_replay({"stack": False, **given, "all": False})
+    options = replace(options, asked=click.get_current_context().meta[TYPED])
     fits, now = Fits(options.wanted, given["netns"]), time.time()
-    begin, end = window_of(" ".join(window), since, until, now)
+    span = window_of(" ".join(window), since, until, now)
     with Stop() as stop:
         from dropwatch.watch import place
         from dropwatch.watch.last import show_last
 
         screen = Screen(sys.stdout, sys.stderr, lambda: stop.asked)
         path = place.DEFAULT if store is None else Path(store)
-        show_last(path, begin, end, options, fits, screen, now)
+        show_last(path, span, options, fits, screen, now)
 
 
 watch = Plain("watch", callback=_watch, params=watch_options(), help=_watch.__doc__)

@@ -2,14 +2,14 @@
 
 import click
 
-from dropwatch.cli.arguments import filter_and_options, option
+from dropwatch.cli.arguments import filter_and_options, option, store_option, writing_options
 
 
 def watch_options() -> list[click.Parameter]:
     """For `whydrop watch`."""
     kept = {"quiet", "duration", "all", "ready_file", "no_color", "debug"}
     return [
-        _store_option(),
+        store_option(),
         option("--keep", metavar="TIME", default="7d", text="How long minutes are kept: 7d."),
         option("--size", metavar="SIZE", default="256M", text="How large the database may become: 256M."),
         option(
@@ -42,14 +42,10 @@ def last_options() -> list[click.Parameter]:
     at = next(number for number, param in enumerate(found) if param.name == "json")
     return [
         *found[:at],
-        _store_option(),
+        store_option(),
         option("--since", metavar="TIME", text="From when: 2h (ago), 14:00, 2026-11-28T14:00."),
         option("--until", metavar="TIME", text="Until when; the default is now."),
         option("-c", "--count", metavar="N", text="Show N rows at most.", aliases=("--limit",)),
         *found[at:],
+        *(param for param in writing_options() if param.name != "payload"),
     ]
-
-
-def _store_option() -> click.Parameter:
-    text = "The database: /var/lib/whydrop/drops.sqlite."
-    return option("--store", metavar="FILE", text=text)

@@ -5,8 +5,8 @@ from dropwatch.model.drop import Finding
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """Packets of one cause, object, owner, direction and namespace. Times are seconds since 1970.
+class Died:
+    """Packets that the recorder counts as one, or that a person does. Times are seconds since 1970.
 
     `finding` is one of them in full: the first of its hour. `minutes` are minutes since 1970 with their packets.
     `flows` is how many were told apart, 0: more than are. `mixed`: of its cause, whatever else.
@@ -22,8 +22,8 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
-    """The window in whole minutes, and what died in it: most packets first.
+class Window:
+    """A stretch of whole minutes, and what died in it: most packets first.
 
     `watched` are the stretches in which somebody did, `killed`: one of those runs was not ended in good order.
     `lost` are events that could not be delivered, None: not known. `unstored` were counted and found no room.
@@ -36,7 +36,7 @@ class Last:
     own_netns: int | None
     since: float
     until: float
-    rows: tuple[Kept, ...]
+    rows: tuple[Died, ...]
     watched: tuple[tuple[float, float], ...]
     killed: bool
     lost: int | None

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from dropwatch.model.drop import Address, Event, Finding, Frame
 from dropwatch.model.ipsec import Selector
 from dropwatch.model.journey import Journey
+from dropwatch.model.kept import Died
 from dropwatch.model.netfilter import XtNote
 from dropwatch.model.resent import Death
 from dropwatch.model.summary import Summary
@@ -41,6 +42,10 @@ class Editor:
             return dataclasses.replace(self.value(shown), finding=self._found(shown.finding))
         rows = (dataclasses.replace(self.value(row), finding=self._found(row.finding)) for row in shown.rows)
         return dataclasses.replace(self.value(shown), rows=tuple(rows))
+
+    def died(self, died: Died) -> Died:
+        """What the recorder kept of a sort, likewise."""
+        return dataclasses.replace(self.value(died), finding=self.finding(died.finding))
 
     def finding(self, finding: Finding) -> Finding:
         """A finding with its packet edited, and everything else too."""

@@ -6,6 +6,7 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Event, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey
+from dropwatch.model.kept import Died, Window
 from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.recording.decode import decode
@@ -57,7 +58,9 @@ class Tick:
     now: float
 
 
-Content = Start | Frame | Answer | GoneState | Kept | Tick | Summary | Journey | ResentSegment | End
+Content = (
+    Start | Frame | Answer | GoneState | Kept | Tick | Summary | Journey | Died | Window | ResentSegment | End
+)
 _TYPES: dict[str, type[Any]] = {
     "start": Start,
     "symbol": Frame,
@@ -67,6 +70,8 @@ _TYPES: dict[str, type[Any]] = {
     "tick": Tick,
     "summary": Summary,
     "journey": Journey,
+    "died": Died,
+    "window": Window,
     "resent": ResentSegment,
     "end": End,
 }

@@ -6,6 +6,7 @@ from dropwatch.enrich.answers import Answers
 from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Drop, Finding, MatchResult, Totals
 from dropwatch.model.journey import Journey
+from dropwatch.model.kept import Window
 from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.recording.start import Start
@@ -45,6 +46,9 @@ class Listener:
 
     def gathered(self, shown: Summary | Journey) -> None:
         """A summary or a journey that is shown now."""
+
+    def window(self, window: Window) -> None:
+        """What the store of the recorder has of a time, a row for each sort."""
 
     def sent_again(self, segment: ResentSegment) -> None:
         """A segment of TCP that was sent again, because something had died."""

@@ -9,6 +9,7 @@ from typing import Any
 from dropwatch.model.drop import Drop, Finding, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey
+from dropwatch.model.kept import Window
 from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary, SummaryRow
 from dropwatch.recording.anonymize import Editor
@@ -91,6 +92,15 @@ class Recorder:
         if isinstance(shown, Summary):
             shown = replace(shown, rows=tuple(map(self._row, shown.rows)))
         self._add(self._editor.gathered(shown))
+
+    def window(self, window: Window) -> None:
+        """What the store of the recorder has of a time: item by item, since it may be much."""
+        self._settle()
+        for row in window.rows:
+            self._add(self._editor.died(row))
+            if len(self._items) >= _FLUSH_ITEMS:
+                self._flush()
+        self._add(self._editor.value(replace(window, rows=())))
 
     def sent_again(self, segment: ResentSegment) -> None:
         """It was told of then."""

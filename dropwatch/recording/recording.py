@@ -10,6 +10,7 @@ from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Event, Finding, Frame, MatchResult
 from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import Journey
+from dropwatch.model.kept import Died, Window
 from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.recording.decode import Malformed, decode
@@ -52,7 +53,7 @@ class Recorded:
     asked: dict[str, _Answer | _GoneRange] = field(default_factory=dict)
 
 
-Found = Recorded | Tick | Summary | Journey | ResentSegment | End
+Found = Recorded | Tick | Summary | Journey | Window | ResentSegment | End
 
 
 class Recording:
@@ -72,6 +73,7 @@ class Recording:
         self._current: Recorded | None = None
         self._decoded: dict[int, tuple[_Answer, Any]] = {}
         self._findings: dict[str, Finding] = {}
+        self._died: list[Died] = []
         self._number = 0
         self.renamed = 0  # how many addresses have got another name so far
         self.unanswered: set[str] = set()
@@ -139,6 +141,12 @@ class Recording:
                 return self._recorded(found)
             case Summary():
                 return self._with_findings(found)
+            case Died():
+                self._died.append(found)
+                if len(self._died) > _MOST_ROWS:
+                    raise Malformed("too many rows")
+            case Window():
+                return self._with_rows(found)
             case Tick() | Journey() | ResentSegment() | End():
                 return found
             case Frame():
@@ -161,6 +169,12 @@ class Recording:
             raise Malformed("too many rows")
         rows = (replace(row, finding=self._findings.get(row.key)) for row in summary.rows)
         return replace(summary, rows=tuple(rows))
+
+    def _with_rows(self, window: Window) -> Window:
+        if not 0 <= window.since <= window.until < _LATEST:
+            raise Malformed("a time that cannot be")
+        rows, self._died = tuple(self._died), []
+        return replace(window, rows=rows)
 
     def _keep_answer(self, answer: Answer) -> None:
         slot = answer.slot

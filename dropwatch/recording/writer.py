@@ -7,6 +7,7 @@ from dropwatch.enrich.answers import Answers
 from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Drop, MatchResult, Packet, Totals
 from dropwatch.model.journey import Journey
+from dropwatch.model.kept import Window
 from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
 from dropwatch.recording.anonymize import Editor
@@ -60,6 +61,9 @@ class RecordingListener(Listener):
 
     def gathered(self, shown: Summary | Journey) -> None:
         self._recorder.gathered(shown)
+
+    def window(self, window: Window) -> None:
+        self._recorder.window(window)
 
     def sent_again(self, segment: ResentSegment) -> None:
         self._recorder.sent_again(segment)

@@ -69,7 +69,8 @@ def _side(name: str, report: Report, layout: Layout) -> list[str]:
     began = f"{datetime.fromtimestamp(report.began, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     watched = "" if report.seconds is None else f", {report.seconds:.1f} s"
     packets, sorts = _number(_packets(report), "dropped packet"), _number(len(report.sorts), "sort")
-    text = f"{report.source}: {began}{watched}, Linux {report.kernel}: {packets} of {sorts}"
+    kernel = f", Linux {report.kernel}" if report.kernel else ""
+    text = f"{report.source}: {began}{watched}{kernel}: {packets} of {sorts}"
     return layout.labelled(name, text)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from dropwatch.aggregate.sort import did_it
-from dropwatch.model.kept import Kept, Last
+from dropwatch.aggregate.things import folded
+from dropwatch.model.kept import Died, Window
 from dropwatch.render.finding import packet_words, phrases, sort_words
 from dropwatch.render.finding.json import drop_line
 from dropwatch.render.finding.text import TextRenderer
@@ -20,7 +21,21 @@ _SURENESS = {"certain": "", "likely": ", probably", "unknown": ""}
 _A_DAY = 86400
 
 
-def last_text(found: Last, layout: Layout, *, verbosity: int = 0, most: int | None = None) -> str:
+class WindowView:
+    """A window as a whole: lines of `json`, or `most` things at most with one finding of each at a higher verbosity."""
+
+    def __init__(self, layout: Layout, *, json: bool, verbosity: int, most: int | None) -> None:
+        self._layout, self._json, self._verbosity, self._most = layout, json, verbosity, most
+
+    def window(self, window: Window) -> str:
+        """A row of it is what a person would call one thing."""
+        found = folded(window)
+        if self._json:
+            return "".join(last_json(found))
+        return last_text(found, self._layout, verbosity=self._verbosity, most=self._most)
+
+
+def last_text(found: Window, layout: Layout, *, verbosity: int = 0, most: int | None = None) -> str:
     """The window, then each thing with its counts; with -v one of its findings in full."""
     text = TextRenderer(layout, verbose=verbosity, each=True, own_netns=found.own_netns)
     written = [*layout.paragraph(_head(found), "", "  "), ""]
@@ -36,12 +51,12 @@ def last_text(found: Last, layout: Layout, *, verbosity: int = 0, most: int | No
     return "\n".join(written[:-1]) + "\n"
 
 
-def notes_text(found: Last, layout: Layout) -> str:
+def notes_text(found: Window, layout: Layout) -> str:
     """What is to be known of these numbers, for standard error."""
-    return "".join(f"{one}\n" for note in _notes(found) for one in layout.paragraph(note, "whydrop: ", "  "))
+    return "".join(f"{one}\n" for note in notes(found) for one in layout.paragraph(note, "whydrop: ", "  "))
 
 
-def last_json(found: Last) -> Iterator[str]:
+def last_json(found: Window) -> Iterator[str]:
     """A line for each thing, then the window."""
     for row in found.rows:
         yield line(
@@ -78,7 +93,7 @@ def last_json(found: Last) -> Iterator[str]:
     )
 
 
-def _head(found: Last) -> str:
+def _head(found: Window) -> str:
     when = f"{_date(found.since)} to {_date(found.until)}"
     host = f" on {found.host}" if found.host else ""
     if not found.rows:
@@ -87,7 +102,7 @@ def _head(found: Last) -> str:
     return f"{when}{host}: {packets}"
 
 
-def _row(row: Kept, found: Last, layout: Layout) -> Iterator[str]:
+def _row(row: Died, found: Window, layout: Layout) -> Iterator[str]:
     finding = row.finding
     count = f"{row.packets:,} packet{'' if row.packets == 1 else 's'}"
     if found.until - found.since > _A_DAY:
@@ -112,7 +127,7 @@ def _row(row: Kept, found: Last, layout: Layout) -> Iterator[str]:
         yield from layout.paragraph(f"of {phrases.process(owner)}", _ROOM, f"{_ROOM}  ")
 
 
-def _flow(row: Kept) -> str:
+def _flow(row: Died) -> str:
     flow = packet_words.flow_words(row.finding.drop)
     if row.flows == 1:
         return flow
@@ -120,18 +135,20 @@ def _flow(row: Kept) -> str:
     return f"{flow} and {others}"
 
 
-def _bars(row: Kept, found: Last) -> str:
+def _bars(row: Died, found: Window) -> str:
     """The whole window from left to right, a minute or more a bar."""
     begin, end = int(found.since // 60), max(int(found.since // 60) + 1, -int(-found.until // 60))
-    history, counts = [0] * (end - begin), dict(row.minutes)
-    for minute, packets in counts.items():
+    each = -(-(end - begin) // _SPARK)
+    history = [0] * -(-(end - begin) // each)
+    blank = -(end - begin) % each  # the last bar ends where the window does
+    for minute, packets in row.minutes:
         if begin <= minute < end:
-            history[minute - begin] += packets
-    each = -(-len(history) // _SPARK)
-    return sparkline(history, -(-len(history) // each))
+            history[(minute - begin + blank) // each] += packets
+    return sparkline(history, len(history))
 
 
-def _notes(found: Last) -> Iterator[str]:
+def notes(found: Window) -> Iterator[str]:
+    """In sentences."""
     whole = found.until - found.since
     if not found.watched:
         yield f"nobody watched in this time, as far as {found.source} knows"
@@ -154,7 +171,7 @@ def _notes(found: Last) -> Iterator[str]:
         yield f"what was before {_date(found.kept_since)} has been deleted: it was too old, or too much"
 
 
-def _stretches(found: Last) -> str:
+def _stretches(found: Window) -> str:
     shown = [f"{_date(begin)} to {_date(end)}" for begin, end in found.watched[:3]]
     more = len(found.watched) - len(shown)
     return ", ".join([*shown, *([f"and {more} more"] if more else [])])

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from dropwatch.errors import WhydropError
 from dropwatch.model.drop import Event, Finding
+from dropwatch.model.kept import Window
 from dropwatch.packet.rewrite import headers_only
 from dropwatch.packet.walk import walk_event
 from dropwatch.recording.anonymize import Editor
@@ -43,6 +44,10 @@ class CaptureListener(Listener):
     def found(self, finding: Finding) -> None:
         if self._file is not None:
             self._file.write(self._capture.finding(finding))
+
+    def window(self, window: Window) -> None:
+        for row in window.rows:
+            self.found(replace(row.finding, count=row.packets))
 
     def _shortened(self, event: Event) -> bytes:
         data = self._editor.event(replace(event, stack=())).packet

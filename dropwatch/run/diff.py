@@ -1,4 +1,4 @@
-"""`whydrop diff`: two recordings, read one after the other and compared sort by sort."""
+"""`whydrop diff`: two runs, each a recording or a window of the recorder's store, compared sort by sort."""
 
 from collections import deque
 from collections.abc import Callable
@@ -24,15 +24,14 @@ from dropwatch.run.replay import Replay
 from dropwatch.run.report import silent_mode
 from dropwatch.run.stop import Stop
 
+Compared = tuple[Report, Sorts]
 _SOMETHING_NEW = 1
 
 
-def show_difference(
-    before: Path, after: Path, options: Options, netns: tuple[str, ...], screen: Screen, stop: Stop
-) -> int:
+def show_difference(before: Compared, after: Compared, options: Options, screen: Screen) -> int:
     """Exit code 1 where the second has a sort of findings that the first has not. Raises WrongUsage for what cannot be
     compared: in a script neither answer would be right."""
-    found = difference(_read(before, options, netns, stop), _read(after, options, netns, stop))
+    found = difference(before, after)
     _refuse_unequal(found)
     layout = layout_for(screen.out, options.no_color)
     if options.json:
@@ -44,8 +43,9 @@ def show_difference(
     return _SOMETHING_NEW if any(change.what == "new" for change in found.changes) else 0
 
 
-def _read(path: Path, options: Options, netns: tuple[str, ...], stop: Stop) -> tuple[Report, Sorts]:
-    listener = FoldingListener(Editor(payload=True), path, key_of=_key_of)
+def compared(path: Path, options: Options, netns: tuple[str, ...], stop: Stop) -> Compared:
+    """A recording. Raises WrongUsage for one that cannot be compared."""
+    listener = comparing(path)
     run = Replay(path, options, netns, silent_mode, Nobody(), stop, listener=listener)
     if run.start.anonymized:
         raise WrongUsage(
@@ -64,6 +64,11 @@ def _read(path: Path, options: Options, netns: tuple[str, ...], stop: Stop) -> t
     return listener.report(run.start), listener.sorts
 
 
+def comparing(source: Path) -> FoldingListener:
+    """Hears what is to be compared."""
+    return FoldingListener(Editor(payload=True), source, key_of=_key_of)
+
+
 def _key_of(start: Start) -> Callable[[Finding], Sort]:
     return partial(lasting_sort_of, own_netns=start.own_netns)
 
@@ -72,6 +77,6 @@ def _refuse_unequal(found: Difference) -> None:
     runs = (found.before, found.after)
     if len({run.view == "summary" for run in runs}) > 1:
         raise WrongUsage(
-            "one is the recording of a summary, the other of findings: they do not count the same sorts",
+            "one is the recording of a summary, the other is not: they do not count the same sorts",
             "record both with the same command",
         )

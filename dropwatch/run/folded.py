@@ -8,6 +8,7 @@ from dropwatch.aggregate.folding import Folding
 from dropwatch.aggregate.sort import Sort, sort_of
 from dropwatch.model.drop import Finding, Totals
 from dropwatch.model.journey import Journey
+from dropwatch.model.kept import Window
 from dropwatch.model.report import Folded, Report
 from dropwatch.model.summary import Summary
 from dropwatch.names.foreign import foreign
@@ -46,6 +47,9 @@ class FoldingListener(Listener):
     def gathered(self, shown: Summary | Journey) -> None:
         if isinstance(shown, Summary):
             self._folding.take(shown)
+
+    def window(self, window: Window) -> None:
+        self._folding.take_window(window)
 
     def end(self, totals: Totals, not_packets: int, now: float) -> None:
         self._totals = totals

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from dropwatch.model.drop import Drop, Event, Finding, Totals
 from dropwatch.model.journey import Journey, RawStep
+from dropwatch.model.kept import Window
 from dropwatch.model.resent import Lost
 from dropwatch.model.summary import Summary
 from dropwatch.recording.start import End
@@ -67,8 +68,8 @@ class Mode:
         """The text of what take() gave back."""
         return self._renderer.finding(finding, now)
 
-    def gathered(self, item: Summary | Journey, now: float) -> str:
-        """The text of a summary or a journey from a recording; nothing where findings are shown instead."""
+    def gathered(self, item: Summary | Journey | Window, now: float) -> str:
+        """The text of a summary, a journey or a window from a recording; nothing where findings are shown instead."""
         return ""
 
     def sent_again(self, lost: Lost, now: float) -> str:
@@ -118,4 +119,7 @@ class Silent:
         return ""
 
     def journey(self, journey: Journey, now: float) -> str:
+        return ""
+
+    def window(self, window: Window) -> str:
         return ""

@@ -53,11 +53,13 @@ def replayed_mode(options: Options, start: Start, layout: Layout, listener: List
     """Of a replay."""
     own = start.own_netns
     renderer = renderer_for(replace(options, count=options.count or start.count), layout, own)
-    if options.view in ("summary", "trace", "tree"):
-        from dropwatch.run.gathered import Gathered
+    if options.view in ("summary", "trace", "tree", "window"):
+        from dropwatch.render.last import WindowView
+        from dropwatch.run.gathered import TRACED, Gathered
 
         views = summary_view_for(options, layout, own), journey_view_for(options, layout, own)
-        return Gathered(renderer, *views, listener.gathered, traced=options.view != "summary")
+        windows = WindowView(layout, json=options.json, verbosity=options.verbosity, most=options.count)
+        return Gathered(renderer, *views, windows, listener, traced=options.view in TRACED)
     return Mode(renderer)
 
 

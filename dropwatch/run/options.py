@@ -10,7 +10,7 @@ from dropwatch.model.filter import Filter
 from dropwatch.render.clock import Times
 from dropwatch.render.layout import When
 
-View = Literal["findings", "stack", "folded", "summary", "trace", "tree"]
+View = Literal["findings", "stack", "folded", "summary", "trace", "tree", "window"]
 VIEWS: tuple[View, ...] = get_args(View)
 UNKNOWN = "unknown"
 

@@ -16,6 +16,7 @@ from dropwatch.match.near import comparable, is_compared
 from dropwatch.model.drop import Drop, Finding, MatchResult, Totals
 from dropwatch.model.filter import Filter
 from dropwatch.model.journey import Journey
+from dropwatch.model.kept import Window
 from dropwatch.model.nothing import Nothing
 from dropwatch.model.resent import ResentSegment
 from dropwatch.model.summary import Summary
@@ -37,6 +38,7 @@ from dropwatch.run.stop import Stop, Stopped
 from dropwatch.run.wanted.words import sorted_out
 from dropwatch.run.write import listener_for
 
+WINDOW = "window"  # the view of what the store of whydrop watch has of a time
 ModeOf = Callable[[Options, Start, Listener], Mode]
 
 
@@ -73,8 +75,8 @@ class Replay(Run):
         self._options, self._netns = options, netns
         self._listener = listener or listener_for(options)
         self._mode = mode_of(options, self.start, self._listener)
-        if not self._mode.shows_findings:
-            _refuse_filter(view, options, netns)
+        if not self._mode.shows_findings or self.start.view == WINDOW:
+            _refuse_filter(self.start.view, options, netns)
         self._current: Recorded | None = None
         self._told = 0
         self._reported = 0
@@ -116,7 +118,9 @@ class Replay(Run):
                     yield from self._take_due(int(item.now * 1e9))
                 elif isinstance(item, ResentSegment):
                     self._take_resent(item)
-                elif isinstance(item, Summary | Journey):
+                elif isinstance(item, Window) and self._mode.shows_findings:
+                    yield from self._take_window(item)
+                elif isinstance(item, Summary | Journey | Window):
                     self._show(item)
                 elif not (self._mode.shows_findings and self._enough()):
                     yield from self._take(item)
@@ -168,7 +172,19 @@ class Replay(Run):
             ):
                 self._say(self._mode.sent_again(lost, self._now))
 
-    def _show(self, item: Summary | Journey) -> None:
+    def _take_window(self, window: Window) -> Iterator[Finding]:
+        """One finding of each sort, as it was judged when it died."""
+        self._listener.window(window)
+        for row in window.rows:
+            if self._enough():
+                return
+            finding = replace(row.finding, count=row.packets)
+            with _damage("a finding of the recording cannot be shown"):
+                text = self._mode.finding(finding, self._now)
+            self._stages.matched += row.packets
+            yield self._told_with(text, finding)
+
+    def _show(self, item: Summary | Journey | Window) -> None:
         if self._mode.shows_findings or self._enough():
             return
         with _damage("a part of the recording cannot be shown"):
@@ -260,7 +276,7 @@ def _copied(start: Start, options: Options) -> Start:
         causes=options.wanted.causes or start.causes,
         payload=options.payload,
         anonymized=start.anonymized or options.anonymize,
-        view=options.view,
+        view=WINDOW if start.view == WINDOW else options.view,
     )
 
 
@@ -278,8 +294,13 @@ def _damage(what: str) -> Iterator[None]:
         ) from error
 
 
-def _refuse_filter(view: View, options: Options, netns: tuple[str, ...]) -> None:
-    if options.wanted != Filter() or netns or options.all_drops:
+def _refuse_filter(view: str, options: Options, netns: tuple[str, ...]) -> None:
+    if view == WINDOW and (options.wanted != Filter() or netns):
+        raise WrongUsage(
+            "this is the recording of a window of the recorder's store: no filter takes anything out of it",
+            "whydrop last WINDOW FILTER --write FILE has the filter",
+        )
+    if view != WINDOW and (options.wanted != Filter() or netns or options.all_drops):
         raise WrongUsage(
             f"this is the recording of a {view}: a filter takes nothing out of what it showed",
             "whydrop replay FILE --findings shows the drops in it one by one, filtered",

@@ -11,7 +11,7 @@ from dropwatch.recording.new_file import WholeFile, is_page, refuse_bad_path
 from dropwatch.recording.start import Start
 from dropwatch.render.screen import Screen
 from dropwatch.run.context import Nobody
-from dropwatch.run.gathered import Gathered
+from dropwatch.run.gathered import GATHERED, TRACED, Gathered
 from dropwatch.run.mode import Mode, Silent
 from dropwatch.run.options import Options
 from dropwatch.run.page import PageListener
@@ -51,25 +51,31 @@ def write_report(
     path: Path, options: Options, netns: tuple[str, ...], to: Path | None, screen: Screen, stop: Stop
 ) -> None:
     """The page of all that fits: also of a damaged recording, before that is raised."""
-    destination = partial(WholeFile, to, OPTION) if to is not None else partial(OnStandardOutput, screen)
-    listener = PageListener(
-        destination,
-        editor_for(options),
-        source=path,
-        made_by=options.asked,
-    )
+    listener = page_listener(path, options, to, screen)
     run = Replay(path, options, netns, silent_mode, Nobody(), stop, listener=listener)
     try:
         with run:
             deque(run, maxlen=0)
     finally:
-        if run.is_over and to is not None:
-            screen.say(f"whydrop: {printable(str(to))}: {listener.headline}\n")
+        if run.is_over:
+            say_headline(listener, to, screen)
+
+
+def page_listener(source: Path, options: Options, to: Path | None, screen: Screen) -> PageListener:
+    """Leaves the page at `to`, or on standard output."""
+    destination = partial(WholeFile, to, OPTION) if to is not None else partial(OnStandardOutput, screen)
+    return PageListener(destination, editor_for(options), source=source, made_by=options.asked)
+
+
+def say_headline(listener: PageListener, to: Path | None, screen: Screen) -> None:
+    """Where the page is, and what it says in one line."""
+    if to is not None:
+        screen.say(f"whydrop: {printable(str(to))}: {listener.headline}\n")
 
 
 def silent_mode(options: Options, start: Start, listener: Listener) -> Mode:
     """Of a replay that shows nothing: `listener` hears all of it."""
-    if options.view in ("summary", "trace", "tree"):
+    if options.view in GATHERED:
         silent = Silent()
-        return Gathered(silent, silent, silent, listener.gathered, traced=options.view != "summary")
+        return Gathered(silent, silent, silent, silent, listener, traced=options.view in TRACED)
     return Mode(Silent())

@@ -148,7 +148,8 @@ def show_replay(
 def _opening(path: Path, start: Start, layout: Layout) -> str:
     began = f"{datetime.fromtimestamp(start.began, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     what = "with other addresses, " if start.anonymized else ""
-    text = f"replaying {path}: recorded {began}, {what}Linux {start.kernel}, whydrop {start.program}"
+    kernel = f"Linux {start.kernel}" if start.kernel else "from the recorder's store"
+    text = f"replaying {path}: recorded {began}, {what}{kernel}, whydrop {start.program}"
     return "".join(f"{line}\n" for line in layout.paragraph(printable(text), "whydrop: ", "  "))
 
 

@@ -16,10 +16,15 @@ def read_as_nobody(stop: Stop, *recordings: Path, write: Path | None = None, opt
 
     Raises WrongUsage where it would replace what is read.
     """
+    hold_all(stop, *recordings, write=write, option=option)
+    give_up()
+
+
+def hold_all(stop: Stop, *recordings: Path, write: Path | None = None, option: str = "--write") -> None:
+    """The same, where there is more to open before root is given up."""
     if is_own_process() and os.geteuid() == 0:
         for path in recordings:
             with stop.waiting():
                 hold(path)
             refuse_same_file(path, write)
         stay_root_for(write, option)
-    give_up()

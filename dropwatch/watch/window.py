@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from dropwatch.errors import WrongUsage
 from dropwatch.run.wanted import values
@@ -10,6 +11,12 @@ USUAL = "1h"
 _CLOCK = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?", re.ASCII)
 _HINT = "for example: 1h, 14:00..14:05, '2026-11-28 14:00..14:05', --since 2h --until 1h"
 _DAY = 86400.0
+_WORDS = re.compile(r"(now|[0-9])[0-9dhmsnowTZ:.+ -]*", re.ASCII)
+
+
+def is_window(word: str) -> bool:
+    """Whether this can only be one: no file has that name."""
+    return _WORDS.fullmatch(word) is not None and not Path(word).exists()
 
 
 def window(words: str, since: str | None, until: str | None, now: float) -> tuple[float, float]:
@@ -36,7 +43,7 @@ def window(words: str, since: str | None, until: str | None, now: float) -> tupl
 
 def _moment(option: str, text: str, now: float, after: float | None = None) -> float:
     """A time of day is the last one that has been, or the first one `after`."""
-    if text == "now":
+    if text in ("now", "0"):
         return now
     try:
         clock = _CLOCK.fullmatch(text)

@@ -39,7 +39,7 @@ class Compared:
 
     file: Annotated[str, "its name"]
     program: Annotated[str, "version of the whydrop that recorded"]
-    kernel: Annotated[str, "the kernel's release"]
+    kernel: Annotated[str, "the kernel's release; empty of a window of the recorder's store"]
     began: Annotated[Time, "when the run began"]
     seconds: Annotated[float | None, "how long it watched; null where that is not known"]
     packets: Annotated[int, "dropped packets that fit"]

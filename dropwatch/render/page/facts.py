@@ -56,11 +56,11 @@ def _facts(report: Report, clock: Clock) -> Iterator[tuple[str, str]]:
     yield "recording", report.source or ""
     yield "began", clock.full(report.began)
     yield "watched for", "not known" if report.seconds is None else duration(report.seconds)
-    yield "kernel", f"Linux {report.kernel} {report.machine}".strip()
+    yield "kernel", f"Linux {report.kernel} {report.machine}".strip() if report.kernel else ""
     yield "whydrop", report.program
     yield "command", f"whydrop {report.asked}" if report.asked else ""
     yield "page made by", f"whydrop {report.made_by}" if report.made_by not in ("", report.asked) else ""
-    yield "command was", "" if report.view == "findings" else report.view
+    yield "command was", "" if report.view in ("findings", "window") else report.view
     yield "packets", "with payload" if report.payload else "headers only, payload blanked"
     yield "addresses", "replaced by others, alike for alike" if report.anonymized else "as they were"
     yield "times", "local time of that host"

@@ -158,13 +158,13 @@ def test_neither_can_a_damaged_one_nor_one_with_other_addresses(diff: Diff, cut:
 
 
 def test_cut_short_it_says_neither(diff: Diff, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = module._read
+    read = module.compared
 
     def interrupted(*words: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return read(*words)
 
-    monkeypatch.setattr(module, "_read", interrupted)
+    monkeypatch.setattr(module, "compared", interrupted)
     assert diff(MIXED, OLDER)[:2] == (130, "")
 
 
