@@ -8,7 +8,8 @@ from dropwatch.model.drop import Finding
 class Died:
     """Packets that the recorder counts as one, or that a person does. Times are seconds since 1970.
 
-    `finding` is one of them in full: the first of its hour. `minutes` are minutes since 1970 with their packets.
+    `finding` is one of them in full: the first of its hour. `minutes` are minutes since 1970 with
+    their packets, or the first of each stretch of them.
     `flows` is how many were told apart, 0: more than are. `mixed`: of its cause, whatever else.
     """
 

@@ -15,7 +15,7 @@ from dropwatch.render.lines.made import time_text
 from dropwatch.render.lines.write import line
 from dropwatch.render.summary.phrases import duration, sparkline
 
-_SPARK = 30
+BARS = 30  # of a row, at most
 _ROOM = " " * 4
 _SURENESS = {"certain": "", "likely": ", probably", "unknown": ""}
 _A_DAY = 86400
@@ -138,7 +138,7 @@ def _flow(row: Died) -> str:
 def _bars(row: Died, found: Window) -> str:
     """The whole window from left to right, a minute or more a bar."""
     begin, end = int(found.since // 60), max(int(found.since // 60) + 1, -int(-found.until // 60))
-    each = -(-(end - begin) // _SPARK)
+    each = -(-(end - begin) // BARS)
     history = [0] * -(-(end - begin) // each)
     blank = -(end - begin) % each  # the last bar ends where the window does
     for minute, packets in row.minutes:

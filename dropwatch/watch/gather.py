@@ -19,35 +19,46 @@ _KILLED_AFTER_SECONDS = 120.0  # without a sign of life; one is given twice a mi
 class _Sort:
     """What the store counts as one, in this window."""
 
-    level: int
     packets: int = 0
     first: float = math.inf
     last: float = 0.0
+    last_minute: int = 0
     minutes: Counter[int] = field(default_factory=Counter)
 
 
-def gather(reader: Reader, source: str, begin: float, end: float, fits: Fits, now: float) -> Window:
-    """In whole minutes, as counts are; a row for each sort."""
+def gather(
+    reader: Reader,
+    source: str,
+    begin: float,
+    end: float,
+    fits: Fits,
+    now: float,
+    stretches: int | None = None,
+) -> Window:
+    """In whole minutes, as counts are; a row for each sort. In so many `stretches`, for who needs no minutes."""
     since, until = math.floor(begin / 60), max(math.floor(begin / 60), math.ceil(end / 60) - 1)
+    each = 1 if stretches is None else -(-(until - since + 1) // stretches)
     sorts: dict[int, _Sort] = {}
-    for count in reader.counts(since, until):
-        sort = sorts.setdefault(count.sort, _Sort(count.level))
+    for count in reader.counts(since, until, each):
+        sort = sorts.setdefault(count.sort, _Sort())
         sort.packets += count.packets
         sort.first, sort.last = min(sort.first, count.first), max(sort.last, count.last)
+        sort.last_minute = max(sort.last_minute, count.last_minute)
         sort.minutes[count.minute] += count.packets
     rows: list[Died] = []
-    undecided = 0
+    levels, undecided = reader.levels(), 0
     for number, sort in sorts.items():
-        finding = reader.finding(number, min(sort.minutes) // 60, max(sort.minutes) // 60)
-        if finding is None:
+        level, last_hour = levels.get(number), sort.last_minute // 60
+        finding = reader.finding(number, min(sort.minutes) // 60, last_hour)
+        if finding is None or level is None:
             raise WhydropError(
                 f"{source} is damaged: a count has no finding", "whydrop watch begins a new one"
             )
-        fit = fits.of(finding, sort.level)
+        fit = fits.of(finding, level)
         if fit is None:
             undecided += sort.packets
         elif fit:
-            rows.append(_died(finding, sort))
+            rows.append(_died(finding, level, sort))
     start, stop = since * 60.0, min((until + 1) * 60.0, max(now, since * 60.0))
     runs = [run for run in reader.runs() if run.seen >= start and run.began <= stop]
     latest = runs[-1] if runs else None
@@ -68,15 +79,15 @@ def gather(reader: Reader, source: str, begin: float, end: float, fits: Fits, no
     )
 
 
-def _died(finding: Finding, sort: _Sort) -> Died:
+def _died(finding: Finding, level: int, sort: _Sort) -> Died:
     return Died(
         finding=finding,
         packets=sort.packets,
         first=sort.first,
         last=sort.last,
         minutes=tuple(sorted(sort.minutes.items())),
-        flows=1 if sort.level == ONE_FLOW else 0,
-        mixed=sort.level == ONE_CAUSE,
+        flows=1 if level == ONE_FLOW else 0,
+        mixed=level == ONE_CAUSE,
     )
 
 

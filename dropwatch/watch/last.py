@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dropwatch.recording.new_file import stay_root_for
-from dropwatch.render.last import WindowView, notes_text
+from dropwatch.render.last import BARS, WindowView, notes_text
 from dropwatch.render.layout import layout_for
 from dropwatch.render.screen import Screen
 from dropwatch.run.options import Options
@@ -17,7 +17,8 @@ def show_last(path: Path, span: Span, options: Options, fits: Fits, screen: Scre
     """Raises WhydropError for a store that cannot be read, and where the file of --write cannot be made."""
     refuse_same_file(path, options.write)
     stay_root_for(options.write)
-    (found,) = read_windows(path, (span,), fits, now)
+    only_text = not options.json and options.write is None
+    (found,) = read_windows(path, (span,), fits, now, BARS if only_text else None)
     layout = layout_for(screen.out, options.no_color, options.color, options.times)
     view = WindowView(layout, json=options.json, verbosity=options.verbosity, most=options.count)
     if options.write is not None:

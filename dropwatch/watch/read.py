@@ -24,11 +24,14 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Packets of a sort in a minute, with the times of the first and the last of them."""
+    """Packets of a sort in some minutes, with the times of the first and the last of them.
+
+    `minute` is the first of these in which there were any, `last_minute` the last.
+    """
 
     sort: int
-    level: int
     minute: int
+    last_minute: int
     packets: int
     first: float
     last: float
@@ -73,13 +76,24 @@ class Reader:
     def close(self) -> None:
         self._database.close()
 
-    def counts(self, since: int, until: int) -> Iterator[Count]:
-        """From one minute to another, that included."""
+    def counts(self, since: int, until: int, each: int) -> Iterator[Count]:
+        """From one minute to another, that included, in stretches of `each`; the last one ends where these do."""
+        if each == 1:
+            rows = (
+                "SELECT sort, minute, minute, packets, first, last FROM minute WHERE minute BETWEEN ? AND ?"
+            )
+            return self._rows(_count, rows, since, until)
+        # A million of rows in a second, which Python does not; extremes are of another type where a value is.
         statement = (
-            "SELECT minute.sort, level, minute, packets, first, last FROM minute "
-            "JOIN sort ON sort.id = minute.sort WHERE minute BETWEEN ? AND ?"
+            "SELECT sort, min(minute), max(minute), sum(packets), min(first), max(last), "
+            "max(packets), max(first), min(last) FROM minute WHERE minute BETWEEN ? AND ? "
+            "GROUP BY sort, (? - minute) / ?"
         )
-        return self._rows(_count, statement, since, until)
+        return self._rows(_counts, statement, since, until, until, each)
+
+    def levels(self) -> dict[int, int]:
+        """What each sort is: see schema.py."""
+        return dict(self._rows(_level, "SELECT id, level FROM sort"))
 
     def finding(self, sort: int, since: int, until: int) -> Finding | None:
         """The first of the latest of these hours, both included, in which there is one."""
@@ -153,9 +167,30 @@ def _damaged(path: Path, error: Exception) -> WhydropError:
 
 
 def _count(
-    sort: object, level: object, minute: object, packets: object, first: object, last: object
+    sort: object, minute: object, last_minute: object, packets: object, first: object, last: object
 ) -> Count:
-    return Count(_whole(sort), _whole(level), _whole(minute), _whole(packets), _time(first), _time(last))
+    whole = _whole(sort), _whole(minute), _whole(last_minute), _whole(packets)
+    return Count(*whole, _time(first), _time(last))
+
+
+def _counts(
+    sort: object,
+    minute: object,
+    last_minute: object,
+    packets: object,
+    first: object,
+    last: object,
+    most: object,
+    *times: object,
+) -> Count:
+    _whole(most)
+    for time in times:
+        _time(time)
+    return _count(sort, minute, last_minute, packets, first, last)
+
+
+def _level(sort: object, level: object) -> tuple[int, int]:
+    return _whole(sort), _whole(level)
 
 
 def _run(

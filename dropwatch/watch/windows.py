@@ -23,11 +23,16 @@ from dropwatch.watch.read import Reader
 Span = tuple[float, float]
 
 
-def read_windows(path: Path, spans: Sequence[Span], fits: Fits, now: float) -> list[Window]:
-    """What the store has of each. Gives up root. Raises WhydropError for a store that cannot be read."""
+def read_windows(
+    path: Path, spans: Sequence[Span], fits: Fits, now: float, stretches: int | None = None
+) -> list[Window]:
+    """What the store has of each, by minute or in so many stretches. Gives up root.
+
+    Raises WhydropError for a store that cannot be read.
+    """
     reader = _open_as_nobody(path)
     try:
-        return [gather(reader, str(path), begin, end, fits, now) for begin, end in spans]
+        return [gather(reader, str(path), begin, end, fits, now, stretches) for begin, end in spans]
     finally:
         reader.close()
 
