@@ -12,7 +12,7 @@ ROUNDS ?= 3
 MINUTES ?= 30
 CLOCK ?=
 
-# strongSwan is for the guests, of Prometheus the tests want promtool: their services are masked, so that installing them starts no daemon here.
+# strongSwan is for the guests, Prometheus and VictoriaMetrics are started by the tests: their services are masked, so that installing them starts no daemon here.
 # bcc is the distribution's (PyPI's package of that name is something else), so is the Python that it is built for.
 PACKAGES := arptables bpftool busybox-static charon-systemd clang-format conntrack ebtables ethtool gcc iproute2 iptables iputils-arping iputils-ping \
             ipvsadm jq kmod libc6-dev lsof nftables procps python3-bpfcc python3-venv qemu-system-x86 strongswan-swanctl systemd sysstat tcpdump traceroute tshark \
@@ -51,6 +51,8 @@ packages:
 	        test ! -d /run/systemd/system || systemctl mask --quiet strongswan.service;; esac; \
 	    case "$$missing" in *prometheus*) \
 	        test ! -d /run/systemd/system || systemctl mask --quiet prometheus.service;; esac; \
+	    case "$$missing" in *victoria-metrics*) \
+	        test ! -d /run/systemd/system || systemctl mask --quiet victoria-metrics.service;; esac; \
 	    apt-get update -q=2; DEBIAN_FRONTEND=noninteractive \
 	        apt-get install -q=2 -y --no-install-recommends $$missing >/dev/null; \
 	fi
@@ -63,8 +65,8 @@ packages:
 
 setup: packages .venv/.ready
 
-# A browser that the page of `whydrop report` is looked at with (300 MB), promtool (100 MB), shells that complete, what shows a manual page: wanted here only.
-test: PACKAGES += chromium fish groff-base mandoc prometheus zsh
+# A browser that the page of `whydrop report` is looked at with (300 MB), what scrapes the recorder (200 MB), shells that complete, what shows a manual page: wanted here only.
+test: PACKAGES += chromium fish groff-base mandoc prometheus victoria-metrics zsh
 test: setup lint
 	@$(PYTHON) -m compileall -q dropwatch tests  # not in the guests, where it would take long
 	@KERNELS='$(KERNELS)' $(PYTHON) -m pytest $(ARGS)
