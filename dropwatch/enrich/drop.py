@@ -56,7 +56,8 @@ class Enricher:
 
     def _process(self, event: Event, holder: Process | None) -> Process | None:
         """Who holds its socket, and where that was made, as far as the one or the other is known."""
-        return placed(holder, self._answers.host.cgroup(event.cgroup) if event.cgroup else None)
+        host = self._answers.host
+        return placed(holder, host.cgroup(event.cgroup) if event.cgroup else None, host.pod)
 
     def _iface(self, event: Event) -> Interface | None:
         """In TCP a packet has lost its device, and the index is all that the probe could read."""

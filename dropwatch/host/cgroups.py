@@ -4,10 +4,11 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
+from dropwatch.host.pods import Pod
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Process
 from dropwatch.model.pattern import pattern
@@ -108,13 +109,20 @@ def workload(path: str) -> Workload:
     return Workload(unit, container, pod)
 
 
-def placed(holder: Process | None, path: str | None) -> Process | None:
-    """Who holds a socket, with what the cgroup of this path says of it; None where neither is known."""
+def placed(
+    holder: Process | None, path: str | None, pod_of: Callable[[str], Pod | None] = lambda uid: None
+) -> Process | None:
+    """Who holds a socket, with what the cgroup of this path says of it; None where neither is known.
+
+    `pod_of` is asked for the name of a pod.
+    """
     made_in = workload(path) if path is not None else Workload()
     if holder is None and made_in == Workload():
         return None
     pid, comm = (holder.pid, holder.comm) if holder is not None else (None, None)
-    return Process(pid, comm, made_in.unit, made_in.container, made_in.pod)
+    pod = pod_of(made_in.pod) if made_in.pod is not None else None
+    names = (pod.name, pod.namespace) if pod is not None else (None, None)
+    return Process(pid, comm, made_in.unit, made_in.container, made_in.pod, *names)
 
 
 def _mounted() -> bytes | None:

@@ -28,6 +28,7 @@ from dropwatch.host.neighbours import read_holders as read_neighbour_holders
 from dropwatch.host.netfilter.questions import NetfilterQuestions
 from dropwatch.host.netns.netns import own_inode
 from dropwatch.host.ping_sockets import read_ping_sockets
+from dropwatch.host.pods import Pod, Pods
 from dropwatch.host.ports import Port, read_port
 from dropwatch.host.question import lasting_question, question
 from dropwatch.host.route import Route, read_route, read_route_of_send, read_route_programs
@@ -200,6 +201,11 @@ class Host(BpfQuestions, IpsecQuestions, NetfilterQuestions, RouterQuestions, Tc
             self._cgroups[number] = read_path(number)
         return self._cgroups[number]
 
+    @lasting_question
+    def pod(self, uid: str) -> Pod | None:
+        """What Kubernetes calls the pod of this uid, which no other ever has; None: it is not of this node."""
+        return self._pods.find(uid)
+
     @question("routes")
     def route_back(self, inode: int, address: Address, mark: int) -> Route:
         """Where the route to the source of a packet leads. A mark of 0 is none."""
@@ -275,6 +281,10 @@ class Host(BpfQuestions, IpsecQuestions, NetfilterQuestions, RouterQuestions, Tc
     def connections_at(self, inode: int, port: int, peer_port: int, came_in: int) -> PortSockets:
         """Which TCP sockets are connected with these two ports, for a segment of the interface `came_in`."""
         return self._sockets.connections(inode, port, peer_port, came_in, self._began(inode))
+
+    @cached_property
+    def _pods(self) -> Pods:
+        return Pods()
 
     @cached_property
     def _cgroups(self) -> dict[int, str | None]:

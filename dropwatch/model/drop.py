@@ -170,7 +170,8 @@ class Where:
 @dataclass(frozen=True, slots=True)
 class Process:
     """`unit` is systemd's, `container` an id or a name, `pod` the uid of Kubernetes: those of the cgroup in which its
-    socket was made, None where that is not one. Of a packet's socket that may be all that is known.
+    socket was made, None where that is not one. Of a packet's socket that may be all that is known. `pod_name` and
+    `pod_namespace` are what Kubernetes calls that pod.
     """
 
     pid: int | None
@@ -178,6 +179,8 @@ class Process:
     unit: str | None = None
     container: str | None = None
     pod: str | None = None
+    pod_name: str | None = None
+    pod_namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

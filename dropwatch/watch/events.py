@@ -133,6 +133,8 @@ def facts(notice: Notice) -> Facts:
         "unit": owner and owner.unit,
         "container": owner and owner.container,
         "pod": owner and owner.pod,
+        "pod_name": owner and owner.pod_name,
+        "pod_namespace": owner and owner.pod_namespace,
         "fix": fix and ": ".join(part for part in fix_parts(fix) if part),
     }
     found: Facts = {

@@ -152,6 +152,8 @@ def _object(finding: Finding) -> Pair:
 def _owner(process: Process | None) -> Pair:
     """The widest thing that has a name of its own: all that a service starts is the service."""
     if process is not None:
+        if process.pod_name is not None:
+            return "pod", _label(f"{process.pod_namespace}/{process.pod_name}")
         for kind in ("container", "unit", "comm"):
             name = getattr(process, kind)
             if name:

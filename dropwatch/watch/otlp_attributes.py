@@ -14,6 +14,8 @@ _CONVENTIONS = {
     "dport": "destination.port",
     "interface": "network.interface.name",
     "pid": "process.pid",
+    "pod_name": "k8s.pod.name",
+    "pod_namespace": "k8s.namespace.name",
 }
 _OWN = {
     "cause": "cause.id",

@@ -21,17 +21,17 @@ OWN_FILE = Path("/proc/thread-self/ns/net")
 _PROC = Path("/proc")
 
 
-def _names_dir() -> Path:
-    """Where ip(8) keeps names: the host's, also for a container or a service, which has mounts of its own."""
-    own, host = Path("/run"), _PROC / "1/root/run"
+def of_host(directory: Path) -> Path:
+    """The host's, also for a container or a service, which has mounts of its own."""
+    host = _PROC / "1/root" / directory.relative_to("/")
     try:
         is_elsewhere = (_PROC / "1/ns/mnt").stat().st_ino != (_PROC / "self/ns/mnt").stat().st_ino
-        return (host if is_elsewhere and host.is_dir() else own) / "netns"
+        return host if is_elsewhere and host.is_dir() else directory
     except OSError:  # it may not look there
-        return own / "netns"
+        return directory
 
 
-NAMES_DIR = _names_dir()
+NAMES_DIR = of_host(Path("/run")) / "netns"  # where ip(8) keeps names
 _SHARE, _SAVED_S = 0.1, 1.0
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 30.0
 _REMEMBERED = 4096

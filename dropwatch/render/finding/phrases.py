@@ -79,7 +79,8 @@ def netns(drop: Drop, own_netns: int | None) -> str:
 def process(known: Process) -> str:
     """`nginx (pid 812), unit nginx.service`; `container 3f...` where only the cgroup of its socket is known."""
     words = [f"{known.comm} (pid {known.pid})"] if known.pid is not None else []
-    for name, value in (("unit", known.unit), ("container", known.container), ("pod", known.pod)):
+    named = None if known.pod_name is None else f"{known.pod_namespace}/{known.pod_name}"
+    for name, value in (("unit", known.unit), ("container", known.container), ("pod", named or known.pod)):
         if value is not None:
             words.append(f"{name} {value}")
     return ", ".join(words)

@@ -63,4 +63,12 @@ def cause(cause_id: str, title: str, confidence: model.Confidence) -> Cause:
 def process(known: model.Process | None) -> Process | None:
     if known is None:
         return None
-    return Process(pid=known.pid, comm=known.comm, unit=known.unit, container=known.container, pod=known.pod)
+    return Process(
+        pid=known.pid,
+        comm=known.comm,
+        unit=known.unit,
+        container=known.container,
+        pod=known.pod,
+        pod_name=known.pod_name,
+        pod_namespace=known.pod_namespace,
+    )

@@ -76,6 +76,10 @@ class Process:
     unit: Annotated[str | None, "of systemd: by the cgroup in which the socket was made, as the next two"]
     container: Annotated[str | None, "its id, or its name with LXC and systemd-nspawn"]
     pod: Annotated[str | None, "the uid of the Kubernetes pod, or the id of Podman's"]
+    pod_name: Annotated[
+        str | None, "what Kubernetes calls it, where its directory of logs is on this host"
+    ] = None
+    pod_namespace: Annotated[str | None, "the namespace of Kubernetes that it is in"] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

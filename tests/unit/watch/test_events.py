@@ -142,7 +142,10 @@ def test_what_is_not_known_is_left_out(find: Find) -> None:
 def test_attributes_have_the_names_of_the_conventions_and_each_its_own(find: Find) -> None:
     seen = (Evidence("packet", "spi 1"),)
     finding = find(
-        culprit=RULE, owner=Process(7, "dig", "a.service", "c", "p"), evidence=seen, fix=(Fix("a", "b"),)
+        culprit=RULE,
+        owner=Process(7, "dig", "a.service", "c", "p", "n", "s"),
+        evidence=seen,
+        fix=(Fix("a", "b"),),
     )
     known = facts(Notice(finding, 5, ONE_FLOW, NOON))
     named = attributes(known)
@@ -156,6 +159,8 @@ def test_attributes_have_the_names_of_the_conventions_and_each_its_own(find: Fin
         "destination.address",
         "destination.port",
         "process.pid",
+        "k8s.pod.name",
+        "k8s.namespace.name",
     }
     assert (named["network.type"], named["destination.port"], named["whydrop.count"]) == ("ipv4", 5000, 5)
     assert named["whydrop.evidence"] == ["packet: spi 1"]

@@ -200,3 +200,12 @@ def test_a_container_is_told_before_a_unit_and_a_unit_before_a_name(metrics: Met
     metrics.add(find(owner=Process(1, None)))
     for kind, name in (("container", "web"), ("unit", "web.scope"), ("comm", "nginx"), ("none", "none")):
         assert value(metrics, "whydrop_owner_drops_total", kind=kind, owner=name) == 1
+
+
+def test_a_pod_is_counted_by_its_name(metrics: Metrics, find: Find) -> None:
+    """The id of a container says nothing to anybody, and changes with each restart."""
+    process = Process(812, "cart", None, "0123456789abcdef" * 4, "0b5e8f3c", "cart-0", "shop")
+    metrics.add(find(count=5, owner=process))
+    metrics.add(find(count=3, owner=replace(process, container="f" * 64)))
+    found = value(metrics, "whydrop_owner_drops_total", kind="pod", owner="shop/cart-0")
+    assert found == 8

@@ -130,13 +130,13 @@ def test_names_are_the_hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     """In a container that sees the host's processes, or in a service with mounts of its own."""
     monkeypatch.setattr(files, "_PROC", tmp_path)
     own, host = Path("/run/netns"), tmp_path / "1/root/run/netns"
-    assert files._names_dir() == own
+    assert files.of_host(Path("/run")) / "netns" == own
     for process in ("1", "self"):
         (tmp_path / process / "ns").mkdir(parents=True)
         (tmp_path / process / "ns/mnt").touch()
-    assert files._names_dir() == own, "it may not look into the other one"
+    assert files.of_host(Path("/run")) / "netns" == own, "it may not look into the other one"
     host.parent.mkdir(parents=True)
-    assert files._names_dir() == host
+    assert files.of_host(Path("/run")) / "netns" == host
     (tmp_path / "self/ns/mnt").unlink()
     (tmp_path / "self/ns/mnt").hardlink_to(tmp_path / "1/ns/mnt")
-    assert files._names_dir() == own
+    assert files.of_host(Path("/run")) / "netns" == own
