@@ -138,6 +138,7 @@ class Live(Run):
             self._command,
             listener=self._listener,
             due=self._stages.due,
+            patience_ms=self._mode.patience_ms,
         )
         yield from watch.run(self._ready, self._settle)
         last = self._again(time.monotonic()) + self._mode.finish()

@@ -9,10 +9,10 @@ from typing import Protocol
 from dropwatch.model.drop import Event, Finding
 from dropwatch.recording.listener import Listener
 from dropwatch.run.command import Command
+from dropwatch.run.mode import PATIENCE_MS
 from dropwatch.run.options import Options
 from dropwatch.run.stop import Stop
 
-_POLL_MS = 100
 _SHOW_EVERY_SECONDS = 0.05  # of judging: nobody waits longer to see a finding, or for a stop
 _LINGER_SECONDS = 1.0
 
@@ -59,8 +59,11 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
         listener: Listener | None = None,
         due: Callable[[int | None], Iterable[Finding]] = lambda now_ns: (),
+        patience_ms: int = PATIENCE_MS,
     ) -> None:
-        """`due` gives findings that waited for others, by the events' clock; None: all."""
+        """`due` gives findings that waited for others, by the events' clock; None: all. `patience_ms` is how long the
+        source is waited for: nothing that is due is told meanwhile.
+        """
         self._source = source
         self._judge = judge
         self._shown = shown
@@ -71,6 +74,7 @@ class Watch:
         self._clock = clock
         self._listener = listener or Listener()
         self._due = due
+        self._patience = patience_ms
         self._end = float("inf")
         self._linger_until: float | None = None
         self._pending: deque[Event] = deque()
@@ -206,4 +210,4 @@ class Watch:
 
     def _patience_ms(self) -> int:
         left = (self._end - self._clock()) * 1000
-        return max(0, min(_POLL_MS, int(left) + 1)) if left < _POLL_MS else _POLL_MS
+        return max(0, min(self._patience, int(left) + 1)) if left < self._patience else self._patience

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dropwatch.probe.attach_trace import Follow
 
 
+PATIENCE_MS = 100
 FIRST_OF_A_SORT = 100  # equal drops that are told one by one, in a second on a CPU
 
 
@@ -47,6 +48,7 @@ class Mode:
     shows_findings: ClassVar[bool] = True  # by themselves
     judges_all: ClassVar[bool] = False  # what is known to be harmless is a finding as well
     counts_in_kernel: ClassVar[bool] = False  # the probes count, and only some drops come as Events
+    patience_ms: ClassVar[int] = PATIENCE_MS  # how long the next drop is waited for, and so what is due
     follow: "Follow | None" = None  # what the probes are to follow on its way
 
     def __init__(self, renderer: Renderer, first_of_a_sort: int = 0) -> None:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from dropwatch import __version__
 from dropwatch.host.netns.netns import own_inode
@@ -66,6 +67,8 @@ class Keeping:
 
 class Recording(Mode):
     """Plain findings, for the store. `so_far` is what the run has counted, once it has begun."""
+
+    patience_ms: ClassVar[int] = 500  # nobody looks on, and each turn of the loop costs, for weeks
 
     def __init__(self, store: Store, measure: Measure, teller: Teller, so_far: Callable[[], Totals]) -> None:
         super().__init__(Keeping(store, measure, teller), first_of_a_sort=1)  # the others only count

@@ -180,6 +180,15 @@ def test_the_duration_begins_when_it_is_ready(clock: Clock, lines: Lines) -> Non
     assert clock.now == pytest.approx(100.5, abs=0.002)
 
 
+def test_who_has_time_waits_longer_for_a_drop_but_not_for_the_end(clock: Clock, lines: Lines) -> None:
+    ring = Ring(clock, [])
+    options = Options(duration=1.25)
+    patient = Watch(ring, lambda event: event, lines, lines, options, Stop(), None, clock, patience_ms=500)  # type: ignore[arg-type, return-value]
+    list(patient.run(lambda: None))
+    assert [wait for wait in ring.waits if wait] == [500, 500, 251]
+    assert clock.now == pytest.approx(1.25, abs=0.002)
+
+
 def test_it_is_ready_after_the_first_read_and_before_the_first_finding_is_shown(
     clock: Clock, lines: Lines
 ) -> None:
