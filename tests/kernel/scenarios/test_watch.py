@@ -18,11 +18,11 @@ REFUSED, CLOSED = 7600, 7601
 
 
 @contextmanager
-def recorder(store: Path, tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+def recorder(store: Path, tmp_path: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
     """Ready when the block begins."""
     ready = tmp_path / "ready"
     ready.unlink(missing_ok=True)
-    words = [str(WHYDROP), "watch", "--store", str(store), "--ready-file", str(ready)]
+    words = [str(WHYDROP), "watch", "--store", str(store), "--ready-file", str(ready), *options]
     with (
         (tmp_path / "stderr").open("a") as stderr,
         subprocess.Popen(words, stderr=stderr, text=True) as process,
