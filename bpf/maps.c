@@ -42,8 +42,6 @@ inline_always u64 this_cpu_offset(void)
 	return wanted && wanted->per_cpu_value && address ? address - wanted->per_cpu_value : 0;
 }
 
-#define THREAD_BYTES 16384 /* THREAD_SIZE of x86 and arm64 */
-
 /* Some kernels cannot look through the return of a probed function: the stack ends there, and does not tell whose code
  * it was. Softirqs have a stack of their own, and so have the threads of the kernel, which have no memory (mm). */
 inline_always int is_on_task_stack(u64 sp, union scratch *scratch)

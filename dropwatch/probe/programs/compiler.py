@@ -41,13 +41,21 @@ _OPAQUE_CALL = "-DOPAQUE_CALL(number,argument)=(((u64 (*)(void *))number)(argume
 _MAP_INFO = struct.Struct("=IIIIII")
 # Nothing of the caller's, as root: clang and bcc have variables of their own.
 _ENVIRONMENT = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
+# Those that a release is compiled for, by their names for uname(2) and bcc. They differ in the registers of a kprobe.
+MACHINES = {"x86_64": "x86", "aarch64": "arm64"}
 _MOST_SECONDS = 900  # an emulated host takes a minute
 
 
 def compile_here(
-    texts: Sequence[Text], *, flags: Sequence[str] = (), placeholders: int = PLACEHOLDERS
+    texts: Sequence[Text],
+    *,
+    flags: Sequence[str] = (),
+    placeholders: int = PLACEHOLDERS,
+    machine: str | None = None,
 ) -> dict[str, Compiled]:
-    """By mode. `flags` are the compiler's. Raises CannotRunHere when there is no bcc, or it does not take the text."""
+    """By mode. `flags` are the compiler's, `machine` is one of MACHINES; None: this one. Raises CannotRunHere when
+    there is no bcc, or it does not take the text.
+    """
     found = find_bcc()
     if found.problem is not None:
         raise CannotRunHere(found.problem, found.todo or "run whydrop check")
@@ -69,7 +77,7 @@ def compile_here(
             input=json.dumps(request).encode(),
             capture_output=True,
             check=False,
-            env=_ENVIRONMENT,
+            env=_ENVIRONMENT if machine is None else {**_ENVIRONMENT, "ARCH": MACHINES[machine]},
             timeout=_MOST_SECONDS,
         )
     except subprocess.TimeoutExpired as error:

@@ -1,5 +1,6 @@
 """The numbers that the programs need of the running kernel, from its BTF, and the families that it has room for."""
 
+import resource
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from dropwatch.probe.programs.text import (
     IPVS_PROPERTY,
     REASONS,
     SOCK_ADDR_NAMES,
+    THREAD_BYTES,
     TRACEPOINT_NAMES,
     VLAN_PRESENT,
     Mode,
@@ -28,6 +30,7 @@ from dropwatch.resources import resource_dir
 
 _ENUMS = ("netdev_state_t", "skb_ext_id", "tcp_tw_status", "sk_pacing")
 _READ_OF_SK_BUFF = 256  # bytes, twice SKB_HALF of bpf/read.h
+_LEAST_THREAD_BYTES = 16384  # THREAD_SIZE of x86 and arm64, where pages are not larger
 RING_BYTES, TRACE_RING_BYTES = 8 << 20, 32 << 20
 _XT_CHUNKS_PER_CPU = 64  # chunks of 512 entries of legacy tables, 2 KiB each
 
@@ -84,6 +87,7 @@ def build(
     numbers |= {name: reasons.get(reason, 0) for name, reason in REASONS.items()}
     numbers[VLAN_PRESENT] = _value("BIT", ("sk_buff", "vlan_present")) or 0  # kernels before 6.2
     numbers[IPVS_PROPERTY] = _value("BIT", ("sk_buff", "ipvs_property")) or 0  # kernels with IPVS
+    numbers[THREAD_BYTES] = max(_LEAST_THREAD_BYTES, resource.getpagesize())
     entries = {
         "events": TRACE_RING_BYTES if mode == "trace" else RING_BYTES,
         "xt_chunks": _XT_CHUNKS_PER_CPU * possible_cpus(),

@@ -1,6 +1,6 @@
-"""What a release carries: the programs of all modes, compiled once for every kernel of one machine architecture.
+"""What a release carries: the programs of all modes, compiled once for every kernel of a machine architecture.
 
-python -m dropwatch.probe.programs.release      writes bpf/programs.MACHINE (`make programs`)
+python -m dropwatch.probe.programs.release      writes bpf/programs.MACHINE of each (`make programs`)
 """
 
 import platform
@@ -19,16 +19,16 @@ from dropwatch.probe.programs.compiled import (
     set_immediate,
     unpack,
 )
-from dropwatch.probe.programs.compiler import compile_here
+from dropwatch.probe.programs.compiler import MACHINES, compile_here
 from dropwatch.probe.programs.text import MODES, Text, join
 from dropwatch.resources import resource_dir
 
 _OTHER_PLACEHOLDERS = 0x3C3C0000  # for the proof
 
 
-def carried(text: Text) -> Compiled | None:
-    """The programs of this text for this machine; None when the release has none, or they were made of another text."""
-    found = _carried(_path(text.directory), text.mode)
+def carried(text: Text, machine: str | None = None) -> Compiled | None:
+    """The programs of this text, for this machine or that one; None when the release has none, or of another text."""
+    found = _carried(_path(text.directory, machine or platform.machine()), text.mode)
     return found if found is not None and found.digest == text.digest else None
 
 
@@ -50,11 +50,11 @@ def _compiled_here(text: Text) -> Compiled:
     return compile_here([text])[text.mode]
 
 
-def compile_all() -> dict[str, Compiled]:
+def compile_all(machine: str) -> dict[str, Compiled]:
     """By mode, and proven: compiled once more with other placeholders, only these differ. Raises WhydropError."""
     texts = [join(FAMILIES, mode) for mode in MODES]
-    made = compile_here(texts)
-    again = compile_here(texts, placeholders=_OTHER_PLACEHOLDERS)
+    made = compile_here(texts, machine=machine)
+    again = compile_here(texts, placeholders=_OTHER_PLACEHOLDERS, machine=machine)
     for mode, compiled in made.items():
         for name, code in compiled.programs.items():
             if _moved(code, compiled.names) != again[mode].programs[name]:
@@ -73,16 +73,17 @@ def _moved(code: bytes, names: tuple[str, ...]) -> bytes:
     return bytes(moved)
 
 
-def _path(directory: Path) -> Path:
-    return directory / f"programs.{platform.machine()}"
+def _path(directory: Path, machine: str) -> Path:
+    return directory / f"programs.{machine}"
 
 
 def main() -> None:
-    try:
-        made = compile_all()
-    except WhydropError as error:
-        raise SystemExit(f"{error.message}\n{error.hint}") from error
-    _path(resource_dir("bpf")).write_bytes(pack(made))
+    for machine in MACHINES:
+        try:
+            made = compile_all(machine)
+        except WhydropError as error:
+            raise SystemExit(f"{machine}: {error.message}\n{error.hint}") from error
+        _path(resource_dir("bpf"), machine).write_bytes(pack(made))
 
 
 if __name__ == "__main__":

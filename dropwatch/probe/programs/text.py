@@ -21,6 +21,7 @@ MODES: tuple[Mode, ...] = ("findings", "summary", "trace")
 NAMES = pattern(r"\b(OFF|BIT|SIZE|ENUM)_(\w+)\b")
 VLAN_PRESENT = "VLAN_PRESENT_BIT"
 IPVS_PROPERTY = "IPVS_PROPERTY_BIT"
+THREAD_BYTES = "THREAD_BYTES"
 # Drop reasons, 0 where the kernel has none of that name.
 REASONS = {
     "REASON_RCVBUF": "SKB_DROP_REASON_SOCKET_RCVBUFF",
@@ -121,6 +122,7 @@ def join(families: tuple[Family, ...], mode: Mode, directory: Path | None = None
         *SOCK_ADDR_NAMES,
         VLAN_PRESENT,
         IPVS_PROPERTY,
+        THREAD_BYTES,
         *REASONS,
         CALL,
         BPF_LOOP,

@@ -15,7 +15,7 @@ from dropwatch.probe import attach_drop, resent
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.programs import release
 from dropwatch.probe.programs.compiled import PLACEHOLDERS, Compiled, immediate, pack, placeholders
-from dropwatch.probe.programs.compiler import compile_here
+from dropwatch.probe.programs.compiler import MACHINES, compile_here
 from dropwatch.probe.programs.text import MODES, Mode, join
 from dropwatch.resources import resource_dir
 
@@ -48,10 +48,11 @@ LONGEST = 5450  # instructions: kernels with a ring buffer take a million, but w
 LEFT = {"findings": 56, "summary": 48, "trace": 64}
 
 
+@pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("mode", MODES)
-def test_the_release_carries_programs_that_every_kernel_can_take(mode: Mode) -> None:
+def test_the_release_carries_programs_that_every_kernel_can_take(mode: Mode, machine: str) -> None:
     """Made of the text of today (`make programs`), short enough, and every one that is attached."""
-    carried = release.carried(join(FAMILIES, mode))
+    carried = release.carried(join(FAMILIES, mode), machine)
     assert carried is not None, "bpf/ or a name has changed: make programs"
     hooks = {name for family in FAMILIES for hook in family.hooks for name in hook.programs}
     calls = {call.program for family in FAMILIES for call in family.tail_calls}
@@ -130,16 +131,17 @@ def bcc() -> None:
         pytest.skip("feature root: bcc makes the maps while it compiles")
 
 
+@pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.usefixtures("bcc")
-def test_what_the_release_carries_is_what_the_compiler_makes_of_the_text() -> None:
+def test_what_the_release_carries_is_what_the_compiler_makes_of_the_text(machine: str) -> None:
     """Byte for byte with the compiler of the release (Debian 12); and nothing but the placeholders depends on them."""
     if platform.freedesktop_os_release().get("VERSION_CODENAME") != "bookworm":
         pytest.skip(
             "feature bookworm: the release is made with Debian 12's compiler, and this is another one"
         )
-    made = release.compile_all()
+    made = release.compile_all(machine)
     for mode in MODES:
-        assert made[mode] == release.carried(join(FAMILIES, mode)), mode
+        assert made[mode] == release.carried(join(FAMILIES, mode), machine), mode
 
 
 STRICT = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-sign-compare")
@@ -155,7 +157,8 @@ def test_the_text_compiles_without_a_warning() -> None:
 def test_a_number_that_the_compiler_folds_is_found(folded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the programs differ by more than their placeholders."""
 
-    def compiled(_: object, *, placeholders: int = PLACEHOLDERS) -> dict[str, Compiled]:
+    def compiled(_: object, *, machine: str, placeholders: int = PLACEHOLDERS) -> dict[str, Compiled]:
+        assert machine == "aarch64"
         numbers = (placeholders + 1, placeholders // 2 if folded else 7)
         code = b"".join(struct.pack("=BBhi", BPF_MOVE_IMMEDIATE, 0, 0, number) for number in numbers)
         return {"findings": Compiled("digest", ("X", "Y"), (), {"on_spoilt": code})}
@@ -163,9 +166,9 @@ def test_a_number_that_the_compiler_folds_is_found(folded: bool, monkeypatch: py
     monkeypatch.setattr(release, "compile_here", compiled)
     if folded:
         with pytest.raises(WhydropError, match=r"on_spoilt \(findings\) has another shape"):
-            release.compile_all()
+            release.compile_all("aarch64")
     else:
-        assert release.compile_all() == compiled(None)
+        assert release.compile_all("aarch64") == compiled(None, machine="aarch64")
 
 
 @pytest.mark.usefixtures("bcc")
@@ -188,6 +191,6 @@ def test_the_same_text_elsewhere_is(bpf: Path) -> None:
 
 @pytest.mark.parametrize("spoilt", [b"", b"nonsense", pack({})])
 def test_a_file_that_is_damaged_is_as_good_as_none(spoilt: bytes, bpf: Path) -> None:
-    (carried,) = bpf.glob("programs.*")
-    carried.write_bytes(spoilt)
+    for carried in bpf.glob("programs.*"):
+        carried.write_bytes(spoilt)
     assert release.carried(join(FAMILIES, "findings", bpf)) is None
