@@ -20,6 +20,7 @@ _PATH = Path("/proc/kallsyms")
 _MODULES = Path("/proc/modules")
 _MODULE_LINE = pattern(rb"^([0-9a-f]+) ([a-zA-Z]) (\S+)\t\[(\S+)\]$", re.MULTILINE)
 _CORE_FUNCTION = pattern(rb"([0-9a-f]+) [tTwW] (\S+)\n")
+_MAPPING = b"$"[0]  # $x, $d: where arm64's code and data begin, no name of anything
 _NAMES = slice(2, None, 3)  # of the words of lines: 16 digits, the kind, the name
 _PART = 1 << 18  # bytes
 _CODE = frozenset(b"tTwW")
@@ -57,7 +58,7 @@ class Kallsyms:
         found = [
             (int(address, 16), name, module)
             for address, kind, name, module in _MODULE_LINE.findall(text, split)
-            if kind[0] in _CODE
+            if kind[0] in _CODE and name[0] != _MAPPING
         ]
         found.sort(key=lambda symbol: symbol[0])  # stable: aliases stay in the order of the file
         self._module_symbols = found
@@ -228,7 +229,7 @@ class Kallsyms:
             value = int(address, 16)
             if best is not None and value != best[0]:
                 break
-            if kind[0] in _CODE:
+            if kind[0] in _CODE and name[0] != _MAPPING:
                 best = (value, foreign(name), None)
             position = start
         return best

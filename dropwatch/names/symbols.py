@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 # Where a softirq begins: what lies further out on the stack is whoever was interrupted.
 SOFTIRQ = frozenset(
-    {"__do_softirq", "handle_softirqs", "__softirqentry_text_start", "run_ksoftirqd", "do_softirq_own_stack"}
+    {
+        *("__do_softirq", "handle_softirqs", "__softirqentry_text_start", "run_ksoftirqd"),
+        *("do_softirq_own_stack", "____do_softirq", "call_on_irq_stack"),  # the last two are arm64's
+    }
 )
 # What compilers hang on a function's name when they clone, split or specialise it: gcc .isra.0 .part.0
 # .constprop.0 .cold, clang .llvm.<hash>. It says nothing about what the function does.

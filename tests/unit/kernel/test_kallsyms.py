@@ -160,6 +160,16 @@ def test_aliases_give_the_first_listed(files: Files) -> None:
     assert files.open().frame(TEXT + 0x1F) == Frame("first_alias", 0xF, None, TEXT + 0x1F)
 
 
+def test_marks_of_the_assembler_are_no_names(files: Files) -> None:
+    """arm64's modules list where code and data begin: $x and $d, at a function's address or in the middle of it."""
+    marks = [Symbol(MODULES, "t", "$x", "esp4"), Symbol(MODULES + 0x80, "t", "$x.17", "esp4")]
+    core = [Symbol(TEXT, "T", "_stext"), Symbol(TEXT, "t", "$x"), Symbol(TEXT + 0x10, "T", "_etext")]
+    files.write([*core, *marks, Symbol(MODULES, "t", "esp_input", "esp4")], {"esp4": (MODULES, 0x1000)})
+    assert files.open().frame(MODULES + 0x90).function == "esp_input"
+    assert files.open().frame(MODULES + 0x90).offset == 0x90
+    assert files.open().frame(TEXT + 4).function == "_stext"
+
+
 def test_data_does_not_cover_code(files: Files) -> None:
     files.write(SMALL, {})
     assert files.open().frame(TEXT + 0x25) == Frame("first_alias", 0x15, None, TEXT + 0x25)
