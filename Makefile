@@ -1,7 +1,9 @@
 # make setup | test | demo | bench | growth | soak | recordings | screens | shell | run | docs | site | programs | dist | deb | image | userlands | lint: see README.md and CONTRIBUTING.md. Made for Debian 12, as root.
 
-# What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), with what further words for pytest.
+# What `make test` runs on (labels of tests/kernel/matrix.toml, all when empty), on which processor (amd64 when empty; of
+# another one a few scenarios run anyway), with what further words for pytest.
 KERNELS ?=
+ARCH ?=
 ARGS ?=
 # Where `make bench`, `make soak`, `make shell` and `make run` go.
 KERNEL ?= 6.1
@@ -17,6 +19,8 @@ CLOCK ?=
 PACKAGES := arptables bpftool busybox-static charon-systemd clang-format conntrack ebtables ethtool gcc iproute2 iptables iputils-arping iputils-ping \
             ipvsadm jq kmod libc6-dev lsof nftables procps python3-bpfcc python3-venv qemu-system-x86 strongswan-swanctl systemd sysstat tcpdump traceroute tshark \
             wireguard-tools
+# What a root file system has that the laboratory builds, beside Python's.
+export ROOT_PACKAGES := $(filter-out clang-format qemu-system-x86,$(PACKAGES)) mount
 SYSTEM_PYTHON := /usr/bin/python3
 PYTHON := .venv/bin/python
 LAB := PYTHONPATH=tests/kernel $(PYTHON) -m lab
@@ -28,6 +32,7 @@ help:
 	@echo 'make setup                  packages and .venv/bin/whydrop'
 	@echo 'make demo                   a broken IPsec tunnel in an emulated kernel, and what whydrop says about it'
 	@echo 'make test [KERNELS="6.1"]   every test, on every kernel of tests/kernel/matrix.toml or on these'
+	@echo 'make test ARCH=arm64        every scenario on the kernels of another processor'
 	@echo 'make bench [KERNEL=6.12]    what whydrop costs a packet, beside bpftrace and dropwatch in the same guest'
 	@echo 'make growth                 is it as quick where 20,000 rules, 5,000 SAs, 1,000 namespaces, ... are?'
 	@echo 'make soak [MINUTES=30]      drops at the highest rate, while rules, SAs, modules, ... come and go: is it flat, is it exact?'
@@ -66,10 +71,10 @@ packages:
 setup: packages .venv/.ready
 
 # A browser that the page of `whydrop report` is looked at with (300 MB), what scrapes the recorder (200 MB), shells that complete, what shows a manual page: wanted here only.
-test: PACKAGES += chromium fish groff-base mandoc prometheus victoria-metrics zsh
+test: PACKAGES += chromium fish groff-base mandoc mmdebstrap prometheus qemu-system-arm victoria-metrics zsh
 test: setup lint
 	@$(PYTHON) -m compileall -q dropwatch tests  # not in the guests, where it would take long
-	@KERNELS='$(KERNELS)' $(PYTHON) -m pytest $(ARGS)
+	@KERNELS='$(KERNELS)' ARCH='$(ARCH)' $(PYTHON) -m pytest $(ARGS)
 
 demo: setup
 	@$(LAB) run --kernel 6.1 -- $(PYTHON) tests/kernel/demo.py
@@ -103,11 +108,11 @@ selftests: setup
 	@$(LAB) run --kernel $(KERNEL) --timeout 9000 -- env PYTHONPATH=tests/kernel $(PYTHON) tests/kernel/selftests.py run $(TESTS)
 
 # Other Debians than this one, in a guest and in namespaces: by hand, and for half an hour each.
-userlands: IN_THE_ROOT := $(filter-out clang-format qemu-system-x86,$(PACKAGES)) mount
 userlands: PACKAGES += mmdebstrap
 userlands: setup
-	@PACKAGES='$(IN_THE_ROOT)' PYTHONPATH=tests/kernel $(PYTHON) tests/kernel/userlands.py $(SUITES)
+	@PYTHONPATH=tests/kernel $(PYTHON) tests/kernel/userlands.py $(SUITES)
 
+shell run: PACKAGES += $(if $(filter arm64%,$(KERNEL)),mmdebstrap qemu-system-arm)
 shell: setup
 	@$(LAB) shell --kernel $(KERNEL) || true
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from lab import farm
+from lab.arrange import arrange
 from lab.collected import Scenario, pairs, scenarios
 from lab.farm import Farm, Outcome
 from lab.fetch import CannotFetch
-from lab.matrix import Kernel, kernels
+from lab.machine import ARM64
+from lab.matrix import Kernel, kernels, userlands
 from lab.verdict import COMPLAINTS, settle
 
 KERNEL = Kernel("6.1", ("bookworm",), frozenset({"reasons"}))
@@ -138,7 +140,7 @@ def test_every_scenario_runs_on_every_kernel_or_on_few() -> None:
     assert 0 < len(once) < len(found) / 6
     twice = {scenario.name for scenario in found if scenario.kernels == 2}
     assert 0 < len(twice) < len(found) / 3
-    every = kernels()
+    every = [kernel for kernel in kernels() if not kernel.choice]
     runs = pairs(every, found)
     for scenario in found:
         expected = scenario.kernels or len(every)
@@ -158,8 +160,63 @@ def test_what_needs_a_feature_runs_once_where_it_is() -> None:
     assert pairs([old], found) == []
 
 
+def test_a_kernel_with_a_choice_runs_that_and_counts_nowhere_else() -> None:
+    chooser = replace(KERNEL, label="other", machine=ARM64, choice=("test_a.py::test_keys", "test_b.py"))
+    found = [
+        Scenario("test_a.py::test_keys_that_differ"),
+        Scenario("test_a.py::test_other"),
+        Scenario("test_b.py::test_once", 1),
+        Scenario("test_c.py::test_once", 1),
+    ]
+    runs = pairs([KERNEL, chooser], found)
+    assert [name for kernel, name in runs if kernel == chooser] == [found[0].name, found[2].name]
+    assert [name for kernel, name in runs if kernel == KERNEL] == [scenario.name for scenario in found]
+
+
+def test_what_is_chosen_for_another_processor_exists() -> None:
+    (chooser,) = (kernel for kernel in kernels() if kernel.choice)
+    names = [scenario.name for scenario in scenarios()]
+    assert chooser.machine == ARM64
+    for begin in chooser.choice:
+        assert any(name.startswith(begin) for name in names), begin
+
+
+def test_every_scenario_runs_on_another_processor_when_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ARCH", ARM64)
+    assert {kernel.machine for kernel in kernels()} == {ARM64}
+    assert not any(kernel.choice for kernel in kernels())
+    monkeypatch.setenv("ARCH", "vax")
+    with pytest.raises(ValueError, match=r"'vax': amd64 arm64"):
+        kernels()
+
+
+def test_a_suite_of_userlands_has_a_kernel() -> None:
+    assert {"trixie", "sid"} <= {suite for suite, _ in userlands()}
+
+
+def test_a_root_file_system_whose_packages_only_lie_there_gets_its_names(tmp_path: Path) -> None:
+    """What the packages' scripts would have done, without an emulator of their processor."""
+    for name in ("usr/share/base-passwd/passwd.master", "usr/share/base-passwd/group.master"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("root:*:0:0:root:/root:/bin/bash\n")
+    for name in ("usr/share/libc-bin", "usr/sbin", "usr/bin", "usr/lib/python3", "etc"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "usr/share/libc-bin/nsswitch.conf").write_text("hosts: files dns\n")
+    (tmp_path / "usr/bin/python3").symlink_to(Path(sys.executable).resolve().name)
+    module = tmp_path / "usr/lib/python3/some.py"
+    module.write_text("x = 1\n")
+    arrange(tmp_path)
+    assert (tmp_path / "usr/sbin/iptables-save").readlink() == Path("iptables-nft-save")
+    assert (tmp_path / "etc/passwd").read_text().startswith("root:")
+    assert list(module.parent.glob("__pycache__/some.*.pyc"))
+
+
 def test_kernels_are_chosen_by_label() -> None:
     assert [kernel.label for kernel in kernels("6.12, 6.1")] == ["6.1", "6.12"]
+    assert [kernel.label for kernel in kernels("6.12-rt")] == ["6.12-rt"]
+    assert "6.12-rt" not in {kernel.label for kernel in kernels("")}
     assert len(kernels("")) >= 4
     with pytest.raises(ValueError, match=r"6\.3"):
         kernels("6.1 6.3")

@@ -1,9 +1,10 @@
 """Other Debians than the machine's own: their Python, bcc, nft, iptables and iproute2, on their own kernels.
 
-    make userlands [SUITES='trixie']
+    make userlands [SUITES='trixie']    suites, or labels of kernels: 6.12-rt
 
-Of each suite of matrix.toml, as `tests/kernel/lab/userland.py` builds it: the scenarios of CHOICE in a guest, and the
-unit tests in namespaces of this machine, which need no kernel of their own. One line of each at the end.
+Of each pair in matrix.toml, as `tests/kernel/lab/userland.py` builds it: the scenarios of CHOICE in a guest, and the
+unit tests in namespaces of this machine, which need no kernel of their own, once for each suite. One
+line of each at the end.
 """
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 from lab.farm import WORDS
 from lab.fetch import fetch
 from lab.guest import Guest, GuestDied
-from lab.matrix import userlands
+from lab.matrix import Kernel, userlands
 from lab.report import PREFIX
 from lab.userland import REPO, VENV, build
 from tabulate import tabulate
@@ -60,8 +61,7 @@ cd "$tree"
 NAMESPACES = ("unshare", "--mount", "--net", "--pid", "--fork", "--propagation", "private")
 
 
-def in_a_guest(suite: str, root: Path) -> str:
-    kernel = userlands()[suite]
+def in_a_guest(kernel: Kernel, root: Path) -> str:
     words = [PYTHON, *WORDS.split(), *(PREFIX + name for name in CHOICE)]
     guest = Guest(
         fetch(kernel),
@@ -89,13 +89,16 @@ def natively(root: Path) -> str:
 
 def main(suites: list[str]) -> int:
     os.environ.pop("WHYDROP_RECORDINGS", None)
-    known = userlands()
-    packages = os.environ["PACKAGES"].split()
     rows = []
-    for suite in suites or known:
-        root = build(suite, packages)
+    units: dict[str, str] = {}
+    for suite, kernel in userlands():
+        if suites and not {suite, kernel.label} & set(suites):
+            continue
+        root = build(suite)
         python = next((root / VENV / "lib").glob("python3*")).name
-        rows.append((suite, python, known[suite].label, in_a_guest(suite, root), natively(root)))
+        if suite not in units:
+            units[suite] = natively(root)
+        rows.append((suite, python, kernel.label, in_a_guest(kernel, root), units[suite]))
     print(tabulate(rows, ("suite", "its Python", "kernel", "scenarios", "unit tests")))
     return int(
         any(scenarios != "passed" or re.search(r"failed|error|exit", units) for *_, scenarios, units in rows)

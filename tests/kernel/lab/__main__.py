@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.fetch import CannotFetch, fetch
 from lab.guest import Guest, GuestDied
 from lab.matrix import kernels
-from lab.userland import build
+from lab.userland import root_of
 
 
 def main(words: list[str]) -> int:
@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
             stderr=sys.stderr.buffer,
             interactive=options.verb == "shell",
             cpus=options.cpus,
-            root=build(options.userland, options.packages.split()) if options.userland else None,
+            root=root_of(chosen[0], options.userland),
         )
         with guest:
             if not guest.ended(options.timeout):
@@ -57,7 +57,6 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--timeout", type=float, default=1e6 if verb == "shell" else 1500, help="seconds")
         sub.add_argument("--cpus", type=int, default=1, help="with one, some per-CPU data has another place")
         sub.add_argument("--userland", default="", help="a suite of Debian whose root it gets: trixie, sid")
-        sub.add_argument("--packages", default="", help="what that root has, when it is built")
         sub.add_argument("--console", action="store_true", help="show the guest's console at the end")
     return parser
 

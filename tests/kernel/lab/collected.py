@@ -67,18 +67,23 @@ def scenarios() -> list[Scenario]:
 
 
 def pairs(kernels: Sequence[Kernel], found: Sequence[Scenario]) -> list[tuple[Kernel, str]]:
-    """What runs where."""
+    """What runs where. A kernel with a choice runs all of that, and is not counted where few kernels run something."""
+    whole = [kernel for kernel in kernels if not kernel.choice]
     return [
         (kernel, scenario.name)
-        for number, kernel in enumerate(kernels)
+        for kernel in kernels
         for scenario in found
-        if scenario.kernels is None or number in _chosen(kernels, scenario, scenario.kernels)
+        if (
+            scenario.name.startswith(kernel.choice)
+            if kernel.choice
+            else scenario.kernels is None or kernel in _chosen(whole, scenario, scenario.kernels)
+        )
     ]
 
 
-def _chosen(kernels: Sequence[Kernel], scenario: Scenario, count: int) -> list[int]:
-    """The places of the kernels that it runs on, as far apart as there are; none where all lack what it needs."""
-    able = [number for number, kernel in enumerate(kernels) if scenario.needs not in kernel.lacks]
+def _chosen(kernels: Sequence[Kernel], scenario: Scenario, count: int) -> list[Kernel]:
+    """The kernels that it runs on, as far apart in the list as there are; none where all lack what it needs."""
+    able = [kernel for kernel in kernels if scenario.needs not in kernel.lacks]
     first = crc32(scenario.name.encode())
     return [able[(first + turn * len(able) // count) % len(able)] for turn in range(count)] if able else []
 

@@ -16,6 +16,7 @@ from lab.fetch import Fetched, fetch
 from lab.guest import Guest, GuestDied
 from lab.matrix import Kernel
 from lab.report import PREFIX
+from lab.userland import root_of
 
 AT_ONCE = 2  # single-CPU guests: two side by side are faster than one after the other
 LIMIT = 83 * 60  # seconds for all guests: what is slower than that does not end in the time that CI has
@@ -92,7 +93,7 @@ class Farm:
         try:
             fetched = fetch(kernel)
             self._say(f"{kernel.label}: booting {fetched.release} for {len(scenarios)} scenarios")
-            with _guest(fetched, scenarios, output) as guest:
+            with _guest(fetched, scenarios, output, root_of(kernel)) as guest:
                 try:
                     self._follow(guest, kernel, len(scenarios))
                 finally:
@@ -162,7 +163,7 @@ def _take_recordings(made: Path) -> None:
         shutil.copytree(made, REPO / wanted, dirs_exist_ok=True)
 
 
-def _guest(fetched: Fetched, scenarios: Sequence[str], output: io.BytesIO) -> Guest:
+def _guest(fetched: Fetched, scenarios: Sequence[str], output: io.BytesIO, root: Path | None) -> Guest:
     recording = {} if _wanted_recordings() is None else {"WHYDROP_RECORDINGS": f"/run/lab/{RECORDINGS}"}
     guest = Guest(
         fetched,
@@ -176,6 +177,7 @@ def _guest(fetched: Fetched, scenarios: Sequence[str], output: io.BytesIO) -> Gu
         },
         stdout=output,
         stderr=output,
+        root=root,
     )
     if recording:
         (guest.shared / RECORDINGS).mkdir()

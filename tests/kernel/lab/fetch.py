@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.machine import AMD64
 from lab.matrix import Kernel
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "whydrop" / "kernels"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-ARCHITECTURE = "amd64"
 PARTS = ("linux-image-", "linux-base-", "linux-binary-", "linux-modules-")  # one package before Debian 14
 
 
@@ -35,6 +35,7 @@ class Fetched:
     release: str
     vmlinuz: Path
     modules: Path
+    machine: str = AMD64
 
 
 def say(text: str) -> None:
@@ -52,7 +53,7 @@ def fetch(kernel: Kernel) -> Fetched:
             _download(kernel, partial)
             partial.rename(home)
     modules = next((home / "lib" / "modules").iterdir())
-    return Fetched(kernel.label, modules.name, home / "vmlinuz", modules)
+    return Fetched(kernel.label, modules.name, home / "vmlinuz", modules, kernel.machine)
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def _download(kernel: Kernel, partial: Path) -> None:
     packages = apt.kernel_packages()
     if not packages:
         raise CannotFetch(
-            f"kernel {kernel.label}: no linux-image-{ARCHITECTURE} in {' or '.join(kernel.suites)} on the mirrors of"
+            f"kernel {kernel.label}: no linux-image-{kernel.flavour} in {' or '.join(kernel.suites)} on the mirrors of"
             f" this machine's apt sources (a suite that has moved to an archive needs that archive there)\n{complaint}"
         )
     if complaint:
@@ -100,6 +101,7 @@ class _PrivateApt:
 
     def __init__(self, kernel: Kernel, home: Path) -> None:
         self.home = home
+        self._image = f"linux-image-{kernel.flavour}"
         for part in ("lists/partial", "archives/partial", "sources.d", "debs"):
             (home / part).mkdir(parents=True)
         archives = [(uri, suite) for suite in kernel.suites for uri in mirrors(suite)]
@@ -116,8 +118,8 @@ class _PrivateApt:
             Dir::State::Status "{home}/status";
             Dir::Cache "{home}";
             Dir::Cache::Archives "{home}/archives";
-            APT::Architecture "{ARCHITECTURE}";
-            APT::Architectures "{ARCHITECTURE}";
+            APT::Architecture "{kernel.machine}";
+            APT::Architectures "{kernel.machine}";
             APT::Sandbox::User "root";
             Acquire::Languages "none";
             Acquire::Retries "3";
@@ -135,14 +137,14 @@ class _PrivateApt:
     def kernel_packages(self) -> list[tuple[str, str, int]]:
         """(name, version, size in bytes) of what has vmlinuz and the modules: what Debian's meta package asks for."""
         found: list[tuple[str, str, int]] = []
-        wanted = [f"linux-image-{ARCHITECTURE}"]
+        wanted = [self._image]
         seen = set(wanted)
         while wanted:
             name = wanted.pop(0)
             fields = self._show(name)
             if fields is None:
                 continue
-            if name != f"linux-image-{ARCHITECTURE}":
+            if name != self._image:
                 found.append((name, fields["Version"], int(fields["Size"])))
             depends = f"{fields.get('Depends', '')}, {fields.get('Pre-Depends', '')}"
             for dependency in (part.split()[0] for part in depends.split(",") if part.strip()):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lab.fetch import Fetched
 from lab.initramfs import pack
+from lab.machine import MACHINES
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
 
 MEMORY = "2G"
 TAIL = 60  # lines of the console that go into a report
-# A processor with AES, as a server has, and without AVX, which costs time in emulation and gives nothing here. On a
-# busy host the guest's clock calibration against the PIT fails: q35 has an HPET to fall back on, "microvm" has not.
 QEMU = (
-    "setpriv --pdeathsig KILL qemu-system-x86_64 -M q35 -accel tcg,tb-size=512"
-    " -cpu Westmere,+rdrand -nodefaults -no-user-config -display none -no-reboot"
+    " -accel tcg,tb-size=512 -nodefaults -no-user-config -display none -no-reboot"
     " -device virtio-rng-pci"
     " -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"
     " -device virtio-9p-pci,fsdev=root,mount_tag=root"
@@ -56,6 +54,7 @@ class Guest:
         root: Path | None = None,
     ) -> None:
         self.kernel = kernel
+        self._machine = MACHINES[kernel.machine]
         self._home = Path(tempfile.mkdtemp(prefix=f"whydrop-{kernel.label}-"))
         self.shared = self._home / "shared"
         self.shared.mkdir()
@@ -128,8 +127,9 @@ class Guest:
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
         if self._interactive:
             size = shutil.get_terminal_size()
-            prepare = f"stty -F /dev/ttyS0 rows {size.lines} cols {size.columns}\n"
-            start, ends = "setsid -c ", "</dev/ttyS0 >/dev/ttyS0 2>&1"
+            console = f"/dev/{self._machine.console}"
+            prepare = f"stty -F {console} rows {size.lines} cols {size.columns}\n"
+            start, ends = "setsid -c ", f"<{console} >{console} 2>&1"
         else:
             prepare, start = "", ""
             ends = "</dev/null >$(echo /dev/vport*p1) 2>$(echo /dev/vport*p2)"
@@ -145,15 +145,15 @@ class Guest:
         )
 
     def _words(self) -> list[str]:
-        # no_timer_check: the kernel's test of its timer panics when the host is too busy to deliver ticks in time
         # norandmaps: QEMU translates a program anew for each address that it runs at; a small one takes a third
         # rcu_expedited: taking off a probe waits for two grace periods, and a trace has 150 probes
         append = (
-            "console=ttyS0 panic=-1 quiet loglevel=5 mitigations=off no_timer_check tsc=nowatchdog norandmaps"
-            " rcupdate.rcu_expedited=1"
+            f"console={self._machine.console} panic=-1 quiet loglevel=5 mitigations=off norandmaps"
+            f" rcupdate.rcu_expedited=1 {self._machine.parameters}"
         )
         return [
-            *QEMU.split(),
+            *("setpriv", "--pdeathsig", "KILL"),
+            *(self._machine.qemu + QEMU).split(),
             *("-smp", str(self._cpus), "-m", MEMORY, "-kernel", str(self.kernel.vmlinuz)),
             *("-initrd", str(self._home / "initramfs"), "-append", append),
             *("-fsdev", f"local,id=lab,path={self.shared},security_model=none"),

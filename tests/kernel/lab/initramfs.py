@@ -26,7 +26,8 @@ def pack(kernel: Fetched, root: Path | None = None) -> bytes:
     archive = [
         _entry(name, stat.S_IFDIR | 0o755) for name in ("dev", "layers", "modules", "new", "proc", "tree")
     ]
-    archive.append(_entry("busybox", stat.S_IFREG | 0o755, BUSYBOX.read_bytes()))
+    busybox = BUSYBOX if root is None else root / BUSYBOX.relative_to("/")  # it may have another processor
+    archive.append(_entry("busybox", stat.S_IFREG | 0o755, busybox.read_bytes()))
     archive.append(_entry("init", stat.S_IFREG | 0o755, INIT.read_bytes()))
     archive.append(_entry("settings", stat.S_IFREG | 0o644, settings.encode()))
     for number, path in enumerate(_in_load_order(kernel.modules)):

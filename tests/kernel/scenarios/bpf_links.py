@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import resource
 import socket
 import struct
@@ -14,7 +15,7 @@ from scenarios.namespaces import LIBC, Namespace
 from dropwatch.kernel.btf import vmlinux
 
 NAME = "drop_all"
-SYS_BPF = 321  # x86_64
+SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 PROG_LOAD, PROG_ATTACH, RAW_TRACEPOINT_OPEN, LINK_CREATE = 5, 8, 17, 28  # linux/bpf.h
 ALLOW_MULTI = 2  # BPF_F_ALLOW_MULTI
 TCX_INGRESS, NETKIT_PRIMARY = 46, 54

@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import platform
 import select
 import socket
 import struct
@@ -27,7 +28,8 @@ from scenarios.whydrop_process import Line, Whydrop, told
 
 LARGE = 1 << 23
 SENT = 1201  # of 1,400 bytes: more than a CPU keeps for itself before it asks whether there is any left
-SYS_USERFAULTFD, UFFDIO_API, UFFDIO_REGISTER = 323, 0xC018AA3F, 0xC020AA00  # x86_64, linux/userfaultfd.h
+SYS_USERFAULTFD = {"x86_64": 323, "aarch64": 282}[platform.machine()]
+UFFDIO_API, UFFDIO_REGISTER = 0xC018AA3F, 0xC020AA00  # linux/userfaultfd.h
 UFFD_API, MISSING = 0xAA, 1
 
 

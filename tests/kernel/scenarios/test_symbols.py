@@ -26,6 +26,8 @@ DATA = ("netns_operations", "__per_cpu_offset", "current_kprobe", "bpf_prog_acti
 def test_every_address_is_found_without_a_list_of_the_kernels_data() -> None:
     """The list is the other witness. BTF has no variables on 5.10: there it is said what is less sure."""
     symbols = Kallsyms()
+    if symbols.address("__per_cpu_offset") is None:
+        pytest.skip("feature listed-data: this kernel lists its functions only")
     with Memory() as memory:
         array = memory.per_cpu_array()
         listed = find(symbols.address, memory, array)
