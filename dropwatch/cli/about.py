@@ -1,6 +1,7 @@
 """The commands that watch nothing: what a cause means, what this machine can do, how the JSON is made."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -41,14 +42,18 @@ def explain(words: tuple[str, ...], everything: bool, no_pager: bool, no_color: 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--no-color", is_flag=True, help="No colours, also on a terminal.")
+@click.option("--btf", "btf_file", metavar="FILE", help="The kernel's BTF, where it carries none.")
 @click.option("--debug", is_flag=True, help="Show Python's traceback with an error.")
-def check(as_json: bool, no_color: bool, debug: bool) -> int:
+def check(as_json: bool, no_color: bool, btf_file: str | None, debug: bool) -> int:
     """What this host and this user can and cannot do, and what to do about it.
 
     Exit code 0 when everything works here, 3 when `whydrop` cannot run or a family of probes cannot."""
+    from dropwatch.kernel.btf_file import bring
     from dropwatch.probe.check.facts import all_facts, can_explain, can_run
     from dropwatch.render.check import check_json, check_text
 
+    if btf_file is not None:
+        bring(Path(btf_file))
     facts = all_facts()
     works, complete = can_run(facts), can_explain(facts)
     layout = layout_for(sys.stdout, no_color)

@@ -157,6 +157,11 @@ def filter_and_options() -> list[click.Parameter]:
         ),
         option("--ready-file", metavar="PATH", text="Create this file when every probe is attached."),
         option(
+            "--btf",
+            metavar="FILE",
+            text="The kernel's BTF, where it carries none: of exactly this kernel (whydrop check).",
+        ),
+        option(
             "--time",
             type=click.Choice(TIMES),
             text="How times are written: clock (default), date (with the zone), utc, epoch (seconds), none.",
@@ -173,7 +178,7 @@ def filter_and_options() -> list[click.Parameter]:
 
 def replay_options() -> list[click.Parameter]:
     """As filter_and_options(), without what has no meaning for a recording."""
-    live_only = {"duration", "light", "ready_file"}
+    live_only = {"duration", "light", "ready_file", "btf"}
     return [param for param in filter_and_options() if param.name not in live_only]
 
 

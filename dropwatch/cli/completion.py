@@ -132,6 +132,7 @@ _WORDS: dict[str, Callable[[str], Words]] = {
     "otlp_headers": _files,
     "proto": _protocols,
     "ready_file": _files,
+    "btf": _files,
     "store": _files,
     "reason": _reasons,
     "words": _pages,

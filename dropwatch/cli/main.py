@@ -200,7 +200,10 @@ def _trace(**given: Any) -> None:
 
     if given.pop("list_functions"):
         from dropwatch.cli.list_functions import list_functions
+        from dropwatch.kernel import btf_file
 
+        if given["btf"] is not None:
+            btf_file.bring(Path(given["btf"]))
         wanted = None if given["functions"] is None else pattern(given["functions"])
         Screen(sys.stdout, sys.stderr).show(list_functions(wanted, as_json=given["json"]))
         return

@@ -81,6 +81,7 @@ def parse(given: Mapping[str, Any], after_dashes: tuple[str, ...] = ()) -> Optio
         ready_file=None if given["ready_file"] is None else Path(given["ready_file"]),
         command=after_dashes,
         debug=given["debug"],
+        btf=None if given.get("btf") is None else Path(given["btf"]),
         **_writing(given),
     )
     if options.ready_file is not None:
@@ -107,7 +108,7 @@ def parse_diff(given: Mapping[str, Any]) -> Options:
 
 def refuse_live_only(given: Mapping[str, Any], after_dashes: tuple[str, ...]) -> None:
     """What has no meaning with -r FILE. Raises WrongUsage."""
-    named = {"duration": "--duration", "light": "--light", "ready_file": "--ready-file"}
+    named = {"duration": "--duration", "light": "--light", "ready_file": "--ready-file", "btf": "--btf"}
     for name, option in named.items():
         if given[name]:
             raise WrongUsage(f"{option} is for a live run, and -r reads a recording", f"leave out {option}")

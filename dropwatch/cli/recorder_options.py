@@ -7,7 +7,7 @@ from dropwatch.cli.arguments import filter_and_options, option, store_option, wr
 
 def watch_options() -> list[click.Parameter]:
     """For `whydrop watch`."""
-    kept = {"quiet", "duration", "all", "ready_file", "no_color", "debug"}
+    kept = {"quiet", "duration", "all", "ready_file", "btf", "no_color", "debug"}
     return [
         store_option(),
         option("--keep", metavar="TIME", default="7d", text="How long minutes are kept: 7d."),
@@ -37,7 +37,18 @@ def watch_options() -> list[click.Parameter]:
 
 def last_options() -> list[click.Parameter]:
     """For `whydrop last`."""
-    without = {"stack", "quiet", "numeric", "all", "every_packet", "duration", "light", "ready_file", "time"}
+    without = {
+        "stack",
+        "quiet",
+        "numeric",
+        "all",
+        "every_packet",
+        "duration",
+        "light",
+        "ready_file",
+        "btf",
+        "time",
+    }
     found = [param for param in filter_and_options() if param.name not in without | {"count"}]
     at = next(number for number, param in enumerate(found) if param.name == "json")
     return [

@@ -11,20 +11,17 @@ from pathlib import Path
 from typing import Literal
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.kernel import btf_enums, btf_file
 from dropwatch.kernel.libbpf import find_libbpf, pointer
 from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
 _BTF_DIR = Path("/sys/kernel/btf")
-_VMLINUX = _BTF_DIR / "vmlinux"
 _KIND_INT, _KIND_PTR, _KIND_STRUCT, _KIND_UNION, _KIND_ENUM, _KIND_TYPEDEF = 1, 2, 4, 5, 6, 8
 _KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG = 9, 10, 11, 18
 _QUALIFIERS = frozenset({_KIND_VOLATILE, _KIND_CONST, _KIND_RESTRICT, _KIND_TYPE_TAG})
 _TRANSPARENT = _QUALIFIERS | {_KIND_TYPEDEF}
 _KIND_FUNC, _KIND_FUNC_PROTO, _KIND_VAR, _KIND_DATASEC, _KIND_ENUM64 = 12, 13, 14, 15, 19
-_HEADER = struct.Struct("=HBBIIIII")
-_BTF_TYPE = struct.Struct("=III")
-_ENUMERATOR = struct.Struct("=Ii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +65,8 @@ def libbpf() -> ctypes.CDLL:
     lib.libbpf_set_print.argtypes = [ctypes.c_void_p]
     lib.libbpf_set_print(None)
     lib.btf__load_vmlinux_btf.restype = ctypes.c_void_p
+    lib.btf__new.argtypes = [ctypes.c_char_p, ctypes.c_uint32]
+    lib.btf__new.restype = ctypes.c_void_p
     lib.btf__free.argtypes = [ctypes.c_void_p]
     lib.btf__free.restype = None
     lib.btf__load_module_btf.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
@@ -250,16 +249,18 @@ class Btf:
 @cache
 def vmlinux() -> Btf:
     """BTF of the kernel itself. Raises CannotRunHere where there is none."""
-    handle = pointer(libbpf().btf__load_vmlinux_btf())
-    if handle is None and _VMLINUX.exists():
+    raw = btf_file.brought()
+    handle = pointer(libbpf().btf__new(raw, len(raw)) if raw else libbpf().btf__load_vmlinux_btf())
+    if handle is None and raw:
+        raise CannotRunHere("the BTF of --btf makes no sense", "name another file")
+    if handle is None and btf_file.VMLINUX.exists():
         raise CannotRunHere(
             "this kernel's BTF cannot be read (/sys/kernel/btf/vmlinux)",
             "libbpf may be older than the kernel: install a newer one; whydrop check names it",
         )
     if handle is None:
         raise CannotRunHere(
-            "this kernel carries no BTF (there is no /sys/kernel/btf/vmlinux)",
-            "run a kernel built with CONFIG_DEBUG_INFO_BTF=y; distribution kernels since 2021 are",
+            "this kernel carries no BTF (there is no /sys/kernel/btf/vmlinux)", btf_file.WHERE
         )
     return Btf(handle)
 
@@ -288,53 +289,8 @@ def forget() -> None:
     if vmlinux.cache_info().currsize:
         libbpf().btf__free(vmlinux()._handle)
     _module.cache_clear()
-    _raw.cache_clear()
+    btf_enums.vmlinux_raw.cache_clear()
     vmlinux.cache_clear()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's: it keeps what was freed
     if trim is not None:
         trim(0)
-
-
-def anonymous_enum(first: str, prefix: str, path: Path = _VMLINUX) -> dict[str, int]:
-    """The enumerators that begin with `prefix` of the enum without a name whose first one is `first`, of value 0.
-
-    Searches the raw bytes: the place of the name in the string section, then the enumerator that names it right
-    after the head of an anonymous enum. Empty when there is none, or no BTF.
-    """
-    try:
-        raw = _raw() if path is _VMLINUX else path.read_bytes()
-    except OSError:
-        return {}
-    _, _, _, header_len, type_off, type_len, str_off, str_len = _HEADER.unpack_from(raw)
-    begin, strings = header_len + type_off, header_len + str_off
-    end = begin + type_len
-    named = raw.find(b"\0" + first.encode() + b"\0", strings, strings + str_len) + 1
-    entry = _ENUMERATOR.pack(named - strings, 0) if named else b""
-    at = raw.find(entry, begin, end) if entry else -1
-    while at >= 0 and not _enumerators_of_anonymous(raw, at, begin, end):
-        at = raw.find(entry, at + 1, end)
-    found: dict[str, int] = {}
-    for n in range(_enumerators_of_anonymous(raw, at, begin, end) if at >= 0 else 0):
-        name_off, value = _ENUMERATOR.unpack_from(raw, at + n * _ENUMERATOR.size)
-        name = foreign(raw[strings + name_off : raw.find(b"\0", strings + name_off)])
-        if name.startswith(prefix):
-            found[name] = value
-    return found
-
-
-@cache
-def _raw() -> bytes:
-    return _VMLINUX.read_bytes()
-
-
-def _enumerators_of_anonymous(raw: bytes, at: int, begin: int, end: int) -> int:
-    """How many enumerators begin at this place of the types, 0 when it does not follow the head of an anonymous enum.
-
-    The same bytes occur elsewhere: as a struct's first member whose type has the number of the name's offset.
-    """
-    if (at - begin) % 4 or at < begin + _BTF_TYPE.size:
-        return 0
-    name_off, info, size = _BTF_TYPE.unpack_from(raw, at - _BTF_TYPE.size)
-    head = _Type(name_off, info, size)
-    fits = at + head.vlen * _ENUMERATOR.size <= end
-    return head.vlen if head.kind == _KIND_ENUM and not name_off and size == 4 and fits else 0

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from struct import Struct, error
 
+from dropwatch.kernel import btf_file
 from dropwatch.model.dataclass import dataclass
 from dropwatch.names.foreign import foreign
 
@@ -55,6 +56,7 @@ def functions_taking(struct_name: str = "sk_buff", directory: Path = _BTF_DIR) -
     kernel = _kernel(directory / "vmlinux", struct_name)
     if kernel is None:
         return {}
+    of_modules = sorted(directory.iterdir()) if directory.is_dir() else []
     found: dict[str, SkbFunction] = {}
     ambiguous: set[str] = set()
 
@@ -65,7 +67,7 @@ def functions_taking(struct_name: str = "sk_buff", directory: Path = _BTF_DIR) -
                 ambiguous.add(name)
 
     add(kernel, None)
-    for path in sorted(directory.iterdir()):
+    for path in of_modules:
         raw = _read(path) if path.name != "vmlinux" else None
         if raw is None:
             continue
@@ -87,7 +89,8 @@ def _read(path: Path) -> bytes | None:
 @cache
 def _kernel(path: Path, struct_name: str) -> "_Types | None":
     """Modules come and go, the kernel's own stays the same. It is kept because theirs lean on it."""
-    raw = _read(path)
+    raw = btf_file.brought() if path.parent == _BTF_DIR else None
+    raw = raw or _read(path)
     return None if raw is None else _Types(raw, struct_name, None)
 
 

@@ -13,6 +13,7 @@ from dropwatch.host.bpf.native import NativeXdp
 from dropwatch.host.host import Host
 from dropwatch.host.interfaces import all_namespaces
 from dropwatch.host.netns.netns import netns_name, own_inode
+from dropwatch.kernel import btf_file
 from dropwatch.kernel.kallsyms import Kallsyms
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.match.near import comparable, is_compared
@@ -25,8 +26,10 @@ from dropwatch.names import symbols
 from dropwatch.names.foreign import printable
 from dropwatch.privilege.capabilities import CAP_KILL, KEPT
 from dropwatch.privilege.root import keep_only
+from dropwatch.probe.check.brought import DOUBT
 from dropwatch.probe.check.lacking import lacking
 from dropwatch.probe.check.preflight import first_obstacle, read_user
+from dropwatch.probe.check.processes import processes
 from dropwatch.probe.tracer import Counts, Tracer
 from dropwatch.recording.listener import Listener
 from dropwatch.run import ready
@@ -77,6 +80,8 @@ class Live(Run):
         return self._command.failure() if self._command is not None else None
 
     def _open(self, contexts: contextlib.ExitStack) -> None:
+        if self._options.btf is not None:
+            btf_file.bring(self._options.btf)
         obstacle = first_obstacle()
         if obstacle is not None:
             raise obstacle
@@ -89,7 +94,9 @@ class Live(Run):
         if not options.fields:  # which this kernel may not have
             self._face.starting()
         symbols, self._host = Kallsyms(), Host()
-        self._absent += tuple(lacking(read_user(), shows_addresses=symbols.readable))
+        if btf_file.brought():
+            self._absent += (f"the layout of the kernel's structures comes from the file of --btf: {DOUBT}",)
+        self._absent += tuple(lacking(read_user(), shows_addresses=symbols.readable, processes=processes()))
         mode = self._mode = self._mode_of(symbols, listener)
         judged = replace(options, all_drops=options.all_drops or mode.judges_all)
         answers = live_answers(symbols, reasons, self._host)

@@ -27,8 +27,7 @@ class Options:
     `functions` is what further functions are watched, `fields` are members of struct sk_buff to be told. `color` is
     when there are colours, `no_color` goes before it, `times` is how a time is written. `verbosity` is 0 for what most
     want to see, 1 for all evidence and each step, 2 for the stack as well; `quiet` is to say nothing while all is well.
-    `asked` are
-    the words of the command line.
+    `asked` are the words of the command line. `btf` is a file that tells the layouts of a kernel that does not.
     """
 
     wanted: Filter = field(default_factory=Filter)
@@ -55,3 +54,4 @@ class Options:
     verbosity: int = 0
     quiet: bool = False
     asked: str = ""
+    btf: Path | None = None

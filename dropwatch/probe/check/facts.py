@@ -173,7 +173,7 @@ def _why_no_kprobe(outcome: trial.Outcome) -> str:
     if outcome.error == errno.ENODEV:
         return "this kernel has no kprobes"
     if outcome.error == errno.ENOENT:
-        return "this kernel has no such function, or its module is not loaded yet"
+        return outcome.log or "this kernel has no such function, or its module is not loaded yet"
     return outcome.words
 
 

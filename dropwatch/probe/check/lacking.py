@@ -1,13 +1,16 @@
-"""What a run cannot tell for want of a capability: a sentence for each among its blind spots."""
+"""What a run cannot tell for want of a capability or of the host's processes: a sentence each, for its blind spots."""
 
 from collections.abc import Iterator
 
+from dropwatch.model.fact import Fact
 from dropwatch.privilege.capabilities import USES
 from dropwatch.probe.check.preflight import User
 
 
-def lacking(user: User, *, shows_addresses: bool) -> Iterator[str]:
-    """`shows_addresses`: whether /proc/kallsyms does, as was seen."""
+def lacking(user: User, *, shows_addresses: bool, processes: Fact) -> Iterator[str]:
+    """`shows_addresses`: whether /proc/kallsyms does, as was seen; `processes`: whether /proc has the host's."""
+    if processes.works is False:
+        yield f"processes: {processes.text}"
     if not shows_addresses:
         yield (
             "names of functions: /proc/kallsyms hides its addresses (CAP_SYSLOG is missing, or kernel.kptr_restrict is"

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
+from dropwatch.kernel import btf_file
 from dropwatch.kernel.libbpf import find_libbpf
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.fact import Fact
 from dropwatch.privilege.capabilities import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN
-from dropwatch.probe.check import trial
+from dropwatch.probe.check import brought, trial
 from dropwatch.probe.check.lockdown import lockdown_mode
 from dropwatch.probe.families import FAMILIES
 from dropwatch.probe.programs import numbers
@@ -40,12 +41,18 @@ class User:
 
 
 def read_user(process: Path = Path("/proc/self")) -> User:
-    """`status` tells the capabilities, `uid_map` whether root here is root outside."""
+    """`status` tells the capabilities, `uid_map` whether root is root outside. Raises CannotRunHere without /proc."""
     capabilities = 0
-    for line in (process / "status").read_text().splitlines():
+    try:
+        status, outside = (process / "status").read_text(), (process / "uid_map").read_text().split()
+    except FileNotFoundError as error:
+        raise CannotRunHere(
+            f"{process} is not there: whydrop reads in /proc what it may do, and the names of the kernel's functions",
+            "mount -t proc proc /proc; in a container: start it with /proc",
+        ) from error
+    for line in status.splitlines():
         if line.startswith("CapEff:"):
             capabilities = int(line.split()[1], 16)
-    outside = (process / "uid_map").read_text().split()
     return User(os.geteuid(), capabilities, outside != ["0", "0", "4294967295"])
 
 
@@ -118,7 +125,12 @@ def _btf() -> Fact:
         left_out = numbers.build(FAMILIES).left_out
     except CannotRunHere as error:
         return Fact("BTF", False, error.message, error.hint, vital=True)
-    text = "this kernel tells the layout of its structures"
+    if btf_file.brought():
+        if wrong := brought.difference():
+            return Fact("BTF", False, f"--btf: {wrong}", "bring the file of exactly this kernel", vital=True)
+        text = f"the file of --btf tells the layout of structures; {brought.DOUBT}"
+    else:
+        text = "this kernel tells the layout of its structures"
     for name, why in left_out.items():
         text += f"; not for {name}: {why}"
     return Fact("BTF", True, text, vital=True)

@@ -11,11 +11,13 @@ import struct
 import sys
 from collections.abc import Callable
 
+from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf, system_calls
 from dropwatch.model.dataclass import dataclass
 from dropwatch.probe.programs.load import Kind, load_program
 from dropwatch.probe.programs.loader import KPROBE_PMU, open_kprobe
 
+ENOTSUPP = 524  # include/linux/errno.h: the kernel's own; no BPF trampolines for this kind of program
 _MAP_CREATE, _PROG_LOAD, _RAW_TRACEPOINT_OPEN = 0, 5, 17
 _MAP_TYPE_RINGBUF = 27
 _PROG_TYPE_RAW_TRACEPOINT = 17
@@ -41,6 +43,8 @@ class Outcome:
 
     @property
     def words(self) -> str:
+        if self.error == ENOTSUPP:
+            return "this kernel has none"
         return os.strerror(self.error) if self.error else ""
 
 
@@ -90,7 +94,10 @@ def kprobe(function: str) -> Outcome:
 
 def trampoline(function: str) -> Outcome:
     """Run a BPF program at the return of a kernel function for a moment. ENOENT where BTF has no such function."""
-    number = btf.vmlinux().function(function)
+    try:
+        number = btf.vmlinux().function(function)
+    except CannotRunHere as without:
+        return Outcome(errno.ENOENT, without.message)
     if number is None:
         return Outcome(errno.ENOENT)
     program, error = _tried(lambda: load_program("whydrop_trial", Kind.TRACING, _RETURN_0, number))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.kernel import btf
+from dropwatch.kernel.btf_enums import anonymous_enum
 from dropwatch.kernel.cpus import possible_cpus
 from dropwatch.model.dataclass import dataclass
 from dropwatch.probe.family import Family
@@ -200,19 +201,19 @@ def cgroup_hooks() -> dict[str, int]:
 @cache
 def xfrm_states() -> dict[str, int]:
     """Enumerators of struct xfrm_state.km.state (include/net/xfrm.h)."""
-    return btf.anonymous_enum("XFRM_STATE_VOID", "XFRM_STATE_")
+    return anonymous_enum("XFRM_STATE_VOID", "XFRM_STATE_")
 
 
 @cache
 def tcp_counters() -> dict[str, int]:
     """Enumerators of what /proc/net/netstat has as TcpExt (include/uapi/linux/snmp.h)."""
-    return btf.anonymous_enum("LINUX_MIB_NUM", "LINUX_MIB_")
+    return anonymous_enum("LINUX_MIB_NUM", "LINUX_MIB_")
 
 
 @cache
 def xfrm_counters() -> dict[str, int]:
     """Enumerators of the xfrm statistics (include/uapi/linux/snmp.h), and `__LINUX_MIB_XFRMMAX`, their number."""
-    names = btf.anonymous_enum("LINUX_MIB_XFRMNUM", "LINUX_MIB_XFRM")
+    names = anonymous_enum("LINUX_MIB_XFRMNUM", "LINUX_MIB_XFRM")
     return names | ({"__LINUX_MIB_XFRMMAX": max(names.values()) + 1} if names else {})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dropwatch.kernel import btf
+from dropwatch.kernel import btf, btf_enums
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 TRANSPARENT = ("TYPEDEF", "CONST", "VOLATILE", "RESTRICT", "TYPE_TAG")
@@ -198,7 +198,7 @@ def test_enums_without_a_name(first: str, prefix: str, witness: Witness) -> None
         name: value for name, value in witness.anonymous_enum(first).items() if name.startswith(prefix)
     }
     assert len(expected) > 5
-    assert btf.anonymous_enum(first, prefix) == expected
+    assert btf_enums.anonymous_enum(first, prefix) == expected
 
 
 def test_every_enum_without_a_name(witness: Witness) -> None:
@@ -211,7 +211,7 @@ def test_every_enum_without_a_name(witness: Witness) -> None:
     chosen = [first for first in firsts if firsts.count(first) == 1][::37]
     assert len(chosen) > 5
     for first in chosen:
-        assert btf.anonymous_enum(first, "") == witness.anonymous_enum(first), first
+        assert btf_enums.anonymous_enum(first, "") == witness.anonymous_enum(first), first
 
 
 def test_tracepoint_arguments(kernel: btf.Btf) -> None:

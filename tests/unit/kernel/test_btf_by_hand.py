@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-from dropwatch.kernel import btf
+from dropwatch.kernel import btf_enums
 
 
 class Raw:
@@ -44,31 +44,31 @@ def test_a_member_whose_type_has_the_number_of_the_name(tmp_path: Path) -> None:
     trap = raw.name("FIRST_ZERO")
     raw.add(4, raw.name("some_struct"), 8, [struct.pack("=III", raw.name("member"), trap, 0)])
     raw.enum(VALUES)
-    assert btf.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "btf")) == FOUND
+    assert btf_enums.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "btf")) == FOUND
 
 
 def test_an_enum_with_a_name_is_another(tmp_path: Path) -> None:
     raw = Raw()
     raw.enum(VALUES, "named")
-    assert btf.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "btf")) == {}
+    assert btf_enums.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "btf")) == {}
     raw.enum(VALUES)
-    assert btf.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "btf")) == FOUND
+    assert btf_enums.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "btf")) == FOUND
 
 
 def test_a_name_that_another_ends_or_begins_with(tmp_path: Path) -> None:
     raw = Raw()
     raw.enum({"NOT_FIRST_ZERO": 0, "FIRST_ZERO_NOT": 0})
-    assert btf.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "btf")) == {}
+    assert btf_enums.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "btf")) == {}
 
 
 def test_the_last_type_of_the_file(tmp_path: Path) -> None:
     raw = Raw()
     raw.enum(VALUES)
     whole = raw.write(tmp_path / "btf")
-    assert btf.anonymous_enum("FIRST_ZERO", "FIRST_", whole) == FOUND
+    assert btf_enums.anonymous_enum("FIRST_ZERO", "FIRST_", whole) == FOUND
     raw.types = raw.types[:-8]  # the head promises one more than there is
-    assert btf.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "short")) == {}
+    assert btf_enums.anonymous_enum("FIRST_ZERO", "FIRST_", raw.write(tmp_path / "short")) == {}
 
 
 def test_no_btf_no_names(tmp_path: Path) -> None:
-    assert btf.anonymous_enum("FIRST_ZERO", "FIRST_", tmp_path / "none") == {}
+    assert btf_enums.anonymous_enum("FIRST_ZERO", "FIRST_", tmp_path / "none") == {}

@@ -13,6 +13,7 @@ from dropwatch.probe.programs.ring import Ring
 # As libbpf 0 answers: errors are addresses (libbpf_err_ptr, not LIBBPF_STRICT_CLEAN_PTRS), which crash who uses them.
 OLD = """
 void *libbpf_set_print(void *print) { return print; }
+void *btf__new(const void *data, unsigned size) { return (void *)-22L; }
 void *btf__load_vmlinux_btf(void) { return (void *)-22L; }
 void btf__free(void *btf) { *(char *)btf = 0; }
 void *btf__load_module_btf(const char *name, void *base) { return (void *)-2L; }

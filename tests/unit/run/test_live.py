@@ -117,7 +117,7 @@ def made(monkeypatch: pytest.MonkeyPatch, make_event: Callable[..., Event]) -> l
     for name, stand_in in {
         "first_obstacle": lambda: None,
         "Kallsyms": Symbols,
-        "lacking": lambda user, shows_addresses: (),
+        "lacking": lambda user, shows_addresses, processes: (),
         "ReasonNames": Reasons,
         "Host": ToldHost,
         "own_inode": lambda: 1,

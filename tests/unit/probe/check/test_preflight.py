@@ -50,6 +50,12 @@ def failing(user: User) -> dict[str, Fact]:
     return {fact.name: fact for fact in vital_facts(user) if fact.works is False}
 
 
+def test_without_proc_it_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CannotRunHere, match="is not there") as told:
+        preflight.read_user(tmp_path / "self")
+    assert told.value.hint.startswith("mount -t proc proc /proc")
+
+
 def test_everything_there(capable_kernel: None) -> None:
     assert all(fact.works and fact.vital for fact in vital_facts(ROOT))
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dropwatch.errors import CannotRunHere
+from dropwatch.kernel import btf
 from dropwatch.probe.check import trial
 
 
@@ -61,6 +63,18 @@ assert open_files() == before
 def test_nothing_stays_open() -> None:
     """In a process of its own: in this one threads open files of theirs while kernels are being tested."""
     subprocess.run([sys.executable, "-c", TRY_ALL], check=True)
+
+
+def test_without_btf_a_trampoline_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> btf.Btf:
+        raise CannotRunHere("this kernel carries no BTF", "bring it")
+
+    monkeypatch.setattr(btf, "vmlinux", none)
+    assert trial.trampoline("udp_sendmsg") == trial.Outcome(errno.ENOENT, "this kernel carries no BTF")
+
+
+def test_what_the_kernel_calls_by_a_number_of_its_own_has_words() -> None:
+    assert trial.Outcome(trial.ENOTSUPP).words == "this kernel has none"
 
 
 def test_an_unknown_machine_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
