@@ -24,7 +24,7 @@ from scenarios.whydrop_process import KPROBE_EVENTS, WHYDROP, Whydrop
 from dropwatch.kernel.system_calls import bpf_answer
 
 GET_NEXT_ID = {"prog": 11, "map": 12, "link": 31}  # enum bpf_cmd of linux/bpf.h
-KINDS = (*GET_NEXT_ID, "probes")
+KINDS = (*GET_NEXT_ID, "probes", "mounts", "pins")
 PROBED = Path("/sys/kernel/tracing/enabled_functions")
 BURST, FILLING = 211, 401  # datagrams that a signal interrupts, and that fill the disk
 GONE = 7  # datagrams in a namespace that is deleted before anybody looks at them
@@ -46,7 +46,7 @@ class Started:
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Of programs, maps, links, probes and processes; files are looked for where they would be."""
+    """Of programs, maps, links, probes, mounts, pins and processes; files are looked for where they would be."""
     before, events = {kind: shown(kind) for kind in KINDS}, KPROBE_EVENTS.read_text()
     home = Path(tempfile.mkdtemp(prefix="stop-"))
     os.environ[TMPDIR] = str(home)
@@ -75,6 +75,10 @@ def nothing_more_than(before: dict[str, set[str]], when: str) -> None:
 
 def shown(kind: str) -> set[str]:
     """Numbers of programs, maps and links; the functions with a probe at them. Without a process: they take long."""
+    if kind == "mounts":
+        return set(Path("/proc/self/mountinfo").read_text().splitlines())
+    if kind == "pins":
+        return {str(path) for path in Path("/sys/fs/bpf").rglob("*")}
     if kind == "probes":
         return {line.split()[0] for line in PROBED.read_text().splitlines()}
     found: set[str] = set()
@@ -103,7 +107,7 @@ def start(home: Path, *options: str, command: tuple[str, ...] = ()) -> Started:
     home.mkdir()
     words = [str(WHYDROP), *options, "--json", "--ready-file", str(home / "ready"), *command]
     with (home / "out").open("wb") as out:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=home)
     return Started(process, home)
 
 
@@ -153,6 +157,8 @@ def test_killed_while_it_starts(tmp_path: Path, grows: str | None) -> None:
         ((), ("--", "sleep", "1000")),
         once(("summary", "--interval", "0.5"), ()),
         once(("trace",), ()),
+        once(("--light",), ()),
+        once(("--write", "recording.whydrop"), ()),
     ],
 )
 def test_killed_under_a_flood(

@@ -54,8 +54,9 @@ class Whydrop:
     it still runs; a scenario that wants the end calls finish(). Every wait fails with all that came and all of stderr.
     """
 
-    def __init__(self, *options: str, command: list[str] | None = None) -> None:
+    def __init__(self, *options: str, command: list[str] | None = None, before: tuple[str, ...] = ()) -> None:
         self._options = options
+        self._before = before  # what starts it, somewhere else
         self._command_words = command
         self._lines: list[Line] = []
         self._checked = 0  # how many of them are as the schema says
@@ -65,7 +66,7 @@ class Whydrop:
     def __enter__(self) -> "Self":
         self._home = tempfile.TemporaryDirectory(prefix="whydrop-run-")
         ready = Path(self._home.name, "ready")
-        words = [str(WHYDROP), *self._options, "--json", "--ready-file", str(ready)]
+        words = [*self._before, str(WHYDROP), *self._options, "--json", "--ready-file", str(ready)]
         if self._command_words is not None:
             words += ["--", *self._command_words]
         self._stderr_path = Path(self._home.name, "stderr")
