@@ -2,7 +2,8 @@
 
 The mark `once` is for what does not depend on the kernel, and takes long: such a scenario runs on one of the wanted
 kernels, chosen by its name, so that all have a like share of them. `twice` is for what depends on it little: it runs on
-an older and a newer one. With `needs` they are kernels that have this feature.
+an older and a newer one. With `needs` they are kernels that have this feature. `alone` runs only where the matrix
+chooses it: what it does to its guest cannot be undone.
 """
 
 import json
@@ -22,7 +23,7 @@ from lab.report import PREFIX
 
 REPO = Path(__file__).parents[3]
 _LIST = "LAB_COLLECTED"  # the file to write to
-_FEW = {"once": 1, "twice": 2}  # marks, and on how many kernels such a scenario runs
+_FEW = {"once": 1, "twice": 2, "alone": 0}  # marks, and on how many kernels such a scenario runs
 
 
 class Scenario(NamedTuple):

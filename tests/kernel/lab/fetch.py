@@ -44,11 +44,12 @@ def say(text: str) -> None:
 
 def fetch(kernel: Kernel) -> Fetched:
     """The kernel from the cache, downloaded first if it is not there. Raises CannotFetch."""
-    home = CACHE / kernel.label
+    files = kernel.files or kernel.label
+    home = CACHE / files
     CACHE.mkdir(parents=True, exist_ok=True)
-    with locked(CACHE / f"{kernel.label}.lock"):
+    with locked(CACHE / f"{files}.lock"):
         if not home.is_dir():
-            partial = CACHE / f"{kernel.label}.partial"
+            partial = CACHE / f"{files}.partial"
             shutil.rmtree(partial, ignore_errors=True)
             _download(kernel, partial)
             partial.rename(home)

@@ -13,7 +13,8 @@ MATRIX = Path(__file__).parent.parent / "matrix.toml"
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """One kernel of the matrix. `lacks` names the features whose scenarios may skip on it; `choice` are the begins of
-    those that run, when not all do; `root` is the suite of its root file system, None: this machine's.
+    those that run, when not all do; `root` is the suite of its root file system, None: this machine's. `files` is the
+    label of the one whose files it is booted from, None: its own.
     """
 
     label: str
@@ -23,11 +24,12 @@ class Kernel:
     flavour: str = AMD64
     choice: tuple[str, ...] = ()
     root: str | None = None
+    files: str | None = None
 
 
 def kernels(labels: str = "") -> tuple[Kernel, ...]:
-    """The kernels that are listed (separated by spaces or commas). When none is: all of the wanted machine, and of
-    another one those with a choice of scenarios.
+    """The kernels that are listed (separated by spaces or commas). When none is: all of the wanted machine; for amd64
+    also those of another one that have a choice of scenarios.
 
     Raises ValueError for a label that the matrix does not have.
     """
@@ -40,7 +42,9 @@ def kernels(labels: str = "") -> tuple[Kernel, ...]:
             raise ValueError(f"no kernel {label!r} in {MATRIX.name}, which has: {' '.join(known)}")
     if named:
         return tuple(known[label] for label in known if label in named)
-    return tuple(kernel for kernel in usual if kernel.machine == wanted() or kernel.choice)
+    return tuple(
+        kernel for kernel in usual if kernel.machine == wanted() or (wanted() == AMD64 and kernel.choice)
+    )
 
 
 def _kernel(entry: dict[str, Any]) -> Kernel:
@@ -51,8 +55,9 @@ def _kernel(entry: dict[str, Any]) -> Kernel:
         frozenset(entry["lacks"]),
         machine,
         entry.get("flavour", machine),
-        tuple(entry.get("choice", ())) if machine != wanted() else (),
+        tuple(entry.get("choice", ())) if machine != wanted() or "files" in entry else (),
         entry.get("root"),
+        entry.get("files"),
     )
 
 
