@@ -95,7 +95,11 @@ class Live(Run):
             self._face.starting()
         symbols, self._host = Kallsyms(), Host()
         if btf_file.brought():
-            self._absent += (f"the layout of the kernel's structures comes from the file of --btf: {DOUBT}",)
+            self._absent += (
+                f"the layout of the kernel's structures comes from the file of --btf: {DOUBT}",
+                "the layout of modules' structures is not in the file of --btf: the rules of nf_tables and of legacy "
+                "tables are probably not named",
+            )
         self._absent += tuple(lacking(read_user(), shows_addresses=symbols.readable, processes=processes()))
         mode = self._mode = self._mode_of(symbols, listener)
         judged = replace(options, all_drops=options.all_drops or mode.judges_all)

@@ -38,9 +38,14 @@ def elsewhere(prepare: str) -> tuple[str, ...]:
     return (*HIDDEN, prepare + ' exec "$@"', "sh")
 
 
-def told(lab: Lab, *options: str, before: tuple[str, ...] = ()) -> Finished:
-    """Of packets that a rule of nft drops in another namespace; it ends by itself."""
+def told_by_rule(lab: Lab, *options: str, before: tuple[str, ...] = ()) -> Finished:
+    """Of packets that a rule of nft drops in another namespace."""
     nft(lab.b, f"table inet t {{ chain c {{ type filter hook input priority 0; udp dport {PORT} drop }} }}")
+    return told(lab, *options, before=before)
+
+
+def told(lab: Lab, *options: str, before: tuple[str, ...] = ()) -> Finished:
+    """Of packets that die in another namespace; it ends by itself."""
     words = ("--dport", str(PORT), "--every-packet", "--count", str(COUNT), *options)
     with Whydrop(*words, before=before) as whydrop:
         traffic.datagrams(lab.a, lab.b.v4, [PORT] * COUNT)
@@ -69,8 +74,8 @@ def refused(before: tuple[str, ...], *words: str) -> str:
 @pytest.mark.once
 def test_nothing_is_lost_where_it_can_neither_write_nor_trace(lab: Lab) -> None:
     """No tracefs, a root file system that cannot be written, control groups of the first version."""
-    bare = told(lab)
-    locked = told(lab, before=elsewhere(NO_TRACEFS + CGROUPS_OF_OLD + NOT_WRITABLE))
+    bare = told_by_rule(lab)
+    locked = told_by_rule(lab, before=elsewhere(NO_TRACEFS + CGROUPS_OF_OLD + NOT_WRITABLE))
     assert rules(locked) == {"nft-rule"}
     assert spots(locked) == spots(bare)
 
@@ -89,7 +94,7 @@ def restricted() -> Iterator[None]:
 def test_addresses_that_not_even_root_sees_are_a_blind_spot(lab: Lab) -> None:
     """kernel.kptr_restrict=2: functions have no names, and nothing that goes by them is told."""
     with restricted():
-        done = told(lab)
+        done = told_by_rule(lab)
     (spot,) = (spot for spot in spots(done) if "kptr_restrict" in spot)
     assert spot.startswith("names of functions: ")
     assert rules(done) <= {"nft-rule"}
@@ -99,7 +104,7 @@ def test_addresses_that_not_even_root_sees_are_a_blind_spot(lab: Lab) -> None:
 @pytest.mark.once
 def test_a_container_without_the_hosts_processes(lab: Lab) -> None:
     """A rule in a namespace that only a process outside is in: who cannot see it says so, and names no other rule."""
-    done = told(lab, before=("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"))
+    done = told_by_rule(lab, before=("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"))
     (spot,) = (spot for spot in spots(done) if spot.startswith("processes: "))
     assert "container" in spot
     assert {line["cause"]["id"] for line in done.lines} == {"netfilter.nft-rule"}
@@ -109,9 +114,9 @@ def test_a_container_without_the_hosts_processes(lab: Lab) -> None:
 def test_under_lockdown(lab: Lab) -> None:
     """With integrity (Secure Boot) nothing is lost, with confidentiality it says what stands in the way."""
     subprocess.run(["mount", "-t", "securityfs", "none", "/sys/kernel/security"], check=True)
-    bare = told(lab)
+    bare = told_by_rule(lab)
     LOCKDOWN.write_text("integrity")
-    locked = told(lab)
+    locked = told_by_rule(lab)
     assert rules(locked) == {"nft-rule"}
     assert spots(locked) == spots(bare)
     LOCKDOWN.write_text("confidentiality")
@@ -128,7 +133,7 @@ def test_without_proc_it_says_so() -> None:
 
 @pytest.mark.once
 def test_a_kernel_without_btf_is_told_what_to_bring(lab: Lab, tmp_path: Path) -> None:
-    """And does all it did with the file."""
+    """And what the kernel itself tells is certain with the file; modules have none, which is said."""
     os.environ["TMPDIR"] = str(tmp_path)
     try:
         hidden = elsewhere(WITHOUT_BTF)
@@ -148,8 +153,9 @@ def test_a_kernel_without_btf_is_told_what_to_bring(lab: Lab, tmp_path: Path) ->
         done = told(lab, "--btf", str(tmp_path / "btf"), before=hidden)
     finally:
         del os.environ["TMPDIR"]
-    assert rules(done) == {"nft-rule"}
-    assert any("--btf" in spot for spot in spots(done))
+    causes = {(line["cause"]["id"], line["cause"]["confidence"]) for line in done.lines}
+    assert causes == {("socket.udp-no-listener", "certain")}
+    assert len([spot for spot in spots(done) if "--btf" in spot]) == 2
 
 
 @pytest.mark.once
