@@ -29,6 +29,9 @@ WORDS = (
     " --reruns 1"  # CONTRIBUTING.md, "Unsteady scenarios"
 )
 PYTEST = (".venv/bin/python", *WORDS.split())
+_SCENARIOS = "/run/lab/scenarios"
+# A suite's own pytest may be older than 8.2, and then it reads no names from a file.
+_BY_XARGS = ("xargs", "--exit", "--max-chars=1000000", "--delimiter=\\n", f"--arg-file={_SCENARIOS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ def _guest(fetched: Fetched, scenarios: Sequence[str], output: io.BytesIO, root:
     recording = {} if _wanted_recordings() is None else {"WHYDROP_RECORDINGS": f"/run/lab/{RECORDINGS}"}
     guest = Guest(
         fetched,
-        [*PYTEST, "@/run/lab/scenarios"],
+        [*PYTEST, f"@{_SCENARIOS}"] if root is None else [*_BY_XARGS, *PYTEST],
         cwd=REPO,
         env={
             "WHYDROP_GUEST": fetched.label,
