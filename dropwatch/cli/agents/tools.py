@@ -22,7 +22,9 @@ _Value = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^{_ON_ONE
 _MayBe: TypeAlias = _Value | SkipJsonSchema[None]
 _Recording = Annotated[str, Field(min_length=2, max_length=4000, pattern=rf"^/{_ON_ONE_LINE}+$")]
 _Words = Annotated[str, Field(min_length=1, max_length=200, pattern=rf"^[^\x00-\x1f\x7f\s-]{_ON_ONE_LINE}*$")]
-_Window = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[0-9][0-9A-Za-z :.+-]*$")]
+_A_WINDOW = r"[0-9][0-9A-Za-z :.+-]*"
+_Window = Annotated[str, Field(min_length=1, max_length=60, pattern=rf"^{_A_WINDOW}$")]
+_Side = Annotated[str, Field(min_length=2, max_length=4000, pattern=rf"^(?:/{_ON_ONE_LINE}+|{_A_WINDOW})$")]
 
 
 def _short(schema: dict[str, Any]) -> None:
@@ -143,21 +145,26 @@ class Replay(Tool):
 
 
 class Diff(Tool):
-    """What two recordings differ in, sort by sort: what is new in `b`, gone, more or fewer packets per time, each with
-    one finding. What is the same in both is only counted. It answers: what has this change broken?
+    """What two recordings, or two windows of the flight recorder's store, differ in, sort by sort: what is new in `b`,
+    gone, more or fewer packets per time, each with one finding. What is the same in both is only counted. It answers:
+    what has this change broken?
     """
 
     fine: ClassVar[tuple[int, ...]] = (0, 1)  # 1: something is new
 
-    a: _Recording = Field(description=f"The one before. {_A_RECORDING}")
-    b: _Recording = Field(description=f"The one after. {_A_RECORDING}")
+    a: _Side = Field(description=f"The one before. {_A_RECORDING} Or a window: 1h..2h, 14:00..14:05.")
+    b: _Side = Field(description="The one after, likewise. The last hour: 0..1h.")
+    store: _Recording | SkipJsonSchema[None] = Field(
+        None, description="Of windows: absolute path of another store than /var/lib/whydrop/drops.sqlite."
+    )
     filter: _Filter = _FILTER  # type: ignore[valid-type]
     expression: str | SkipJsonSchema[None] = _EXPRESSION
     limit: int = _MOST
 
     def words(self) -> list[str]:
+        store = [] if self.store is None else [f"--store={self.store}"]
         return [
-            *("diff", "--json", self.a, self.b),
+            *("diff", "--json", *store, self.a, self.b),
             *_filter_words(self.filter),
             *_expression_words(self.expression),
         ]

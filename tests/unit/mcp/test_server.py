@@ -211,7 +211,7 @@ def test_of_a_damaged_recording_there_is_what_could_be_read(call: Call, tmp_path
 def test_the_commands_of_the_page_are_understood() -> None:
     page = (ROOT / "docs/agents.md").read_text(encoding="utf-8")
     commands = re.findall(r"^\| .+\? \| `(?:sudo )?whydrop (.+)` \|$", page, re.MULTILINE)
-    assert len(commands) == 20
+    assert len(commands) == 21
     for command in commands:
         words = shlex.split(command.partition(" -- ")[0])
         parent = whydrop.make_context("whydrop", words[:0], resilient_parsing=True)

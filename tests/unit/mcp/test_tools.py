@@ -23,6 +23,7 @@ def test_a_value_stands_in_the_word_of_its_option(value: str) -> None:
     [
         (Replay, {"path": "VALUE"}),
         (Diff, {"a": "/a", "b": "VALUE"}),
+        (Diff, {"a": "1h..2h", "b": "0..1h", "store": "VALUE"}),
         (Explain, {"words": "VALUE"}),
         (Last, {"window": "VALUE"}),
         (Last, {"store": "VALUE"}),
@@ -31,6 +32,12 @@ def test_a_value_stands_in_the_word_of_its_option(value: str) -> None:
 def test_other_words_do_not_begin_as_one(kind: type[Tool], given: dict[str, Any], value: str) -> None:
     with pytest.raises(ValidationError):
         kind.model_validate({key: text.replace("VALUE", value) for key, text in given.items()})
+
+
+def test_two_windows_are_compared_as_two_files_are() -> None:
+    asked = Diff.model_validate({"a": "1h..2h", "b": "0..1h", "store": "/s"})
+    assert asked.words() == ["diff", "--json", "--store=/s", "1h..2h", "0..1h"]
+    assert Diff.model_validate({"a": "/a", "b": "/b"}).words() == ["diff", "--json", "/a", "/b"]
 
 
 def test_a_flag_and_nothing_at_all() -> None:
