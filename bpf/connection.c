@@ -4,7 +4,7 @@
  * LISTEN, NEW_SYN_RECV. */
 #define WITHOUT_NUMBERS (1 << 6 | 1 << 7 | 1 << 10 | 1 << 12)
 
-/* `receiver` is what the tracepoint says, where it does; else tcp_send_dupack has had both. 0: none is known. */
+/* `receiver` is what the tracepoint says, where it does; else tcp_send_dupack or tcp_data_queue has had both. 0: none is known. */
 inline_always u64 refusing_connection(u64 skb, u64 receiver, union scratch *scratch)
 {
 	struct tcp_visit *visit = current_tcp_visit();

@@ -9,8 +9,8 @@ struct tcp_visit {
 	u64 skb; /* what has just been dealt with on this CPU and is to be freed next; 0: nothing */
 	u32 note; /* of enum note: how */
 	u64 for_half_open; /* what tcp_check_req has in hand */
-	u64 answered; /* what tcp_send_dupack has answered last, for bpf/connection.c */
-	u64 sock; /* and for whom */
+	u64 answered; /* what tcp_send_dupack has answered last, or a connection is to queue, for bpf/connection.c */
+	u64 sock; /* of whom */
 };
 
 BPF_PERCPU_ARRAY(tcp_visits, struct tcp_visit, 1);

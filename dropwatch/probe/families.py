@@ -112,6 +112,27 @@ TCP = Family(
     ),
 )
 
+_NAMES_SOCKET = "KFREE_SKB_SOCKET_ARGUMENT"
+
+# A compiler may have made it a part of the function that calls it: then nothing names the connection.
+TCP_QUEUE = Family(
+    name="queues of tcp connections",
+    layer="tcp",
+    files=("tcp_queue.c",),
+    flag="HAS_TCP_QUEUE",
+    hooks=(
+        Hook(
+            "tcp_data_queue",
+            "on_tcp_data_queue",
+            "on_tcp_data_queue_return",
+            unless=_NAMES_SOCKET,
+            only_with="KFREE_SKB_REASON_ARGUMENT",
+        ),
+    ),
+    needs=TCP.name,
+    comes_and_goes=True,
+)
+
 # Since 6.3 icmpv6_rcv() frees what it has answered as consumed.
 _TOLD_APART = "SKB_DROP_REASON_IPV6_NDISC_NS_OTHERHOST"
 
@@ -152,8 +173,6 @@ FLOOD = Family(
     hooks=(Hook("br_flood", "on_br_flood"),),
     comes_and_goes=True,
 )
-
-_NAMES_SOCKET = "KFREE_SKB_SOCKET_ARGUMENT"
 
 SOCKET = Family(
     name="socket",
@@ -295,6 +314,7 @@ FAMILIES = (
     CGROUP_FILTER,
     XFRM_OUTPUT,
     TCP,
+    TCP_QUEUE,
     ANSWERS,
     FLOOD,
     SOCKET,

@@ -13,7 +13,7 @@ class Hook:
     `whole` runs at its return and sees its arguments as well, through the kernel's own trampoline (fexit): it costs a
     tenth of the two, and only functions of the kernel itself can have it.
     It is not attached where the number `unless` is not 0: the programs know without it what it would tell; nor where
-    the kernel has the drop reason `unless_reason`.
+    the kernel has the drop reason `unless_reason`; nor where the number `only_with` is 0: nobody would use it.
     """
 
     function: str
@@ -21,6 +21,7 @@ class Hook:
     back: str | None = None
     unless: str | None = None
     unless_reason: str | None = None
+    only_with: str | None = None
     whole: str | None = None
 
     @property

@@ -115,7 +115,9 @@ def _without_spared(family: Family, numbers: dict[str, int]) -> Family:
     needed = tuple(
         hook
         for hook in family.hooks
-        if (hook.unless is None or not numbers[hook.unless]) and hook.unless_reason not in reasons
+        if (hook.unless is None or not numbers[hook.unless])
+        and hook.unless_reason not in reasons
+        and (hook.only_with is None or numbers[hook.only_with])
     )
     return replace(family, hooks=needed)
 

@@ -189,7 +189,6 @@ def test_the_program_does_not_read(lab: Lab, whydrop: Whydrop, reasons: None, fa
         first = len(whydrop.lines())
 
         def found() -> list[Line]:
-            """By its addresses: before 6.11 nothing tells the namespace of what TCP took off its device and route."""
             drops = (line for line in whydrop.lines()[first:] if line["type"] == "drop")
             return [
                 line
@@ -203,7 +202,7 @@ def test_the_program_does_not_read(lab: Lab, whydrop: Whydrop, reasons: None, fa
             assert (line["cause"]["id"], line["cause"]["confidence"]) == ("tcp.zero-window", "certain"), told(
                 line
             )
-            assert line["netns"] is None or line["netns"]["name"] == lab.b.name, told(line)
+            assert line["netns"]["name"] == lab.b.name, told(line)
             is_connection(line, there, "bytes of its receive buffer are in use")
         dropped = counted(lab.b, "TcpExtTCPZeroWindowDrop") + counted(lab.b, "TcpExtBeyondWindow")
         assert dropped >= COUNT

@@ -23,6 +23,7 @@ from dropwatch.probe.families import (
     SENDS,
     SOLICIT,
     TCP,
+    TCP_QUEUE,
     TCX_CHANGES,
     WIREGUARD,
     XDP,
@@ -174,6 +175,7 @@ def test_families_are_switched_off_in_the_same_text() -> None:
         XFRM_OUTPUT.flag,
         CGROUP_CALLS.flag,
         CHANGES.flag,
+        TCP_QUEUE.flag,
         WIREGUARD.flag,
         XDP.flag,
     }
@@ -270,6 +272,7 @@ PARAMETERS = {
     "tcp_v4_syn_recv_sock": {"sk": 1, "skb": 2},
     "tcp_v6_syn_recv_sock": {"sk": 1, "skb": 2},
     "wg_allowedips_lookup_src": {"skb": 2},
+    "tcp_data_queue": {"sk": 1, "skb": 2},
     "loopback_net_init": {"net": 1},
     "nlmsg_notify": {"sk": 1, "skb": 2, "group": 4},
     "__ip_mc_dec_group": {"in_dev": 1, "addr": 2},
