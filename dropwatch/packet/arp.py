@@ -10,6 +10,12 @@ _HEADER = struct.Struct(
     "!HHBB"
 )  # RFC 826: hardware, protocol, and the lengths of their addresses; then the operation
 _IPV4, _BYTES = 0x0800, 4
+_REPLY = b"\0\2"
+
+
+def is_reply(event: Event) -> bool:
+    """Whether this message of ARP tells an address; else it asks for one."""
+    return event.protocol == _ETHERTYPE and event.packet[6:8] == _REPLY
 
 
 def arp_addresses(event: Event) -> tuple[IPv4Address, ...]:

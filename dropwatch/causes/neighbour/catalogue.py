@@ -42,6 +42,31 @@ $ arping -I DEV DADDR
         seen_at=UNANSWERED,
     ),
     Cause(
+        id="neighbour.answer-lost",
+        title="the next hop's reply to ARP or neighbour discovery was dropped here",
+        why="""
+To send the packet, the kernel needs the MAC address of the next hop. It asked, the next hop replied, and this host
+dropped the reply: a rule of its firewall (arptables, nft in the families arp, bridge, netdev, or icmpv6 type
+nd-neighbor-advert in ip6 and inet), or the reply was not valid. Rules that drop all of ICMPv6 do that to IPv6. The
+packets that waited are dropped some seconds later. whydrop says so where it saw the reply die; with a filter that does
+not cover ARP and ICMPv6 it does not, and reports neighbour.unresolved.
+""",
+        confirm="""
+The reply comes in, and the entry is FAILED or INCOMPLETE all the same:
+$ tcpdump -eni DEV 'arp[6:2] = 2 or icmp6[0] = 136'
+$ ip neigh show dev DEV
+""",
+        fix=(
+            Fix(
+                "accept replies: look for the rule that drops them",
+                "nft list ruleset; arptables-save; ip6tables-save",
+            ),
+            Fix("see the drops of replies themselves", "whydrop -i DEV 'arp or icmp6'"),
+        ),
+        seen_as=("NEIGH_FAILED", "QUEUE_PURGE", "NOT_SPECIFIED"),
+        seen_at=UNANSWERED,
+    ),
+    Cause(
         id="neighbour.not-asked",
         title="the next hop is not asked for its MAC address",
         why="""

@@ -143,7 +143,8 @@ def test_a_rule_of_this_host_keeps_the_question_or_the_answer(lab: Lab, whydrop:
     nft(lab.a, CHAIN.format(**rules))
     traffic.datagrams(lab.a, lab.b.v4 if family == 4 else lab.b.v6, [PORT] * 3)
     for line in deaths(whydrop, lab.a, 3, PORT):
-        assert judged(line) == ("neighbour.unresolved", "likely"), line
+        lost = "neighbour.answer-lost" if what.startswith("answer") else "neighbour.unresolved"
+        assert judged(line) == (lost, "likely"), line
         (led,) = line["led_by"]
         assert (led["object"]["kind"], led["confidence"]) == ("nft-rule", "certain"), line
 
