@@ -93,6 +93,7 @@ def starts_up(lan: Office) -> None:
     (lan.home / "udhcpd.conf").write_text(DHCP.format(home=lan.home))
     (lan.home / "leases").touch()
     lan.switch.start(f"busybox udhcpd -f {lan.home}/udhcpd.conf")
+    eventually(lambda: bool(lan.switch.run("ss -Hlun sport = :67").stdout), "the DHCP server listens")
     first = lan.hosts[0]
     script = lan.home / "bound"
     script.write_text('#!/bin/sh\ntest "$1" != bound || ip address add $ip/24 dev $interface\n')
