@@ -57,6 +57,8 @@ def changed_since(drop: Drop, host: Host, *kinds: Change) -> bool:
 def went_since(drop: Drop, host: Host, address: Address) -> bool:
     """Whether this address or group, or the packet's interface, went from its namespace after the drop. Likewise."""
     time = host.last_departure(drop.event.netns, address, drop.event.ifindex)
+    if time is None:  # in an older recording
+        time = host.last_change(drop.event.netns, "departures", None)
     return time is not None and time > drop.event.monotonic_ns
 
 

@@ -39,7 +39,7 @@ from dropwatch.probe.resent import DEATHS, RawResent, ResentProbes
 from dropwatch.probe.rows import KernelRows
 from dropwatch.probe.settings import is_whole, settings
 from dropwatch.probe.xdp import attach_xdp, read_xdp
-from dropwatch.wire.changes import CHANGES_BYTES, DEPARTURES_BYTES, last_change, last_departure
+from dropwatch.wire.changes import CHANGES_BYTES, DEPARTURES_BYTES, KINDS, last_change, last_departure
 from dropwatch.wire.decoder import (
     INTERRUPTING,
     LOSS_DETAIL,
@@ -206,7 +206,7 @@ class Tracer(KernelRows):
 
     def last_change(self, kind: Change, inode: int) -> int | None:
         """When it was changed last in a namespace, 0: not since the start; None where not all changes are seen."""
-        if self._change_times is None or not self._families.is_whole(CHANGES):
+        if self._change_times is None or kind not in KINDS or not self._families.is_whole(CHANGES):
             return None
         return last_change(self._change_times, kind, inode)
 
@@ -285,9 +285,8 @@ class Tracer(KernelRows):
         self._loader = Loader(programs(built.text), built.numbers, built.entries, self._called)
         self._open.callback(self._loader.close)
         hooks = (hook.function for family in built.families for hook in family.hooks)
-        self._symbols.look_up(
-            (*hooks, *kernel_numbers.SYMBOLS, *netfilter_layout.SYMBOLS, *tun_layout.SYMBOLS)
-        )
+        others = (*kernel_numbers.SYMBOLS, *netfilter_layout.SYMBOLS, *tun_layout.SYMBOLS)
+        self._symbols.look_up((*hooks, *others))
         with Memory() as memory:
             kernel = kernel_numbers.find(self._symbols.address, memory, self._loader.map("seen"))
         for sentence in kernel.blind_spots:

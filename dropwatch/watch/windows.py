@@ -55,7 +55,7 @@ def retell(found: Window, options: Options, listener: Listener) -> Start:
         seen_by={"store": packets},
         matched=packets,
         reported=packets,
-        lost={} if found.lost is None else {"recorder": found.lost} if found.lost else {},
+        lost={"recorder": found.lost} if found.lost else {},
         suppressed={},
         blind_spots=tuple(notes(found)),
         seconds=found.seconds,

@@ -141,6 +141,7 @@ $ ip -s -f mpls stats show
         ),
         seen_as=("NOT_SPECIFIED",),
         seen_at=(_PLACE,),
+        scenario="Here each label comes by Ethernet, where the one that was taken off stands before the packet.",
     ),
 )
 

@@ -334,6 +334,13 @@ def test_what_was_read_proves_nothing_where_the_address_went_since(
         assert judged(drop, asked)[0].startswith("benign.") == is_hidden
 
 
+def test_an_older_recording_says_only_that_something_went(freed: Callable[..., Drop]) -> None:
+    drop = freed(message(NS, to=GROUP, target=OTHER))
+    for time, is_hidden in ((drop.event.monotonic_ns - 1, True), (drop.event.monotonic_ns + 1, False)):
+        told = ToldHost(ipv6=host().ipv6(1, "eth0", 0), last_change=last("departures", time))
+        assert judged(drop, told)[0].startswith("benign.") == is_hidden
+
+
 def test_a_reply_to_a_solicitation_is_refused_by_no_setting(freed: Callable[..., Drop]) -> None:
     asked = ToldHost(ipv6=host().ipv6(1, "eth0", 0), last_change=1 << 62)
     assert judged(freed(SOUND[NA]), asked) == HARMLESS
