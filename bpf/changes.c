@@ -65,8 +65,8 @@ inline_always u32 maker(u64 net, union scratch *scratch)
 	return user;
 }
 
-/* When an address, a joined group or an interface went, of each namespace: by a sum of both, whose last bits are the place,
- * and again one that goes counts for all that share it. */
+/* When an address, a joined group or an interface went, by a sum of it and its namespace: again one that goes counts for all
+ * that share a place, but only where something went from their namespace as well (CHANGE_DEPARTURES). */
 BPF_F_TABLE("array", int, u64, departure_times, CHANGE_PLACES, 1 << 10);
 
 struct departed {
@@ -89,8 +89,10 @@ inline_always void note_departure(u64 net, const struct departed *what)
 		sum = (sum ^ what->address[i]) * 0x9e3779b1;
 	at = sum >> 20;
 	time = departure_times.lookup(&at);
-	if (inode && time)
-		*time = bpf_ktime_get_ns();
+	if (!inode || !time)
+		return;
+	*time = bpf_ktime_get_ns();
+	note_change(inode, CHANGE_DEPARTURES);
 }
 
 /* IFA_LOCAL is one of the first two attributes, IFA_ADDRESS the other one, if there is (inet_fill_ifaddr in

@@ -114,7 +114,8 @@ enum change {
 	CHANGE_TC = 6, /* qdiscs, classes, filters, actions */
 	CHANGE_SA_UPDATES = 7, /* of SAs that stay, with their age */
 	CHANGE_PROGRAMS = 8, /* of BPF, at cgroups and interfaces */
-	CHANGE_KINDS = 9,
+	CHANGE_DEPARTURES = 9, /* of an address, a joined group or an interface */
+	CHANGE_KINDS = 10,
 };
 
 #define CHANGE_PLACES 4096

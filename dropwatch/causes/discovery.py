@@ -238,10 +238,11 @@ def _changed_since(message: Message, drop: Drop, host: Host) -> bool:
 
 
 def went_since(drop: Drop, host: Host) -> bool:
-    """Whether the address or group that it came to, or the address that it is about, has gone from here since."""
-    message = discovery_message(drop)
-    asked = message.target if message is not None else None
-    return any(pinned.went_since(drop, host, to) for to in (drop.packet.daddr, asked) if to is not None)
+    """Whether the address that it is about has gone from here since; of others, what it came to, with its interface."""
+    message, daddr = discovery_message(drop), drop.packet.daddr
+    if message is not None and message.target is not None:
+        return pinned.went_since(drop, host, message.target)
+    return daddr is not None and pinned.went_since(drop, host, daddr, drop.event.ifindex)
 
 
 def _own(here: Ipv6Interface) -> frozenset[IPv6Address]:

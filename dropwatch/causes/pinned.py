@@ -17,6 +17,7 @@ _PROBES: dict[Change, str] = {
     "tc": "rtnetlink_rcv_msg",
     "SA updates": "km_state_notify",
     "programs": "cgroup_bpf_prog_attach",
+    "departures": "nlmsg_notify",
 }
 _WORDS: dict[Change, str] = {
     "namespace": "another namespace got the inode of this one",
@@ -28,6 +29,7 @@ _WORDS: dict[Change, str] = {
     "tc": "traffic control of this namespace changed",
     "SA updates": "an SA of this namespace was updated",
     "programs": "BPF programs of cgroups or interfaces changed",
+    "departures": "an address, a group or an interface of this namespace went",
 }
 
 
@@ -54,12 +56,14 @@ def changed_since(drop: Drop, host: Host, *kinds: Change) -> bool:
     return any(time is not None and time > drop.event.monotonic_ns for time in times)
 
 
-def went_since(drop: Drop, host: Host, address: Address) -> bool:
-    """Whether this address or group, or the packet's interface, went from its namespace after the drop. Likewise."""
-    time = host.last_departure(drop.event.netns, address, drop.event.ifindex)
-    if time is None:  # in an older recording
-        time = host.last_change(drop.event.netns, "departures", None)
-    return time is not None and time > drop.event.monotonic_ns
+def went_since(drop: Drop, host: Host, address: Address, ifindex: int = 0) -> bool:
+    """Whether this address or group, or the interface with its groups, went from here after the drop. Likewise."""
+    if not changed_since(drop, host, "departures"):
+        return False
+    time = host.last_departure(drop.event.netns, address, ifindex)
+    return (
+        time is None or time > drop.event.monotonic_ns
+    )  # None: an older recording does not tell which it was
 
 
 def doubted(verdict: Verdict, why: tuple[Evidence, ...]) -> Verdict:

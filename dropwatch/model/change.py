@@ -12,5 +12,5 @@ Change = Literal[
     "tc",
     "SA updates",
     "programs",
-    "departures",  # of any address or group: older recordings do not tell which
+    "departures",
 ]

@@ -39,7 +39,7 @@ from dropwatch.probe.resent import DEATHS, RawResent, ResentProbes
 from dropwatch.probe.rows import KernelRows
 from dropwatch.probe.settings import is_whole, settings
 from dropwatch.probe.xdp import attach_xdp, read_xdp
-from dropwatch.wire.changes import CHANGES_BYTES, DEPARTURES_BYTES, KINDS, last_change, last_departure
+from dropwatch.wire.changes import CHANGES_BYTES, DEPARTURES_BYTES, last_change, last_departure
 from dropwatch.wire.decoder import (
     INTERRUPTING,
     LOSS_DETAIL,
@@ -206,7 +206,7 @@ class Tracer(KernelRows):
 
     def last_change(self, kind: Change, inode: int) -> int | None:
         """When it was changed last in a namespace, 0: not since the start; None where not all changes are seen."""
-        if self._change_times is None or kind not in KINDS or not self._families.is_whole(CHANGES):
+        if self._change_times is None or not self._families.is_whole(CHANGES):
             return None
         return last_change(self._change_times, kind, inode)
 

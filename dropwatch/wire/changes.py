@@ -18,8 +18,9 @@ KINDS: tuple[Change, ...] = (
     "tc",
     "SA updates",
     "programs",
+    "departures",
 )  # enum change
-CHANGE_PLACES, CHANGE_KINDS = 4096, 9
+CHANGE_PLACES, CHANGE_KINDS = 4096, 10
 CHANGES_BYTES = CHANGE_PLACES * CHANGE_KINDS * ctypes.sizeof(c_uint64)
 DEPARTURES_BYTES = CHANGE_PLACES * ctypes.sizeof(c_uint64)
 _MAPPED = bytes(10) + b"\xff\xff"  # addresses of IPv4 among those of IPv6
@@ -38,7 +39,7 @@ def last_change(times: bytes | mmap.mmap, kind: Change, inode: int) -> int:
 def last_departure(times: bytes | mmap.mmap, inode: int, what: Address | int) -> int:
     """The monotonic time when an address or group, or the interface of this number, went there; 0: it was not seen to.
 
-    Another may share its place, and counts as well.
+    Another may share its place, and counts as well: it is one only where something went from this namespace.
     """
     if isinstance(what, int):
         words = (0, 0, 0, what)

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Network, IPv6Network
 
-from dropwatch.causes import kernel_word
+from dropwatch.causes import kernel_word, pinned
 from dropwatch.causes.device.unhandled import RECEIVING
 from dropwatch.causes.discovery import asked_for_an_address_aside, went_since
 from dropwatch.causes.membership import is_joined
@@ -79,7 +79,7 @@ def _is_for_this_host(drop: Drop, host: Host) -> bool:
     if place == "ip6_mc_input":
         is_asked = drop.packet.icmp_type == _NEIGHBOUR_SOLICITATION
         return is_asked and (asked_for_an_address_aside(drop, host) or _something_went(drop, host))
-    return place in _FOR_MEMBERS_TOO and (is_joined(drop, host) is True or _something_went(drop, host))
+    return place in _FOR_MEMBERS_TOO and (is_joined(drop, host) is True or _group_went(drop, host))
 
 
 def _something_went(drop: Drop, host: Host) -> bool:
@@ -87,6 +87,13 @@ def _something_went(drop: Drop, host: Host) -> bool:
     for no reply.
     """
     return not _comes_again(drop.packet) and went_since(drop, host)
+
+
+def _group_went(drop: Drop, host: Host) -> bool:
+    """Or the address that somebody asks it for."""
+    daddr, event = drop.packet.daddr, drop.event
+    left = daddr is not None and pinned.went_since(drop, host, daddr, event.ifindex)
+    return _something_went(drop, host) or (left and not _comes_again(drop.packet))
 
 
 def message_of_switches(drop: Drop, host: Host) -> Verdict | None:
