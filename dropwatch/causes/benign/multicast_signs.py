@@ -91,9 +91,11 @@ def _something_went(drop: Drop, host: Host) -> bool:
 
 def _group_went(drop: Drop, host: Host) -> bool:
     """Or the address that somebody asks it for."""
-    daddr, event = drop.packet.daddr, drop.event
-    left = daddr is not None and pinned.went_since(drop, host, daddr, event.ifindex)
-    return _something_went(drop, host) or (left and not _comes_again(drop.packet))
+    if _comes_again(drop.packet):
+        return False
+    daddr = drop.packet.daddr
+    left = daddr is not None and pinned.went_since(drop, host, daddr, drop.event.ifindex)
+    return left or went_since(drop, host)
 
 
 def message_of_switches(drop: Drop, host: Host) -> Verdict | None:
