@@ -99,6 +99,7 @@ enum note {
 	NOTE_NO_QUEUE = 67108864, /* the qdisc of its device's queue was the one that drops all */
 	NOTE_PIECE_TWICE = 4194304, /* a fragment of which the kernel has all bytes already */
 	NOTE_PIECE_OVERLAPS = 8388608, /* a fragment of a packet that is given up since one overlaps others */
+	NOTE_ALL_OLD = 33554432, /* all bytes of this segment had been received before */
 	NOTE_AS_WRITTEN = 16777216, /* as a program wrote it to a tun or tap device, which has refused it */
 	NOTE_NO_HEADER = 2048, /* it had no IP header yet: the one in the record is made of what its socket has */
 };

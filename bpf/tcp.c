@@ -22,13 +22,21 @@ inline_always struct tcp_visit *current_tcp_visit(void)
 	return tcp_visits.lookup(&zero);
 }
 
+/* (struct inet_timewait_sock *, struct sk_buff *, ...). What ends at or before the number that is expected next has been
+ * received, as tcp_timewait_state_process() itself decides. */
 int on_tcp_timewait(struct pt_regs *ctx)
 {
 	struct tcp_visit *visit = current_tcp_visit();
+	u64 skb = PT_REGS_PARM2(ctx);
+	union scratch scratch;
+	u32 expected = read_u32(&scratch, PT_REGS_PARM1(ctx) + OFF_sock_common__skc_tw_rcv_nxt);
+	u32 end = read_u32(&scratch, skb + OFF_sk_buff__cb + OFF_tcp_skb_cb__end_seq);
 
 	if (visit) {
-		visit->skb = PT_REGS_PARM2(ctx);
+		visit->skb = skb;
 		visit->note = NOTE_TIME_WAIT;
+		if ((s32)(end - expected) <= 0)
+			visit->note |= NOTE_ALL_OLD;
 	}
 	return 0;
 }
@@ -74,7 +82,7 @@ inline_always int is_for_time_wait(u64 skb)
 {
 	struct tcp_visit *visit = current_tcp_visit();
 
-	return visit && visit->skb == skb && visit->note == NOTE_TIME_WAIT;
+	return visit && visit->skb == skb && visit->note & NOTE_TIME_WAIT;
 }
 
 /* True: another of its kind has been answered within half a second. */

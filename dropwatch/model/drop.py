@@ -67,9 +67,9 @@ class Event:
     its socket's cgroup refused it), `cgroup-unseen` (no probe could see that), `piece-twice` (a fragment of which
     the kernel had all bytes), `piece-overlaps` (of which it had some), `no-queue` (its device's queue had the qdisc
     that drops all), `as-written` (the tun or tap device that a program wrote it to refused it, and had read all of
-    it). `row` is what a summary counts it by: opaque, equal for drops of one sort, empty without a summary. `journey`
-    is the number of the packet that a trace follows, 0: none. `link` is the header of Ethernet before it, where there
-    is one.
+    it), `all-old` (a time-wait socket had received all its bytes). `row` is what a summary counts it by: opaque, equal
+    for drops of one sort, empty without a summary. `journey` is the number of the packet that a trace follows, 0: none.
+    `link` is the header of Ethernet before it, where there is one.
     `cgroup` is the number of the one that its socket was made in: the receiver's where that is known,
     else the sender's.
     """

@@ -42,6 +42,7 @@ _NOTES = {
     67108864: "no-queue",
     2097152: "cgroup-refused",
     16777216: "as-written",
+    33554432: "all-old",
 }
 _PAST = 65536  # RECORD_PAST follows
 _NO_REASON = 0xFFFFFFFF  # in a row

@@ -264,21 +264,16 @@ def ack_consumed(drop: Drop, host: Host) -> Verdict | None:
 def time_wait(drop: Drop, host: Host) -> Verdict | None:
     """Given to a time-wait socket, which answers or notes it (net/ipv4/tcp_minisocks.c): a FIN, an ACK, a reset.
 
-    Not a SYN, which wanted something that it did not get, and no data.
+    Not a SYN, which wanted something that it did not get, and no data but such as had been received before.
     """
     if "time-wait" not in drop.event.notes or not kernel_word.gave_no_reason(drop):
         return None
-    flags = drop.packet.tcp_flags or ""
-    if flags and "S" not in flags and tcp_payload_length(drop) == 0:
-        source = "probe tcp_timewait_state_process"
-        return kernel_word.certain(
-            drop,
-            Evidence(
-                source,
-                f"{tcp_flag_words(flags)} without data, read by a connection in TIME_WAIT or FIN_WAIT_2",
-            ),
-        )
-    return None
+    flags, length = drop.packet.tcp_flags or "", tcp_payload_length(drop)
+    if not flags or "S" in flags or not (length == 0 or (length and "all-old" in drop.event.notes)):
+        return None
+    data = f"{length} bytes of data that had been received before" if length else "without data"
+    fact = f"{tcp_flag_words(flags)} {'with ' if length else ''}{data}, read by a connection in TIME_WAIT or FIN_WAIT_2"
+    return kernel_word.certain(drop, Evidence("probe tcp_timewait_state_process", fact))
 
 
 def _queue_freed(drop: Drop) -> bool:

@@ -3,6 +3,7 @@
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from scenarios.roads import bridge, through_the_bridge
 from scenarios.test_discovery import ALL_NODES, NS, RA, frees_as_consumed, link_local, message, send
 from scenarios.test_drops import kernel_gives_reasons
 from scenarios.test_membership import IGMP, REPORT, ROUTER_ALERT, igmp, to_group
+from scenarios.test_resent import PORT as SERVED
+from scenarios.test_resent import connected
 from scenarios.test_sockets import datagram
+from scenarios.test_tcp_numbers import numbers
 from scenarios.traffic import RST, SYN
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop, told
@@ -226,6 +230,26 @@ def test_what_comes_for_a_closed_connection(lab: Lab, openly: Whydrop) -> None:
         with server:
             eventually(lambda: "FIN-WAIT-2" in lab.a.run("ss -Htan").stdout, "it waits for the other end")
     harmless(deaths(openly, lab.a, 1, wanted=is_from_server), "benign.tcp-time-wait")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_data_that_comes_again_after_the_close(lab: Lab, openly: Whydrop, family: int) -> None:
+    """Its acknowledgement was late, say. Of what is partly new something is lost."""
+    ends = (lab.a.v4, lab.b.v4) if family == 4 else (lab.a.v6, lab.b.v6)
+    with connected(lab, family) as (client, taken):
+        expected, sent = numbers(taken)
+        client.send(b"data")
+        assert taken.recv(4) == b"data"
+        taken.close()
+        eventually(lambda: "FIN-WAIT-2" in lab.b.run("ss -Htan").stdout, "it waits for the other end")
+        send = partial(
+            traffic.segments, lab.a, ends, (client.getsockname()[1], SERVED), traffic.ACK, ack=sent + 1
+        )
+        send(seq=expected, data=b"data")
+        harmless(deaths(openly, lab.b, 1, SERVED), "benign.tcp-time-wait")
+        send(seq=expected + 2, data=b"tada")
+        *_, lost = deaths(openly, lab.b, 2, SERVED)
+        assert (lost["cause"]["id"], lost["cause"]["confidence"]) == ("socket.closed", "certain"), told(lost)
 
 
 def is_from_server(line: Line) -> bool:

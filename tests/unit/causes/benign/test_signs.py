@@ -413,6 +413,18 @@ def test_what_time_wait_has_refused_is_one(died: Callable[..., Drop]) -> None:
     assert verdict.confidence == "likely", "it may repeat what was received before"
 
 
+def test_data_that_time_wait_had_received_before_is_no_loss(died: Callable[..., Drop]) -> None:
+    again = died("tcp_v4_rcv", data=tcp(PUSH_ACK, b"data"), notes=TIME_WAIT | {"all-old"})
+    assert judged(again) == "benign.tcp-time-wait"
+    _, verdict = diagnose(again, HOST)
+    assert verdict.confidence == "certain"
+    assert "with 4 bytes of data that had been received before" in verdict.evidence[0].text
+    syn = died("tcp_v4_rcv", data=tcp(SYN, b"data"), notes=TIME_WAIT | {"all-old"})
+    assert judged(syn) == "tcp.time-wait"
+    elsewhere = died("tcp_v4_rcv", data=tcp(PUSH_ACK, b"data"), notes=frozenset({"all-old"}))
+    assert judged(elsewhere) != "benign.tcp-time-wait"
+
+
 @pytest.mark.parametrize("place", ["tcp_v4_rcv", "tcp_v6_rcv"])
 @pytest.mark.parametrize("reason", [None, "NOT_SPECIFIED"])
 def test_a_syn_that_was_answered_again_is_no_loss(

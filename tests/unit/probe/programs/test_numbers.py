@@ -247,7 +247,7 @@ PARAMETERS = {
     "__xfrm_state_delete": {"x": 1},
     "xfrm_policy_lookup_bytype": {},
     "xfrm_sk_policy_lookup": {},
-    "tcp_timewait_state_process": {"skb": 2},
+    "tcp_timewait_state_process": {"tw": 1, "skb": 2},
     "tcp_send_dupack": {"sk": 1, "skb": 2},
     "tcp_v4_send_reset": {"skb": 2},
     "tcp_check_req": {"skb": 2},
