@@ -12,6 +12,8 @@ CMD ?= uname -a
 ROUNDS ?= 3
 # How long `make soak` floods it.
 MINUTES ?= 30
+# `watch`: the recorder.
+OF ?=
 CLOCK ?=
 
 # strongSwan is for the guests, Prometheus and VictoriaMetrics are started by the tests: their services are masked, so that installing them starts no daemon here.
@@ -35,7 +37,7 @@ help:
 	@echo 'make test ARCH=arm64        every scenario on the kernels of another processor'
 	@echo 'make bench [KERNEL=6.12]    what whydrop costs a packet, beside bpftrace and dropwatch in the same guest'
 	@echo 'make growth                 is it as quick where 20,000 rules, 5,000 SAs, 1,000 namespaces, ... are?'
-	@echo 'make soak [MINUTES=30]      drops at the highest rate, while rules, SAs, modules, ... come and go: is it flat, is it exact?'
+	@echo 'make soak [MINUTES=30]      (OF=watch: the recorder) drops at the highest rate, while rules, SAs, modules, ... come and go: is it flat, is it exact?'
 	@echo 'make userlands              scenarios and unit tests in Debian 13 and sid, on their own kernels'
 	@echo 'make recordings KERNEL=6.12 what its scenarios find, recorded for tests/replay'
 	@echo 'make screens                what a person sees of them, stored in tests/replay/screens'
@@ -99,7 +101,7 @@ growth: setup
 	    env PYTHONPATH=tests:tests/kernel $(PYTHON) -m bench.growth
 
 soak: setup
-	@$(LAB) run --kernel $(KERNEL) --timeout $$(($(MINUTES) * 200 + 900)) -- env PYTHONPATH=tests:tests/kernel $(PYTHON) -m bench.soak $(MINUTES)
+	@$(LAB) run --kernel $(KERNEL) --timeout $$(($(MINUTES) * 200 + 900)) -- env PYTHONPATH=tests:tests/kernel $(PYTHON) -m bench.soak $(MINUTES) $(OF)
 
 # The kernel's own selftests with whydrop beside them: by hand, and for half an hour.
 selftests: PACKAGES += netsniff-ng socat iperf3

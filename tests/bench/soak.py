@@ -1,10 +1,11 @@
 """Drops at the highest rate for a long time, while all that whydrop reads changes under it: is it flat, is it exact?
 
-    PYTHONPATH=tests:tests/kernel .venv/bin/python -m bench.soak [MINUTES]
+    PYTHONPATH=tests:tests/kernel .venv/bin/python -m bench.soak [MINUTES [watch]]
 
-As root. Rules, namespaces, SAs, processes and modules come and go. Each ten seconds its memory and its descriptors are
-looked at. At the end every packet must be in exactly one count, by the kernel's own; exit 1 where one is not, where
-something was lost, or where memory or descriptors have grown.
+As root. With `watch` it is the recorder that is soaked, and what it told is read from its store. Rules, namespaces,
+SAs, processes and modules come and go. Each ten seconds its memory and its descriptors are looked at. At the end every
+packet must be in exactly one count, by the kernel's own; exit 1 where one is not, where something was lost, or where
+memory or descriptors have grown.
 """
 
 import json
@@ -14,11 +15,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from scenarios.firewalls import legacy, load_modules, nft, nft_rules, the_rule
 from scenarios.floods import flood
@@ -56,47 +57,63 @@ class Look(NamedTuple):
 class Told:
     """How many packets whydrop's lines stand for, by namespace, protocol and port; the closing line."""
 
-    def __init__(self, output: IO[str]) -> None:
+    def __init__(self) -> None:
         self.packets: Counter[tuple[int, str | None, int | None]] = Counter()
         self.end: dict[str, Any] = {}
-        self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
-        self._reader.start()
 
     def of(self, end: Namespace, *ports: int) -> int:
         return sum(self.packets[end.inode, "udp", port] for port in ports)
 
-    def _read(self, output: IO[str]) -> None:
+    def take(self, output: Iterable[str]) -> None:
         for text in output:
             line = json.loads(text)
-            if line["type"] == "end":
+            if line["type"] in ("end", "window"):
                 self.end = line
             else:
-                packet, netns = line["packet"], line["netns"] or {"inode": 0}
-                self.packets[netns["inode"], packet["proto"], packet["dport"]] += line["count"]
-
-    def wait(self) -> None:
-        self._reader.join()
+                finding, count = (
+                    (line["finding"], line["packets"]) if "finding" in line else (line, line["count"])
+                )
+                packet, netns = finding["packet"], finding["netns"] or {"inode": 0}
+                self.packets[netns["inode"], packet["proto"], packet["dport"]] += count
 
 
 @contextmanager
-def soaked() -> Iterator[tuple[subprocess.Popen[str], Told]]:
-    """whydrop, ready; told to stop at the end, and waited for."""
+def soaked(what: str) -> Iterator[tuple[subprocess.Popen[str], Told]]:
+    """whydrop, ready; told to stop at the end, and waited for. The store of the recorder is read then."""
     with tempfile.TemporaryDirectory(prefix="soak-") as home:
-        ready = Path(home, "ready")
-        words = [str(WHYDROP), "--json", "--ready-file", str(ready)]
+        ready, store = Path(home, "ready"), Path(home, "store", "drops.sqlite")
+        words = ["watch", "--store", str(store)] if what == "watch" else ["--json"]
         with Path(home, "stderr").open("w") as errors:
-            process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=errors, text=True)
+            process = subprocess.Popen(
+                [str(WHYDROP), *words, "--ready-file", str(ready)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         assert process.stdout is not None
-        told = Told(process.stdout)
+        told = Told()
+        reader = threading.Thread(target=told.take, args=(process.stdout,), daemon=True)
+        reader.start()
         try:
             eventually(lambda: ready.exists() or process.poll() is not None, "whydrop is ready")
             yield process, told
             process.send_signal(2)
             process.wait()
-            told.wait()
+            reader.join()
+            print(Path(home, "stderr").read_text())
+            if what == "watch":
+                told.take(_kept(store))
         finally:
             process.kill()
             process.wait()
+
+
+def _kept(store: Path) -> list[str]:
+    words = [str(WHYDROP), "last", "24h", "--store", str(store), "--json"]
+    begun = time.monotonic()
+    kept = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()
+    print(f"{store.stat().st_size // 1024} KiB; read in {time.monotonic() - begun:.1f} s\n")
+    return kept
 
 
 def changes(lab: Lab) -> Iterator[Callable[[], None]]:
@@ -154,9 +171,9 @@ def look(process: subprocess.Popen[str], told: Told, begun: float) -> Look:
     return Look(time.monotonic() - begun, rss, descriptors, sum(told.packets.values()))
 
 
-def soak(lab: Lab, minutes: float) -> tuple[list[Look], Told]:
+def soak(lab: Lab, minutes: float, what: str) -> tuple[list[Look], Told]:
     change = changes(lab)
-    with soaked() as (process, told):
+    with soaked(what) as (process, told):
         begun = time.monotonic()
         looks: list[Look] = []
         while time.monotonic() - begun < minutes * 60:
@@ -223,7 +240,7 @@ def main() -> int:
             f"table inet t {{ chain c {{ type filter hook input priority 1;\nudp dport {BY_NFT} counter drop\n}} }}",
         )
         legacy(lab.b, f"*filter\n-A INPUT -p udp --dport {BY_IPTABLES} -j DROP")
-        looks, told = soak(lab, minutes)
+        looks, told = soak(lab, minutes, sys.argv[2] if len(sys.argv) > 2 else "")
         counts = compared(lab, told)
     every = max(1, len(looks) // 20)
     rows = [(f"{one.seconds / 60:.1f}", one.rss_kib, one.descriptors, one.told) for one in looks[::every]]
