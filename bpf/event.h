@@ -50,15 +50,16 @@ enum source {
 	SOURCE_XFRM_LOOKUP = 1, /* refused before there was a packet: what there is of it is made of the flow */
 	SOURCE_TCP_CONN_REQUEST = 2, /* a SYN that a listening socket refused: it is freed as if it had been used */
 	SOURCE_WG_ALLOWEDIPS_LOOKUP_SRC = 3, /* WireGuard decrypted it, and no peer may send from its source */
+	SOURCE___KFREE_SKB = 4, /* a connection of TCP discarded it without kfree_skb */
 	/* a system call was to send, and there is no packet: these functions refused it */
-	SOURCE_IP_ROUTE_OUTPUT_FLOW = 4,
-	SOURCE_IP6_DST_LOOKUP_FLOW = 5,
-	SOURCE_TCP_V4_CONNECT = 6,
-	SOURCE_TCP_V6_CONNECT = 7,
-	SOURCE_UDP_SENDMSG = 8,
-	SOURCE_IP_LOCAL_ERROR = 9,
-	SOURCE_IPV6_LOCAL_ERROR = 10,
-	SOURCE___CGROUP_BPF_RUN_FILTER_SOCK_ADDR = 11,
+	SOURCE_IP_ROUTE_OUTPUT_FLOW = 5,
+	SOURCE_IP6_DST_LOOKUP_FLOW = 6,
+	SOURCE_TCP_V4_CONNECT = 7,
+	SOURCE_TCP_V6_CONNECT = 8,
+	SOURCE_UDP_SENDMSG = 9,
+	SOURCE_IP_LOCAL_ERROR = 10,
+	SOURCE_IPV6_LOCAL_ERROR = 11,
+	SOURCE___CGROUP_BPF_RUN_FILTER_SOCK_ADDR = 12,
 	SOURCES,
 };
 

@@ -122,3 +122,11 @@ inline_always void send_not_allowed(struct pt_regs *ctx, u64 skb, struct refused
 {
 	send_refused(ctx, skb, death, SOURCE_WG_ALLOWEDIPS_LOOKUP_SRC, 0, 0, bpf_ktime_get_ns(), scratch);
 }
+
+inline_always void send_discarded(struct pt_regs *ctx, u64 skb, struct refused *death, union scratch *scratch)
+{
+	u64 now = bpf_ktime_get_ns();
+
+	if (send_refused(ctx, skb, death, SOURCE___KFREE_SKB, RECORD_CONNECTION, 0, now, scratch))
+		put_connection(death->sock, skb, now, scratch);
+}

@@ -7,6 +7,7 @@ from dropwatch.names import symbols
 
 _TRACEPOINTS = {"kfree_skb": "skb:kfree_skb", "consume_skb": "skb:consume_skb"}
 NOT_ALLOWED = "wg_allowedips_lookup_src"  # a source: what WireGuard has decrypted, and takes from nobody
+DISCARDED = "__kfree_skb"  # a source: what a connection of TCP discards before 5.18
 _WITHOUT_A_PACKET = frozenset({"xfrm_lookup"})
 # A kernel before 5.15.58 gives no reason at all; later ones give this where the code names none.
 _SILENT = frozenset({None, "NOT_SPECIFIED"})
@@ -41,6 +42,12 @@ def evidence(drop: Drop) -> Evidence:
     if drop.event.source == "tcp_conn_request":
         return Evidence(
             "probe tcp_conn_request", "the SYN was refused, and freed as if it had been used", "kernel"
+        )
+    if drop.event.source == DISCARDED:
+        return Evidence(
+            f"probe {DISCARDED}",
+            "TCP freed it without a reason, and counted it among its connection's drops",
+            "kernel",
         )
     if drop.event.source == NOT_ALLOWED:
         return Evidence(

@@ -2,12 +2,10 @@
 
 from dropwatch.probe.family import Family, Hook, TailCall, both, entries, returns
 from dropwatch.probe.netfilter_families import AT_HOOKS, EBT, ENGINES, NFT, XT
-from dropwatch.wire.connection import CONNECTION_NOTE, RECORD_CONNECTION
+from dropwatch.probe.transport_families import CONNECTION, DISCARDS, LISTEN, SOCKET, TCP, TCP_QUEUE
 from dropwatch.wire.ipsec import XFRM_NOTE
-from dropwatch.wire.listener import LISTENER_NOTE, RECORD_LISTENER
 from dropwatch.wire.past import PAST_NOTE, RECORD_PAST
 from dropwatch.wire.send import SEND_NOTE
-from dropwatch.wire.socket import RECORD_SOCKET, SOCKET_NOTE
 
 XFRM = Family(
     name="ipsec",
@@ -91,48 +89,6 @@ XFRM_OUTPUT = Family(
     configured_by=(("xfrm_user", "xfrm_add_policy"), ("af_key", "pfkey_spdadd")),
 )
 
-TCP = Family(
-    name="tcp",
-    layer="tcp",
-    files=("tcp.c",),
-    flag="HAS_TCP",
-    hooks=(
-        Hook("tcp_timewait_state_process", "on_tcp_timewait", "on_tcp_timewait_return"),
-        Hook("tcp_send_dupack", "on_tcp_send_dupack", unless_reason="SKB_DROP_REASON_TCP_OLD_SEQUENCE"),
-        Hook(
-            "tcp_oow_rate_limited",
-            "on_tcp_limit",
-            "on_tcp_limit_return",
-            unless_reason="SKB_DROP_REASON_TCP_OLD_SEQUENCE",
-        ),
-        *entries("on_tcp_send_reset", "tcp_v4_send_reset", "tcp_v6_send_reset"),
-        Hook("tcp_check_req", "on_tcp_check_request", "on_tcp_check_request_return"),
-        Hook("inet_csk_reqsk_queue_drop", "on_request_drop"),
-        Hook("tcp_rtx_synack", "on_synack_again"),
-    ),
-)
-
-_NAMES_SOCKET = "KFREE_SKB_SOCKET_ARGUMENT"
-
-# A compiler may have made it a part of the function that calls it: then nothing names the connection.
-TCP_QUEUE = Family(
-    name="queues of tcp connections",
-    layer="tcp",
-    files=("tcp_queue.c",),
-    flag="HAS_TCP_QUEUE",
-    hooks=(
-        Hook(
-            "tcp_data_queue",
-            "on_tcp_data_queue",
-            "on_tcp_data_queue_return",
-            unless=_NAMES_SOCKET,
-            only_with="KFREE_SKB_REASON_ARGUMENT",
-        ),
-    ),
-    needs=TCP.name,
-    comes_and_goes=True,
-)
-
 # Since 6.3 icmpv6_rcv() frees what it has answered as consumed.
 _TOLD_APART = "SKB_DROP_REASON_IPV6_NDISC_NS_OTHERHOST"
 
@@ -174,37 +130,6 @@ FLOOD = Family(
     comes_and_goes=True,
 )
 
-SOCKET = Family(
-    name="socket",
-    layer="udp",
-    files=("socket.c",),
-    flag="HAS_SOCKET",
-    hooks=(
-        Hook("__udp_enqueue_schedule_skb", "on_udp_enqueue", unless=_NAMES_SOCKET),
-        Hook(
-            "__udp_enqueue_schedule_skb",
-            back="on_udp_enqueue_return",
-            unless=_NAMES_SOCKET,
-            unless_reason="SKB_DROP_REASON_PROTO_MEM",
-        ),
-    ),
-    tail_calls=(TailCall("drop_details", RECORD_SOCKET, "send_socket"),),
-    notes=(SOCKET_NOTE,),
-)
-
-LISTEN = Family(
-    name="listening sockets",
-    layer="tcp",
-    files=("listen.c",),
-    flag="HAS_LISTEN",
-    hooks=(
-        Hook("tcp_conn_request", "on_conn_request", "on_conn_request_return"),
-        *both("on_syn_recv_sock", "on_syn_recv_sock_return", "tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock"),
-    ),
-    tail_calls=(TailCall("drop_details", RECORD_LISTENER, "send_listener"),),
-    notes=(LISTENER_NOTE,),
-)
-
 WIREGUARD = Family(
     name="wireguard",
     layer="tunnel",
@@ -212,16 +137,6 @@ WIREGUARD = Family(
     flag="HAS_WIREGUARD",
     hooks=(Hook("wg_allowedips_lookup_src", "on_allowed_ips", "on_allowed_ips_return"),),
     comes_and_goes=True,
-)
-
-# Read at a death only.
-CONNECTION = Family(
-    name="tcp connections",
-    files=("connection.c",),
-    flag="HAS_CONNECTION",
-    tail_calls=(TailCall("drop_details", RECORD_CONNECTION, "send_connection"),),
-    notes=(CONNECTION_NOTE,),
-    needs=TCP.name,
 )
 
 # What waits for the neighbour that is asked for.
@@ -321,6 +236,7 @@ FAMILIES = (
     LISTEN,
     WIREGUARD,
     CONNECTION,
+    DISCARDS,
     NFT,
     XT,
     EBT,

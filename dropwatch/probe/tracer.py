@@ -24,7 +24,7 @@ from dropwatch.probe.attach import Probes
 from dropwatch.probe.attach_drop import attach_drop
 from dropwatch.probe.attach_families import FamilyProbes
 from dropwatch.probe.attach_trace import Follow, TraceProbes
-from dropwatch.probe.families import CGROUP_FILTER, CHANGES, FAMILIES, LISTEN, RESENT, XDP
+from dropwatch.probe.families import CGROUP_FILTER, CHANGES, FAMILIES, RESENT, XDP
 from dropwatch.probe.family import Family
 from dropwatch.probe.kernel_names import kernel_names
 from dropwatch.probe.near import attach_near, read_near
@@ -38,6 +38,7 @@ from dropwatch.probe.refusal import Refused, accept
 from dropwatch.probe.resent import DEATHS, RawResent, ResentProbes
 from dropwatch.probe.rows import KernelRows
 from dropwatch.probe.settings import is_whole, settings
+from dropwatch.probe.transport_families import LISTEN
 from dropwatch.probe.xdp import attach_xdp, read_xdp
 from dropwatch.wire.changes import CHANGES_BYTES, DEPARTURES_BYTES, last_change, last_departure
 from dropwatch.wire.decoder import (

@@ -29,7 +29,10 @@ class ConnectionRecord(ctypes.Structure):
     )
 
 
-def connection_note(record: ConnectionRecord) -> ConnectionNote:
+def connection_note(record: ConnectionRecord) -> ConnectionNote | None:
+    """None of a connection that was closed before it was open: it has no numbers."""
+    if not record.rcv_nxt:
+        return None
     left = (record.rcv_wup + record.rcv_wnd - record.rcv_nxt) & 0xFFFFFFFF
     return ConnectionNote(
         rcv_nxt=record.rcv_nxt,

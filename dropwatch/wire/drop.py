@@ -12,7 +12,7 @@ from dropwatch.wire.header import RecordHeader
 STACK_DEPTH = 64
 PACKET_BYTES = 256
 SOURCES = (
-    *("kfree_skb", "xfrm_lookup", "tcp_conn_request", "wg_allowedips_lookup_src"),
+    *("kfree_skb", "xfrm_lookup", "tcp_conn_request", "wg_allowedips_lookup_src", "__kfree_skb"),
     *("ip_route_output_flow", "ip6_dst_lookup_flow", "tcp_v4_connect", "tcp_v6_connect"),
     *("udp_sendmsg", "ip_local_error", "ipv6_local_error", "__cgroup_bpf_run_filter_sock_addr"),
 )

@@ -31,6 +31,7 @@ BENIGN = Family(
         ("benign.tcp-late-reset", signs.late_reset),
         ("benign.ack-consumed", signs.ack_consumed),
         ("benign.tcp-time-wait", signs.time_wait),
+        ("benign.tcp-time-wait", signs.closed),
         ("benign.tcp-handshake-done", signs.handshake_done),
     ),
 )

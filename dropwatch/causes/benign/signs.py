@@ -9,8 +9,10 @@ from dropwatch.causes.benign.multicast_signs import MLD
 from dropwatch.causes.discovery import freed_by_icmp6
 from dropwatch.causes.netfilter.conntrack_signs import kept_from_nat
 from dropwatch.causes.places import SENDING, is_off
+from dropwatch.causes.socket import receiver
 from dropwatch.causes.socket.connection import connection_elsewhere, may_be_elsewhere
 from dropwatch.causes.socket.signs import never_accepted
+from dropwatch.causes.tcp.discards import has_all_of, says_nothing_new
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Drop, Evidence, Verdict
 from dropwatch.names import symbols
@@ -248,6 +250,10 @@ def ack_consumed(drop: Drop, host: Host) -> Verdict | None:
     """
     if drop.packet.tcp_flags != "A" or tcp_payload_length(drop) != 0:
         return None
+    if drop.event.source == kernel_word.DISCARDED:
+        fact = "an ACK without data, of what the connection had been told before or has just read"
+        known = says_nothing_new(drop)
+        return kernel_word.certain(drop, Evidence(receiver.SOURCE, fact)) if known else None
     keepalive = drop.reason == "TCP_INVALID_SEQUENCE" and "answered" in drop.event.notes
     if drop.reason == "TCP_OLD_SEQUENCE" or keepalive:
         return kernel_word.certain(
@@ -258,6 +264,18 @@ def ack_consumed(drop: Drop, host: Host) -> Verdict | None:
             drop,
             Evidence("packet", "an ACK without data, read by a connection that one end has closed"),
         )
+    return None
+
+
+def closed(drop: Drop, host: Host) -> Verdict | None:
+    """It had waited while its connection came to its end, and the connection had all its bytes, or it has none."""
+    if drop.reason != "TCP_CLOSE" or "S" in (drop.packet.tcp_flags or "S"):
+        return None
+    if tcp_payload_length(drop) == 0:
+        return kernel_word.certain(drop, Evidence("packet", "no data, for a connection that has ended"))
+    if has_all_of(drop):
+        fact = "the connection, which has ended, had received all its data before"
+        return kernel_word.certain(drop, Evidence(receiver.SOURCE, fact))
     return None
 
 

@@ -96,6 +96,9 @@ def data_after_close(drop: Drop, host: Host) -> Verdict | None:
         fact = "data of a connection that waited to be accepted, when the program closed its listening socket"
         said = kernel_word.certain(drop, Evidence("place", fact))
         return replace(said, title=_NEVER_ACCEPTED)
+    if drop.reason == "TCP_CLOSE" and drop.event.connection is None:
+        fact = "its connection has ended; it may be a retransmission of what was received before"
+        return kernel_word.likely(drop, Evidence("reason", fact))
     if "time-wait" not in drop.event.notes or not kernel_word.gave_no_reason(drop):
         return None
     length = tcp_payload_length(drop)

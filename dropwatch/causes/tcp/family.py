@@ -4,6 +4,7 @@ from dropwatch.causes import kernel_word
 from dropwatch.causes.family import Family, Judgement, in_order
 from dropwatch.causes.socket.connection import may_be_elsewhere
 from dropwatch.causes.socket.signs import tcp_without_socket
+from dropwatch.causes.tcp import discards
 from dropwatch.causes.tcp.authentication import AUTHENTICATION
 from dropwatch.causes.tcp.keys import ao, md5
 from dropwatch.causes.tcp.numbers import with_numbers
@@ -51,8 +52,12 @@ _signs = in_order(
 
 
 def _judge(drop: Drop, host: Host) -> Judgement | None:
+    reason = drop.reason or discards.reason(drop)
     return (
-        _signs(drop, host) or md5(drop, host) or ao(drop, host) or with_numbers((*WINDOW, *STATE), drop, host)
+        _signs(drop, host)
+        or md5(drop, host)
+        or ao(drop, host)
+        or with_numbers((*WINDOW, *STATE), reason, drop, host)
     )
 
 

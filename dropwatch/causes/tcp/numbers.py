@@ -21,16 +21,16 @@ def ahead(number: int, of: int) -> int:
     return ((number - of + _HALF) & 0xFFFFFFFF) - _HALF
 
 
-def with_numbers(causes: Iterable[Cause], drop: Drop, host: Host) -> Judgement | None:
+def with_numbers(causes: Iterable[Cause], reason: str | None, drop: Drop, host: Host) -> Judgement | None:
     """Of these causes that which the reason settles, where the connection is known."""
     note, numbers = drop.event.connection, tcp_numbers(drop)
-    cause_id = next((cause.id for cause in causes if drop.reason in cause.reasons), None)
+    cause_id = next((cause.id for cause in causes if reason in cause.reasons), None)
     if cause_id is None:
         return None
     if note is None or numbers is None:
         said = receiver.as_it_is(kernel_word.certain(drop), drop, host) if cause_id in _NOT_READ else None
         return (cause_id, said) if said is not None else None
-    if drop.reason == "TCP_INVALID_END_SEQUENCE" and _has_no_room(numbers, note):
+    if reason == "TCP_INVALID_END_SEQUENCE" and _has_no_room(numbers, note):
         cause_id = "tcp.zero-window"
     words = _WORDS.get(cause_id, _sequence)(numbers, note)
     said = kernel_word.certain(drop, Evidence(receiver.SOURCE, words, "proof"))

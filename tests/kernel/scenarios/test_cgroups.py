@@ -15,6 +15,7 @@ from scenarios.firewalls import nft
 from scenarios.namespaces import Lab, Namespace
 from scenarios.whydrop_process import Line, Whydrop, told
 
+pytestmark = pytest.mark.twice
 PORT = 5870
 MOUNT = Path("/sys/fs/cgroup")
 ID = "3f" * 32

@@ -257,8 +257,6 @@ def is_from_server(line: Line) -> bool:
 
 
 def test_acknowledgements_of_a_connection_that_is_closed_on_one_side(lab: Lab, openly: Whydrop) -> None:
-    if not kernel_gives_reasons():
-        pytest.skip("feature reasons: a kernel without them does not show what TCP frees")
     with traffic.open_socket(lab.b, socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.bind((lab.b.v4, CONNECTED))
         listening.listen()

@@ -18,6 +18,7 @@ from dropwatch.host.netns.netns import netns_name, own_inode, resolve_netns
 from dropwatch.model.ipsec import Selector, XfrmState
 from dropwatch.names import protocols
 
+pytestmark = pytest.mark.twice
 SAS = """
 proto esp spi 0x1001 reqid 1 mode transport aead rfc4106(gcm(aes)) {KEY20} 128
 proto esp spi 0x1002 reqid 2 mode tunnel replay-window 32 auth-trunc hmac(sha256) {KEY32} 128 enc cbc(aes) {KEY16}

@@ -13,6 +13,7 @@ from scenarios.tunnels import Way, cbc_sha256, gcm, key, way
 from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop
 
+pytestmark = pytest.mark.twice
 PORT = 5000
 INNER, OUTER = ("172.29.1.0/24", "172.29.2.0/24")
 FAMILIES = (4, 6)

@@ -114,6 +114,7 @@ def finding_of(lost: dict[str, Any], lines: list[Line]) -> Line:
     return line
 
 
+@pytest.mark.twice
 def test_a_segment_that_died_is_sent_again(lab: Lab, tmp_path: Path) -> None:
     recording = tmp_path / "x.whydrop"
     with connected(lab, 4) as (client, taken), connected(lab, 6) as (client6, taken6):
@@ -157,6 +158,7 @@ def test_an_ack_that_died_has_its_data_sent_again(lab: Lab) -> None:
         }
 
 
+@pytest.mark.twice
 def test_what_does_not_leave_the_host_counts(lab: Lab) -> None:
     """The kernel's tracepoint does not tell of it on every kernel."""
     with connected(lab, 4) as (client, taken):

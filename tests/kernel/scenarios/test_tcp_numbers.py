@@ -6,7 +6,6 @@ import socket
 import pytest
 from scenarios import traffic
 from scenarios.namespaces import Lab
-from scenarios.test_drops import kernel_gives_reasons
 from scenarios.test_resent import PORT, connected
 from scenarios.whydrop_process import Line, Whydrop, told
 
@@ -61,8 +60,6 @@ CASES = {
 
 @pytest.mark.parametrize("how", CASES)
 def test_the_numbers_of_the_connection_are_told(lab: Lab, whydrop: Whydrop, how: str) -> None:
-    if not kernel_gives_reasons():
-        pytest.skip("feature reasons: what TCP itself discards passes no kfree_skb there")
     ahead, unsent, flags, cause_id, words = CASES[how]
     lab.b.set("net/ipv4/tcp_timestamps", 0)
     lab.b.set("net/ipv4/tcp_invalid_ratelimit", 0)

@@ -274,6 +274,7 @@ def test_many_at_once_have_each_their_own_journey(road: Road, trace: Whydrop) ->
                 assert one["finding"]["packet"]["dport"] == port, one["finding"]
 
 
+@pytest.mark.twice
 def test_over_a_bridge_with_rules_for_frames(lab: Lab, trace: Whydrop) -> None:
     """Packets that die one after the other, so that a struct sk_buff is used again at once: each has its own end."""
     bridge(lab)

@@ -29,7 +29,8 @@ NOTE = ConnectionNote(
     inode=4711,
 )
 HOST = ToldHost(socket_holder=Process(812, "nginx"), cgroup=None)
-ACK, SYN, RST = 0x10, 0x02, 0x04
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+LETTERS = ((FIN, "F"), (SYN, "S"), (RST, "R"), (ACK, "A"))
 STAMP = b"\1\1\x08\x0a" + struct.pack("!II", 30, 0)
 
 Refused = Callable[..., Drop]
@@ -40,7 +41,7 @@ def refused(
     make_drop: Callable[..., Drop], make_packet: Callable[..., Any], make_event: Callable[..., Any]
 ) -> Refused:
     def build(
-        reason: str,
+        reason: str | None,
         seq: int = NXT,
         *,
         ack: int = 500,
@@ -60,7 +61,7 @@ def refused(
             sport=40000,
             dport=443,
             length=20 + len(segment),
-            tcp_flags="A",
+            tcp_flags="".join(letter for bit, letter in LETTERS if flags & bit),
         )
         told = replace(NOTE, **note)
         event = make_event(packet=ip + segment, protocol=0x0800, length=20 + len(segment), connection=told)
@@ -236,6 +237,85 @@ def test_without_the_connection_the_reason_settles_it(refused: Refused) -> None:
     cause, verdict = diagnose(drop, HOST)
     assert cause is not None
     assert (cause.id, verdict.confidence, verdict.culprit) == ("tcp.old-data", "certain", None)
+
+
+def discarded(drop: Drop) -> Drop:
+    return replace(drop, event=replace(drop.event, source="__kfree_skb"), reason=None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause_id"),
+    [
+        ({"seq": 9000, "data": b"xy"}, "tcp.out-of-window"),
+        ({"seq": 9000}, "tcp.out-of-window"),
+        ({"seq": 9000, "flags": RST}, "tcp.out-of-window"),
+        ({"seq": 990, "data": b"xy"}, "tcp.old-data"),
+        ({"seq": 999, "flags": FIN | ACK}, "tcp.old-data"),
+        ({"seq": 1001, "flags": RST}, "tcp.reset"),
+        ({"seq": 1010, "flags": SYN}, "tcp.invalid-syn"),
+        ({"flags": 0, "data": b"x"}, "tcp.flags-invalid"),
+        ({"ack": 701, "data": b"x"}, "tcp.invalid-ack"),
+        ({"ack": 701}, "tcp.invalid-ack"),
+        ({"window": 0, "data": b"x"}, "tcp.zero-window"),
+        ({"options": STAMP, "data": b"x"}, "tcp.paws"),
+    ],
+)
+def test_numbers_decide_where_the_kernel_gives_no_reason(
+    refused: Refused, fields: dict[str, Any], cause_id: str
+) -> None:
+    drop = discarded(refused(None, **fields))
+    assert said(drop)[0] == cause_id
+    assert any(one.source == "probe __kfree_skb" for one in diagnose(drop, HOST)[1].evidence)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": b"x"},  # a buffer without room, or a program of BPF
+        {"seq": 1010, "data": b"x"},  # it waits out of order already, or there is no room
+        {"ack": 600},  # it would be news
+        {"ack": 600, "options": STAMP},
+        {"seq": 990, "ack": 701},  # too old, or acknowledges too much
+        {"flags": RST},
+        {"seq": 900, "flags": SYN},
+        {"ack": 400, "window": 0, "data": b"x"},  # its ACK may be too old
+    ],
+)
+def test_numbers_that_leave_it_open_say_nothing(refused: Refused, fields: dict[str, Any]) -> None:
+    drop = discarded(refused(None, **fields))
+    cause, verdict = diagnose(drop, HOST)
+    assert cause is None, cause.id
+    assert verdict.evidence[0].source == "probe __kfree_skb"
+    assert diagnose(unnoted(drop), HOST)[0] is None
+
+
+@pytest.mark.parametrize("fields", [{}, {"seq": 990}, {"ack": 400}, {"options": STAMP}])
+def test_an_ack_that_says_nothing_new_is_no_loss(refused: Refused, fields: dict[str, Any]) -> None:
+    cause, verdict = diagnose(discarded(refused(None, **fields)), HOST)
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == ("benign.ack-consumed", "certain")
+
+
+@pytest.mark.parametrize(
+    ("seq", "data", "flags", "said"),
+    [
+        (995, b"again", ACK, ("benign.tcp-time-wait", "certain")),
+        (994, b"again", ACK | FIN, ("benign.tcp-time-wait", "certain")),
+        (NXT, b"", ACK | FIN, ("benign.tcp-time-wait", "certain")),
+        (998, b"again", ACK, ("socket.closed", "certain")),
+    ],
+)
+def test_what_comes_for_a_connection_that_has_ended(
+    refused: Refused, seq: int, data: bytes, flags: int, said: tuple[str, str]
+) -> None:
+    drop = refused("TCP_CLOSE", seq, data=data, flags=flags)
+    cause, verdict = diagnose(drop, HOST)
+    assert cause is not None
+    assert (cause.id, verdict.confidence) == said
+    if data:  # nobody knows what it had
+        cause, verdict = diagnose(unnoted(drop), HOST)
+        assert cause is not None
+        assert (cause.id, verdict.confidence) == ("socket.closed", "likely")
 
 
 def test_numbers_begin_anew() -> None:

@@ -22,8 +22,6 @@ from dropwatch.probe.families import (
     RESENT,
     SENDS,
     SOLICIT,
-    TCP,
-    TCP_QUEUE,
     TCX_CHANGES,
     WIREGUARD,
     XDP,
@@ -33,6 +31,7 @@ from dropwatch.probe.families import (
 from dropwatch.probe.family import Family, Hook
 from dropwatch.probe.programs import numbers
 from dropwatch.probe.programs.text import BASE_FILES, BPF_LOOP, DROP_FILES, HEADERS, MODES, Mode, join
+from dropwatch.probe.transport_families import DISCARDS, TCP, TCP_QUEUE
 from dropwatch.resources import resource_dir
 from dropwatch.wire.ipsec import XfrmRecord
 
@@ -122,8 +121,8 @@ def test_members_are_read_in_their_full_width() -> None:
     wider = {name for size, name in reads if size > width(name)}
     narrower = {name for size, name in reads if size < width(name)}
     assert wider == set()
-    told = {"sec_path__len", "sock__sk_cgrp_data", "icmp_bxm__data"}
-    assert narrower <= told, "told in bpf/xfrm_state.c, cgroup.c and answers.c"
+    told = {"sec_path__len", "sock__sk_cgrp_data", "icmp_bxm__data", "tcp_skb_cb__tcp_flags"}
+    assert narrower <= told, "told in bpf/xfrm_state.c, cgroup.c, answers.c and discards.c"
 
 
 def test_members_are_copied_no_further_than_they_go() -> None:
@@ -175,6 +174,7 @@ def test_families_are_switched_off_in_the_same_text() -> None:
         XFRM_OUTPUT.flag,
         CGROUP_CALLS.flag,
         CHANGES.flag,
+        DISCARDS.flag,
         TCP_QUEUE.flag,
         WIREGUARD.flag,
         XDP.flag,
@@ -273,6 +273,8 @@ PARAMETERS = {
     "tcp_v6_syn_recv_sock": {"sk": 1, "skb": 2},
     "wg_allowedips_lookup_src": {"skb": 2},
     "tcp_data_queue": {"sk": 1, "skb": 2},
+    "tcp_validate_incoming": {"sk": 1, "skb": 2},
+    "__kfree_skb": {"skb": 1},
     "loopback_net_init": {"net": 1},
     "nlmsg_notify": {"sk": 1, "skb": 2, "group": 4},
     "__ip_mc_dec_group": {"in_dev": 1, "addr": 2},
@@ -301,7 +303,9 @@ def body_of(function: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "hook", [*XFRM.hooks, *TCP.hooks, *ANSWERS.hooks, *CHANGES.hooks], ids=lambda hook: hook.function
+    "hook",
+    [*XFRM.hooks, *TCP.hooks, *DISCARDS.hooks, *ANSWERS.hooks, *CHANGES.hooks],
+    ids=lambda hook: hook.function,
 )
 def test_parameters_are_where_the_program_takes_them(hook: Hook) -> None:
     for name in hook.programs:
