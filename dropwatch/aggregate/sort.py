@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from dropwatch.model.culprits import Culprit
-from dropwatch.model.drop import Address, Drop, Finding, Packet
+from dropwatch.model.drop import Address, Drop, Finding, Packet, Process
 from dropwatch.names.symbols import base_name
 
 # Linux gives clients ports from here on (net.ipv4.ip_local_port_range), and hardly a service has one.
@@ -103,6 +103,12 @@ def toll_of(finding: Finding) -> Sort:
     """
     sort = sort_of(finding)._replace(place=(), direction=None, iface=None)
     return sort._replace(flow=NO_FLOW) if did_it(finding) else sort._replace(culprit=None)
+
+
+def whose(finding: Finding) -> Process | None:
+    """Who has the socket that it was for, else who sent it, else the container or pod whose namespace it died in."""
+    drop = finding.drop
+    return finding.owner or drop.process or (drop.netns.tenant if drop.netns is not None else None)
 
 
 def did_it(finding: Finding) -> bool:

@@ -126,7 +126,11 @@ def filters() -> list[click.Parameter]:
         _filter("--pid", metavar="PID", text="Process that owns the packet."),
         _filter("--comm", metavar="NAME", text="Name of the process that owns the packet."),
         _filter("--unit", metavar="NAME", text="Systemd unit of that process (nginx.service)."),
-        _filter("--container", metavar="ID", text="Container of that process: the beginning of its ID."),
+        _filter(
+            "--container",
+            metavar="ID",
+            text="Container of that process: its name, or the beginning of its ID.",
+        ),
         _filter("--cause", metavar="ID", text="Cause: ipsec.auth-failed, 'ipsec.*', '!unknown'."),
         _filter("--reason", metavar="NAME", text="The kernel's own drop reason."),
     ]

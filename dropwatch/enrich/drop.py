@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from dropwatch.enrich.answers import Answers
-from dropwatch.host.cgroups import placed
+from dropwatch.host.cgroups import placed, tenant
 from dropwatch.model.drop import Direction, Drop, Event, Frame, Interface, Netns, Process, Where
 from dropwatch.names import symbols
 from dropwatch.packet.parse import parse_event
@@ -57,7 +57,7 @@ class Enricher:
     def _process(self, event: Event, holder: Process | None) -> Process | None:
         """Who holds its socket, and where that was made, as far as the one or the other is known."""
         host = self._answers.host
-        return placed(holder, host.cgroup(event.cgroup) if event.cgroup else None, host.pod)
+        return placed(holder, host.cgroup(event.cgroup) if event.cgroup else None, host)
 
     def _iface(self, event: Event) -> Interface | None:
         """In TCP a packet has lost its device, and the index is all that the probe could read."""
@@ -72,7 +72,10 @@ class Enricher:
         if not event.netns:
             return None
         name = self._answers.netns(event.netns)
-        return Netns(event.netns, None if self._is_anothers(event) else name)
+        found = self._answers.host.container_of_namespace(event.netns)
+        if self._is_anothers(event):
+            return Netns(event.netns, None)
+        return Netns(event.netns, name, tenant(found, self._answers.host))
 
     def _is_anothers(self, event: Event) -> bool:
         """Whether the number is that of another namespace since, of which has been read what was read just now."""

@@ -4,10 +4,12 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
+from dropwatch.host.containers import Container
 from dropwatch.host.pods import Pod
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Process
@@ -109,20 +111,42 @@ def workload(path: str) -> Workload:
     return Workload(unit, container, pod)
 
 
-def placed(
-    holder: Process | None, path: str | None, pod_of: Callable[[str], Pod | None] = lambda uid: None
-) -> Process | None:
-    """Who holds a socket, with what the cgroup of this path says of it; None where neither is known.
+class Names(Protocol):
+    """Who is asked what pods and containers are called."""
 
-    `pod_of` is asked for the name of a pod.
-    """
+    def pod(self, uid: str, /) -> Pod | None: ...
+
+    def container(self, which: str, /) -> Container | None: ...
+
+
+def placed(holder: Process | None, path: str | None, names: Names) -> Process | None:
+    """Who holds a socket, with what the cgroup of this path says of it; None where neither is known."""
     made_in = workload(path) if path is not None else Workload()
     if holder is None and made_in == Workload():
         return None
     pid, comm = (holder.pid, holder.comm) if holder is not None else (None, None)
-    pod = pod_of(made_in.pod) if made_in.pod is not None else None
-    names = (pod.name, pod.namespace) if pod is not None else (None, None)
-    return Process(pid, comm, made_in.unit, made_in.container, made_in.pod, *names)
+    return Process(pid, comm, made_in.unit, made_in.container, made_in.pod, *_called(made_in, names))
+
+
+def tenant(found: Workload | None, names: Names) -> Process | None:
+    """The pod, else the container, that has a network namespace. All containers of a pod have it together."""
+    if found is None or not (found.pod or found.container):
+        return None
+    pod_name, pod_namespace, name = _called(found, names)
+    if found.pod is not None:
+        return Process(None, None, pod=found.pod, pod_name=pod_name, pod_namespace=pod_namespace)
+    return Process(None, None, container=found.container, container_name=name)
+
+
+def _called(one: Workload, names: Names) -> tuple[str | None, str | None, str | None]:
+    """A pod's name and namespace, and the container's name. Where its logs do not name a pod, its container does."""
+    pod = names.pod(one.pod) if one.pod is not None else None
+    container = (names.container(one.container) if one.container is not None else None) or Container(None)
+    if pod is None and one.pod is not None and container.pod_name is not None:
+        return container.pod_name, container.pod_namespace, container.name
+    if pod is None:
+        return None, None, container.name
+    return pod.name, pod.namespace, container.name
 
 
 def _mounted() -> bytes | None:

@@ -9,7 +9,8 @@ from dropwatch.host.bpf.lwt import RouteProgram
 from dropwatch.host.bpf.questions import BpfQuestions
 from dropwatch.host.bridges import Bridge, Station, read_bridge, read_station
 from dropwatch.host.buffers import read_rmem_max
-from dropwatch.host.cgroups import read_path, read_path_of
+from dropwatch.host.cgroups import Workload, read_path, read_path_of
+from dropwatch.host.containers import Container, Containers
 from dropwatch.host.ethertypes import read_ethertypes
 from dropwatch.host.fragments import Fragments, read_fragments
 from dropwatch.host.groups import read_groups
@@ -39,6 +40,7 @@ from dropwatch.host.sockets import PortSockets, SocketReader
 from dropwatch.host.stacked import Stacked, read_stacked
 from dropwatch.host.sysctls import SysctlValue, read_sysctl
 from dropwatch.host.tc.questions import TcQuestions
+from dropwatch.host.tenants import Tenants
 from dropwatch.host.tunnel.questions import TunnelQuestions
 from dropwatch.model.change import Change
 from dropwatch.model.drop import Address, Process
@@ -206,6 +208,16 @@ class Host(BpfQuestions, IpsecQuestions, NetfilterQuestions, RouterQuestions, Tc
         """What Kubernetes calls the pod of this uid, which no other ever has; None: it is not of this node."""
         return self._pods.find(uid)
 
+    @lasting_question
+    def container(self, which: str) -> Container | None:
+        """What its runtime calls the container of this id; None: nothing on this host names it."""
+        return self._containers.find(which)
+
+    @lasting_question
+    def container_of_namespace(self, inode: int) -> Workload | None:
+        """Of the first process in a namespace, as is known now; None: there is none, or it is in no container."""
+        return self._tenants.find(inode, self._began(inode))
+
     @question("routes")
     def route_back(self, inode: int, address: Address, mark: int) -> Route:
         """Where the route to the source of a packet leads. A mark of 0 is none."""
@@ -285,6 +297,14 @@ class Host(BpfQuestions, IpsecQuestions, NetfilterQuestions, RouterQuestions, Tc
     @cached_property
     def _pods(self) -> Pods:
         return Pods()
+
+    @cached_property
+    def _containers(self) -> Containers:
+        return Containers()
+
+    @cached_property
+    def _tenants(self) -> Tenants:
+        return Tenants()
 
     @cached_property
     def _cgroups(self) -> dict[int, str | None]:

@@ -30,5 +30,6 @@ def _kinds(owner: Owner, process: Process, control_group: Callable[[int], str]) 
             found.append(not owner.units.isdisjoint([*map(foreign, group.split("/")), process.unit]))
         if owner.containers:
             ids = (workload(foreign(group)).container or "", process.container or "")
-            found.append(any(one.startswith(begin) for one in ids for begin in owner.containers))
+            by_id = any(one.startswith(begin) for one in ids for begin in owner.containers)
+            found.append(by_id or process.container_name in owner.containers)
     return found

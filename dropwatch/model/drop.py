@@ -155,8 +155,11 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class Netns:
+    """`tenant` is the container or pod that a process in it is of, None of one of the host's."""
+
     inode: int
     name: str | None
+    tenant: "Process | None" = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,7 @@ class Where:
 class Process:
     """`unit` is systemd's, `container` an id or a name, `pod` the uid of Kubernetes: those of the cgroup in which its
     socket was made, None where that is not one. Of a packet's socket that may be all that is known. `pod_name` and
-    `pod_namespace` are what Kubernetes calls that pod.
+    `pod_namespace` are what Kubernetes calls that pod, `container_name` what its runtime calls that container.
     """
 
     pid: int | None
@@ -182,6 +185,7 @@ class Process:
     pod: str | None = None
     pod_name: str | None = None
     pod_namespace: str | None = None
+    container_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

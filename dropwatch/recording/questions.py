@@ -11,6 +11,7 @@ from dropwatch.recording.encode import encode
 
 REASON, NETNS, INTERFACE = "reason", "netns", "interface"
 GONE_STATES = Host.gone_states.name
+ONLY_NAMES = frozenset({Host.container.name, Host.container_of_namespace.name})  # which nothing is judged by
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 Asked = Callable[[str, tuple[Any, ...], Any], None]

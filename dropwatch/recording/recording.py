@@ -16,7 +16,7 @@ from dropwatch.model.summary import Summary
 from dropwatch.recording.decode import Malformed, decode
 from dropwatch.recording.items import SLOTS, Answer, Asked, Kept, Tick, content_of
 from dropwatch.recording.members import Damaged, Item, read_items
-from dropwatch.recording.questions import GONE_STATES, answer_types, encoded, question_key
+from dropwatch.recording.questions import GONE_STATES, ONLY_NAMES, answer_types, encoded, question_key
 from dropwatch.recording.start import End, Start
 
 _MOST_SYMBOLS = 1 << 20
@@ -59,7 +59,7 @@ Found = Recorded | Tick | Summary | Journey | Window | ResentSegment | End
 class Recording:
     """`items` yields what happened in its order; meanwhile `frame` and `answer` speak of the last event it gave.
 
-    `unanswered` are names of questions that the recording holds no answer to.
+    `unanswered` are names of questions that the recording holds no answer to, but for those that only name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -118,7 +118,8 @@ class Recording:
             else None
         )
         if found is None:
-            self.unanswered.add(name)
+            if name not in ONLY_NAMES:
+                self.unanswered.add(name)
             return () if _is_several(kind) else None
         if isinstance(found, _GoneRange):
             return tuple(self._gone[found.first : found.first + found.count])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
+from dropwatch.aggregate.sort import whose
 from dropwatch.model.dataclass import dataclass
 from dropwatch.model.drop import Finding
 from dropwatch.names.cause_address import cause_url
@@ -102,7 +103,7 @@ def story(notice: Notice) -> str:
 def facts(notice: Notice) -> Facts:
     """What an event says, by names; what is not known is left out. Texts are printable, on one line and not long."""
     finding, drop, packet = notice.finding, notice.finding.drop, notice.finding.drop.packet
-    culprit, owner, frame = finding.culprit, finding.owner or drop.process, drop.where.frame
+    culprit, owner, frame = finding.culprit, whose(finding), drop.where.frame
     fix = first_fix(finding)
     known = {
         "cause": finding.cause_id,
@@ -132,6 +133,7 @@ def facts(notice: Notice) -> Facts:
         "comm": owner and owner.comm,
         "unit": owner and owner.unit,
         "container": owner and owner.container,
+        "container_name": owner and owner.container_name,
         "pod": owner and owner.pod,
         "pod_name": owner and owner.pod_name,
         "pod_namespace": owner and owner.pod_namespace,

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dropwatch.aggregate.sort import did_it, lasting
+from dropwatch.aggregate.sort import did_it, lasting, whose
 from dropwatch.model.culprits import Socket
 from dropwatch.model.drop import Finding, Process, Totals
 from dropwatch.names.foreign import printable
@@ -59,7 +59,7 @@ class Metrics(Collector):
     def add(self, finding: Finding) -> None:
         """A finding, with as many packets as it stands for."""
         cause = (finding.cause_id, finding.drop.where.direction or _UNKNOWN, finding.confidence)
-        by, owner = _object(finding), _owner(finding.owner or finding.drop.process)
+        by, owner = _object(finding), _owner(whose(finding))
         with self._lock:
             self._drops.add(cause, finding.count)
             self._objects.add(by, finding.count)
@@ -154,8 +154,13 @@ def _owner(process: Process | None) -> Pair:
     if process is not None:
         if process.pod_name is not None:
             return "pod", _label(f"{process.pod_namespace}/{process.pod_name}")
-        for kind in ("container", "unit", "comm"):
-            name = getattr(process, kind)
+        names = {
+            "container": process.container_name or process.container,
+            "pod": process.pod if process.container is None else None,
+            "unit": process.unit,
+            "comm": process.comm,
+        }
+        for kind, name in names.items():
             if name:
                 return kind, _label(name)
     return _NONE, _NONE

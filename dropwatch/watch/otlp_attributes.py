@@ -16,7 +16,9 @@ _CONVENTIONS = {
     "pid": "process.pid",
     "pod_name": "k8s.pod.name",
     "pod_namespace": "k8s.namespace.name",
+    "container_name": "container.name",
 }
+_IN_POD = {"container_name": "k8s.container.name"}  # which is unique in its pod only
 _OWN = {
     "cause": "cause.id",
     "title": "cause.title",
@@ -39,7 +41,8 @@ _OWN = {
 
 def attributes(facts: Facts) -> Facts:
     """The same by the names of OpenTelemetry."""
+    conventions = _CONVENTIONS | (_IN_POD if "pod_name" in facts else {})
     return {
-        _CONVENTIONS.get(name) or f"{_OF_WHYDROP}{_OWN.get(name, name)}": value
+        conventions.get(name) or f"{_OF_WHYDROP}{_OWN.get(name, name)}": value
         for name, value in facts.items()
     }

@@ -7,7 +7,7 @@ from dropwatch.model.drop import Evidence, Process
 
 def owned(holder: Process | None, cgroup: int, host: Host) -> Process | None:
     """With what its cgroup of this number says, 0: unknown."""
-    return placed(holder, host.cgroup(cgroup) if cgroup else None, host.pod)
+    return placed(holder, host.cgroup(cgroup) if cgroup else None, host)
 
 
 def owner_evidence(owner: Process | None, inode: int) -> Evidence:

@@ -48,10 +48,10 @@ class _Missing(NamedTuple):
 
 
 class NamespaceFiles:
-    """Finds the file of a namespace by its inode. `clock` is in seconds."""
+    """Finds the file of a namespace by its inode. `clock` is in seconds. `named` False: only those of processes."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, named: bool = True) -> None:
+        self._clock, self._named = clock, named
         self._known: dict[int, Path] = {}
         self._names_changed_at: float | None = None  # when they were read
         self._missing: OrderedDict[int, _Missing] = OrderedDict()
@@ -62,20 +62,15 @@ class NamespaceFiles:
         path = self._known.get(inode)
         if path is not None and is_namespace(path, inode):
             return path
-        changed_at = _changed_at(NAMES_DIR)
-        if changed_at != self._names_changed_at or time.time() - changed_at < _NAMING_S:
-            self._names_changed_at = changed_at
-            names = _namespaces(map(str, entries(NAMES_DIR)))
-            self._known |= names
-            if inode in names:
-                return names[inode]
+        if self._named and (path := self._new_name(inode)) is not None:
+            return path
         missing = self._missing.get(inode, _Missing(0.0, 0.0))
         if self._clock() < missing.again_at:
             return None
         if not self._share.is_left:
             raise OSError(errno.EAGAIN, "too many namespaces are looked for at once")
         with self._share.spent():
-            self._known = _walk()
+            self._known = _walk() if self._named else _namespaces(_files_of_processes())
         path = self._known.get(inode)
         if path is not None:
             self._missing.pop(inode, None)
@@ -86,6 +81,16 @@ class NamespaceFiles:
         if len(self._missing) > _REMEMBERED:
             self._missing.popitem(last=False)
         return None
+
+    def _new_name(self, inode: int) -> Path | None:
+        """The name of a namespace, where there are other names than before."""
+        changed_at = _changed_at(NAMES_DIR)
+        if changed_at == self._names_changed_at and time.time() - changed_at >= _NAMING_S:
+            return None
+        self._names_changed_at = changed_at
+        names = _namespaces(map(str, entries(NAMES_DIR)))
+        self._known |= names
+        return names.get(inode)
 
 
 def is_namespace(path: Path, inode: int) -> bool:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from dropwatch.model.drop import Finding
 from dropwatch.names import symbols
+from dropwatch.render.finding.phrases import tenant
 
 
 def observed(finding: Finding) -> Iterator[tuple[str, str]]:
@@ -17,7 +18,8 @@ def observed(finding: Finding) -> Iterator[tuple[str, str]]:
     yield "interface", _interface(finding)
     if drop.netns is not None:
         name = f" ({drop.netns.name})" if drop.netns.name else ""
-        yield "netns", f"inode {drop.netns.inode}{name}"
+        whose = f", of {tenant(drop.netns.tenant)}" if drop.netns.tenant is not None else ""
+        yield "netns", f"inode {drop.netns.inode}{name}{whose}"
     else:
         yield "netns", "unknown"
     layer, way = drop.where.layer or "unknown", drop.where.direction or "unknown"

@@ -12,6 +12,7 @@ OBJECT_WORDS = {
     "tc-filter": "tc filter",
 }
 _FAMILIES = {4: "ip", 6: "ip6"}
+_ID, _BRIEF = 64, 12  # characters of a container's id, and those that its runtime shows
 
 
 def object_words(kind: str) -> str:
@@ -73,17 +74,41 @@ def netns(drop: Drop, own_netns: int | None) -> str:
     """`netns b`, or nothing when it is whydrop's own."""
     if drop.netns is None or (drop.netns.name is None and drop.netns.inode == own_netns):
         return ""
-    return f"netns {drop.netns.name or drop.netns.inode}"
+    name = drop.netns.name or str(drop.netns.inode)
+    if drop.netns.tenant is None:
+        return f"netns {name}"
+    if drop.netns.name is None or name.startswith("pid "):  # nobody has named it
+        return f"netns of {tenant(drop.netns.tenant)}"
+    return f"netns {name} of {tenant(drop.netns.tenant)}"
+
+
+def tenant(known: Process) -> str:
+    """`pod shop/cart-0`, `container web`: by their names, or the beginning of an id."""
+    if known.pod_name is not None:
+        return f"pod {known.pod_namespace}/{known.pod_name}"
+    if known.pod is not None:
+        return f"pod {known.pod}"
+    return f"container {known.container_name or _brief(known.container or '')}"
 
 
 def process(known: Process) -> str:
     """`nginx (pid 812), unit nginx.service`; `container 3f...` where only the cgroup of its socket is known."""
     words = [f"{known.comm} (pid {known.pid})"] if known.pid is not None else []
     named = None if known.pod_name is None else f"{known.pod_namespace}/{known.pod_name}"
-    for name, value in (("unit", known.unit), ("container", known.container), ("pod", named or known.pod)):
+    called = known.container_name and f"{known.container_name} {_brief(known.container or '')}"
+    for name, value in (
+        ("unit", known.unit),
+        ("container", called or known.container),
+        ("pod", named or known.pod),
+    ):
         if value is not None:
             words.append(f"{name} {value}")
     return ", ".join(words)
+
+
+def _brief(container: str) -> str:
+    """The beginning of an id; a name as it is."""
+    return container[:_BRIEF] if len(container) == _ID else container
 
 
 def place(frame: Frame) -> str:

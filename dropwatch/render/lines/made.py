@@ -5,7 +5,7 @@ from functools import lru_cache
 from dropwatch.model import drop as model
 from dropwatch.names.cause_address import cause_url
 from dropwatch.render.clock import time_words
-from dropwatch.render.lines.parts import Cause, Frame, Interface, Netns, Packet, Process
+from dropwatch.render.lines.parts import Cause, Frame, Interface, Netns, Packet, Process, Tenant
 
 
 def time_text(seconds: float) -> str:
@@ -53,7 +53,7 @@ def iface(known: model.Interface | None) -> Interface | None:
 
 
 def netns(known: model.Netns | None) -> Netns | None:
-    return None if known is None else Netns(inode=known.inode, name=known.name)
+    return None if known is None else Netns(inode=known.inode, name=known.name, tenant=_tenant(known.tenant))
 
 
 def cause(cause_id: str, title: str, confidence: model.Confidence) -> Cause:
@@ -68,6 +68,19 @@ def process(known: model.Process | None) -> Process | None:
         comm=known.comm,
         unit=known.unit,
         container=known.container,
+        pod=known.pod,
+        pod_name=known.pod_name,
+        pod_namespace=known.pod_namespace,
+        container_name=known.container_name,
+    )
+
+
+def _tenant(known: model.Process | None) -> Tenant | None:
+    if known is None:
+        return None
+    return Tenant(
+        container=known.container,
+        container_name=known.container_name,
         pod=known.pod,
         pod_name=known.pod_name,
         pod_namespace=known.pod_namespace,

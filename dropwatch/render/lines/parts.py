@@ -60,11 +60,25 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """The pod that has a network namespace, or the container, if that is in none."""
+
+    container: Annotated[str | None, "its id, or its name with LXC and systemd-nspawn"] = None
+    container_name: Annotated[str | None, "what its runtime calls it"] = None
+    pod: Annotated[str | None, "the uid of the Kubernetes pod, or the id of Podman's"] = None
+    pod_name: Annotated[str | None, "what Kubernetes calls it"] = None
+    pod_namespace: Annotated[str | None, "the namespace of Kubernetes that it is in"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Netns:
     """A network namespace."""
 
     inode: Annotated[int, "what ls -i /proc/PID/ns/net shows"]
     name: Annotated[str | None, "by which a user knows it"]
+    tenant: Annotated[
+        Tenant | None, "the container or pod that has it: that of the first process in it, after the drop"
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +94,10 @@ class Process:
         str | None, "what Kubernetes calls it, where its directory of logs is on this host"
     ] = None
     pod_namespace: Annotated[str | None, "the namespace of Kubernetes that it is in"] = None
+    container_name: Annotated[
+        str | None,
+        "what its runtime calls the container, in a pod what the pod does; as the files of the runtime say",
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

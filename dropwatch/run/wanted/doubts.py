@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dropwatch.errors import CannotRunHere
 from dropwatch.host.cgroups import read_path_of, workload
+from dropwatch.host.containers import Containers
 from dropwatch.host.interfaces import seen_interfaces
 from dropwatch.kernel.reasons import ReasonNames
 from dropwatch.model.filter import Filter, Owner
@@ -53,8 +54,10 @@ def _owners(owner: Owner) -> Iterator[str]:
     for unit in sorted(owner.units - units):
         yield f"--unit {unit}: no process is seen in it now{_meant(unit, units)}"
     containers = {workload(path).container or "" for path in paths}
+    called = Containers()
+    called_so = {found.name for one in containers if (found := called.find(one)) is not None}
     for begin in sorted(owner.containers):
-        if not any(one.startswith(begin) for one in containers):
+        if begin not in called_so and not any(one.startswith(begin) for one in containers):
             yield f"--container {begin}: no process is seen in it now"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from dropwatch.enrich.answers import Answers, wall_time
 from dropwatch.enrich.drop import Enricher
+from dropwatch.host.cgroups import Workload
 from dropwatch.model.drop import Drop, Event, Frame, Interface, Netns, Process
 from dropwatch.model.ipsec import XfrmNote
 from dropwatch.names import symbols
@@ -321,11 +322,12 @@ def test_a_name_is_not_that_of_the_next_namespace(
         netns={4026532234: "blue"}.get,
         interface=lambda netns, index: "eth0",
         time_of=wall_time,
-        host=ToldHost(last_change=began),
+        host=ToldHost(last_change=began, container_of_namespace=Workload("x.scope", "web")),
     )
     event = make_event(netns=4026532234, monotonic_ns=7_000, ifindex=3, ifname="")
     found = Enricher(answers).drop(event)
     assert found.netns == Netns(4026532234, name)
+    assert found.netns.tenant == (Process(None, None, container="web") if name else None)
     assert found.iface == Interface(3, "eth0" if name else None)
 
 

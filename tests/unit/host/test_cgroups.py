@@ -10,6 +10,7 @@ from dropwatch.host import cgroups
 from dropwatch.host.cgroups import Workload, placed, read_path, read_path_of, workload
 from dropwatch.host.host import Host
 from dropwatch.model.drop import Process
+from tests.unit.told_host import ToldHost
 
 ID = "0123456789abcdef" * 4
 OTHER = "f" * 64
@@ -55,11 +56,14 @@ def test_what_a_path_names(path: str) -> None:
 
 
 def test_who_is_known_in_part() -> None:
-    assert placed(None, None) is None
-    assert placed(None, "/user.slice") is None
-    assert placed(Process(812, "nginx"), None) == Process(812, "nginx")
-    assert placed(Process(812, "nginx"), "/system.slice/web.service") == Process(812, "nginx", "web.service")
-    assert placed(None, f"/docker/{ID}") == Process(None, None, None, ID)
+    names = ToldHost()
+    assert placed(None, None, names) is None
+    assert placed(None, "/user.slice", names) is None
+    assert placed(Process(812, "nginx"), None, names) == Process(812, "nginx")
+    assert placed(Process(812, "nginx"), "/system.slice/web.service", names) == Process(
+        812, "nginx", "web.service"
+    )
+    assert placed(None, f"/docker/{ID}", names) == Process(None, None, None, ID)
 
 
 @pytest.fixture

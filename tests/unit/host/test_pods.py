@@ -100,12 +100,12 @@ def test_a_name_that_means_no_good(logs: Path) -> None:
 @pytest.mark.parametrize("runtime", PATHS)
 def test_whose_socket_it_is(runtime: str) -> None:
     host = ToldHost(pod=lambda uid: Pod("cart-0", "shop") if uid == UID else None)
-    found = placed(Process(812, "cart"), PATHS[runtime], host.pod)
+    found = placed(Process(812, "cart"), PATHS[runtime], host)
     assert found is not None
     assert (found.container, found.pod, found.pod_name, found.pod_namespace) == (ID, UID, "cart-0", "shop")
 
 
 def test_no_pod_is_not_asked_for() -> None:
     host = ToldHost()
-    assert placed(Process(812, "nginx"), f"/docker/{ID}", host.pod) == Process(812, "nginx", None, ID)
-    assert not host.asked
+    assert placed(Process(812, "nginx"), f"/docker/{ID}", host) == Process(812, "nginx", None, ID)
+    assert host.asked.keys() == {"container"}

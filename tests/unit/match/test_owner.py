@@ -30,3 +30,11 @@ def test_it_fits(owner: Owner, group: str, expected: bool) -> None:
     assert excludes(owner, NGINX, lambda pid: group) is (expected or owner.pids == {812})
     assert not fits(owner, None, lambda pid: group)
     assert not excludes(owner, None, lambda pid: group)
+
+
+def test_a_container_by_its_name() -> None:
+    """The whole of it."""
+    web = Process(812, "nginx", None, "3f" * 32, container_name="shop-web-1")
+    assert fits(Owner(containers=frozenset({"shop-web-1"})), web, lambda pid: "")
+    assert not fits(Owner(containers=frozenset({"shop-web"})), web, lambda pid: "")
+    assert not fits(Owner(containers=frozenset({"shop-web-1"})), NGINX, lambda pid: DOCKER)

@@ -143,7 +143,7 @@ def test_attributes_have_the_names_of_the_conventions_and_each_its_own(find: Fin
     seen = (Evidence("packet", "spi 1"),)
     finding = find(
         culprit=RULE,
-        owner=Process(7, "dig", "a.service", "c", "p", "n", "s"),
+        owner=Process(7, "dig", "a.service", "c", "p", "n", "s", "cart"),
         evidence=seen,
         fix=(Fix("a", "b"),),
     )
@@ -161,7 +161,15 @@ def test_attributes_have_the_names_of_the_conventions_and_each_its_own(find: Fin
         "process.pid",
         "k8s.pod.name",
         "k8s.namespace.name",
+        "k8s.container.name",
     }
     assert (named["network.type"], named["destination.port"], named["whydrop.count"]) == ("ipv4", 5000, 5)
     assert named["whydrop.evidence"] == ["packet: spi 1"]
     assert (named["whydrop.object.kind"], named["whydrop.object.relation"]) == ("nft-rule", "by")
+
+
+def test_a_container_that_is_in_no_pod_has_the_name_of_its_runtime(find: Find) -> None:
+    owner = Process(7, "nginx", None, "3f" * 32, container_name="shop-web-1")
+    named = attributes(facts(Notice(find(owner=owner), 1, ONE_FLOW, NOON)))
+    assert named["container.name"] == "shop-web-1"
+    assert "k8s.container.name" not in named

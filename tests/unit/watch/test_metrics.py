@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
 from dropwatch.model.culprits import NftRule, Socket, Sysctl
-from dropwatch.model.drop import Finding, Process, Totals
+from dropwatch.model.drop import Finding, Netns, Process, Totals
 from dropwatch.watch.metrics import MOST_SERIES, Metrics
 from tests.unit.watch.clocks import NOON, Clocks
 
@@ -209,3 +209,30 @@ def test_a_pod_is_counted_by_its_name(metrics: Metrics, find: Find) -> None:
     metrics.add(find(count=3, owner=replace(process, container="f" * 64)))
     found = value(metrics, "whydrop_owner_drops_total", kind="pod", owner="shop/cart-0")
     assert found == 8
+
+
+def test_a_container_is_counted_by_its_name(metrics: Metrics, find: Find) -> None:
+    """The next one of that name has another id."""
+    for which in ("3f", "7c"):
+        metrics.add(find(owner=Process(812, "nginx", "x.scope", which * 32, container_name="shop-web-1")))
+    assert value(metrics, "whydrop_owner_drops_total", kind="container", owner="shop-web-1") == 2
+
+
+@pytest.mark.parametrize(
+    ("tenant", "kind", "name"),
+    [
+        (Process(None, None, container="3f" * 32, container_name="web"), "container", "web"),
+        (Process(None, None, pod="uid", pod_name="cart-0", pod_namespace="shop"), "pod", "shop/cart-0"),
+        (Process(None, None, pod="3f" * 32), "pod", "3f" * 32),
+        (None, "none", "none"),
+    ],
+)
+def test_what_no_socket_is_known_of_is_counted_for_the_namespace(
+    metrics: Metrics, find: Find, tenant: Process | None, kind: str, name: str
+) -> None:
+    finding = find(owner=None)
+    drop = replace(finding.drop, process=None, netns=Netns(4026532234, None, tenant))
+    metrics.add(replace(finding, drop=drop))
+    assert value(metrics, "whydrop_owner_drops_total", kind=kind, owner=name) == 1
+    metrics.add(replace(finding, drop=replace(drop, process=Process(7, "nc"))))
+    assert value(metrics, "whydrop_owner_drops_total", kind="comm", owner="nc") == 1

@@ -15,6 +15,7 @@ from dropwatch.model.drop import (
     Fix,
     Frame,
     MatchResult,
+    Netns,
     Packet,
     Process,
     Totals,
@@ -107,6 +108,17 @@ def test_a_finding_is_the_object_of_the_contract(
         "process": {"pid": 812, "comm": "nginx", "unit": None, "container": None, "pod": None},
     }
     assert {key: found[key] for key in expected} == expected
+
+
+def test_whose_namespace_it_is(
+    make_finding: Callable[..., Finding], make_drop: Callable[..., Drop], make_packet: Callable[..., Packet]
+) -> None:
+    tenant = Process(None, None, container="3f" * 32, container_name="web")
+    drop = make_drop(make_packet(), netns=Netns(8, "pid 812 (nginx)", tenant), process=None)
+    found = read(JsonRenderer().finding(make_finding(drop), 0.0))
+    told = {"container": "3f" * 32, "container_name": "web"}
+    assert found["netns"] == {"inode": 8, "name": "pid 812 (nginx)", "tenant": told}
+    assert found["process"] is None
 
 
 def test_what_is_not_known_is_null_or_empty_and_present(

@@ -25,8 +25,13 @@ from dropwatch.model.drop import (
     Where,
 )
 from dropwatch.names.cause_address import cause_url
+from dropwatch.render.finding import phrases
 from dropwatch.render.finding.text import TextRenderer
 from dropwatch.render.layout import Layout
+
+WEB = Process(None, None, container="3f" * 32, container_name="web")
+LXC = Process(None, None, container="my-long-lxc-name")
+CART = Process(None, None, pod="0b5e8f3c", pod_name="cart-0", pod_namespace="shop")
 
 NOTHING = Totals({}, 0, 0, {}, {}, ())
 IN_PLACE = "\r\x1b[K"
@@ -135,6 +140,11 @@ def test_who_sent_it_is_told_where_there_is_room(
         (Netns(7, None), Interface(2, "vb"), "  in vb"),
         (Netns(8, None), Interface(2, None), "  in interface 2, netns 8"),
         (Netns(8, "c"), None, "  in, netns c"),
+        (Netns(8, "pid 812 (nginx)", WEB), None, "  in, netns of container web"),
+        (Netns(8, None, replace(WEB, container_name=None)), None, "  in, netns of container 3f3f3f3f3f3f"),
+        (Netns(8, None, LXC), None, "  in, netns of container my-long-lxc-name"),
+        (Netns(8, "cni-0f3c", CART), None, "  in, netns cni-0f3c of pod shop/cart-0"),
+        (Netns(7, None, WEB), None, "  in"),
         (None, None, "  in"),
     ],
 )
@@ -389,3 +399,9 @@ def test_the_page_of_the_cause_is_named_where_there_is_one(
     page = TextRenderer(Layout(80), verbose=1).finding(make_finding(), 0.0)
     cause_url.cache_clear()
     assert "  page   https://docs.example/ipsec.auth-failed\n" in page
+
+
+def test_a_container_with_a_name_has_the_beginning_of_its_id_beside_it() -> None:
+    nginx = replace(WEB, pid=812, comm="nginx")
+    assert phrases.process(nginx) == "nginx (pid 812), container web 3f3f3f3f3f3f"
+    assert phrases.process(replace(nginx, container_name=None)) == f"nginx (pid 812), container {'3f' * 32}"

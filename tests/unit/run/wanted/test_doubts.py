@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dropwatch.host.containers import Container, Containers
 from dropwatch.model.filter import Filter, Owner
 from dropwatch.run.wanted import doubts as room
 from dropwatch.run.wanted.doubts import doubts
@@ -20,6 +21,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "meminfo").write_text("")
     monkeypatch.setattr(room, "_PROC", tmp_path)
     monkeypatch.setattr(room, "read_path_of", lambda pid: f"/system.slice/nginx.service/docker-{ID}.scope")
+    monkeypatch.setattr(Containers, "find", lambda self, which: {ID: Container("web")}.get(which))
     monkeypatch.setattr(room, "seen_interfaces", lambda netns: (frozenset({"lo", "eth0"}), True))
     monkeypatch.setattr(room, "reasons_of_this_kernel", lambda: frozenset({"NO_SOCKET"}))
 
@@ -29,7 +31,7 @@ def test_what_is_there_is_not_doubted() -> None:
         pids=frozenset({812}),
         comms=frozenset({"ngi\\xffnx"}),
         units=frozenset({"nginx.service"}),
-        containers=frozenset({ID[:12]}),
+        containers=frozenset({ID[:12], "web"}),
     )
     assert doubts(Filter(ifaces=("eth0",), owner=owner, reasons=frozenset({"NO_SOCKET"}))) == ()
     assert doubts(Filter()) == ()
