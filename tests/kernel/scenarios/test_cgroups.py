@@ -1,6 +1,5 @@
 """Whose a packet is: the unit, the container and the pod of the cgroup in which its socket was made."""
 
-import json
 import re
 import socket
 import subprocess
@@ -139,25 +138,3 @@ def test_whose_packet_waited(lab: Lab, whydrop: Whydrop, home: str) -> None:
     for line in found:
         assert line["cause"]["id"] == "neighbour.unresolved", told(line)
         is_told(line, home)
-
-
-@pytest.mark.once
-def test_what_the_containers_are_called(lab: Lab, whydrop: Whydrop) -> None:
-    """By Docker's own file, and whose namespace it is where nobody listens."""
-    file = Path("/var/lib/docker/containers") / ID / "config.v2.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(
-        json.dumps({"ID": ID, "Name": "/shop-web-1", "Config": {"Image": "nginx"}}), encoding="utf-8"
-    )
-    with reader(lab.b, "a container of Docker", "SOCK_DGRAM"):
-        traffic.datagrams(lab.a, lab.b.v4, [PORT + 1] * 7)
-        unheard = deaths(whydrop, lab.b, 7, PORT + 1)
-        traffic.datagrams(lab.a, lab.b.v4, [PORT] * 31)
-        lost = int(re.findall(r",d(\d+)\)", lab.b.run(f"ss -uamnH 'sport = :{PORT}'").stdout)[0])
-        unread = deaths(whydrop, lab.b, lost, PORT)
-    assert lost
-    for line in unheard:
-        assert line["process"] is None, told(line)
-        assert line["netns"]["tenant"] == {"container": ID, "container_name": "shop-web-1"}, told(line)
-    for line in unread:
-        assert line["process"]["container_name"] == "shop-web-1", told(line)
