@@ -1,5 +1,6 @@
 """Whose a packet is: the unit, the container and the pod of the cgroup in which its socket was made."""
 
+import json
 import re
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from scenarios import traffic
 from scenarios.blame import deaths
 from scenarios.firewalls import nft
 from scenarios.namespaces import Lab, Namespace
+from scenarios.waiting import eventually
 from scenarios.whydrop_process import Line, Whydrop, told
 
 pytestmark = pytest.mark.twice
@@ -138,3 +140,37 @@ def test_whose_packet_waited(lab: Lab, whydrop: Whydrop, home: str) -> None:
     for line in found:
         assert line["cause"]["id"] == "neighbour.unresolved", told(line)
         is_told(line, home)
+
+
+@pytest.mark.once
+def test_what_the_containers_are_called(lab: Lab, whydrop: Whydrop) -> None:
+    """By Docker's own file, and whose namespace it is where nobody listens: that is looked for now and then only, and
+    in vain until a process is in it.
+    """
+    file = Path("/var/lib/docker/containers") / ID / "config.v2.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        json.dumps({"ID": ID, "Name": "/shop-web-1", "Config": {"Image": "nginx"}}), encoding="utf-8"
+    )
+
+    def tenants() -> list[Line]:
+        traffic.datagrams(lab.a, lab.b.v4, [PORT + 1])
+        told = [line for line in whydrop.lines() if line["type"] == "drop"]
+        return [
+            line
+            for line in told
+            if line["packet"]["dport"] == PORT + 1 and (line["netns"] or {}).get("tenant")
+        ]
+
+    with reader(lab.b, "a container of Docker", "SOCK_DGRAM"):
+        eventually(lambda: bool(tenants()), "the namespace is told with its container")
+        traffic.datagrams(lab.a, lab.b.v4, [PORT] * 31)
+        lost = int(re.findall(r",d(\d+)\)", lab.b.run(f"ss -uamnH 'sport = :{PORT}'").stdout)[0])
+        unread = deaths(whydrop, lab.b, lost, PORT)
+    assert lost
+    for line in tenants():
+        assert line["process"] is None, told(line)
+        assert line["netns"]["name"] == lab.b.name, told(line)
+        assert line["netns"]["tenant"] == {"container": ID, "container_name": "shop-web-1"}, told(line)
+    for line in unread:
+        assert line["process"]["container_name"] == "shop-web-1", told(line)
