@@ -49,8 +49,6 @@ def reason(drop: Drop) -> str | None:
         return "TCP_RESET" if begins else None
     if "S" in flags:
         return "TCP_INVALID_SYN"
-    if "A" not in flags:
-        return "TCP_FLAGS"
     if ahead(numbers.ack, note.snd_nxt) > 0:
         return "TCP_ACK_UNSENT_DATA"
     if ahead(numbers.ack, note.snd_una) >= 0 and is_new and begins <= 0 and not note.window:

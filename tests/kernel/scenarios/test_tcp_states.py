@@ -83,7 +83,9 @@ def is_connection(line: Line, there: socket.socket, *words: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_connection_takes_no_segment_without_ack(lab: Lab, whydrop: Whydrop, family: int) -> None:
+def test_a_connection_takes_no_segment_without_ack(
+    lab: Lab, whydrop: Whydrop, reasons: None, family: int
+) -> None:
     with taken(lab, family) as (caller, there):
         caller.send(traffic.FIN, count=COUNT)
         found = died(whydrop, lab, "tcp.flags-invalid", "TCP_FLAGS")

@@ -253,7 +253,6 @@ def discarded(drop: Drop) -> Drop:
         ({"seq": 999, "flags": FIN | ACK}, "tcp.old-data"),
         ({"seq": 1001, "flags": RST}, "tcp.reset"),
         ({"seq": 1010, "flags": SYN}, "tcp.invalid-syn"),
-        ({"flags": 0, "data": b"x"}, "tcp.flags-invalid"),
         ({"ack": 701, "data": b"x"}, "tcp.invalid-ack"),
         ({"ack": 701}, "tcp.invalid-ack"),
         ({"window": 0, "data": b"x"}, "tcp.zero-window"),
