@@ -95,6 +95,10 @@ class FamilyProbes:
         """Whether its first hook is attached, without which it notes nothing."""
         return self._probes.is_attached(family.hooks[0])
 
+    def sees_all(self, family: Family) -> bool:
+        """Awake, and whole."""
+        return family.layer not in self.asleep and self.is_whole(family)
+
     def is_whole(self, family: Family) -> bool:
         """Whether all its hooks are attached."""
         if family.name not in self._whole:

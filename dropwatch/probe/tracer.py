@@ -19,7 +19,7 @@ from dropwatch.model.ipsec import GoneState
 from dropwatch.model.journey import RawStep
 from dropwatch.model.resent import ResentSegment
 from dropwatch.model.xdp import XdpError
-from dropwatch.probe import kernel_numbers, netfilter_layout, tun_layout
+from dropwatch.probe import kernel_numbers, netfilter_layout, transport_families, tun_layout
 from dropwatch.probe.attach import Probes
 from dropwatch.probe.attach_drop import attach_drop
 from dropwatch.probe.attach_families import FamilyProbes
@@ -38,7 +38,6 @@ from dropwatch.probe.refusal import Refused, accept
 from dropwatch.probe.resent import DEATHS, RawResent, ResentProbes
 from dropwatch.probe.rows import KernelRows
 from dropwatch.probe.settings import is_whole, settings
-from dropwatch.probe.transport_families import LISTEN
 from dropwatch.probe.xdp import attach_xdp, read_xdp
 from dropwatch.wire.changes import CHANGES_BYTES, DEPARTURES_BYTES, last_change, last_departure
 from dropwatch.wire.decoder import (
@@ -197,7 +196,7 @@ class Tracer(KernelRows):
         """All that was sent again; None where that is not watched. Exact once detached."""
         if self._resent is None:
             return None
-        is_seen = LISTEN.layer not in self._families.asleep and self._families.is_whole(LISTEN)
+        is_seen = self._families.sees_all(transport_families.LISTEN)
         return self._resent.read(self._missed.get(DEATHS, 0), sees_refused_syns=is_seen)
 
     def table_changes(self) -> int:
