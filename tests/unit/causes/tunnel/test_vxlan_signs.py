@@ -105,6 +105,13 @@ def test_a_header_without_an_identifier(died: Died, reason: str | None) -> None:
     assert "the flags are 0x00000000" in said(verdict)
 
 
+def test_what_has_lost_its_outer_header_says_nothing_of_it(died: Died) -> None:
+    """Its interface is gone when it is read, and the header that is looked at is one of the inner packet's."""
+    drop = died("vxlan_rcv", outer(flags=0))
+    inner = replace(drop, event=replace(drop.event, skb_iif=0))
+    assert judged(inner, vxlans=()) == ("unknown", "unknown")
+
+
 @pytest.mark.parametrize("reason", [None, "VXLAN_INVALID_HDR"])
 @pytest.mark.parametrize(
     ("flags", "words"), [(0x88000000, "group policy"), (0x0C000000, "generic protocol"), (0x08000001, "bits")]
