@@ -36,6 +36,11 @@ def tunnel_here(drop: Drop, host: Host) -> Tunnel | None:
     return next((one for one in tunnels_of(drop, host) or () if one.ifindex == drop.event.ifindex), None)
 
 
+def has_lost_header(drop: Drop) -> bool:
+    """Its outer one: iptunnel_pull_header clears skb_iif. The interface that it is at since may be gone by now."""
+    return kernel_word.gave_no_reason(drop) and not drop.event.skb_iif
+
+
 def described(one: Vxlan | Tunnel) -> str:
     """As `ip -d link` has it: `vx0 vxlan id 77 remote 10.0.0.2 dstport 4789`."""
     if isinstance(one, Vxlan):

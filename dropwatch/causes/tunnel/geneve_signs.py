@@ -4,7 +4,14 @@ from dataclasses import replace
 
 from dropwatch.causes import kernel_word
 from dropwatch.causes.advice import of_catalogue
-from dropwatch.causes.tunnel.facts import blamed, died_silent_at, doubts_of, proof, tunnels_of
+from dropwatch.causes.tunnel.facts import (
+    blamed,
+    died_silent_at,
+    doubts_of,
+    has_lost_header,
+    proof,
+    tunnels_of,
+)
 from dropwatch.causes.tunnel.overlay import BRING_UP, GENEVE
 from dropwatch.host.host import Host
 from dropwatch.host.tunnel.ip import Tunnel
@@ -55,7 +62,7 @@ def down(drop: Drop, host: Host) -> Verdict | None:
 
 def _case(drop: Drop, host: Host) -> tuple[Encapsulation, list[Tunnel]] | None:
     """The header, and the interfaces at its port; None where the packet has got to its interface."""
-    if not died_silent_at(drop, *RECEIVING):
+    if not died_silent_at(drop, *RECEIVING) or has_lost_header(drop):
         return None
     found, header = tunnels_of(drop, host), geneve(drop)
     if found is None or header is None:

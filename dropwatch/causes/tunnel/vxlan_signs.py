@@ -8,6 +8,7 @@ from dropwatch.causes.tunnel.facts import (
     blamed,
     died_silent_at,
     doubts_of,
+    has_lost_header,
     proof,
     vxlan_here,
     vxlans_of,
@@ -67,7 +68,7 @@ def no_metadata(drop: Drop, host: Host) -> Verdict | None:
 def no_flag(drop: Drop, host: Host) -> Verdict | None:
     """The first that vxlan_rcv looks at: the flag that says that there is a VNI."""
     header = _outer(drop, host, "VXLAN_INVALID_HDR")
-    if header is None or header.flags & _HAS_VNI or _has_lost_header(drop):
+    if header is None or header.flags & _HAS_VNI or has_lost_header(drop):
         return None
     fact = f"the flags are 0x{header.flags:08x}: the one for `there is a VNI` (0x08000000) is not set"
     return kernel_word.certain(drop, Evidence("packet", fact, "proof"))
@@ -189,11 +190,6 @@ def _outer(drop: Drop, host: Host, reason: str) -> Encapsulation | None:
     if drop.reason != reason and not kernel_word.gave_no_reason(drop):
         return None
     return vxlan(drop) if vxlan_here(drop, host) is None else None
-
-
-def _has_lost_header(drop: Drop) -> bool:
-    """Its outer one: iptunnel_pull_header clears skb_iif. The interface that it is at since may be gone by now."""
-    return kernel_word.gave_no_reason(drop) and not drop.event.skb_iif
 
 
 def _takes(drop: Drop, host: Host, one: Vxlan, vni: int) -> bool:

@@ -48,6 +48,12 @@ def test_nobody_is_there(died: Died) -> None:
     assert (cause, verdict.culprit) == ("tunnel.geneve-unknown-vni", None)
 
 
+def test_what_has_lost_its_outer_header_says_nothing_of_it(died: Died) -> None:
+    """Its interface is gone when it is read, and the header that is looked at is one of the inner packet's."""
+    drop = died("geneve_rx", outer())
+    assert judged(replace(drop, event=replace(drop.event, skb_iif=0)), tunnels=()) == ("unknown", "unknown")
+
+
 def test_an_interface_that_is_down(died: Died) -> None:
     down = replace(G0, up=False)
     assert judged(died("geneve_udp_encap_recv", outer()), tunnels=(down,)) == ("device.down", "likely")
