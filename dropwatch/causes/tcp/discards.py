@@ -61,6 +61,6 @@ def _is_new(numbers: TcpNumbers, note: ConnectionNote) -> bool:
 
 
 def _is_late(numbers: TcpNumbers, note: ConnectionNote) -> bool:
-    """tcp_paws_check() of net/tcp.h."""
+    """tcp_paws_check() of net/tcp.h. A connection without timestamps has seen none."""
     stamp = numbers.timestamp
-    return stamp is not None and ahead(note.ts_recent, stamp) > _PAWS_WINDOW
+    return stamp is not None and note.ts_recent != 0 and ahead(note.ts_recent, stamp) > _PAWS_WINDOW

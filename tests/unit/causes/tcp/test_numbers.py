@@ -32,6 +32,7 @@ HOST = ToldHost(socket_holder=Process(812, "nginx"), cgroup=None)
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 LETTERS = ((FIN, "F"), (SYN, "S"), (RST, "R"), (ACK, "A"))
 STAMP = b"\1\1\x08\x0a" + struct.pack("!II", 30, 0)
+LATE = b"\1\1\x08\x0a" + struct.pack("!II", 0xFFFFFFFF, 0)
 
 Refused = Callable[..., Drop]
 
@@ -274,6 +275,7 @@ def test_numbers_decide_where_the_kernel_gives_no_reason(
         {"seq": 1010, "data": b"x"},  # it waits out of order already, or there is no room
         {"ack": 600},  # it would be news
         {"ack": 600, "options": STAMP},
+        {"data": b"x", "options": LATE, "ts_recent": 0},  # a connection without timestamps
         {"seq": 990, "ack": 701},  # too old, or acknowledges too much
         {"flags": RST},
         {"seq": 900, "flags": SYN},
