@@ -218,6 +218,7 @@ def tcp_conversation(lab: Lab, family: int, address: str, closes_first: str) -> 
         second.close()
 
 
+@pytest.mark.twice
 def test_a_burst_is_counted_exactly(lab: Lab) -> None:
     """What did not fit into the ring is in events_lost, what was not looked at is told; nothing is missing."""
     asked = ("--proto", "udp", "--dport", "9", "--netns", lab.b.name, "--count", str(LOOKED_AT))

@@ -47,6 +47,7 @@ def by_port(lines: list[Line]) -> Counter[int]:
     return found
 
 
+@pytest.mark.twice
 def test_equal_drops_are_told_together(lab: Lab) -> None:
     odd = 'chain odd { counter drop comment "odd"; }'
     nft(lab.b, f"table inet t {{ {odd}\nchain c {{ type filter hook input priority 0;\n{RULES}\n}} }}")

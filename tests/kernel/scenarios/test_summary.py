@@ -71,7 +71,9 @@ def in_the_firewall(line: Line) -> bool:
     return (line["where"]["function"] or "").startswith(("nft_do_chain", "nf_hook_slow"))
 
 
-@pytest.mark.parametrize("part", [pytest.param(1, marks=pytest.mark.once), 5])
+@pytest.mark.parametrize(
+    "part", [pytest.param(1, marks=pytest.mark.once), pytest.param(5, marks=pytest.mark.twice)]
+)
 def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(
     lab: Lab, tmp_path: Path, part: int
 ) -> None:
@@ -151,6 +153,7 @@ def test_under_a_flood_each_cause_has_exactly_what_the_kernel_counted(
     assert {line["object"]["handle"] for line in of_second} == {the_rule(rules, f"dport {SECOND}").handle}
 
 
+@pytest.mark.twice
 def test_what_dies_while_a_probe_is_interrupted_is_counted(lab: Lab) -> None:
     """The kernel runs a program on one packet at a time on a CPU: who comes in between is seen by another one."""
     load_modules()

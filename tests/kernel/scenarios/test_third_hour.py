@@ -7,6 +7,7 @@ import subprocess
 from functools import partial
 from pathlib import Path
 
+import pytest
 from scenarios.namespaces import Namespace
 from scenarios.test_silent_hour import (
     Office,
@@ -245,5 +246,6 @@ PARTS = (
 )
 
 
+@pytest.mark.twice
 def test_a_third_ordinary_hour_is_silent_and_one_loss_in_it_is_told(tmp_path: Path) -> None:
     tells_only_the_loss(an_hour(tmp_path, PARTS), is_retransmission)
