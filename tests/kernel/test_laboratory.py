@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from lab import farm
 from lab.arrange import arrange
-from lab.collected import Scenario, pairs, scenarios
+from lab.collected import Scenario, of_ipv4, pairs, scenarios
 from lab.farm import Farm, Outcome
 from lab.fetch import CannotFetch
 from lab.machine import ARM64
@@ -148,6 +148,15 @@ def test_every_scenario_runs_on_every_kernel_or_on_few() -> None:
     assert pairs([KERNEL], [Scenario("a"), Scenario("b", 1), Scenario("c", 2)]) == [
         (KERNEL, name) for name in "abc"
     ]
+
+
+def test_the_same_for_ipv6_runs_on_two_kernels() -> None:
+    assert of_ipv4("test_a.py::test_keys[6-transport]") == "test_a.py::test_keys[4-transport]"
+    assert of_ipv4("test_a.py::test_service[tcp-v6]") == "test_a.py::test_service[tcp-v4]"
+    assert of_ipv4("test_a.py::test_6") == "test_a.py::test_6"
+    kernels_of = {scenario.name: scenario.kernels for scenario in scenarios()}
+    assert kernels_of["test_ipsec.py::test_keys_that_differ[6-transport]"] == 2
+    assert kernels_of["test_ipsec.py::test_keys_that_differ[4-transport]"] is None
 
 
 def test_what_needs_a_feature_runs_once_where_it_is() -> None:

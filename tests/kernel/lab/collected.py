@@ -3,14 +3,15 @@
 The mark `once` is for what does not depend on the kernel, and takes long: such a scenario runs on one of the wanted
 kernels, chosen by its name, so that all have a like share of them. `twice` is for what depends on it little: it runs on
 an older and a newer one. With `needs` they are kernels that have this feature. `alone` runs only where the matrix
-chooses it: what it does to its guest cannot be undone.
+chooses it: what it does to its guest cannot be undone. Of scenarios for IPv4 and IPv6 (`[4-...]`, `[6-...]`) those for
+IPv4 run on every kernel, the same for IPv6 as if they had `twice`.
 """
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from lab.report import PREFIX
 
 REPO = Path(__file__).parents[3]
 _LIST = "LAB_COLLECTED"  # the file to write to
+_OF_IPV4 = {"6": "4", "v6": "v4"}  # parameters
 _FEW = {"once": 1, "twice": 2, "alone": 0}  # marks, and on how many kernels such a scenario runs
 
 
@@ -91,13 +93,21 @@ def _chosen(kernels: Sequence[Kernel], scenario: Scenario, count: int) -> list[K
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     if path := os.environ.get(_LIST):
-        Path(path).write_text(json.dumps([_scenario(item) for item in session.items]))
+        names = {item.nodeid for item in session.items}
+        Path(path).write_text(json.dumps([_scenario(item, names) for item in session.items]))
 
 
-def _scenario(item: pytest.Item) -> Scenario:
+def _scenario(item: pytest.Item, names: Set[str]) -> Scenario:
     name = item.nodeid.removeprefix(PREFIX)
     for word, kernels in _FEW.items():
         mark = item.get_closest_marker(word)
         if mark is not None:
             return Scenario(name, kernels, mark.kwargs.get("needs"))
-    return Scenario(name)
+    return Scenario(name, _FEW["twice"] if of_ipv4(item.nodeid) in names - {item.nodeid} else None)
+
+
+def of_ipv4(name: str) -> str:
+    """The same scenario for IPv4, if there is one."""
+    function, bracket, parameters = name.partition("[")
+    words = parameters.removesuffix("]").split("-")
+    return function + bracket + "-".join(_OF_IPV4.get(word, word) for word in words) + "]" * bool(bracket)
