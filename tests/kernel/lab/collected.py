@@ -103,7 +103,8 @@ def _scenario(item: pytest.Item, names: Set[str]) -> Scenario:
         mark = item.get_closest_marker(word)
         if mark is not None:
             return Scenario(name, kernels, mark.kwargs.get("needs"))
-    return Scenario(name, _FEW["twice"] if of_ipv4(item.nodeid) in names - {item.nodeid} else None)
+    first = of_ipv4(item.nodeid)
+    return Scenario(name, _FEW["twice"] if first != item.nodeid and first in names else None)
 
 
 def of_ipv4(name: str) -> str:
